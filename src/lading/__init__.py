@@ -1,0 +1,1 @@
+"""Container image manifests, registries and OCI artifacts, without a daemon."""

@@ -1,0 +1,1 @@
+"""The formats as immutable values over the exact bytes. Pure: no I/O, no async, no clock."""

@@ -1,0 +1,135 @@
+"""Descriptors: what content is, how large, and what its digest is (image-spec descriptor)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from lading.errors import InvalidContent, LadingError
+from lading.model.digest import Digest
+from lading.model.media_types import OCI_EMPTY
+from lading.model.platform import Platform
+
+T = TypeVar("T")
+
+
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Points at content: a manifest, a config, a layer, or any other blob.
+
+    Two descriptors are equal if all they say is equal; they hash by digest, size and media type.
+    """
+
+    media_type: str = msgspec.field(name="mediaType", default="")
+    digest: Digest
+    size: int
+    """In bytes."""
+    urls: tuple[str, ...] = ()
+    annotations: dict[str, str] = {}
+    data: str = ""
+    """The content itself in base64, where it is embedded."""
+    platform: Platform | None = None
+    artifact_type: str = msgspec.field(name="artifactType", default="")
+    extra: dict[str, Any] = {}
+    """Fields that lading does not know, kept as they were."""
+
+    @classmethod
+    def of(cls, data: bytes, media_type: str, algorithm: str = "sha256") -> Self:
+        """Describe `data`."""
+        return cls(media_type=media_type, digest=Digest.of(data, algorithm), size=len(data))
+
+    @classmethod
+    def from_document(cls, document: Any, where: str = "the descriptor") -> Self:
+        """Read a descriptor object; `where` names it in an error.
+
+        Raises:
+            InvalidContent: a field is missing or of the wrong type, or the digest is malformed.
+        """
+        if not isinstance(document, dict):
+            raise InvalidContent(f"{where} is malformed", cause="it is not an object")
+        descriptor = convert({k: v for k, v in document.items() if k in _FIELDS}, cls, where)
+        if descriptor.size < 0:
+            raise InvalidContent(f"{where} is malformed", cause=f"its size is {descriptor.size}")
+        extra = {k: v for k, v in document.items() if k not in _FIELDS}
+        return msgspec.structs.replace(descriptor, extra=extra) if extra else descriptor
+
+    def to_document(self, *, size_first: bool = False) -> dict[str, Any]:
+        """The descriptor as a JSON object, in the key order of the OCI Go types.
+
+        Args:
+            size_first: Docker's order, with `size` before `digest`.
+        """
+        document: dict[str, Any] = {"mediaType": self.media_type}
+        if size_first:
+            document["size"] = self.size
+        document["digest"] = str(self.digest)
+        document["size"] = self.size
+        if self.urls:
+            document["urls"] = list(self.urls)
+        if self.annotations:
+            document["annotations"] = dict(sorted(self.annotations.items()))
+        if self.data:
+            document["data"] = self.data
+        if self.platform is not None:
+            document["platform"] = self.platform.to_document()
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
+        return document | self.extra
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same."""
+        return isinstance(other, Descriptor) and self.to_document() == other.to_document()
+
+    def __hash__(self) -> int:
+        """By the content only."""
+        return hash((self.digest, self.size, self.media_type))
+
+    @property
+    def content(self) -> Descriptor:
+        """Only what names the content: media type, digest and size."""
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
+
+
+_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Descriptor)) - {"extra"}
+
+EMPTY = Descriptor.of(b"{}", OCI_EMPTY)
+"""The empty descriptor (image-spec manifest §Guidance for an Empty Descriptor), without its inline data."""
+
+
+def convert(document: Any, kind: type[T], where: str) -> T:
+    """Read a typed value from a decoded JSON object; null fields count as absent.
+
+    Raises:
+        InvalidContent: the value has not that type; the message says where.
+    """
+    if isinstance(document, Mapping):
+        document = {key: _without_nulls(value) for key, value in document.items() if value is not None}
+    try:
+        return msgspec.convert(document, kind, dec_hook=_decode)
+    except LadingError as error:
+        raise InvalidContent(f"{where} is malformed", cause=str(error)) from None
+    except (msgspec.ValidationError, RecursionError) as error:
+        cause: BaseException = error.__cause__ if isinstance(error.__cause__, LadingError) else error
+        raise InvalidContent(f"{where} is malformed", cause=str(cause)) from None
+
+
+def descriptors(documents: Any, where: str) -> tuple[Descriptor, ...]:
+    """Read a list of descriptors; null counts as an empty one."""
+    if documents is None:
+        return ()
+    if not isinstance(documents, list):
+        raise InvalidContent(f"{where} is malformed", cause="it is not a list")
+    return tuple(Descriptor.from_document(item, f"{where}[{index}]") for index, item in enumerate(documents))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if item is not None}
+    return value
+
+
+def _decode(kind: type[Any], value: Any) -> Any:
+    if kind is Digest and isinstance(value, str):
+        return Digest(value)
+    raise InvalidContent(f"expected {kind.__name__}, got {type(value).__name__}")

@@ -1,0 +1,196 @@
+"""JSON as registries hold it: strict reading, and the two wire styles lading writes.
+
+Reading keeps key order and number spelling, so that a document that is edited keeps every byte of meaning it had.
+Writing follows Go's `encoding/json`, which made nearly every document in a registry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from lading.errors import InvalidContent
+
+SIZE_LIMIT = 4 * 1024 * 1024
+"""The largest manifest accepted unless the caller says otherwise, in bytes (distribution-spec §Pushing Manifests)."""
+DEPTH_LIMIT = 64
+"""How deep objects and arrays may nest."""
+
+Document = dict[str, Any]
+"""A decoded JSON object, in the key order of its text."""
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+class Number(float):
+    """A number with a fraction or an exponent that is written again as it was read."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Number:
+        """Keep the number's text."""
+        self = super().__new__(cls, text)
+        self.text = text
+        return self
+
+
+def decode(raw: bytes, what: str = "the document", limit: int = SIZE_LIMIT) -> Document:
+    """Decode a JSON object strictly.
+
+    Args:
+        raw: the UTF-8 text.
+        what: what the document is called in an error.
+        limit: the largest size accepted, in bytes.
+
+    Returns:
+        The object, keys in their order.
+
+    Raises:
+        InvalidContent: too large, not UTF-8, not JSON, a key twice in one object, nested deeper than DEPTH_LIMIT,
+            or not an object.
+    """
+    if len(raw) > limit:
+        raise InvalidContent(f"{what} is too large", cause=f"{len(raw)} bytes, and {limit} are allowed")
+    if raw.count(b"[") + raw.count(b"{") > DEPTH_LIMIT and _depth(raw) > DEPTH_LIMIT:
+        raise InvalidContent(f"{what} is nested too deeply", cause=f"more than {DEPTH_LIMIT} levels")
+    try:
+        value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_float=Number, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidContent(f"{what} is not UTF-8 text", cause=f"byte {error.start}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidContent(f"{what} is not valid JSON", cause=_first_line(error)) from None
+    if not isinstance(value, dict):
+        raise InvalidContent(f"{what} is not a JSON object")
+    return value
+
+
+def encode_docker(document: Mapping[str, Any]) -> bytes:
+    """Encode as `docker manifest push` does: three spaces, Go's HTML escaping, no newline at the end.
+
+    Keys are written in the order of `document`; order them for Docker with the model's `to_document`.
+    """
+    return "".join(_write(document, "   ", "\n")).encode("utf-8", "backslashreplace")
+
+
+def encode_compact(document: Mapping[str, Any]) -> bytes:
+    """Encode as Go's `json.Marshal` does: no white space, HTML escaping, no newline at the end."""
+    return "".join(_write(document, "", "")).encode("utf-8", "backslashreplace")
+
+
+def encode_indented(document: Mapping[str, Any] | list[Any], indent: str, *, escape_html: bool = True) -> bytes:
+    """Encode with any indent, for people to read; `escape_html=False` leaves `<`, `>` and `&` as they are."""
+    return "".join(_write(document, indent, "\n", escape_html)).encode("utf-8", "backslashreplace")
+
+
+def reindent(raw: bytes, indent: str) -> bytes:
+    """Lay valid JSON out anew and change nothing else: Go's `json.Indent`.
+
+    Strings, numbers and key order stay as they are, byte for byte.
+    """
+    out: list[bytes] = []
+    depth = 0
+    position = 0
+    pad = indent.encode()
+    opened = False
+    while position < len(raw):
+        byte = raw[position : position + 1]
+        if byte in b" \t\r\n":
+            position += 1
+            continue
+        if opened and byte not in b"]}":
+            out.append(b"\n" + pad * depth)
+        if byte == b'"':
+            string = _STRING.match(raw, position)
+            if string is None:
+                raise InvalidContent("the document is not valid JSON", cause="a string does not end")
+            out.append(string.group())
+            position = string.end()
+            opened = False
+            continue
+        if byte in b"[{":
+            depth += 1
+            out.append(byte)
+            opened = True
+        elif byte in b"]}":
+            depth -= 1
+            out.append(byte if opened else b"\n" + pad * depth + byte)
+            opened = False
+        else:
+            out.append(byte + b"\n" + pad * depth if byte == b"," else b": " if byte == b":" else byte)
+            opened = False
+        position += 1
+    return b"".join(out)
+
+
+def _write(value: Any, indent: str, newline: str, escape_html: bool = True) -> Iterator[str]:
+    colon = ": " if newline else ":"
+    if isinstance(value, Mapping):
+        if not value:
+            yield "{}"
+            return
+        inner = newline + indent if newline else ""
+        separator = "{"
+        for key, item in value.items():
+            yield f"{separator}{inner}{_string(str(key), escape_html)}{colon}"
+            yield from _write(item, indent, inner, escape_html)
+            separator = ","
+        yield f"{newline}}}"
+    elif isinstance(value, (list, tuple)):
+        if not value:
+            yield "[]"
+            return
+        inner = newline + indent if newline else ""
+        separator = "["
+        for item in value:
+            yield separator + inner
+            yield from _write(item, indent, inner, escape_html)
+            separator = ","
+        yield f"{newline}]"
+    elif isinstance(value, str):
+        yield _string(value, escape_html)
+    elif isinstance(value, Number):
+        yield value.text
+    elif value is None or isinstance(value, (bool, int, float)):
+        yield json.dumps(value, allow_nan=False)
+    else:
+        raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _string(text: str, escape_html: bool) -> str:
+    quoted = json.dumps(text, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    if not escape_html:
+        return quoted
+    return quoted.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _depth(raw: bytes) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", raw)):
+        depth += 1 if bracket.group() in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Document:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice!r} appears twice in one object")
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno} column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return str(error).splitlines()[0][:200]

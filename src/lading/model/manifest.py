@@ -1,0 +1,182 @@
+"""Manifests of images and artifacts (image-spec manifest, Docker image manifest v2 schema 2)."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from lading.errors import InvalidContent
+from lading.model.descriptor import Descriptor, convert, descriptors
+from lading.model.digest import Digest, verify
+from lading.model.encoding import SIZE_LIMIT, Document, decode, encode_compact, encode_docker
+from lading.model.index import Index
+from lading.model.media_types import (
+    IMAGE_CONFIGS,
+    IMAGES,
+    INDEXES,
+    MANIFESTS,
+    OCI_ARTIFACT_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    SCHEMA1,
+    is_docker,
+)
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """A manifest over its exact bytes. Made by `parse` or `Manifest.build`.
+
+    The typed fields are a view; `raw` is the truth, and `digest` is computed from it.
+    """
+
+    raw: bytes
+    digest: Digest
+    media_type: str
+    config: Descriptor | None = None
+    """None only for the former OCI artifact manifest, which has none."""
+    layers: tuple[Descriptor, ...] = ()
+    subject: Descriptor | None = None
+    artifact_type: str = ""
+    annotations: dict[str, str] = {}
+
+    @classmethod
+    def build(cls, document: Document, media_type: str) -> Manifest:
+        """Encode a document in the wire style of its media type and read it back.
+
+        Raises:
+            InvalidContent: the document is not an image or artifact manifest.
+        """
+        raw = encode_docker(document) if is_docker(media_type) else encode_compact(document)
+        manifest = parse(raw, media_type)
+        if isinstance(manifest, Index):
+            raise InvalidContent("the document is an index, not a manifest")
+        return manifest
+
+    @cached_property
+    def document(self) -> Document:
+        """The decoded bytes with every field. Copy it before a change."""
+        return decode(self.raw, limit=len(self.raw))
+
+    @property
+    def size(self) -> int:
+        """The size of the manifest itself, in bytes."""
+        return len(self.raw)
+
+    @property
+    def total_size(self) -> int:
+        """What a pull transfers: config and layers, in bytes."""
+        return sum(item.size for item in self.children)
+
+    @property
+    def children(self) -> tuple[Descriptor, ...]:
+        """Config first, then layers, in order."""
+        return (*([self.config] if self.config else []), *self.layers)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """A descriptor of this manifest."""
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the config is an image config, and so has a platform."""
+        return self.config is not None and self.config.media_type in IMAGE_CONFIGS and not self.artifact_type
+
+
+def parse(
+    raw: bytes,
+    media_type: str | None = None,
+    *,
+    digest: Digest | None = None,
+    what: str = "the manifest",
+    limit: int = SIZE_LIMIT,
+) -> Manifest | Index:
+    """Read any manifest.
+
+    Args:
+        raw: the exact bytes.
+        media_type: what the registry's `Content-Type` or a descriptor says it is; parameters are ignored.
+        digest: what the bytes must hash to, where that is known; otherwise the sha256 of the bytes is taken.
+        what: what the manifest is called in an error.
+        limit: the largest size accepted, in bytes.
+
+    Raises:
+        DigestMismatch: the bytes have another digest.
+        InvalidContent: schema 1, an unknown kind, or malformed; nothing malformed gets through as something else.
+    """
+    if len(raw) <= limit and digest is not None:
+        verify(raw, digest, name=what)
+    said = (media_type or "").partition(";")[0].strip().lower()
+    if said in SCHEMA1:
+        raise _schema1(what)
+    document = decode(raw, what, limit)
+    version = document.get("schemaVersion")
+    if version == 1 and ("fsLayers" in document or "signatures" in document):
+        raise _schema1(what)
+    kind = _kind(document, said, what)
+    if version != 2 and kind != OCI_ARTIFACT_MANIFEST:
+        raise InvalidContent(f"{what} is malformed", cause=f"its schemaVersion is {version!r}, not 2")
+    digest = digest or Digest.of(raw)
+    view = convert({key: document.get(key) for key in _VIEW}, _View, what)
+    subject = document.get("subject")
+    common: dict[str, Any] = {
+        "raw": raw,
+        "digest": digest,
+        "media_type": kind,
+        "annotations": view.annotations,
+        "artifact_type": view.artifactType,
+        "subject": Descriptor.from_document(subject, f"{what}'s subject") if subject is not None else None,
+    }
+    if kind in INDEXES:
+        return Index(manifests=descriptors(document.get("manifests"), f"{what}'s manifests"), **common)
+    config = document.get("config")
+    if config is None and kind in IMAGES:
+        raise InvalidContent(f"{what} is malformed", cause="it has no config")
+    return Manifest(
+        config=Descriptor.from_document(config, f"{what}'s config") if config is not None else None,
+        layers=descriptors(document.get("layers" if kind in IMAGES else "blobs"), f"{what}'s layers"),
+        **common,
+    )
+
+
+class _View(msgspec.Struct):
+    annotations: dict[str, str] = {}
+    artifactType: str = ""
+
+
+_VIEW = ("annotations", "artifactType")
+
+
+def _kind(document: Document, said: str, what: str) -> str:
+    inside = document.get("mediaType")
+    if inside is not None and not isinstance(inside, str):
+        raise InvalidContent(f"{what} is malformed", cause="its mediaType is not a string")
+    if "manifests" in document and ("config" in document or "layers" in document):
+        raise InvalidContent(f"{what} is ambiguous", cause="it has both manifests and config or layers")
+    if inside and said in MANIFESTS and inside in MANIFESTS and inside != said:
+        raise InvalidContent(f"{what} is ambiguous", cause=f"it was sent as {said}, and says it is {inside}")
+    kind = inside if inside in MANIFESTS else said if said in MANIFESTS and not inside else None
+    if kind is None and not inside:
+        if "manifests" in document:
+            kind = OCI_INDEX
+        elif "config" in document:
+            kind = OCI_MANIFEST
+    if kind is None:
+        raise InvalidContent(
+            f"{what} is of an unknown kind", cause=f"its media type is {inside or said or 'not given'}"
+        )
+    if kind in INDEXES and ("config" in document or "layers" in document):
+        raise InvalidContent(f"{what} is malformed", cause=f"it says it is {kind}, and has config or layers")
+    if kind in IMAGES and "manifests" in document:
+        raise InvalidContent(f"{what} is malformed", cause=f"it says it is {kind}, and has manifests")
+    return kind
+
+
+def _schema1(what: str) -> InvalidContent:
+    return InvalidContent(
+        f"{what} is in Docker's schema 1, which lading does not read",
+        cause="the format is obsolete, and its digest does not cover the image",
+        remedy="push the image again with a current client, or convert it with skopeo copy --format v2s2",
+    )

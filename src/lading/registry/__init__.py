@@ -1,0 +1,1 @@
+"""The distribution protocol: a repository in a registry, as a Store."""

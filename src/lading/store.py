@@ -1,0 +1,223 @@
+"""Where content lives: the Store protocol, its optional capabilities, and verified reading.
+
+This room knows the model and nothing of HTTP or files. A registry repository, an OCI layout, memory: each is a
+Store in a module of its own, and every operation takes any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, runtime_checkable
+
+from lading.errors import InvalidContent
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Verifier
+from lading.model.encoding import SIZE_LIMIT
+from lading.model.index import Index
+from lading.model.manifest import Manifest, parse
+from lading.model.media_types import MANIFESTS
+
+Source = Callable[[], AsyncIterator[bytes]]
+"""Content to be written: each call starts reading it anew, from the first byte, so that a write can be tried again."""
+
+AnyManifest = Manifest | Index
+
+
+class Reader:
+    """Content that is verified while it is read. Iterate over it for chunks, or `read` it whole.
+
+    Args:
+        content: what it must turn out to be.
+        chunks: the bytes as they come.
+
+    The last chunk is handed out only after size and digest have been checked.
+    """
+
+    def __init__(self, content: Descriptor, chunks: AsyncIterator[bytes]) -> None:
+        self.content = content
+        self._chunks = chunks
+        self._verifier = Verifier(content.digest, content.size)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the content in chunks of any size.
+
+        Raises:
+            DigestMismatch: the content is not what the descriptor says; raised before the last chunk is yielded.
+        """
+        held = b""
+        async for chunk in self._chunks:
+            if not chunk:
+                continue
+            self._verifier.update(chunk)
+            if held:
+                yield held
+            held = chunk
+        self._verifier.finish()
+        if held:
+            yield held
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Read the whole content.
+
+        Args:
+            limit: the largest size accepted, in bytes; None for any.
+
+        Raises:
+            InvalidContent: it is larger than `limit`.
+            DigestMismatch: the content is not what the descriptor says.
+        """
+        if limit is not None and self.content.size > limit:
+            raise InvalidContent(
+                f"{self.content.digest} is too large", cause=f"{self.content.size} bytes, and {limit} are allowed"
+            )
+        return b"".join([chunk async for chunk in self])
+
+
+class Store(Protocol):
+    """A place where content lives, named by digests and tags (distribution-spec §Definitions)."""
+
+    @property
+    def name(self) -> str:
+        """What the store is called in messages, such as `docker.io/library/alpine`."""
+
+    async def resolve(self, name: str) -> Descriptor:
+        """Find the manifest with a tag or digest.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+    def open(self, content: Descriptor) -> AbstractAsyncContextManager[Reader]:
+        """Read a manifest or blob; it is verified while it streams.
+
+        Raises:
+            NotFound: it is not there.
+            DigestMismatch: it is there, but damaged.
+        """
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Whether a manifest or blob is there."""
+
+    async def write(self, content: Descriptor, source: Source) -> None:
+        """Write a manifest or blob, atomically: it is there whole, or not at all.
+
+        Raises:
+            DigestMismatch: the source is not what the descriptor says; nothing was written.
+        """
+
+    async def tag(self, content: Descriptor, name: str) -> None:
+        """Give a manifest that is there a tag; the tag moves if it exists."""
+
+    def tags(self) -> AsyncIterator[str]:
+        """All tags, in the store's own order."""
+
+    def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """The manifests whose `subject` is this one (distribution-spec §Listing Referrers)."""
+
+    async def delete(self, content: Descriptor) -> None:
+        """Delete a manifest with all its tags, or a blob.
+
+        Raises:
+            Unsupported: the store does not delete.
+        """
+
+
+@runtime_checkable
+class FetchesManifests(Protocol):
+    """A store that answers with a manifest by name in one round trip."""
+
+    async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
+        """The manifest with this tag or digest, verified and parsed."""
+
+
+@runtime_checkable
+class PutsManifests(Protocol):
+    """A store that takes a manifest and its tag in one round trip."""
+
+    async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
+        """Write a manifest under a tag, or by its digest where there is no name."""
+
+
+@runtime_checkable
+class Mounts(Protocol):
+    """A store that can take a blob from a sibling without its bytes passing through the client."""
+
+    async def mount(self, content: Descriptor, source: Store) -> bool:
+        """Take a blob from another store; False where that cannot be done, and nothing has changed then."""
+
+
+@runtime_checkable
+class Untags(Protocol):
+    """A store that can remove a tag and leave the manifest."""
+
+    async def untag(self, name: str) -> None:
+        """Remove a tag.
+
+        Raises:
+            Unsupported: not possible here; nothing was changed.
+            NotFound: there is no such tag.
+        """
+
+
+def from_bytes(data: bytes) -> Source:
+    """A source of bytes in memory."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    return chunks
+
+
+def from_store(store: Store, content: Descriptor) -> Source:
+    """A source that reads from another store, verified."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        async with store.open(content) as reader:
+            async for chunk in reader:
+                yield chunk
+
+    return chunks
+
+
+def is_manifest(content: Descriptor) -> bool:
+    """Whether a descriptor points at a manifest (of any kind) rather than a blob."""
+    return content.media_type in MANIFESTS
+
+
+async def read(store: Store, content: Descriptor, limit: int = SIZE_LIMIT) -> bytes:
+    """Read small content whole, verified.
+
+    Raises:
+        InvalidContent: it is larger than `limit` bytes.
+    """
+    async with store.open(content) as reader:
+        return await reader.read(limit)
+
+
+async def fetch_manifest(store: Store, name: str | Descriptor, limit: int = SIZE_LIMIT) -> AnyManifest:
+    """Read a manifest by tag, digest or descriptor: in one round trip where the store can.
+
+    Raises:
+        NotFound: it is not there.
+        InvalidContent: it is not a manifest that lading reads.
+    """
+    if isinstance(name, str):
+        if isinstance(store, FetchesManifests):
+            return await store.fetch(name, limit)
+        name = await store.resolve(name)
+    raw = await read(store, name, limit)
+    return parse(raw, name.media_type, digest=name.digest, what=f"{store.name}@{name.digest}", limit=limit)
+
+
+async def put_manifest(store: Store, manifest: AnyManifest, names: Sequence[str] = ()) -> None:
+    """Write a manifest and give it tags; without tags it is there by its digest."""
+    first, rest = (names[0], names[1:]) if names else (None, ())
+    if isinstance(store, PutsManifests):
+        await store.put(manifest, first)
+        for name in rest:
+            await store.put(manifest, name)
+        return
+    await store.write(manifest.descriptor, from_bytes(manifest.raw))
+    for name in names:
+        await store.tag(manifest.descriptor, name)
