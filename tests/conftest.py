@@ -1,0 +1,79 @@
+"""Fixtures every test may ask for. What they give is in `support`."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.certs import Authority
+from support.docker import DockerCLI, dockerd
+from support.lading import Lading
+from support.proxy import CountingProxy
+from support.registry import RealRegistry
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[RealRegistry]:
+    """A real registry: plain HTTP, no login, deletion allowed. Shared, so use a `repository` of your own."""
+    with RealRegistry() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def basic_registry() -> Iterator[RealRegistry]:
+    """A real registry with Basic authentication, for alice (secret)."""
+    with RealRegistry(auth="basic") as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(registry: RealRegistry) -> Iterator[CountingProxy]:
+    """A counting proxy in front of `registry`."""
+    with CountingProxy(registry.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that signs for localhost and 127.0.0.1."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def new_repository(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Makes names of repositories that no other test uses."""
+    used = 0
+
+    def new() -> str:
+        nonlocal used
+        used += 1
+        words = re.sub(r"[^a-z0-9]+", "-", request.node.nodeid.lower()).strip("-")
+        return f"test/{words[-100:].strip('-')}-{used}"
+
+    return new
+
+
+@pytest.fixture
+def repository(new_repository: Callable[[], str]) -> str:
+    """The name of a repository that no other test uses."""
+    return new_repository()
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> DockerCLI:
+    """The docker CLI without a daemon, with a configuration of its own."""
+    return DockerCLI(tmp_path / "docker")
+
+
+@pytest.fixture
+def lading(tmp_path: Path) -> Lading:
+    """The lading command with a home of its own."""
+    return Lading(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerCLI]:
+    """The docker CLI bound to a docker daemon of the tests' own."""
+    with dockerd() as running:
+        yield running

@@ -1,0 +1,95 @@
+"""The real programs the tests run against, wherever this machine has them.
+
+A missing part skips the test that needs it, with a reason that names the package. With LADING_TEST_REAL=all
+(as in continuous integration) it fails the test instead, so that nothing is left out unseen.
+"""
+
+import functools
+import os
+import re
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+OLDEST_DOCKER = 28
+"""The first major version of the docker CLI whose behaviour the tests describe."""
+
+
+def need(name: str) -> Path:
+    """The path of a part, or the end of the test that asked for it."""
+    found = find(name)
+    if found is not None:
+        return found
+    missing(f"{name} is not on this machine ({_HINTS.get(name, 'install it')})")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test, or fail it where every real part is required."""
+    if everything_required():
+        pytest.fail(f"LADING_TEST_REAL=all, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def everything_required() -> bool:
+    return os.environ.get("LADING_TEST_REAL") == "all"
+
+
+@functools.cache
+def find(name: str) -> Path | None:
+    """The path of a part if it is here and fit for use.
+
+    `docker` is a CLI of version 28 or later (distributions install older ones beside it), `busybox` is a
+    statically linked one, which runs in an otherwise empty image.
+    """
+    fit = _FITNESS.get(name)
+    return next((path for path in _candidates(name) if fit is None or fit(path)), None)
+
+
+def _candidates(name: str) -> Iterator[Path]:
+    """Every executable of that name: on PATH first, then where daemons live."""
+    folders = [
+        *os.get_exec_path(),
+        "/usr/local/bin",
+        "/usr/local/sbin",
+        "/usr/bin",
+        "/usr/sbin",
+        "/bin",
+        "/sbin",
+    ]
+    for folder in dict.fromkeys(folders):
+        path = Path(folder) / name
+        if path.is_file() and os.access(path, os.X_OK):
+            yield path
+
+
+def _is_current_docker(path: Path) -> bool:
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"version (\d+)\.", said)
+    return version is not None and int(version[1]) >= OLDEST_DOCKER
+
+
+def _is_static(path: Path) -> bool:
+    """Whether an ELF executable asks for no interpreter (no PT_INTERP program header)."""
+    elf = path.read_bytes()
+    if elf[:5] != b"\x7fELF\x02":
+        return False
+    (table,) = struct.unpack_from("<Q", elf, 32)
+    size, count = struct.unpack_from("<HH", elf, 54)
+    interpreter = 3
+    return all(struct.unpack_from("<I", elf, table + n * size)[0] != interpreter for n in range(count))
+
+
+_FITNESS: dict[str, Callable[[Path], bool]] = {"docker": _is_current_docker, "busybox": _is_static}
+
+_HINTS = {
+    "docker": f"the docker CLI, version {OLDEST_DOCKER} or later",
+    "docker-registry": "Debian package docker-registry",
+    "dockerd": "Debian package docker.io",
+    "skopeo": "Debian package skopeo",
+    "podman": "Debian package podman",
+    "busybox": "Debian package busybox-static",
+}

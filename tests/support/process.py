@@ -1,0 +1,63 @@
+"""Running a program to its end, and keeping what it said as bytes and as text."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished program."""
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout_bytes: bytes
+    stderr_bytes: bytes
+
+    @property
+    def stdout(self) -> str:
+        return self.stdout_bytes.decode()
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_bytes.decode()
+
+
+def run(
+    args: Sequence[str | Path],
+    *,
+    check: bool = True,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 60,
+) -> Ran:
+    """Run a program. With `check`, any other exit code than 0 fails the test and shows what it said."""
+    said = subprocess.run(
+        args, input=stdin, capture_output=True, env=env, cwd=cwd, timeout=timeout, check=False
+    )
+    ran = Ran(tuple(str(arg) for arg in args), said.returncode, said.stdout, said.stderr)
+    if check and ran.returncode != 0:
+        pytest.fail(
+            f"{' '.join(ran.args)} ended with {ran.returncode}\n"
+            f"--- stdout\n{said.stdout.decode(errors='replace')}\n"
+            f"--- stderr\n{said.stderr.decode(errors='replace')}"
+        )
+    return ran
+
+
+def bare_environment(home: Path) -> dict[str, str]:
+    """An environment that has nothing of the user's own: no proxies, no credentials, another home."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    return kept | {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_DATA_HOME": str(home / ".local" / "share"),
+        "XDG_STATE_HOME": str(home / ".local" / "state"),
+        "XDG_RUNTIME_DIR": str(home / ".run"),
+    }
