@@ -27,15 +27,16 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, raw: bytes, what: str = "the image config", limit: int = SIZE_LIMIT) -> ImageConfig:
-        """Read a config. Keys of the platform are found whatever their case, as Go and so every client finds them.
+        """Read a config. Keys of the platform are found as Go and so every client finds them.
+
+        That is whatever their case, and of several spellings the last.
 
         Raises:
             InvalidContent: not JSON, or fields of the wrong type.
         """
         document = decode(raw, what, limit)
-        folded = {key.lower(): value for key, value in document.items() if value is not None}
-        exact = {key: document[key] for key in _PLATFORM if document.get(key) is not None}
-        platform = {key: folded[key] for key in _PLATFORM if key in folded} | exact
+        folded = {key.casefold(): value for key, value in document.items() if value is not None}
+        platform = {key: folded[key] for key in _PLATFORM if key in folded}
         view = convert({key: document.get(key) for key in _View.__struct_fields__}, _View, what)
         return cls(
             raw=raw,

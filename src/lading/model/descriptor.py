@@ -32,7 +32,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     platform: Platform | None = None
     artifact_type: str = msgspec.field(name="artifactType", default="")
     extra: dict[str, Any] = {}
-    """Fields that lading does not know, kept as they were."""
+    """Fields that lading does not know, kept as they were; those of the platform are under `platform`."""
 
     @classmethod
     def of(cls, data: bytes, media_type: str, algorithm: str = "sha256") -> Self:
@@ -49,9 +49,12 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         if not isinstance(document, dict):
             raise InvalidContent(f"{where} is malformed", cause="it is not an object")
         descriptor = convert({k: v for k, v in document.items() if k in _FIELDS}, cls, where)
-        if descriptor.size < 0:
-            raise InvalidContent(f"{where} is malformed", cause=f"its size is {descriptor.size}")
+        if not 0 <= descriptor.size <= _SIZE_MAX:
+            raise InvalidContent(f"{where} is malformed", cause=f"its size is {descriptor.size}"[:_CAUSE_LIMIT])
         extra = {k: v for k, v in document.items() if k not in _FIELDS}
+        if descriptor.platform is not None:
+            unknown = {k: v for k, v in document["platform"].items() if k not in _PLATFORM_FIELDS}
+            extra |= {"platform": unknown} if unknown else {}
         return msgspec.structs.replace(descriptor, extra=extra) if extra else descriptor
 
     def to_document(self, *, size_first: bool = False) -> dict[str, Any]:
@@ -75,7 +78,12 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             document["platform"] = self.platform.to_document()
         if self.artifact_type:
             document["artifactType"] = self.artifact_type
-        return document | self.extra
+        for key, value in self.extra.items():
+            if key != "platform":
+                document[key] = value
+            elif self.platform is not None:
+                document[key] |= value
+        return document
 
     def __eq__(self, other: object) -> bool:
         """Whether both say the same."""
@@ -92,6 +100,9 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 _FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Descriptor)) - {"extra"}
+_PLATFORM_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Platform))
+_SIZE_MAX = 2**63 - 1
+_CAUSE_LIMIT = 200
 
 EMPTY = Descriptor.of(b"{}", OCI_EMPTY)
 """The empty descriptor (image-spec manifest §Guidance for an Empty Descriptor), without its inline data."""
@@ -108,10 +119,10 @@ def convert(document: Any, kind: type[T], where: str) -> T:
     try:
         return msgspec.convert(document, kind, dec_hook=_decode)
     except LadingError as error:
-        raise InvalidContent(f"{where} is malformed", cause=str(error)) from None
+        raise InvalidContent(f"{where} is malformed", cause=str(error)[:_CAUSE_LIMIT]) from None
     except (msgspec.ValidationError, RecursionError) as error:
         cause: BaseException = error.__cause__ if isinstance(error.__cause__, LadingError) else error
-        raise InvalidContent(f"{where} is malformed", cause=str(cause)) from None
+        raise InvalidContent(f"{where} is malformed", cause=str(cause)[:_CAUSE_LIMIT]) from None
 
 
 def descriptors(documents: Any, where: str) -> tuple[Descriptor, ...]:

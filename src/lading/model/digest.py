@@ -35,17 +35,20 @@ class Digest(str):
         algorithm, _, encoded = text.partition(":")
         length = ALGORITHMS.get(algorithm)
         if length is None:
-            raise InvalidDigest(
-                f"the digest algorithm {algorithm!r} is not supported",
-                remedy=f"use one of {', '.join(ALGORITHMS)}",
-            )
+            raise _unsupported(algorithm)
         if len(encoded) != length or not _HEX.fullmatch(encoded):
             raise InvalidDigest(f"{text!r} is not a digest", cause=f"{algorithm} takes {length} lower-case hex digits")
         return super().__new__(cls, text)
 
     @classmethod
     def of(cls, data: bytes, algorithm: str = "sha256") -> Digest:
-        """Compute the digest of `data` with an algorithm of `ALGORITHMS`."""
+        """Compute the digest of `data`.
+
+        Raises:
+            InvalidDigest: the algorithm is none of `ALGORITHMS`.
+        """
+        if algorithm not in ALGORITHMS:
+            raise _unsupported(algorithm)
         return str.__new__(cls, f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
 
     @property
@@ -116,3 +119,9 @@ def verify(data: bytes, digest: Digest, size: int | None = None, name: str | Non
     verifier.update(data)
     verifier.finish()
     return data
+
+
+def _unsupported(algorithm: str) -> InvalidDigest:
+    return InvalidDigest(
+        f"the digest algorithm {algorithm!r} is not supported", remedy=f"use one of {', '.join(ALGORITHMS)}"
+    )

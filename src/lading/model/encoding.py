@@ -22,11 +22,12 @@ Document = dict[str, Any]
 """A decoded JSON object, in the key order of its text."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
+# A string that does not end takes all that follows, or the search would start again at each of its quotes.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class Number(float):
-    """A number with a fraction or an exponent that is written again as it was read."""
+    """A number with a fraction or an exponent, or `-0`, that is written again as it was read."""
 
     __slots__ = ("text",)
     text: str
@@ -58,7 +59,13 @@ def decode(raw: bytes, what: str = "the document", limit: int = SIZE_LIMIT) -> D
     if raw.count(b"[") + raw.count(b"{") > DEPTH_LIMIT and _depth(raw) > DEPTH_LIMIT:
         raise InvalidContent(f"{what} is nested too deeply", cause=f"more than {DEPTH_LIMIT} levels")
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_float=Number, parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode(),
+            object_pairs_hook=_unique,
+            parse_int=_integer,
+            parse_float=Number,
+            parse_constant=_no_constant,
+        )
     except UnicodeDecodeError as error:
         raise InvalidContent(f"{what} is not UTF-8 text", cause=f"byte {error.start}") from None
     except (ValueError, RecursionError) as error:
@@ -169,9 +176,13 @@ def _string(text: str, escape_html: bool) -> str:
 
 def _depth(raw: bytes) -> int:
     depth = deepest = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", raw)):
-        depth += 1 if bracket.group() in b"[{" else -1
-        deepest = max(deepest, depth)
+    for found in _STRING_OR_BRACKET.finditer(raw):
+        token = found.group()
+        if token in (b"[", b"{"):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in (b"]", b"}"):
+            depth -= 1
     return deepest
 
 
@@ -182,6 +193,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> Document:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice!r} appears twice in one object")
     return document
+
+
+def _integer(text: str) -> int | Number:
+    return Number(text) if text == "-0" else int(text)
 
 
 def _no_constant(name: str) -> NoReturn:

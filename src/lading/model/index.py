@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from lading.errors import InvalidContent
-from lading.model.descriptor import Descriptor
+from lading.model.descriptor import Descriptor, convert, descriptors
 from lading.model.digest import Digest
 from lading.model.encoding import Document, decode, encode_compact, encode_docker
 from lading.model.media_types import DOCKER_LIST, INDEXES, OCI_INDEX
@@ -47,7 +47,9 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             media_type: OCI_INDEX or DOCKER_LIST.
             annotations: of the index itself; a Docker list has none.
             style: `docker` for the bytes of `docker manifest push` (three spaces, `size` before `digest`),
-                `compact` for those of the OCI Go types; by default the one that goes with the media type.
+                `compact` for those of the OCI Go types; by default the one that goes with the media type. What
+                Docker never writes (`platform.features`, and in a list all but its four fields of an entry) is
+                left out where `docker` is asked for, and kept by default.
             base: the document of an index that is being changed; its other fields are kept, in their order.
 
         Raises:
@@ -64,7 +66,8 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         document: Document = {"schemaVersion": 2, "mediaType": media_type}
         document |= {k: v for k, v in (base or {}).items() if k not in ("schemaVersion", "mediaType", "annotations")}
         document["manifests"] = [
-            _docker_entry(entry, media_type) if docker else entry.to_document() for entry in entries
+            _docker_entry(entry, media_type, strict=style == "docker") if docker else entry.to_document()
+            for entry in entries
         ]
         if annotations:
             document["annotations"] = dict(sorted(annotations.items()))
@@ -73,9 +76,13 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raw=raw,
             digest=Digest.of(raw),
             media_type=media_type,
-            manifests=entries,
-            annotations=dict(annotations or {}),
+            manifests=descriptors(document["manifests"], "the index's manifests"),
+            **common_fields(document, "the index"),
         )
+
+    def __hash__(self) -> int:
+        """By the bytes."""
+        return hash(self.digest)
 
     @cached_property
     def document(self) -> Document:
@@ -110,15 +117,15 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def select(self, wanted: Iterable[Platform], *, attestations: bool = True) -> tuple[Descriptor, ...]:
         """The entries that satisfy any of the platforms, in order, with the attestations of those entries."""
         platforms = tuple(wanted)
-        taken = {
-            entry.digest
-            for entry in self.images
-            if entry.platform is not None and any(entry.platform.satisfies(p) for p in platforms)
-        }
+        taken = {entry.digest for entry in self.images if _satisfies_any(entry, platforms)}
         return tuple(
             entry
             for entry in self.manifests
-            if (attestations and attested(entry) in taken if is_attestation(entry) else entry.digest in taken)
+            if (
+                attestations and attested(entry) in taken
+                if is_attestation(entry)
+                else _satisfies_any(entry, platforms)
+            )
         )
 
 
@@ -132,17 +139,44 @@ def attested(entry: Descriptor) -> str | None:
     return entry.annotations.get(ATTESTATION_OF) if is_attestation(entry) else None
 
 
-def _docker_entry(entry: Descriptor, media_type: str) -> dict[str, Any]:
-    # Docker writes four fields and never `platform.features`; an OCI index may say more, after those.
+def common_fields(document: Document, what: str) -> dict[str, Any]:
+    """The fields that an `Index` and a `Manifest` have in common, read from a decoded document.
+
+    Raises:
+        InvalidContent: one of them has the wrong type.
+    """
+    view = convert({key: document.get(key) for key in _View.__struct_fields__}, _View, what)
+    subject = document.get("subject")
+    return {
+        "annotations": view.annotations,
+        "artifact_type": view.artifactType,
+        "subject": Descriptor.from_document(subject, f"{what}'s subject") if subject is not None else None,
+    }
+
+
+class _View(msgspec.Struct):
+    annotations: dict[str, str] = {}
+    artifactType: str = ""
+
+
+def _satisfies_any(entry: Descriptor, platforms: tuple[Platform, ...]) -> bool:
+    return entry.platform is not None and any(entry.platform.satisfies(wanted) for wanted in platforms)
+
+
+def _docker_entry(entry: Descriptor, media_type: str, *, strict: bool) -> dict[str, Any]:
+    # Docker writes four fields and never `platform.features`; what else there is comes after those.
+    whole = entry.to_document()
     document: dict[str, Any] = {
         "mediaType": entry.media_type,
         "size": entry.size,
         "digest": str(entry.digest),
     }
     if entry.platform is not None:
-        document["platform"] = msgspec.structs.replace(entry.platform, features=()).to_document()
+        document["platform"] = whole["platform"]
+        if strict:
+            document["platform"].pop("features", None)
     elif media_type == DOCKER_LIST:
         document["platform"] = Platform().to_document()
-    if media_type == OCI_INDEX:
-        document |= {key: value for key, value in entry.to_document().items() if key not in document}
+    if media_type == OCI_INDEX or not strict:
+        document |= {key: value for key, value in whole.items() if key not in document}
     return document

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from lading.errors import InvalidContent
-from lading.model.descriptor import Descriptor, convert, descriptors
+from lading.model.descriptor import Descriptor, descriptors
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT, Document, decode, encode_compact, encode_docker
-from lading.model.index import Index
+from lading.model.index import Index, common_fields
 from lading.model.media_types import (
     IMAGE_CONFIGS,
     IMAGES,
@@ -66,8 +66,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def total_size(self) -> int:
-        """What a pull transfers: config and layers, in bytes."""
-        return sum(item.size for item in self.children)
+        """What a pull transfers: config and layers, each once, in bytes."""
+        return sum({item.digest: item.size for item in self.children}.values())
 
     @property
     def children(self) -> tuple[Descriptor, ...]:
@@ -78,6 +78,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def descriptor(self) -> Descriptor:
         """A descriptor of this manifest."""
         return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
+
+    def __hash__(self) -> int:
+        """By the bytes."""
+        return hash(self.digest)
 
     @property
     def is_image(self) -> bool:
@@ -113,21 +117,16 @@ def parse(
         raise _schema1(what)
     document = decode(raw, what, limit)
     version = document.get("schemaVersion")
-    if version == 1 and ("fsLayers" in document or "signatures" in document):
+    if "fsLayers" in document or (version == 1 and "signatures" in document):
         raise _schema1(what)
     kind = _kind(document, said, what)
-    if version != 2 and kind != OCI_ARTIFACT_MANIFEST:
-        raise InvalidContent(f"{what} is malformed", cause=f"its schemaVersion is {version!r}, not 2")
-    digest = digest or Digest.of(raw)
-    view = convert({key: document.get(key) for key in _VIEW}, _View, what)
-    subject = document.get("subject")
+    if kind != OCI_ARTIFACT_MANIFEST and not (type(version) is int and version == 2):
+        raise InvalidContent(f"{what} is malformed", cause=f"its schemaVersion is {_shown(version)}, not 2")
     common: dict[str, Any] = {
         "raw": raw,
-        "digest": digest,
+        "digest": digest or Digest.of(raw),
         "media_type": kind,
-        "annotations": view.annotations,
-        "artifact_type": view.artifactType,
-        "subject": Descriptor.from_document(subject, f"{what}'s subject") if subject is not None else None,
+        **common_fields(document, what),
     }
     if kind in INDEXES:
         return Index(manifests=descriptors(document.get("manifests"), f"{what}'s manifests"), **common)
@@ -139,14 +138,6 @@ def parse(
         layers=descriptors(document.get("layers" if kind in IMAGES else "blobs"), f"{what}'s layers"),
         **common,
     )
-
-
-class _View(msgspec.Struct):
-    annotations: dict[str, str] = {}
-    artifactType: str = ""
-
-
-_VIEW = ("annotations", "artifactType")
 
 
 def _kind(document: Document, said: str, what: str) -> str:
@@ -165,13 +156,19 @@ def _kind(document: Document, said: str, what: str) -> str:
             kind = OCI_MANIFEST
     if kind is None:
         raise InvalidContent(
-            f"{what} is of an unknown kind", cause=f"its media type is {inside or said or 'not given'}"
+            f"{what} is of an unknown kind", cause=f"its media type is {_shown(inside or said or 'not given')}"
         )
-    if kind in INDEXES and ("config" in document or "layers" in document):
+    if kind not in IMAGES and ("config" in document or "layers" in document):
         raise InvalidContent(f"{what} is malformed", cause=f"it says it is {kind}, and has config or layers")
-    if kind in IMAGES and "manifests" in document:
+    if kind not in INDEXES and "manifests" in document:
         raise InvalidContent(f"{what} is malformed", cause=f"it says it is {kind}, and has manifests")
     return kind
+
+
+def _shown(value: object) -> str:
+    # What a stranger wrote goes into an error only if it is short and does nothing to a terminal.
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _schema1(what: str) -> InvalidContent:

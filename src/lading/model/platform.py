@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import msgspec
 
-from lading.errors import InvalidPlatform
+from lading.errors import InvalidContent, InvalidPlatform
 
 _ALIASES = {
     "x86_64": ("amd64", ""),
@@ -75,17 +75,27 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
         Raises:
             InvalidPlatform: the text has another form.
         """
-        machine, _, version = text.partition(":")
+        machine, colon, version = text.partition(":")
         parts = machine.split("/")
-        if not 2 <= len(parts) <= 3 or not all(_PART.fullmatch(part) for part in parts):
+        said = [*parts, version] if colon else parts
+        if not 2 <= len(parts) <= 3 or not all(_PART.fullmatch(part) for part in said):
             raise InvalidPlatform(f"{text!r} is not a platform", cause="expected OS/ARCH or OS/ARCH/VARIANT")
         os, architecture, variant = (*parts, "")[:3]
         return cls(os=os, architecture=architecture, variant=variant, os_version=version).canonical()
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> Self:
-        """Read the `platform` object of a descriptor, or the platform fields of an image config."""
-        return msgspec.convert({k: v for k, v in document.items() if v is not None}, cls)
+    def from_document(cls, document: Any) -> Self:
+        """Read the `platform` object of a descriptor, or the platform fields of an image config.
+
+        Raises:
+            InvalidContent: it is no object, or a field is of the wrong type.
+        """
+        if not isinstance(document, dict):
+            raise InvalidContent("the platform is malformed", cause="it is not an object")
+        try:
+            return msgspec.convert({k: v for k, v in document.items() if v is not None}, cls)
+        except msgspec.ValidationError as error:
+            raise InvalidContent("the platform is malformed", cause=str(error)) from None
 
     def to_document(self) -> dict[str, Any]:
         """The `platform` object of a descriptor, with `architecture` and `os` always present."""
@@ -136,11 +146,9 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
         Operating system and architecture must be equal. A variant or an OS version counts only where `wanted`
         has one: `linux/arm` takes every arm, `linux/arm/v7` takes `arm/v7` and the `arm` without a variant.
         """
-        if (self.canonical().os, self.canonical().architecture) != (
-            wanted.canonical().os,
-            wanted.canonical().architecture,
-        ):
+        found, wanted = self.canonical(), wanted.canonical()
+        if (found.os, found.architecture) != (wanted.os, wanted.architecture):
             return False
-        if wanted.variant and self.normalized().variant != wanted.normalized().variant:
+        if wanted.variant and found.normalized().variant != wanted.normalized().variant:
             return False
         return not wanted.os_version or (self.os_version + ".").startswith(wanted.os_version + ".")

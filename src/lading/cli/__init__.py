@@ -1,0 +1,120 @@
+"""The command line: parse, call, print. No logic that a user of the library would miss.
+
+This module starts a command and ends it: with its exit code, and with an error that people can use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from lading.cli.frame import Group
+from lading.errors import LadingError
+
+COMMANDS = {
+    "inspect": "lading.cli.daily",
+    "digest": "lading.cli.daily",
+    "tag": "lading.cli.daily",
+    "tags": "lading.cli.daily",
+    "repos": "lading.cli.daily",
+    "delete": "lading.cli.daily",
+    "manifest": "lading.cli.manifest",
+    "registry": "lading.cli.registry",
+    "login": "lading.cli.auth",
+    "logout": "lading.cli.auth",
+    "demo": "lading.cli.demo",
+    "completion": "lading.cli.about",
+    "version": "lading.cli.about",
+}
+"""Every command, with the module that is loaded when it is used."""
+
+
+@click.group(cls=Group, commands_in=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, _, v: _version(c, v))
+def lading() -> None:
+    """Look at, build, move and change container images, indexes and artifacts in registries, without a daemon.
+
+    \b
+    lading inspect alpine:3.20                 what is behind a name
+    lading tag reg.example/app:1.4 stable      another tag, without pulling
+    lading manifest create reg.example/app:1.4 reg.example/app:amd64 reg.example/app:arm64
+    lading demo                                a tour, without a server or a network
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: the command line without the program's name; by default the process's own.
+
+    Returns:
+        The exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in arguments
+    try:
+        result = lading.main(list(arguments), prog_name="lading", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.UsageError as error:
+        _say_usage(error)
+        return 2
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python must not complain about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        if isinstance(error, LadingError):
+            say_error(error)
+            return error.exit_code
+        if isinstance(error, OSError) and error.strerror:
+            _say(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+            return 1
+        _say(f"lading failed in a way it should not: {type(error).__name__}: {error}".splitlines()[0])
+        click.echo("  please report it with the output of the same command with --debug", err=True)
+        return 1
+
+
+def say_error(error: LadingError) -> None:
+    """Print an error to stderr: what happened, why, and what to do next."""
+    from lading.cli.output import printable
+
+    _say(error.message)
+    for line in (error.cause, error.remedy):
+        if line:
+            click.echo(f"  {printable(line)}", err=True)
+
+
+def _say(message: str) -> None:
+    from lading.cli.output import paint, printable
+
+    click.echo(f"{paint('error:', 'red', err=True)} {printable(message)}", err=True)
+
+
+def _say_usage(error: click.UsageError) -> None:
+    message = error.format_message()
+    _say(message[:1].lower() + message[1:].rstrip("."))
+    if error.ctx is not None:
+        click.echo(f"  {error.ctx.get_usage().replace('Usage: ', 'usage: ')}", err=True)
+        click.echo(f"  see: {error.ctx.command_path} --help", err=True)
+
+
+def _version(context: click.Context, wanted: bool) -> None:
+    if wanted:
+        from lading._version import __version__
+
+        click.echo(f"lading {__version__}")
+        context.exit()

@@ -1,0 +1,71 @@
+"""Credentials: `login`, `logout`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lading.cli.frame import Options, common
+
+
+@click.command()
+@click.argument("registry", default="docker.io")
+@click.option("-u", "--username", help="The user name.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--identity-token-stdin", is_flag=True, help="Read an identity (refresh) token from standard input.")
+@click.option("-p", "--password", help="The password. Others can see it in the list of processes: better not.")
+@common()
+def login(
+    options: Options,
+    registry: str,
+    username: str | None,
+    password_stdin: bool,
+    identity_token_stdin: bool,
+    password: str | None,
+) -> None:
+    """Check credentials with a REGISTRY (docker.io by default) and keep them where Docker does.
+
+    \b
+    lading login ghcr.io -u NAME
+    echo "$TOKEN" | lading login ghcr.io -u NAME --password-stdin
+    """
+    if password is not None:
+        options.warn("a password on the command line can be read by others on this machine; use --password-stdin")
+    if (password is not None) + password_stdin + identity_token_stdin > 1:
+        raise click.UsageError("give the password once: --password-stdin or --identity-token-stdin")
+    if identity_token_stdin:
+        if username:
+            raise click.UsageError("an identity token has no user name: leave out --username")
+        username, password = "<token>", _from_stdin()
+    if username is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is nobody to ask for a user name: give --username and --password-stdin")
+        username = click.prompt("Username", err=True)
+    if password_stdin:
+        password = _from_stdin()
+    if password is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is nobody to ask for a password: give --password-stdin")
+        password = click.prompt("Password", hide_input=True, err=True)
+    if not password:
+        raise click.UsageError("the password is empty")
+    name, secret = username, password
+    where = options.run(lambda client: client.login(registry, name or "", secret))
+    options.note(f"kept in {where}")
+    click.echo("Login Succeeded")
+
+
+@click.command()
+@click.argument("registry", default="docker.io")
+@common(insecure=False)
+def logout(options: Options, registry: str) -> None:
+    """Forget the credentials of a REGISTRY (docker.io by default)."""
+    if options.run(lambda client: client.logout(registry)):
+        click.echo(f"Removing login credentials for {registry}")
+    else:
+        click.echo(f"Not logged in to {registry}")
+
+
+def _from_stdin() -> str:
+    return sys.stdin.read().removesuffix("\n").removesuffix("\r")

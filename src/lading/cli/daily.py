@@ -1,0 +1,451 @@
+"""The daily verbs: `inspect`, `digest`, `tag`, `tags`, `repos`, `delete`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from lading.cli.frame import Options, common, format_option, platform_option
+from lading.errors import LadingError, NotFound
+
+if TYPE_CHECKING:
+    from lading.client import AsyncClient
+    from lading.images.overview import Entry, Overview
+    from lading.model.reference import Reference
+    from lading.results import Deletion, TagInfo
+
+T = TypeVar("T")
+
+
+@click.command()
+@click.argument("reference")
+@platform_option(multiple=True, help="Only the entries of an index for this platform. Repeatable.")
+@click.option("--no-trunc", is_flag=True, help="Print digests whole.")
+@click.option("--raw", is_flag=True, help="Print the manifest's exact bytes instead.")
+@format_option
+@common()
+def inspect(
+    options: Options, reference: str, platforms: tuple[str, ...], no_trunc: bool, raw: bool, format_: str
+) -> None:
+    """Show what REFERENCE names: type, digest, platforms, sizes, annotations, attestations.
+
+    \b
+    lading inspect alpine:3.20
+    lading inspect alpine:3.20 --format '{{ digest }}'
+    """
+    from lading.cli.output import emit
+
+    if raw:
+        if len(platforms) > 1 or format_ != "text":
+            raise click.UsageError("--raw goes with neither --format nor more than one --platform")
+        chosen = platforms[0] if platforms else None
+        manifest = options.run(lambda client: helped(client, reference, client.get(reference, platform=chosen)))
+        sys.stdout.buffer.write(manifest.raw)
+        return
+    found = options.run(lambda client: helped(client, reference, client.inspect(reference, platforms=platforms)))
+    emit(found, format_, lambda: _overview(found, len(platforms) > 0, no_trunc))
+
+
+@click.command()
+@click.argument("reference")
+@platform_option(help="The digest of an index's entry for this platform.")
+@click.option("--full", is_flag=True, help="Print REPOSITORY@DIGEST.")
+@format_option
+@common()
+def digest(options: Options, reference: str, platform: str | None, full: bool, format_: str) -> None:
+    """Print the digest that REFERENCE names.
+
+    \b
+    lading digest alpine:3.20
+    lading digest alpine:3.20 --platform linux/arm64
+    """
+    from lading.cli.documents import DigestDocument
+    from lading.cli.output import emit
+    from lading.model.reference import Reference
+
+    parsed = Reference.parse(reference)
+    found = options.run(lambda client: helped(client, reference, client.digest(parsed, platform=platform)))
+    document = DigestDocument(str(parsed.with_digest(found)), found)
+    emit(document, format_, lambda: document.reference if full else found)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("new", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
+@click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now.")
+@format_option
+@common()
+def tag(
+    options: Options, source: str, new: tuple[str, ...], dry_run: bool, if_digest: str | None, format_: str
+) -> None:
+    """Give SOURCE more tags without pulling it; the digest stays the same.
+
+    NEW is a tag of the same repository, or a reference to another one.
+
+    \b
+    lading tag reg.example/app:1.4.2 1.4 stable
+    lading tag reg.example/staging/app:1.4.2 reg.example/app:1.4.2
+    """
+    from lading.cli.documents import TagDocument
+    from lading.cli.output import emit, paint, short
+    from lading.model.reference import Reference
+
+    parsed = Reference.parse(source)
+    changes = options.run(
+        lambda client: helped(client, source, client.tag(parsed, *new, if_digest=if_digest, dry_run=dry_run))
+    )
+    document = TagDocument(changes[0].digest, changes, dry_run)
+
+    def text() -> str:
+        if options.quiet:
+            return str(parsed.with_digest(document.digest))  # type: ignore[arg-type]
+        width = max(len(change.reference) for change in changes)
+        was = {"set": "", "new": "new", "unchanged": "names it already"}
+        lines = [
+            f"{paint(change.reference.ljust(width), 'cyan')}  " + was.get(change.state, f"was {short(change.previous)}")
+            for change in changes
+        ]
+        return "\n".join([*(line.rstrip() for line in lines), str(parsed.with_digest(document.digest))])  # type: ignore[arg-type]
+
+    emit(document, format_, text)
+
+
+@click.command()
+@click.argument("repository")
+@click.option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
+@click.option("--digests", is_flag=True, help="Print what each tag names, too.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only tags like this. Repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="No tags like this. Repeatable.")
+@click.option("--sort", type=click.Choice(["registry", "name", "semver"]), help="The order; semver goes up.")
+@click.option("--latest", type=click.IntRange(min=1), metavar="N", help="Only the N highest versions, highest first.")
+@click.option("--no-trunc", is_flag=True, help="Print digests whole.")
+@format_option
+@common()
+def tags(
+    options: Options,
+    repository: str,
+    points_at: str | None,
+    digests: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    sort: str | None,
+    latest: int | None,
+    no_trunc: bool,
+    format_: str,
+) -> None:
+    """List the tags of REPOSITORY.
+
+    \b
+    lading tags reg.example/app --sort semver --latest 5
+    lading tags reg.example/app --points-at reg.example/app:stable
+    """
+    from lading.cli.documents import TagsDocument
+    from lading.cli.output import emit, short, table
+    from lading.client import parse_repository
+    from lading.model.reference import Reference, is_tag
+    from lading.model.tags import choose, highest, order
+
+    parsed = parse_repository(repository)
+
+    async def look(client: AsyncClient) -> list[TagInfo]:
+        wanted = None
+        if points_at is not None:
+            if is_tag(points_at):
+                point = parsed.with_tag(points_at)
+            elif points_at.startswith(("sha256:", "sha384:", "sha512:")):
+                point = Reference.parse(f"{parsed.name}@{points_at}")
+            else:
+                point = Reference.parse(points_at)
+            wanted = point.digest or await helped(client, str(point), client.digest(point))
+        found = await client.tags(parsed)
+        names = choose((info.tag for info in found), include, exclude)
+        names = highest(names, latest) if latest else order(names, sort or "registry")  # type: ignore[arg-type]
+        if not (digests or wanted):
+            by_name = {info.tag: info for info in found}
+            return [by_name[name] for name in names]
+        infos = await client.tag_digests(parsed, names)
+        return [info for info in infos if wanted is None or info.digest == wanted]
+
+    if latest and sort not in (None, "semver"):
+        raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
+    document = TagsDocument(parsed.name, options.run(look))
+
+    def text() -> str:
+        if digests and document.tags and not options.quiet:
+            rows = [["TAG", "DIGEST"], *([info.tag, short(info.digest, no_trunc)] for info in document.tags)]
+            return table(rows)
+        return "\n".join(info.tag for info in document.tags)
+
+    if document.tags or format_ != "text":
+        emit(document, format_, text)
+    elif points_at is None:
+        options.note(f"{parsed.name} has no tags" + (" like that" if include or exclude else ""))
+    if points_at is not None and not document.tags:
+        options.note(f"no tag of {parsed.name} names that")
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("registry")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only repositories like this. Repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="No repositories like this. Repeatable.")
+@format_option
+@common()
+def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tuple[str, ...], format_: str) -> None:
+    """List the repositories of REGISTRY, where it tells.
+
+    \b
+    lading repos localhost:5000
+    lading repos localhost:5000 --include 'team/*'
+    """
+    from lading.cli.documents import ReposDocument
+    from lading.cli.output import emit
+    from lading.client import parse_registry
+    from lading.model.tags import choose
+
+    host = parse_registry(registry)
+    names = options.run(lambda client: client.repositories(host))
+    document = ReposDocument(host, choose(names, include, exclude))
+    if document.repositories or format_ != "text":
+        emit(document, format_, lambda: "\n".join(document.repositories))
+    else:
+        options.note(f"{host} has no repositories")
+
+
+@click.command()
+@click.argument("references", nargs=-1, required=True, metavar="REFERENCE...")
+@click.option("--untag", is_flag=True, help="Remove only the tag, where the registry can; the manifest stays.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; print what would go.")
+@click.option("--if-digest", metavar="DIGEST", help="Delete only what has this digest.")
+@format_option
+@common()
+def delete(
+    options: Options,
+    references: tuple[str, ...],
+    untag: bool,
+    yes: bool,
+    dry_run: bool,
+    if_digest: str | None,
+    format_: str,
+) -> None:
+    """Delete the manifest that REFERENCE names, and with it every tag that names it.
+
+    Shows first which tags those are, and asks.
+
+    \b
+    lading delete reg.example/app:old
+    lading delete --untag reg.example/app:old
+    """
+    from lading.cli.documents import DeleteDocument
+    from lading.cli.output import emit
+    from lading.client import expect_digest
+    from lading.model.digest import Digest
+    from lading.model.reference import Reference
+    from lading.results import Deletion
+
+    parsed = [Reference.parse(reference) for reference in references]
+
+    async def plan(client: AsyncClient) -> list[Deletion]:
+        found = []
+        for reference in parsed:
+            if untag:
+                digest = await helped(client, str(reference), client.digest(reference))
+                found.append(Deletion(reference=str(reference), digest=digest, tags=[reference.tag or ""]))
+            else:
+                found.append(await helped(client, str(reference), client.deletion(reference)))
+            if if_digest is not None:
+                expect_digest(reference, found[-1].digest, Digest(if_digest))
+        return found
+
+    plans = options.run(plan)
+    document = DeleteDocument(plans, dry_run)
+    if not dry_run:
+        if not yes:
+            _confirm(parsed, plans, untag)
+
+        async def carry_out(client: AsyncClient) -> None:
+            gone: set[tuple[str, str]] = set()
+            for reference, planned in zip(parsed, plans, strict=True):
+                if untag:
+                    await client.untag(reference)
+                elif (reference.name, planned.digest) not in gone:
+                    await client.delete(reference.with_digest(Digest(planned.digest)))
+                    gone.add((reference.name, planned.digest))
+
+        options.run(carry_out)
+    emit(document, format_, lambda: "\n".join(_deleted(parsed, plans, untag, dry_run)))
+
+
+def _confirm(references: list[Reference], plans: list[Deletion], untag: bool) -> None:
+    lines = _deleted(references, plans, untag, True)
+    if not sys.stdin.isatty():
+        error = LadingError(
+            "nothing was deleted", cause="; ".join(lines), remedy="to delete without being asked: --yes"
+        )
+        error.exit_code = 2
+        raise error
+    for line in lines:
+        click.echo(line, err=True)
+    click.confirm("Delete?", abort=True, err=True)
+
+
+def _deleted(references: list[Reference], plans: list[Deletion], untag: bool, future: bool) -> list[str]:
+    lines = []
+    for reference, planned in zip(references, plans, strict=True):
+        verb = ("would remove" if future else "removed") if untag else ("would delete" if future else "deleted")
+        if untag:
+            lines.append(f"{verb} the tag {planned.reference}; {planned.digest} stays")
+            continue
+        lines.append(f"{verb} {reference.name}@{planned.digest}")
+        others = [tag for tag in planned.tags if tag != reference.tag]
+        if others or planned.tags:
+            names = ", ".join(planned.tags)
+            lines.append(f"  and with it {'the tags' if len(planned.tags) > 1 else 'the tag'} {names}")
+    return lines
+
+
+async def helped(client: AsyncClient, reference: str, work):  # type: ignore[no-untyped-def]
+    """Await `work`; where what it names is not found, add which tags are nearest."""
+    from lading.model.reference import Reference
+
+    try:
+        return await work
+    except NotFound as error:
+        parsed = Reference.parse(reference)
+        if error.remedy is None and parsed.digest is None:
+            await _suggest(client, parsed, error)
+        raise
+
+
+async def _suggest(client: AsyncClient, reference: Reference, error: NotFound) -> None:
+    from lading.cli.output import count
+    from lading.model.tags import nearest
+
+    try:
+        names = [info.tag for info in await client.tags(reference)]
+    except LadingError:
+        return
+    if not names or reference.tag in names:
+        return
+    close = nearest(reference.tag or "", names)
+    error.cause = f"the repository has {count(len(names), 'tag')}"
+    if close:
+        error.cause += f"; the nearest {'are' if len(close) > 1 else 'is'} {', '.join(close)}"
+    error.remedy = f"see them: lading tags {reference.name}"
+
+
+_KINDS = {
+    "application/vnd.oci.image.index.v1+json": "OCI image index",
+    "application/vnd.docker.distribution.manifest.list.v2+json": "Docker manifest list",
+    "application/vnd.oci.image.manifest.v1+json": "OCI image manifest",
+    "application/vnd.docker.distribution.manifest.v2+json": "Docker image manifest",
+    "application/vnd.oci.artifact.manifest.v1+json": "OCI artifact manifest",
+}
+
+
+def _overview(found: Overview, filtered: bool, whole: bool) -> str:
+    from lading.cli.output import count, paint, short, size, table
+
+    images = [entry for entry in found.entries if entry.attests is None]
+    lines = [paint(found.reference, "cyan")]
+    kind = _KINDS.get(found.media_type, found.media_type)
+    if found.kind == "artifact":
+        kind = f"{kind} of an artifact"
+    if found.kind == "index":
+        shown = f"{len(images)} of {found.entry_count}" if filtered else str(found.entry_count)
+        noun = "platform" if all(entry.platform for entry in images) else "entry"
+        plural = {"platform": "platforms", "entry": "entries"}[noun]
+        kind += f", {shown} {noun if found.entry_count == 1 else plural}"
+        if found.attestation_count:
+            kind += f", {count(found.attestation_count, 'attestation')}"
+    facts = [("digest", found.digest), ("type", kind)]
+    if found.kind != "index" and images[0].platform:
+        version = f" (version {images[0].os_version})" if images[0].os_version else ""
+        facts.append(("platform", images[0].platform + version))
+    if found.artifact_type:
+        facts.append(("artifact", found.artifact_type))
+    if found.subject:
+        facts.append(("subject", found.subject))
+    if found.created:
+        facts.append(("created", found.created.partition("T")[0]))
+    missing = sum(entry.state == "missing" for entry in images)
+    total = size(found.total_size)
+    if found.kind == "index":
+        total += f" for {len(images) - missing} of {found.entry_count}" if filtered or missing else " in all"
+    else:
+        total += f" in {count(images[0].layers or 0, 'layer')}"
+    facts.append(("size", total))
+    lines += [f"  {name.ljust(10)} {value}" for name, value in facts]
+    lines += _annotations(found.annotations)
+    if found.kind == "index":
+        lines += ["", table([_HEAD, *(_row(entry, whole) for entry in images)], right=(2, 3), indent="  ")]
+        lines += _attestations(found.entries)
+        for entry in images:
+            if entry.annotations:
+                lines += ["", f"  annotations of {entry.platform or short(entry.digest)}"]
+                lines += [f"    {key}={value}" for key, value in sorted(entry.annotations.items())]
+    else:
+        lines += _runs(found.config)
+    return "\n".join(lines)
+
+
+_HEAD = ["PLATFORM", "DIGEST", "LAYERS", "SIZE", ""]
+
+
+def _row(entry: Entry, whole: bool) -> list[str]:
+    from lading.cli.output import count, short, size
+
+    platform = entry.platform or "-"
+    if entry.os_version:
+        platform += f" {entry.os_version}"
+    nested = entry.state == "present" and entry.total_size is None
+    note = ""
+    if entry.state == "missing":
+        note = "not in this repository"
+    elif nested:
+        note = f"an index with {count(entry.layers or 0, 'entry').replace('entrys', 'entries')}"
+    elif entry.artifact_type:
+        note = f"artifact {entry.artifact_type}"
+    layers = "-" if nested or entry.layers is None else str(entry.layers)
+    return [platform, short(entry.digest, whole), layers, size(entry.total_size), note]
+
+
+def _annotations(annotations: dict[str, str]) -> list[str]:
+    if not annotations:
+        return []
+    return ["", "  annotations", *(f"    {key}={value}" for key, value in sorted(annotations.items()))]
+
+
+def _attestations(entries: list[Entry]) -> list[str]:
+    platforms = {entry.digest: entry.platform for entry in entries if entry.attests is None}
+    subjects = [
+        platforms.get(entry.attests) or "an entry that is not listed" for entry in entries if entry.attests is not None
+    ]
+    if not subjects:
+        return []
+    what = "an attestation" if len(subjects) == 1 else f"{len(subjects)} attestations"
+    return ["", f"  with {what}, of {', '.join(dict.fromkeys(subjects))}"]
+
+
+def _runs(config: dict[str, object]) -> list[str]:
+    shown = []
+    for key in ("Entrypoint", "Cmd", "User", "WorkingDir", "ExposedPorts", "Env", "Labels"):
+        value = config.get(key)
+        if not value:
+            continue
+        if key in ("Entrypoint", "Cmd"):
+            import json
+
+            shown.append(f"  {key.lower().ljust(10)} {json.dumps(value)}")
+        elif isinstance(value, str):
+            shown.append(f"  {key.lower().ljust(10)} {value}")
+        elif isinstance(value, dict):
+            items = sorted(value) if key == "ExposedPorts" else [f"{k}={v}" for k, v in sorted(value.items())]
+            shown += [f"  {(key.lower() if not n else '').ljust(10)} {item}" for n, item in enumerate(items)]
+        elif isinstance(value, list):
+            shown += [f"  {(key.lower() if not n else '').ljust(10)} {item}" for n, item in enumerate(value)]
+    return ["", *shown] if shown else []

@@ -1,0 +1,136 @@
+"""`demo`: the whole story on the embedded registry, each command with its real output."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from pathlib import Path
+
+import click
+
+from lading.cli.frame import Options, common
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Go on serving afterwards, until interrupted, for you to try things.")
+@common(insecure=False)
+def demo(options: Options, keep: bool) -> None:
+    """Walk through lading's main job, without a server and without a network.
+
+    Every command is printed and then really run, against a registry in this process.
+    """
+    from lading.serve import background
+
+    # Drafts and credentials of the demo are its own: it must not touch the user's.
+    with tempfile.TemporaryDirectory(prefix="lading-demo-") as folder, background() as url:
+        host = url.removeprefix("http://")
+        before = os.environ.get("DOCKER_CONFIG")
+        os.environ["DOCKER_CONFIG"] = folder
+        try:
+            _fill(options, host)
+            _walk(host)
+            if keep:
+                _wait(host, Path(folder))
+        finally:
+            if before is None:
+                del os.environ["DOCKER_CONFIG"]
+            else:
+                os.environ["DOCKER_CONFIG"] = before
+
+
+def _fill(options: Options, host: str) -> None:
+    """Put the images into the registry that the story is about."""
+    from lading.cli.demo_images import PLATFORMS, hello
+    from lading.client import AsyncClient
+
+    async def push(client: AsyncClient) -> None:
+        store = client.connect(f"{host}/demo/app")
+        for version in ("1.0", "1.1"):
+            for platform in PLATFORMS:
+                await hello(platform, version).push(store, f"{version}-{platform.architecture}")
+
+    options.run(push)
+
+
+def _walk(host: str) -> None:
+    app = f"{host}/demo/app"
+    _say(f"A registry runs at {host}, with images that were built one platform at a time.")
+    _run(f"lading tags {app}")
+    _run(f"lading inspect {app}:1.0-amd64")
+    _say("Another tag, without pulling: one request reads the manifest, one writes it.")
+    _run(f"lading tag {app}:1.0-amd64 amd64-stable")
+    _run(f"lading tags {app} --points-at amd64-stable")
+    _say("Several platforms under one name.")
+    _run(f"lading manifest create {app}:1.0 {app}:1.0-amd64 {app}:1.0-arm64")
+    _run(f"lading manifest annotate {app}:1.0 {app}:1.0-arm64 --variant v8")
+    _run("lading manifest ls")
+    _run(f"lading manifest push --dry-run {app}:1.0")
+    _run(f"lading manifest push {app}:1.0")
+    _run(f"lading inspect {app}:1.0")
+    _say("The 32-bit ARM image is there now, too: update the list, and push it only if nobody else did.")
+    _run(f"lading manifest add {app}:1.0 {app}:1.0-arm")
+    _run("lading manifest ls --remote")
+    _run(f"lading manifest push {app}:1.0 --if-digest $(lading digest {app}:1.0) -t latest")
+    _run(f"lading manifest inspect {app}:latest")
+    _say("A new version of one image: the list is resolved anew, and says what changed.")
+    _run(f"lading tag {app}:1.1-amd64 1.0-amd64")
+    _run(f"lading manifest create --amend {app}:1.0 {app}:1.0-amd64")
+    _run(f"lading manifest push --purge {app}:1.0")
+    _run("lading manifest ls")
+    _say("What is no longer needed goes; lading says first what that takes.")
+    _run(f"lading delete --dry-run {app}:1.0-arm")
+    _run(f"lading delete --untag --yes {app}:amd64-stable")
+    _run(f"lading tags {app} --digests")
+
+
+def _run(line: str) -> None:
+    from lading.cli import main
+
+    click.echo(click.style(f"$ {line}", bold=True) if _colourful() else f"$ {line}")
+    code = main(_words(line)[1:])
+    click.echo()
+    if code:
+        raise click.ClickException(f"the demo's own command ended with {code}: {line}")
+
+
+def _words(line: str) -> list[str]:
+    """The words of a command line, with `$(lading …)` replaced by what it prints."""
+    import contextlib
+    import io
+
+    from lading.cli import main
+
+    start = line.find("$(")
+    if start >= 0:
+        end = line.index(")", start)
+        answer = io.StringIO()
+        with contextlib.redirect_stdout(answer):
+            main(_words(line[start + 2 : end])[1:])
+        line = line[:start] + answer.getvalue().strip() + line[end + 1 :]
+    return shlex.split(line)
+
+
+def _say(text: str) -> None:
+    click.echo(click.style(f"# {text}", fg="green") if _colourful() else f"# {text}")
+
+
+def _colourful() -> bool:
+    from lading.cli.output import paint
+
+    return paint("x", "green") != "x"
+
+
+def _wait(host: str, folder: Path) -> None:
+    import signal
+    import threading
+
+    _say("The registry goes on serving until Ctrl-C. To use the demo's drafts in another terminal:")
+    click.echo(f"export DOCKER_CONFIG={shlex.quote(str(folder))}")
+    click.echo(f"lading inspect {host}/demo/app:latest")
+    done = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: done.set())
+    try:
+        done.wait()
+    except KeyboardInterrupt:
+        click.echo()

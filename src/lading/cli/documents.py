@@ -1,0 +1,151 @@
+"""The documents that `--format json` prints, where the library has none of its own. `docs/json.md` describes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lading.results import Deletion, TagChange, TagInfo
+
+if TYPE_CHECKING:
+    from lading.drafts.draft import Draft
+    from lading.drafts.operations import Status
+
+
+class DigestDocument(msgspec.Struct):
+    """`lading digest`."""
+
+    reference: str
+    digest: str
+
+
+class TagDocument(msgspec.Struct):
+    """`lading tag`."""
+
+    digest: str
+    tags: list[TagChange]
+    dry_run: bool = False
+
+
+class TagsDocument(msgspec.Struct):
+    """`lading tags`."""
+
+    repository: str
+    tags: list[TagInfo]
+
+
+class ReposDocument(msgspec.Struct):
+    """`lading repos`."""
+
+    registry: str
+    repositories: list[str]
+
+
+class DeleteDocument(msgspec.Struct):
+    """`lading delete`."""
+
+    deleted: list[Deletion]
+    dry_run: bool = False
+
+
+class VersionDocument(msgspec.Struct):
+    """`lading version`."""
+
+    version: str
+    python: str
+    platform: str
+
+
+class ManifestDocument(msgspec.Struct):
+    """`lading manifest inspect`."""
+
+    reference: str
+    digest: str
+    media_type: str
+    size: int
+    """Of the manifest itself, in bytes."""
+    local: bool
+    """Whether it is a local list, or of one."""
+    manifest: dict[str, Any]
+    """The manifest, decoded."""
+
+
+class PushDocument(msgspec.Struct):
+    """`lading manifest push`."""
+
+    reference: str
+    """The list's name with its digest."""
+    digest: str
+    media_type: str
+    size: int
+    """In bytes."""
+    tags: list[str]
+    copied: list[str]
+    """The entries that were brought from another repository."""
+    blobs_mounted: int
+    blobs_uploaded: int
+    bytes_uploaded: int
+    dry_run: bool = False
+
+
+class DraftEntryDocument(msgspec.Struct):
+    """An entry of a local manifest list."""
+
+    reference: str
+    digest: str
+    media_type: str
+    size: int
+    """Of the manifest itself, in bytes."""
+    platform: str | None
+    annotations: dict[str, str]
+
+
+class DraftDocument(msgspec.Struct):
+    """A local manifest list."""
+
+    reference: str
+    media_type: str | None
+    """What it would be pushed as; None where it cannot be read."""
+    entries: list[DraftEntryDocument]
+    annotations: dict[str, str]
+    changed: datetime | None
+    origin: str | None
+    """The digest that the registry had when it was last pulled or pushed."""
+    problem: str | None = None
+    """Why it cannot be read."""
+    registry: str | None = None
+    """With `--remote`: `absent`, `same`, `older`, `differs` or `unknown`."""
+    registry_digest: str | None = None
+
+
+class DraftsDocument(msgspec.Struct):
+    """`lading manifest ls`."""
+
+    lists: list[DraftDocument]
+
+
+def draft_document(draft: Draft, status: Status | None = None) -> DraftDocument:
+    """Describe a draft, and how it stands against its registry where that was asked."""
+    return DraftDocument(
+        reference=str(draft.reference),
+        media_type=None if draft.problem else draft.media_type,
+        entries=[
+            DraftEntryDocument(
+                reference=str(entry.reference),
+                digest=entry.digest,
+                media_type=entry.descriptor.media_type,
+                size=entry.descriptor.size,
+                platform=str(entry.platform) if entry.platform else None,
+                annotations=entry.descriptor.annotations,
+            )
+            for entry in draft.entries
+        ],
+        annotations=draft.annotations,
+        changed=draft.changed,
+        origin=draft.origin,
+        problem=draft.problem or None,
+        registry=status.state if status else None,
+        registry_digest=status.digest if status else None,
+    )

@@ -1,0 +1,127 @@
+"""How answers look: documents as JSON or through a template, tables, sizes, times, colour."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+
+from lading.errors import UsageError
+
+_CONTROL = re.compile(r"(?!\x1b\[[0-9]*m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def emit(document: Any, format: str, text: Callable[[], str]) -> None:
+    """Print an answer.
+
+    Args:
+        document: what the answer is, as a `msgspec.Struct`; `--format json` prints all of it.
+        format: `text`, `json` or a Jinja2 template over the document's fields.
+        text: makes the text for people; called only where it is wanted.
+    """
+    if format == "text":
+        click.echo(printable(text()))
+        return
+    import msgspec
+
+    if format == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        return
+    click.echo(_render(format, msgspec.to_builtins(document)))
+
+
+def _render(template: str, fields: dict[str, Any]) -> str:
+    import json
+
+    import jinja2
+
+    if "{" not in template:
+        raise UsageError(
+            f"{template!r} is no output format", cause="formats are text, json or a template such as '{{ digest }}'"
+        )
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    template = template.replace("\\n", "\n").replace("\\t", "\t")
+    try:
+        return environment.from_string(template).render(fields)
+    except jinja2.TemplateSyntaxError as error:
+        remedy = "templates are Jinja2: {{ digest }}, not {{.Digest}}" if "{{." in template.replace(" ", "") else None
+        raise UsageError("the template cannot be read", cause=error.message, remedy=remedy) from None
+    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UsageError(
+            "the template does not fit the document",
+            cause=str(error),
+            remedy=f"its fields are {', '.join(fields)}; see them all with --format json",
+        ) from None
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere without what a terminal would take for commands; colours of our own stay."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+
+
+def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: str = "") -> str:
+    """Align columns; the first row is the head.
+
+    Args:
+        rows: the cells.
+        right: columns that are aligned to the right.
+        indent: what each line starts with.
+    """
+    flush = set(right)
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if number in flush else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"{indent}{'  '.join(cells)}".rstrip())
+    return "\n".join(lines)
+
+
+def size(count: int | None) -> str:
+    """A size in decimal units, as registries show it: `70.5 MB`."""
+    if count is None:
+        return "-"
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5 or unit == "TB":
+            break
+    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+
+
+def ago(seconds: float) -> str:
+    """How long ago, in the largest unit that is at least one: `3 hours ago`."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: `1 layer`, `2 layers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def short(digest: str | None, whole: bool = False) -> str:
+    """A digest as tables show it: 12 hexadecimal digits, or all of it."""
+    if digest is None:
+        return "-"
+    return digest if whole else digest.partition(":")[2][:12]
+
+
+def paint(text: str, colour: str, *, err: bool = False) -> str:
+    """Colour a text where a terminal shows it and nobody asked for none (`NO_COLOR`)."""
+    stream = sys.stderr if err else sys.stdout
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+        return text
+    return click.style(text, fg=colour)

@@ -1,0 +1,498 @@
+"""AsyncClient, and Client, its synchronous face: everything lading does, from code.
+
+This room puts the others together. It may use everything but the command line, and holds no protocol of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+
+from lading.errors import Conflict, InvalidReference, NotFound, UsageError
+from lading.model.config import ImageConfig
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index
+from lading.model.platform import Platform
+from lading.model.reference import Reference, is_tag
+from lading.registry.repository import Repository, repositories
+from lading.registry.session import Session
+from lading.results import Deletion, TagChange, TagInfo
+from lading.store import AnyManifest, fetch_manifest
+from lading.transfer.copy import Copier, gather
+
+if TYPE_CHECKING:
+    from lading.drafts.facade import Drafts, SyncDrafts
+    from lading.images.overview import Overview
+    from lading.registry.config import Config
+    from lading.registry.credentials import Credentials
+
+P = ParamSpec("P")
+T = TypeVar("T")
+AnyReference = Reference | str
+AnyPlatform = Platform | str
+
+
+class AsyncClient:
+    """Talks to any number of registries; use it as an asynchronous context manager.
+
+    Args:
+        insecure: accept plain HTTP and certificates that cannot be verified, from every host.
+        credentials: where to find credentials; by default Docker's `config.json` and its helpers.
+        docker_config: the folder of Docker's `config.json` and of the drafts; by default `$DOCKER_CONFIG`, else
+            `~/.docker`.
+        config: lading's configuration; by default read from its file.
+        on_warning: called with registry and text, once for each `Warning` header a registry sends.
+        on_request: called with a line for each request, secrets masked.
+
+    Every method raises `LadingError`s only: see `lading.errors`.
+
+    >>> import asyncio
+    >>> async def main() -> None:
+    ...     async with AsyncClient() as client:
+    ...         print(await client.digest(f"{registry}/app:1.0"))
+    >>> asyncio.run(main())
+    sha256:...
+    """
+
+    def __init__(
+        self,
+        *,
+        insecure: bool = False,
+        credentials: Credentials | None = None,
+        docker_config: Path | str | None = None,
+        config: Config | None = None,
+        on_warning: Callable[[str, str], None] | None = None,
+        on_request: Callable[[str], None] | None = None,
+    ) -> None:
+        self._docker_config = Path(docker_config) if docker_config is not None else None
+        self._options: dict[str, Any] = {
+            "insecure": insecure,
+            "config": config,
+            "on_warning": on_warning,
+            "on_request": on_request,
+        }
+        self._credentials = credentials
+        self._session: Session | None = None
+
+    async def __aenter__(self) -> Self:
+        """Nothing is sent before the first call."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; the client can be used again."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @property
+    def session(self) -> Session:
+        """What carries the requests."""
+        if self._session is None:
+            credentials, headers = self._credentials, {}
+            if credentials is None:
+                from lading.registry.credentials import DockerCredentials
+
+                credentials = DockerCredentials(self._docker_config)
+                headers = credentials.http_headers
+            self._session = Session(credentials=credentials, headers=headers, **self._options)
+        return self._session
+
+    def connect(self, reference: AnyReference) -> Repository:
+        """The repository of a reference, as a Store."""
+        reference = parse_reference(reference)
+        return Repository(self.session, reference.registry, reference.repository)
+
+    @property
+    def drafts(self) -> Drafts:
+        """Manifest lists in the making, in Docker's local store."""
+        from lading.drafts.facade import Drafts
+        from lading.drafts.store import DraftStore
+
+        return Drafts(self.connect, DraftStore(config_dir=self._docker_config))
+
+    # Looking
+
+    async def get(self, reference: AnyReference, *, platform: AnyPlatform | None = None) -> AnyManifest:
+        """Get a manifest or an index, verified: one request.
+
+        Args:
+            reference: its tag or digest.
+            platform: go on from an index to its entry for this platform.
+
+        Raises:
+            NotFound: there is none, or none for the platform.
+        """
+        reference = parse_reference(reference)
+        repository = self.connect(reference)
+        manifest = await repository.fetch(reference.locator)
+        if platform is None or not isinstance(manifest, Index):
+            return manifest
+        return await fetch_manifest(repository, self._entry(reference, manifest, platform).content)
+
+    async def digest(self, reference: AnyReference, *, platform: AnyPlatform | None = None) -> Digest:
+        """The digest a tag names: one request, which counts as no pull.
+
+        Args:
+            reference: the tag.
+            platform: the digest of an index's entry for this platform instead; the index is read then.
+        """
+        reference = parse_reference(reference)
+        if platform is None:
+            return (await self.connect(reference).resolve(reference.locator)).digest
+        manifest = await self.get(reference)
+        if isinstance(manifest, Index):
+            return self._entry(reference, manifest, platform).digest
+        return manifest.digest
+
+    async def config(self, reference: AnyReference, *, platform: AnyPlatform | None = None) -> ImageConfig:
+        """The config of an image.
+
+        Raises:
+            UsageError: the reference names an index, and no platform was given.
+        """
+        from lading.images.overview import read_config
+
+        reference = parse_reference(reference)
+        manifest = await self.get(reference, platform=platform)
+        if isinstance(manifest, Index):
+            raise UsageError(f"{reference} is an index", remedy="choose one of its images with --platform")
+        config = await read_config(self.connect(reference), manifest)
+        if config is None:
+            raise NotFound(f"{reference} has no image config", cause="it is an artifact")
+        return config
+
+    async def inspect(self, reference: AnyReference, *, platforms: Iterable[AnyPlatform] = ()) -> Overview:
+        """An overview of an index, an image or an artifact: 1 + N requests for N platforms, in two round trips."""
+        from lading.images.overview import overview
+
+        reference = parse_reference(reference)
+        repository = self.connect(reference)
+        manifest = await repository.fetch(reference.locator)
+        return await overview(repository, str(reference), manifest, [parse_platform(p) for p in platforms])
+
+    # Tags
+
+    async def tags(self, repository: AnyReference, *, digests: bool = False) -> list[TagInfo]:
+        """The tags of a repository, in the registry's order.
+
+        Args:
+            repository: the repository; a tag or digest in it is ignored.
+            digests: ask what each tag names, with one request each, many at once.
+        """
+        store = self.connect(parse_repository(repository))
+        names = [tag async for tag in store.tags()]
+        return await self.tag_digests(repository, names) if digests else [TagInfo(tag=name) for name in names]
+
+    async def tag_digests(self, repository: AnyReference, tags: Iterable[str]) -> list[TagInfo]:
+        """What each of these tags names, in their order; a tag that vanished meanwhile is left out."""
+        store = self.connect(parse_repository(repository))
+
+        async def look(tag: str) -> TagInfo | None:
+            try:
+                found = await store.resolve(tag)
+            except NotFound:
+                return None
+            return TagInfo(tag=tag, digest=found.digest, media_type=found.media_type)
+
+        return [info for info in await gather(look(tag) for tag in tags) if info is not None]
+
+    async def tags_of(self, reference: AnyReference) -> list[str]:
+        """The tags of a repository that name the same manifest as this reference."""
+        reference = parse_reference(reference)
+        digest = reference.digest or await self.digest(reference)
+        return [info.tag for info in await self.tags(reference, digests=True) if info.digest == digest]
+
+    async def tag(
+        self,
+        source: AnyReference,
+        *targets: AnyReference,
+        if_digest: Digest | str | None = None,
+        dry_run: bool = False,
+    ) -> list[TagChange]:
+        """Give an image or index more tags without pulling it; the digest stays the same.
+
+        Costs one request, and one more for each tag in the same repository. In another repository of the registry
+        its blobs are mounted; in another registry, copied.
+
+        Args:
+            source: what gets the tags.
+            targets: tags of the same repository, or references.
+            if_digest: change a tag only if it names this digest now.
+            dry_run: change nothing, and say what each tag names now.
+
+        Raises:
+            Conflict: a tag names something else than `if_digest`; no tag was changed.
+        """
+        source = parse_reference(source)
+        goals = [self._target(source, target) for target in targets]
+        store = self.connect(source)
+        manifest = await store.fetch(source.locator)
+        before: list[str | None] = []
+        if if_digest is not None or dry_run:
+            before = await gather(self._present(goal) for goal in goals)
+        if if_digest is not None:
+            for goal, now in zip(goals, before, strict=True):
+                expect_digest(goal, now, Digest(if_digest))
+        if dry_run:
+            return [
+                TagChange(
+                    reference=str(goal),
+                    digest=manifest.digest,
+                    previous=now,
+                    state="new" if now is None else "unchanged" if now == manifest.digest else "moved",
+                )
+                for goal, now in zip(goals, before, strict=True)
+            ]
+        by_repository: dict[str, list[Reference]] = {}
+        for goal in goals:
+            by_repository.setdefault(goal.name, []).append(goal)
+        for name, group in by_repository.items():
+            tags = [goal.tag or "latest" for goal in group]
+            if name == source.name:
+                await gather(store.put(manifest, tag) for tag in tags)
+            else:
+                await Copier(self.connect(group[0])).copy(store, manifest, names=tags)
+        return [TagChange(reference=str(goal), digest=manifest.digest, state="set") for goal in goals]
+
+    async def delete(self, reference: AnyReference, *, if_digest: Digest | str | None = None) -> Deletion:
+        """Delete a manifest, and with it every tag that names it.
+
+        Ask `deletion` first for the tags; they are not asked for again here.
+
+        Args:
+            reference: a tag of it, or its digest.
+            if_digest: delete only if the tag names this digest.
+        """
+        reference = parse_reference(reference)
+        store = self.connect(reference)
+        found = await store.resolve(reference.locator)
+        if if_digest is not None:
+            expect_digest(reference, found.digest, Digest(if_digest))
+        await store.delete(found)
+        return Deletion(reference=str(reference), digest=found.digest, tags=[reference.tag] if reference.tag else [])
+
+    async def deletion(self, reference: AnyReference) -> Deletion:
+        """What deleting this would take: its digest, and every tag that names it."""
+        reference = parse_reference(reference)
+        digest = (await self.connect(reference).resolve(reference.locator)).digest
+        return Deletion(reference=str(reference), digest=digest, tags=await self.tags_of(reference.with_digest(digest)))
+
+    async def untag(self, reference: AnyReference) -> None:
+        """Remove a tag and leave the manifest.
+
+        Raises:
+            Unsupported: the registry cannot; nothing was changed.
+        """
+        reference = parse_reference(reference)
+        if reference.tag is None or reference.digest is not None:
+            raise UsageError(f"{reference} names no tag", remedy="give REPOSITORY:TAG")
+        await self.connect(reference).untag(reference.tag)
+
+    # Registries
+
+    async def repositories(self, registry: str) -> list[str]:
+        """The names of a registry's repositories, in its order.
+
+        Raises:
+            Unsupported: the registry does not list them.
+        """
+        return [name async for name in repositories(self.session, parse_registry(registry))]
+
+    async def login(self, registry: str, username: str, password: str) -> str:
+        """Check credentials with a registry, then keep them where Docker does.
+
+        Args:
+            registry: its host.
+            username: the user; `<token>` where `password` is an identity token.
+            password: the password or token.
+
+        Returns:
+            Where they are kept.
+
+        Raises:
+            Denied: the registry refuses them; nothing was kept.
+        """
+        from lading.registry.credentials import Credential, DockerCredentials
+        from lading.registry.session import verify
+
+        host = parse_registry(registry)
+        if username == "<token>":
+            credential = Credential(username="", password="", identity_token=password)
+        else:
+            credential = Credential(username=username, password=password)
+        await verify(self.session, host, credential)
+        return await DockerCredentials(self._docker_config).store(host, credential)
+
+    async def logout(self, registry: str) -> bool:
+        """Forget the credentials of a registry; False where there were none."""
+        from lading.registry.credentials import DockerCredentials
+
+        return await DockerCredentials(self._docker_config).erase(parse_registry(registry))
+
+    # Inside
+
+    def _entry(self, reference: Reference, index: Index, platform: AnyPlatform) -> Descriptor:
+        from lading.images.overview import no_platform
+
+        wanted = parse_platform(platform)
+        chosen = index.select([wanted], attestations=False)
+        if not chosen:
+            raise no_platform(str(reference), index, [wanted])
+        return chosen[0]
+
+    def _target(self, source: Reference, target: AnyReference) -> Reference:
+        if isinstance(target, str):
+            if is_tag(target):
+                return source.with_tag(target)
+            target = Reference.parse(target)
+        if target.digest is not None:
+            raise InvalidReference(f"{target} cannot be a new tag", cause="it has a digest")
+        return target
+
+    async def _present(self, reference: Reference) -> str | None:
+        try:
+            return (await self.connect(reference).resolve(reference.locator)).digest
+        except NotFound:
+            return None
+
+
+class _Face(Generic[P, T]):
+    """The synchronous form of a method of AsyncClient."""
+
+    def __init__(self, method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, client: Client, owner: type[Client] | None = None) -> Callable[P, T]:
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            return client._run(self._method(client._client, *args, **kwargs))
+
+        call.__doc__ = self.__doc__
+        return call
+
+
+class Client:
+    """AsyncClient for programs without an event loop: the same code on a private thread.
+
+    Takes what AsyncClient takes; use it as a context manager.
+
+    >>> with Client() as client:
+    ...     index = client.get(f"{registry}/app:1.0")
+    ...     for entry in index.manifests:
+    ...         print(entry.platform, entry.size)
+    linux/amd64 ...
+    linux/arm64/v8 ...
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._client = AsyncClient(**options)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> Self:
+        """Nothing is sent before the first call."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all connections and end the thread."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections and end the thread; the client can be used again."""
+        if self._loop is None:
+            return
+        self._run(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._loop = None
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        import threading
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="lading", daemon=True)
+            self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            # The caller was interrupted: end the work, too, before saying so.
+            future.cancel()
+            raise
+
+    get = _Face(AsyncClient.get)
+    digest = _Face(AsyncClient.digest)
+    config = _Face(AsyncClient.config)
+    inspect = _Face(AsyncClient.inspect)
+    tags = _Face(AsyncClient.tags)
+    tag_digests = _Face(AsyncClient.tag_digests)
+    tags_of = _Face(AsyncClient.tags_of)
+    tag = _Face(AsyncClient.tag)
+    delete = _Face(AsyncClient.delete)
+    deletion = _Face(AsyncClient.deletion)
+    untag = _Face(AsyncClient.untag)
+    repositories = _Face(AsyncClient.repositories)
+    login = _Face(AsyncClient.login)
+    logout = _Face(AsyncClient.logout)
+
+    @property
+    def drafts(self) -> SyncDrafts:
+        """Manifest lists in the making, in Docker's local store."""
+        from lading.drafts.facade import SyncDrafts
+
+        return SyncDrafts(self._client.drafts, self._run)
+
+
+def parse_reference(reference: AnyReference) -> Reference:
+    """A reference from its text, or as it is."""
+    return Reference.parse(reference) if isinstance(reference, str) else reference
+
+
+def parse_repository(repository: AnyReference) -> Reference:
+    """The repository of a reference or its text."""
+    return Reference.parse_repository(repository) if isinstance(repository, str) else repository
+
+
+def parse_platform(platform: AnyPlatform) -> Platform:
+    """A platform from its text, or as it is."""
+    return Platform.parse(platform) if isinstance(platform, str) else platform
+
+
+def parse_registry(text: str) -> str:
+    """The host of a registry from its name, or from the URL form that Docker keeps.
+
+    Raises:
+        InvalidReference: the text has more than a host.
+    """
+    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
+    host = host.removesuffix("/v1").removesuffix("/v2")
+    if host in ("index.docker.io", "registry-1.docker.io"):
+        return "docker.io"
+    try:
+        # What is no host by itself, such as `myregistry`, has to be one here.
+        return host if host.isalnum() else Reference.parse(f"{host}/x").registry
+    except InvalidReference:
+        raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT]") from None
+
+
+def expect_digest(reference: Reference, found: str | None, expected: Digest) -> None:
+    """Raise Conflict unless a tag names the expected digest.
+
+    Args:
+        reference: the tag.
+        found: the digest it names; None where there is no such tag.
+        expected: the digest it should name.
+    """
+    if found != expected:
+        raise Conflict(
+            f"{reference} was not changed, because it does not name {expected}",
+            cause=f"it names {found}" if found else "there is no such tag",
+        )

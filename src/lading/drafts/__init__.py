@@ -1,0 +1,1 @@
+"""Manifest lists in the making, kept in Docker's own local store."""

@@ -1,0 +1,206 @@
+"""Drafts as values: a manifest list in the making, its entries, and what would be pushed of it.
+
+This module knows the model, and nothing of files, folders or registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from lading.errors import NotFound, UsageError
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.encoding import Document
+from lading.model.index import Index, attested
+from lading.model.manifest import parse
+from lading.model.media_types import DOCKER_LIST, IMAGES, OCI_INDEX, OCI_MANIFEST
+from lading.model.platform import Platform
+from lading.model.reference import Reference
+
+ListType = Literal["auto", "docker", "oci"]
+"""What a list is pushed as. `auto` is Docker's rule: OCI if the first entry is, or if only OCI can hold it."""
+
+_SHORT = 6
+
+
+class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One manifest of a draft."""
+
+    reference: Reference
+    """Where the manifest was found, and what Docker calls the entry."""
+    descriptor: Descriptor
+    """What the list says about it, with its platform."""
+    raw: bytes | None = None
+    """The manifest's exact bytes; None where the store does not have them."""
+    embedded: bytes = b""
+    """The manifest as Docker keeps it beside `raw`, laid out otherwise; empty where the store does not have it."""
+    found: Descriptor | None = None
+    """The descriptor before anything was annotated; None where that is not known."""
+    overrides: tuple[str, ...] = ()
+    """The fields of the platform that were set or cleared by hand, in the names of `Platform`."""
+    source: Reference | None = None
+    """The index it was taken from, if it was not named itself."""
+    listed: bool = False
+    """Whether an index in a registry says of it what the descriptor says; then it may be without a platform."""
+    file: str = ""
+    """Its file's name, where that is another than Docker gives it."""
+    extra: Document = {}
+    """Keys of its file that lading does not know."""
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the manifest."""
+        return self.descriptor.digest
+
+    @property
+    def platform(self) -> Platform | None:
+        """The platform the list says it is for."""
+        return self.descriptor.platform
+
+    @property
+    def has_platform(self) -> bool:
+        """Whether operating system and architecture are said."""
+        return bool(self.platform and self.platform.os and self.platform.architecture)
+
+    @property
+    def overridden(self) -> frozenset[str]:
+        """The fields of the platform that are another than they were found, or were set by hand."""
+        found = self.found.platform if self.found is not None else self.platform
+        now, then = self.platform or Platform(), found or Platform()
+        differing = (name for name in Platform.__struct_fields__ if getattr(now, name) != getattr(then, name))
+        return frozenset(self.overrides).union(differing)
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """A manifest list in the making: Docker's "local manifest list"."""
+
+    reference: Reference
+    """The name it is pushed to."""
+    entries: tuple[DraftEntry, ...] = ()
+    annotations: dict[str, str] = {}
+    """Of the list itself."""
+    type: ListType = "auto"
+    base: dict[str, Any] = {}
+    """Other fields of the index it was pulled from, kept as they were."""
+    ordered: bool = True
+    """Whether the entries have an order of their own, or Docker's: that of their files' names."""
+    origin: Digest | None = None
+    """The digest that the registry had when the draft was last pulled or pushed."""
+    created: datetime | None = None
+    changed: datetime | None = None
+    """When any of its files last changed."""
+    warnings: tuple[str, ...] = ()
+    """What was found odd, and passed over, when it was read."""
+    problem: str = ""
+    """Why its files cannot be read; such a draft has no entries. Only `DraftStore.list` gives one."""
+
+    @property
+    def media_type(self) -> str:
+        """The media type it would be pushed with."""
+        if self.type != "auto":
+            return OCI_INDEX if self.type == "oci" else DOCKER_LIST
+        if self.annotations or self.base or any(_only_oci(entry) for entry in self.entries):
+            return OCI_INDEX
+        return docker_media_type(entry.descriptor for entry in self.entries)
+
+    @cached_property
+    def index(self) -> Index:
+        """What would be pushed, in the bytes of `docker manifest push`.
+
+        Raises:
+            InvalidContent: it is to be a Docker list, and that cannot hold its annotations.
+        """
+        index = Index.build(
+            (entry.descriptor for entry in self.entries),
+            self.media_type,
+            self.annotations,
+            style="docker",
+            base=self.base,
+        )
+        if not self.base:
+            return index
+        parsed = parse(index.raw, self.media_type, limit=len(index.raw))
+        assert isinstance(parsed, Index)
+        return parsed
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """The platforms of its images, in order."""
+        return tuple(entry.platform for entry in self.entries if entry.platform and not attested(entry.descriptor))
+
+    def find(self, image: str) -> DraftEntry:
+        """The entry a user means.
+
+        Args:
+            image: its reference as it was given when the draft was made, its digest (also with the repository
+                before it, or only the first digits), or, where one entry alone has it, its tag or its platform.
+
+        Raises:
+            NotFound: no entry is meant.
+            UsageError: several are.
+        """
+        meant = _unique(_meant(self.entries, image))
+        if len(meant) == 1:
+            return meant[0]
+        names = ", ".join(str(entry.reference) for entry in (meant or self.entries)[:4])
+        if meant:
+            raise UsageError(f"{image} means more than one entry of {self.reference}", cause=f"they are {names}")
+        raise NotFound(
+            f"manifest for image {image} does not exist in {self.reference}",
+            cause=f"its entries are {names}" if names else "it has no entries",
+            remedy=f"see them: lading manifest inspect {self.reference}",
+        )
+
+
+def docker_media_type(entries: Iterable[Descriptor]) -> str:
+    """The media type Docker gives a list: it goes by the first entry."""
+    first = next(iter(entries), None)
+    return OCI_INDEX if first is not None and first.media_type == OCI_MANIFEST else DOCKER_LIST
+
+
+def _only_oci(entry: DraftEntry) -> bool:
+    descriptor = entry.descriptor
+    return bool(descriptor.annotations) or descriptor.media_type not in IMAGES or (entry.listed and not entry.platform)
+
+
+def _meant(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
+    """The entries a text may mean, by the first way of reading it that finds any."""
+    reference: Reference | None
+    try:
+        reference = Reference.parse(image)
+    except UsageError:
+        reference = None
+    if reference is not None:
+        exact = [entry for entry in entries if entry.reference == reference]
+        if not exact and reference.digest:
+            exact = [e for e in entries if e.digest == reference.digest and e.reference.name == reference.name]
+        if exact:
+            return exact
+    text = image.removeprefix("@").removeprefix("sha256:")
+    if len(text) >= _SHORT:
+        by_digest = [e for e in entries if e.digest == image.removeprefix("@") or e.digest.hex.startswith(text)]
+        if by_digest:
+            return by_digest
+    by_name = [
+        entry
+        for entry in entries
+        if entry.reference.tag == image.removeprefix(":") or str(entry.reference).endswith(f"/{image}")
+    ]
+    if by_name:
+        return by_name
+    try:
+        wanted = Platform.parse(image)
+    except UsageError:
+        return []
+    images = [e for e in entries if e.platform and not attested(e.descriptor)]
+    equal = [e for e in images if e.platform and e.platform.normalized() == wanted.normalized()]
+    return equal or [e for e in images if e.platform and e.platform.satisfies(wanted)]
+
+
+def _unique(entries: list[DraftEntry]) -> list[DraftEntry]:
+    return list({entry.file or str(entry.reference): entry for entry in entries}.values())

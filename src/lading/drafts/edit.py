@@ -1,0 +1,250 @@
+"""Changes to a draft that no registry is asked for: annotate and remove.
+
+This module knows drafts and their store, and nothing of registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+from lading.drafts.draft import Draft, DraftEntry, ListType
+from lading.drafts.notes import name_of
+from lading.drafts.store import DraftStore
+from lading.errors import NotFound, UsageError
+from lading.model.index import attested
+from lading.model.media_types import DOCKER_LIST, OCI_INDEX
+from lading.model.platform import Platform
+from lading.model.reference import Reference
+
+FIELDS = {
+    "os": "os",
+    "arch": "architecture",
+    "architecture": "architecture",
+    "variant": "variant",
+    "os-version": "os_version",
+    "os-features": "os_features",
+    "features": "features",
+}
+"""The fields of a platform that can be cleared, as flags name them, and as `Platform` does."""
+
+
+class Annotated(msgspec.Struct, frozen=True):
+    """What annotate did."""
+
+    draft: Draft
+    entry: DraftEntry | None
+    """The entry as it is now; None where only the list was annotated."""
+    warnings: tuple[str, ...] = ()
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """What remove did."""
+
+    draft: Draft
+    entries: tuple[DraftEntry, ...]
+    """The entries that are gone, attestations of removed images among them."""
+
+
+def annotate(
+    store: DraftStore,
+    target: Reference | str,
+    image: str | None = None,
+    *,
+    os: str = "",
+    architecture: str = "",
+    variant: str = "",
+    os_version: str = "",
+    os_features: Iterable[str] = (),
+    features: Iterable[str] = (),
+    clear: Collection[str] = (),
+    annotations: Mapping[str, str] | None = None,
+    remove_annotations: Collection[str] = (),
+    index_annotations: Mapping[str, str] | None = None,
+    remove_index_annotations: Collection[str] = (),
+    type: ListType | None = None,
+) -> Annotated:
+    """Change what a draft says about one of its entries, or about itself.
+
+    Args:
+        store: where the draft is.
+        target: the draft.
+        image: the entry, as `Draft.find` takes it; None where only the list is annotated.
+        os: operating system; aliases become Go's names. Empty leaves it as it is, here and below.
+        architecture: aliases become Go's names, and bring their variant (`armhf` is `arm`, `v7`).
+        variant: of the architecture.
+        os_version: version of the operating system.
+        os_features: added to those there are, each once.
+        features: of the processor; added to those there are, each once. Docker never pushes them, nor does lading.
+        clear: fields to empty first, in the words of `FIELDS`.
+        annotations: set on the entry; the list becomes an OCI index.
+        remove_annotations: keys to remove from the entry.
+        index_annotations: set on the list; it becomes an OCI index.
+        remove_index_annotations: keys to remove from the list.
+        type: what the list is pushed as, from now on.
+
+    Returns:
+        The draft as it is then, with warnings about platforms nobody knows and about a change of the list's type.
+
+    Raises:
+        NotFound: no such draft, or no such entry.
+        UsageError: the image means several entries, or the list cannot hold what it is given.
+    """
+    target = _reference(target)
+    unknown = set(clear) - set(FIELDS)
+    if unknown:
+        raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(FIELDS)}")
+    given = Platform(os=os, architecture=architecture).canonical()
+    platform = {
+        "os": given.os,
+        "architecture": given.architecture,
+        "variant": variant or given.variant,
+        "os_version": os_version,
+        "os_features": tuple(os_features),
+        "features": tuple(features),
+    }
+    settings = {name: value for name, value in platform.items() if value}
+    cleared = {FIELDS[name] for name in clear}
+    on_entry = bool(settings or cleared or annotations or remove_annotations)
+    if image is None and on_entry:
+        raise UsageError("which image of the list is meant was not said")
+    entry: DraftEntry | None = None
+    warnings: list[str] = []
+
+    def change(draft: Draft | None) -> Draft:
+        nonlocal entry
+        if draft is None:
+            raise no_draft(target)
+        before = draft.media_type
+        if image is not None:
+            old = draft.find(image)
+            entry = _with_platform(old, settings, cleared)
+            entry = _with_annotations(entry, annotations or {}, remove_annotations)
+            draft = _replace_entry(draft, old, entry)
+            if settings:
+                warnings.extend(_doubts(entry))
+        kept = {key: value for key, value in draft.annotations.items() if key not in remove_index_annotations}
+        draft = msgspec.structs.replace(
+            draft, annotations=kept | dict(index_annotations or {}), type=type or draft.type
+        )
+        check_type(draft)
+        if (before, draft.media_type) == (DOCKER_LIST, OCI_INDEX):
+            warnings.append(f"{target} becomes an OCI image index: a Docker manifest list holds no annotations")
+        return draft
+
+    must_exist(store, target)
+    draft = store.update(target, change)
+    return Annotated(draft, entry, tuple(warnings))
+
+
+def remove(store: DraftStore, target: Reference | str, images: Iterable[str]) -> Removed:
+    """Remove entries from a draft, with the attestations about them.
+
+    Args:
+        store: where the draft is.
+        target: the draft.
+        images: the entries, as `Draft.find` takes them.
+
+    Raises:
+        NotFound: no such draft, or no such entry; nothing was removed.
+        UsageError: an image means several entries.
+    """
+    target = _reference(target)
+    named = tuple(images)
+    gone: list[DraftEntry] = []
+
+    def change(draft: Draft | None) -> Draft:
+        if draft is None:
+            raise no_draft(target)
+        chosen = {name_of(draft.find(image)) for image in named}
+        digests = {entry.digest for entry in draft.entries if name_of(entry) in chosen}
+        digests -= {entry.digest for entry in draft.entries if name_of(entry) not in chosen}
+        gone[:] = [e for e in draft.entries if name_of(e) in chosen or attested(e.descriptor) in digests]
+        return msgspec.structs.replace(draft, entries=tuple(e for e in draft.entries if e not in gone))
+
+    must_exist(store, target)
+    return Removed(store.update(target, change), tuple(gone))
+
+
+def check_type(draft: Draft) -> None:
+    """Refuse what a Docker manifest list cannot hold, where the draft is to be one.
+
+    Raises:
+        UsageError: the draft has annotations, or entries that only an OCI index can hold.
+    """
+    if draft.media_type != DOCKER_LIST:
+        return
+    annotated = next((entry for entry in draft.entries if entry.descriptor.annotations), None)
+    if annotated is None and not draft.annotations:
+        return
+    what = "annotations"
+    if annotated is not None:
+        what = "attestations" if attested(annotated.descriptor) else f"annotations of {annotated.reference}"
+    raise UsageError(
+        f"{draft.reference} cannot be a Docker manifest list",
+        cause=f"such a list would lose {what}",
+        remedy="make it an OCI index with --type oci" + (", or --no-attestations" if what == "attestations" else ""),
+    )
+
+
+def must_exist(store: DraftStore, target: Reference) -> None:
+    """Refuse a draft that is not there, before anything is locked: a mistyped name leaves no trace.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not store.exists(target):
+        raise no_draft(target)
+
+
+def no_draft(target: Reference) -> NotFound:
+    """The error for a draft that is not there but should be."""
+    return NotFound(
+        f"No such manifest: {target}",
+        cause="there is no local manifest list of this name",
+        remedy=f"make one: lading manifest create {target} IMAGE…",
+    )
+
+
+def _reference(target: Reference | str) -> Reference:
+    return Reference.parse(target) if isinstance(target, str) else target
+
+
+def _replace_entry(draft: Draft, old: DraftEntry, new: DraftEntry) -> Draft:
+    return msgspec.structs.replace(draft, entries=tuple(new if entry is old else entry for entry in draft.entries))
+
+
+def _with_platform(entry: DraftEntry, settings: Mapping[str, object], cleared: set[str]) -> DraftEntry:
+    if not settings and not cleared:
+        return entry
+    platform = entry.platform or Platform()
+    values = {name: getattr(platform, name) for name in Platform.__struct_fields__}
+    values |= {name: getattr(Platform(), name) for name in cleared}
+    for name, value in settings.items():
+        values[name] = tuple(dict.fromkeys((*values[name], *value))) if isinstance(value, tuple) else value
+    return msgspec.structs.replace(
+        entry,
+        descriptor=msgspec.structs.replace(entry.descriptor, platform=Platform(**values)),
+        found=entry.found or entry.descriptor,
+        overrides=tuple(sorted({*entry.overrides, *settings, *cleared})),
+    )
+
+
+def _with_annotations(entry: DraftEntry, new: Mapping[str, str], removed: Collection[str]) -> DraftEntry:
+    old = entry.descriptor.annotations
+    annotations = {key: value for key, value in old.items() if key not in removed} | dict(new)
+    if annotations == old:
+        return entry
+    return msgspec.structs.replace(
+        entry,
+        descriptor=msgspec.structs.replace(entry.descriptor, annotations=annotations),
+        found=entry.found or entry.descriptor,
+    )
+
+
+def _doubts(entry: DraftEntry) -> list[str]:
+    platform = entry.platform
+    if platform is None or platform.is_known or (platform.os, platform.architecture) == ("unknown", "unknown"):
+        return []
+    return [f"{platform} is no platform that clients are known to ask for ({entry.reference})"]

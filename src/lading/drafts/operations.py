@@ -1,0 +1,593 @@
+"""What is done with drafts and registries together: create, add, pull, push, and asking how they stand.
+
+This module knows stores in general (`connect` gives the one of a reference) and nothing of HTTP or of how drafts are
+kept. Registries are asked concurrently and in full before a draft is changed; a draft is changed as a whole or not
+at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from lading.drafts.draft import Draft, DraftEntry, ListType
+from lading.drafts.edit import check_type, must_exist, no_draft
+from lading.drafts.notes import name_of
+from lading.drafts.sources import (
+    Connect,
+    Resolver,
+    Taking,
+    described,
+    distinct_entries,
+    entry_of,
+    fetch_child,
+    found_for,
+    platform_of,
+    tagged,
+)
+from lading.drafts.store import DraftStore
+from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index, is_attestation
+from lading.model.manifest import Manifest, parse
+from lading.model.media_types import MANIFESTS, OCI_INDEX
+from lading.model.platform import Platform
+from lading.model.reference import Reference, is_tag
+from lading.store import AnyManifest, Store, fetch_manifest, put_manifest
+from lading.transfer.copy import Copied, Copier, gather
+
+_MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What became of one entry."""
+
+    kind: Literal["added", "moved", "kept", "removed"]
+    entry: DraftEntry
+    """The entry as it is now, or as it was if it is removed."""
+    old: Digest | None = None
+    """The digest before, of an entry that moved."""
+
+    def __str__(self) -> str:
+        """One line for people, such as `localhost:5000/app:arm64 moved from 11aa22bb33cc to 0d17b565c37b`."""
+        of = f" ({self.entry.platform})" if self.entry.source and self.entry.platform else ""
+        name = f"{self.entry.source or self.entry.reference}{of}"
+        if self.kind == "moved" and self.old is not None:
+            return f"{name} moved from {self.old.short} to {self.entry.digest.short}"
+        return f"{name} {self.kind}" + ("" if self.kind == "kept" else f" ({self.entry.digest.short})")
+
+
+class Created(msgspec.Struct, frozen=True):
+    """What create, add or pull did."""
+
+    draft: Draft
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What push did, or with `dry_run` would do."""
+
+    reference: Reference
+    """The list's name with the digest it has now."""
+    index: Index
+    tags: tuple[str, ...]
+    copied: tuple[DraftEntry, ...] = ()
+    """The entries that were brought from another repository, in order."""
+    transfer: Copied = msgspec.field(default_factory=Copied)
+    dry_run: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the list."""
+        return self.index.digest
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How a draft stands against its registry."""
+
+    draft: Draft
+    state: Literal["absent", "same", "older", "differs", "unknown"]
+    """`older`: the registry has what the draft was last pulled or pushed as; `unknown`: it could not be asked."""
+    digest: Digest | None = None
+    """What the registry has."""
+    moved: int = 0
+    """How many entries of the draft the registry's list does not have."""
+    gone: int = 0
+    """How many entries of the registry's list the draft does not have."""
+    error: LadingError | None = None
+
+    def __str__(self) -> str:
+        """The state in a few words, as a table shows it."""
+        if self.state == "unknown":
+            return f"not known: {self.error.message if self.error else 'it was not asked'}"
+        if self.state in ("absent", "same"):
+            return "not there" if self.state == "absent" else "same"
+        count = self.moved or self.gone
+        if not count:
+            return self.state
+        did = "moved" if self.moved else "more"
+        return f"{self.state}: {count} {'entry' if count == 1 else 'entries'} {did}"
+
+
+async def create(
+    connect: Connect,
+    store: DraftStore,
+    target: Reference | str,
+    sources: Iterable[Reference | str],
+    *,
+    amend: bool = False,
+    replace: bool = False,
+    platforms: Iterable[Platform | str] = (),
+    attestations: bool = True,
+    annotations: Mapping[str, str] | None = None,
+    type: ListType | None = None,
+) -> Created:
+    """Make a draft of images, in the order given; an index among them gives all of its own.
+
+    Args:
+        connect: gives the store of a reference.
+        store: where the draft is kept.
+        target: the draft's name.
+        sources: images and indexes, of any registry. `NAME:TAG@DIGEST` means the digest.
+        amend: extend a draft that is there: its tags are looked up again, and the sources added.
+        replace: start over where there is one.
+        platforms: what to take from an index; empty for all.
+        attestations: whether the attestations of an index come along.
+        annotations: of the list itself.
+        type: what it is pushed as; None for what an amended draft says already, else `auto`.
+
+    Raises:
+        Conflict: there is such a draft, and neither `amend` nor `replace`.
+        NotFound: a source, or a child of an index, is not there, or none is for one of the platforms.
+        UsageError: the sources cannot be put into a list of that type.
+    """
+    target = _reference(target)
+    if amend and replace:
+        raise UsageError("a draft is either amended or replaced, not both")
+    if not (amend or replace) and store.exists(target):
+        raise _exists(target)
+    before = store.load(target) if amend and store.exists(target) else None
+    named = dict.fromkeys(_reference(source) for source in sources)
+    if not named and before is None:
+        raise UsageError(f"no image was named for {target}")
+    taken = Taking(tuple(_platform(wanted) for wanted in platforms), attestations)
+    resolver = Resolver(connect, before)
+    stale = [source for source in tagged(before) if source not in named]
+    work = [resolver.renew(source) for source in stale] + [resolver.resolve(source, taken) for source in named]
+    found = dict(zip((*stale, *named), await gather(work), strict=True))
+    taken.check(entry for source in named for entry in found[source] or ())
+    return await _merge(store, target, resolver, found, (amend, replace), annotations or {}, type)
+
+
+async def add(
+    connect: Connect,
+    store: DraftStore,
+    target: Reference | str,
+    sources: Iterable[Reference | str],
+    *,
+    platforms: Iterable[Platform | str] = (),
+    attestations: bool = True,
+) -> Created:
+    """Add images to a draft, and leave its other entries as they are. See `create`.
+
+    Raises:
+        NotFound: there is no such draft.
+    """
+    target = _reference(target)
+    must_exist(store, target)
+    named = dict.fromkeys(_reference(source) for source in sources)
+    taken = Taking(tuple(_platform(wanted) for wanted in platforms), attestations)
+    resolver = Resolver(connect, store.load(target))
+    found = dict(zip(named, await gather(resolver.resolve(source, taken) for source in named), strict=True))
+    taken.check(entry for entries in found.values() for entry in entries or ())
+    return await _merge(store, target, resolver, found, (True, False), {}, None)
+
+
+async def pull(
+    connect: Connect,
+    store: DraftStore,
+    source: Reference | str,
+    target: Reference | str | None = None,
+    *,
+    replace: bool = False,
+    platforms: Iterable[Platform | str] = (),
+    attestations: bool = True,
+) -> Created:
+    """Make a draft of a list that is in a registry, to change it and push it again.
+
+    What the list says is kept as it is, nested indexes included; its digest is remembered as the draft's `origin`.
+
+    Args:
+        connect: gives the store of a reference.
+        store: where the draft is kept.
+        source: the list.
+        target: the draft's name; None for that of the source.
+        replace: overwrite a draft of that name.
+        platforms: what to take of it; empty for all.
+        attestations: whether its attestations come along.
+
+    Raises:
+        NotFound: the list, or a child of it, is not there.
+        Conflict: there is such a draft.
+        InvalidContent: the source is an image.
+    """
+    source = _reference(source)
+    target = source if target is None else _reference(target)
+    if not replace and store.exists(target):
+        raise _exists(target, amend=False)
+    repository = connect(source)
+    index = await fetch_manifest(repository, source.locator)
+    if not isinstance(index, Index):
+        raise InvalidContent(
+            f"{source} is an image, not a list", remedy=f"make a list of it: lading manifest create NAME {source}"
+        )
+    taken = Taking(tuple(_platform(wanted) for wanted in platforms), attestations)
+    chosen = taken.of(index)
+    manifests = await gather(fetch_child(repository, index, child) for child in chosen)
+    entries = distinct_entries(
+        entry_of(source.with_digest(child.digest), child, manifest, listed=True)
+        for child, manifest in zip(chosen, manifests, strict=True)
+    )
+    taken.check(entries)
+    known = ("schemaVersion", "mediaType", "manifests", "annotations")
+    draft = Draft(
+        reference=target,
+        entries=entries,
+        annotations=index.annotations,
+        base={key: value for key, value in index.document.items() if key not in known},
+        origin=index.digest,
+    )
+    if draft.media_type != index.media_type:
+        draft = msgspec.structs.replace(draft, type="oci" if index.media_type == OCI_INDEX else "docker")
+    check_type(draft)
+    changes = tuple(Change("added", entry) for entry in entries)
+
+    def change(now: Draft | None) -> Draft:
+        if now is not None and not replace:
+            raise _exists(target, amend=False)
+        return draft
+
+    return Created(await asyncio.to_thread(store.update, target, change, replace=replace), changes)
+
+
+async def push(
+    connect: Connect,
+    store: DraftStore,
+    target: Reference | str,
+    *,
+    tags: Iterable[str] = (),
+    if_digest: Digest | Literal["absent", "origin"] | None = None,
+    dry_run: bool = False,
+    purge: bool = False,
+) -> Pushed:
+    """Push a draft: first what its registry lacks of its entries, then the list, under its tag and any others.
+
+    Args:
+        connect: gives the store of a reference.
+        store: where the draft is.
+        target: the draft.
+        tags: further tags, in the same repository.
+        if_digest: push only if the list's tag has this digest now, or `absent`, or what it had when the draft was
+            last pulled or pushed (`origin`).
+        dry_run: only compute what would be pushed; nothing is sent.
+        purge: remove the draft afterwards.
+
+    Raises:
+        NotFound: there is no such draft, it is empty, or something an entry needs is not in the registry.
+        UsageError: an entry has no operating system or architecture.
+        Conflict: the tag has another digest than `if_digest`.
+    """
+    target = _reference(target)
+    draft = store.load(target)
+    index = _pushable(draft)
+    names = _tag_names(target, tags)
+    foreign = tuple(entry for entry in draft.entries if entry.reference.name != target.name)
+    reference = msgspec.structs.replace(target, digest=index.digest)
+    if dry_run:
+        return Pushed(reference, index, names, foreign, dry_run=True)
+    repository = connect(target)
+    if if_digest is not None:
+        await _guard(repository, draft, if_digest)
+    copier = Copier(repository)
+    await gather(_bring(copier, connect, entry) for entry in foreign)
+    await _put(repository, draft, index, names)
+    warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
+    return Pushed(reference, index, names, foreign, copier.done, warnings=warnings)
+
+
+async def status(connect: Connect, drafts: Iterable[Draft]) -> tuple[Status, ...]:
+    """Ask the registries, all at once, how drafts stand against what is there; a failure is part of the answer."""
+    return tuple(await gather(_status(connect, draft) for draft in drafts))
+
+
+async def prune(
+    connect: Connect, store: DraftStore, *, older_than: timedelta | None = None, dry_run: bool = False
+) -> tuple[Reference, ...]:
+    """Remove the drafts that their registries have exactly as they are.
+
+    Args:
+        connect: gives the store of a reference.
+        store: where the drafts are.
+        older_than: only those that have not changed for that long.
+        dry_run: change nothing.
+
+    Returns:
+        The names of those removed, or that would be.
+    """
+    old = set(store.prune(older_than=older_than, dry_run=True))
+    candidates = [draft for draft in store.list() if draft.reference in old and not draft.problem]
+    same = [each.draft for each in await status(connect, candidates) if each.state == "same"]
+    return tuple(draft.reference for draft in same if dry_run or store.remove_if_same(draft))
+
+
+async def describe(connect: Connect, reference: Reference | str) -> tuple[AnyManifest, tuple[DraftEntry, ...]]:
+    """A manifest in a registry, with its entries as Docker describes them (`docker manifest inspect -v`).
+
+    Returns:
+        The manifest, and what it lists: one entry for an image, all of them for an index. A child that is not in
+        the registry has no `raw`.
+    """
+    reference = _reference(reference)
+    repository = connect(reference)
+    manifest = await fetch_manifest(repository, reference.locator)
+    if isinstance(manifest, Manifest):
+        platform = await platform_of(repository, manifest)
+        return manifest, (entry_of(reference, described(manifest, platform), manifest),)
+
+    async def child(descriptor: Descriptor) -> DraftEntry:
+        found: AnyManifest | None = None
+        try:
+            if descriptor.media_type in MANIFESTS:
+                found = await fetch_manifest(repository, descriptor.content)
+        except NotFound:
+            pass
+        platform = descriptor.platform or Platform()
+        bare = msgspec.structs.replace(descriptor.content, platform=platform)
+        name = msgspec.structs.replace(reference, digest=descriptor.digest)
+        return entry_of(name, bare, found)
+
+    return manifest, tuple(await gather(child(descriptor) for descriptor in manifest.manifests))
+
+
+# Changing a draft
+
+
+async def _merge(
+    store: DraftStore,
+    target: Reference,
+    resolver: Resolver,
+    brought: Mapping[Reference, tuple[DraftEntry, ...] | None],
+    mode: tuple[bool, bool],
+    annotations: Mapping[str, str],
+    type: ListType | None,
+) -> Created:
+    amend, replace = mode
+    changes: list[Change] = []
+
+    def change(now: Draft | None) -> Draft:
+        if now is not None and not (amend or replace):
+            raise _exists(target)
+        changes.clear()
+        draft = now if now is not None and amend else Draft(reference=target)
+        for source, entries in brought.items():
+            if entries is not None:
+                draft = _bring_in(draft, source, entries, changes)
+        draft = msgspec.structs.replace(
+            draft, annotations=draft.annotations | dict(annotations), type=type or draft.type
+        )
+        check_type(draft)
+        return draft
+
+    draft = await asyncio.to_thread(store.update, target, change, replace=replace)
+    return Created(draft, tuple(changes), (*draft.warnings, *resolver.warnings))
+
+
+def _bring_in(draft: Draft, source: Reference, entries: Sequence[DraftEntry], changes: list[Change]) -> Draft:
+    """The draft with these entries in place of those it had of the source, or at its end."""
+    old = [entry for entry in draft.entries if entry.source == source or entry.reference == source]
+    rest = {name_of(entry): entry for entry in draft.entries if entry not in old}
+    place = next((at for at, entry in enumerate(draft.entries) if entry in old), len(draft.entries))
+    before = [entry for entry in draft.entries[:place] if name_of(entry) in rest]
+    after = [entry for entry in draft.entries[place:] if name_of(entry) in rest]
+    new: list[DraftEntry] = []
+    left = list(old)
+    for entry in entries:
+        if name_of(entry) in rest:
+            changes.append(Change("kept", rest[name_of(entry)]))
+            continue
+        former = _former(left, entry, alone=len(entries) == 1 == len(old))
+        if former is not None:
+            left.remove(former)
+        new.append(_with_overrides(former, entry))
+        changes.append(_change(former, new[-1]))
+    changes.extend(Change("removed", entry) for entry in left)
+    ordered = draft.ordered or bool(new and not old)
+    return msgspec.structs.replace(draft, entries=(*before, *new, *after), ordered=ordered)
+
+
+def _former(old: list[DraftEntry], entry: DraftEntry, *, alone: bool) -> DraftEntry | None:
+    """The entry that another takes the place of."""
+    same = [each for each in old if each.digest == entry.digest and name_of(each) == name_of(entry)]
+    if same or alone:
+        return (same or old)[0]
+    if is_attestation(entry.descriptor):
+        return None
+    found = [each for each in old if not is_attestation(each.descriptor) and found_for(each) == found_for(entry)]
+    return found[0] if found else None
+
+
+def _change(former: DraftEntry | None, entry: DraftEntry) -> Change:
+    if former is None:
+        return Change("added", entry)
+    if former.digest == entry.digest:
+        return Change("kept", entry)
+    return Change("moved", entry, former.digest)
+
+
+def _with_overrides(former: DraftEntry | None, entry: DraftEntry) -> DraftEntry:
+    """What was found, with what was annotated by hand on the entry before it."""
+    if former is None:
+        return entry
+    if former.digest == entry.digest:
+        if former.raw:
+            return former
+        found = former.found or entry.found
+        return msgspec.structs.replace(former, raw=entry.raw, embedded=entry.embedded, found=found)
+    annotated = former.descriptor.annotations.items()
+    own = dict(annotated - (former.found.annotations if former.found else former.descriptor.annotations).items())
+    fields = former.overridden
+    platform = entry.platform
+    if fields:
+        kept = {name: getattr(former.platform or Platform(), name) for name in fields}
+        platform = msgspec.structs.replace(platform or Platform(), **kept)
+    descriptor = msgspec.structs.replace(
+        entry.descriptor, platform=platform, annotations=entry.descriptor.annotations | own
+    )
+    return msgspec.structs.replace(entry, descriptor=descriptor, overrides=former.overrides, extra=former.extra)
+
+
+def _exists(target: Reference, *, amend: bool = True) -> Conflict:
+    extend = "extend it with --amend, or " if amend else ""
+    return Conflict(
+        "refusing to amend an existing manifest list with no --amend flag"
+        if amend
+        else f"there is a local manifest list {target} already",
+        cause=f"{target} is there already" if amend else None,
+        remedy=f"{extend}start over with --replace",
+    )
+
+
+# Pushing
+
+
+def _pushable(draft: Draft) -> Index:
+    if not draft.entries:
+        raise NotFound(
+            f"{draft.reference} has no entries", remedy=f"add some: lading manifest add {draft.reference} IMAGE…"
+        )
+    for entry in draft.entries:
+        if not entry.has_platform and not (entry.listed and entry.platform is None):
+            raise UsageError(
+                f"manifest {entry.reference} must have an OS and Architecture to be pushed to a registry",
+                cause="its config does not say for which platform it is",
+                remedy=f"say it: lading manifest annotate --os OS --arch ARCH {draft.reference} {entry.reference}",
+            )
+    check_type(draft)
+    return draft.index
+
+
+def _tag_names(target: Reference, tags: Iterable[str]) -> tuple[str, ...]:
+    own = (target.tag,) if target.tag else ()
+    names = tuple(dict.fromkeys((*own, *tags)))
+    for name in names:
+        if not is_tag(name):
+            raise UsageError(f"{name!r} is not a tag", cause=f"further tags are of the same repository, {target.name}")
+    return names
+
+
+async def _guard(repository: Store, draft: Draft, wanted: Digest | str) -> None:
+    """Refuse to push where the registry has something else than the user thinks."""
+    target = draft.reference
+    name = target.tag or target.locator
+    expected = draft.origin if wanted == "origin" else None if wanted == "absent" else wanted
+    try:
+        present: Digest | None = (await repository.resolve(name)).digest
+    except NotFound:
+        present = None
+    if present != expected:
+        raise Conflict(
+            f"{target} is not what it should be; nothing was pushed",
+            cause=f"expected {expected or 'nothing there'}, the registry has {present or 'nothing'}",
+            remedy=f"see what it is: lading inspect {target.name}@{present}" if present else None,
+        )
+
+
+async def _bring(copier: Copier, connect: Connect, entry: DraftEntry) -> None:
+    content: Descriptor | AnyManifest = entry.descriptor.content
+    if entry.raw is not None:
+        content = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest, what=str(entry.reference))
+    try:
+        await copier.copy(connect(entry.reference), content)
+    except LadingError as error:
+        error.cause = f"needed for the entry {entry.reference}" + (f"; {error.cause}" if error.cause else "")
+        raise
+
+
+async def _put(repository: Store, draft: Draft, index: Index, names: Sequence[str]) -> None:
+    try:
+        await put_manifest(repository, index, names[:1])
+    except LadingError as error:
+        missing = await _missing(repository, draft) if error.code in _MISSING else []
+        if not missing:
+            raise
+        raise NotFound(
+            f"{repository.name} does not have {missing[0].reference}"
+            + (f" and {len(missing) - 1} more entries" if missing[1:] else ""),
+            cause=f"the registry refused the list: {error}",
+            remedy="look its tags up again: lading manifest create --amend " + str(draft.reference),
+            status=error.status,
+            code=error.code,
+        ) from error
+    await gather(put_manifest(repository, index, (name,)) for name in names[1:])
+
+
+async def _missing(repository: Store, draft: Draft) -> list[DraftEntry]:
+    present = await gather(repository.contains(entry.descriptor) for entry in draft.entries)
+    return [entry for entry, there in zip(draft.entries, present, strict=True) if not there]
+
+
+def _after_push(store: DraftStore, draft: Draft, digest: Digest, purge: bool) -> tuple[str, ...]:
+    if purge:
+        if store.remove_if_same(draft):
+            return ()
+        return (f"{draft.reference} was changed while it was pushed, and has not been removed",)
+
+    def change(now: Draft | None) -> Draft:
+        if now is None:
+            raise no_draft(draft.reference)
+        return msgspec.structs.replace(now, origin=digest)
+
+    # Pushed is pushed: that it cannot be remembered (in a read-only folder, say) does not make it a failure.
+    with suppress(LadingError):
+        store.update(draft.reference, change)
+    return ()
+
+
+async def _status(connect: Connect, draft: Draft) -> Status:
+    target = draft.reference
+    try:
+        if draft.problem:
+            raise InvalidContent(draft.problem)
+        digest = draft.index.digest
+        repository = connect(target)
+        found = await repository.resolve(target.tag or target.locator)
+        if found.digest == digest:
+            return Status(draft, "same", found.digest)
+        there = await fetch_manifest(repository, found.digest)
+    except NotFound:
+        return Status(draft, "absent")
+    except LadingError as error:
+        return Status(draft, "unknown", error=error)
+    ours = {entry.digest for entry in draft.entries}
+    theirs = {entry.digest for entry in there.manifests} if isinstance(there, Index) else {there.digest}
+    state: Literal["older", "differs"] = "older" if found.digest == draft.origin else "differs"
+    return Status(draft, state, found.digest, moved=len(ours - theirs), gone=len(theirs - ours))
+
+
+# Small things
+
+
+def _reference(text: Reference | str) -> Reference:
+    return Reference.parse(text) if isinstance(text, str) else text
+
+
+def _platform(text: Platform | str) -> Platform:
+    return Platform.parse(text) if isinstance(text, str) else text

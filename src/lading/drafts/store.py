@@ -1,0 +1,493 @@
+"""The store of drafts: Docker's own folder of local manifest lists, shared with Docker in both directions.
+
+This module knows folders, locks and the order of writes; the form of the files is `files`' and `notes`' business,
+and registries are nobody's here. A change is made under a lock, whole or not at all: a single file is renamed into
+place, and anything larger is a new folder that takes the place of the old one.
+
+    manifests/<list>/<entry>             Docker's files
+    manifests/.lading/<list>/<id>.json   what lading remembers of the list (Docker never looks here)
+    manifests/.lading/<list>/new         a list that is being written
+    manifests/.lading/locks/<nn>         locks, shared by few lists each
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from lading.drafts.draft import Draft, DraftEntry
+from lading.drafts.files import (
+    SIZE_LIMIT,
+    decode_entry,
+    encode_entry,
+    file_name,
+    guess_reference,
+    looks_like_a_name,
+    references_of,
+)
+from lading.drafts.folders import Stamp, finish_staged, put_in_place, remove_tree, stamp, write_file
+from lading.drafts.notes import Notes, docker_order, name_of, read_notes, write_notes
+from lading.errors import Conflict, InvalidContent, LadingError, NotFound
+from lading.model.reference import Reference
+
+LOCK_PATIENCE = 60
+"""How long to wait for another process that is writing, in seconds. Writing takes milliseconds."""
+
+_OURS = ".lading"
+_READS = 20
+_PAUSE = 0.01
+_FRESH = 1.0
+
+Change = Callable[[Draft | None], Draft]
+"""Gives the new state of a draft from the present one, which is None where there is none."""
+
+
+class DraftStore:
+    """The drafts of one user.
+
+    Args:
+        root: the folder that holds them; by default `manifests` in Docker's configuration folder.
+        config_dir: Docker's configuration folder; by default `$DOCKER_CONFIG`, else `~/.docker`.
+
+    Its methods are synchronous, for the files are small. They raise `LadingError`s only.
+    """
+
+    def __init__(self, root: Path | None = None, *, config_dir: Path | None = None) -> None:
+        config = config_dir or Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
+        self.root = root or config / "manifests"
+
+    def list(self) -> tuple[Draft, ...]:
+        """Every draft, by name; one that cannot be read has a `problem` instead of entries."""
+        with _reporting(self.root):
+            drafts = [self._listed(name) for name in self._folders()]
+        return tuple(sorted((draft for draft in drafts if draft is not None), key=lambda draft: draft.reference))
+
+    def exists(self, reference: Reference) -> bool:
+        """Whether there is a list of this name (or of one that Docker's folder names do not tell apart)."""
+        return (self.root / file_name(reference)).is_dir()
+
+    def load(self, reference: Reference) -> Draft:
+        """The draft of this name.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: there is one of another name whose folder has the same name.
+            InvalidContent: a file of it is malformed or damaged; the message names the file.
+        """
+        with _reporting(self.root):
+            state = self._read(file_name(reference), reference)
+        if state is None:
+            raise NotFound(
+                f"No such manifest: {reference}",
+                cause="there is no local manifest list of this name",
+                remedy="see those there are: lading manifest ls",
+            )
+        return state.draft
+
+    def save(self, draft: Draft) -> Draft:
+        """Write a draft, in place of any there is of its name; returns it as it is then."""
+        return self.update(draft.reference, lambda _: draft, replace=True)
+
+    def update(self, reference: Reference, change: Change, *, replace: bool = False) -> Draft:
+        """Change a draft while no other lading can: read, change, write.
+
+        Args:
+            reference: its name.
+            change: makes the new state from the present one; what it raises leaves everything as it was.
+            replace: a draft that cannot be read counts as none, and is overwritten.
+
+        Returns:
+            The draft as it is then.
+
+        Raises:
+            Conflict: there is a list of another name whose folder has the same name.
+            InvalidContent: the draft cannot be read.
+        """
+        name = file_name(reference)
+        with _reporting(self.root), self._locked(name):
+            finish_staged(self._ours(name) / "staged", self.root / name)
+            before = self._read_for_change(name, reference, replace)
+            draft = change(before.draft if before.readable else None)
+            self._write(name, before, draft)
+            after = self._read(name, reference)
+        if after is None:
+            raise Conflict(f"{reference} was removed by another program while it was being written")
+        return after.draft
+
+    def remove(self, references: Iterable[Reference]) -> tuple[Reference, ...]:
+        """Remove drafts, readable or not; returns those that there were none of.
+
+        Raises:
+            Conflict: a list of another name has that folder; those before it are removed.
+        """
+        return tuple(reference for reference in references if not self._remove(reference))
+
+    def remove_if_same(self, draft: Draft) -> bool:
+        """Remove a draft unless it has changed since it was loaded; whether that was done."""
+        return self._remove(draft.reference, expected=draft)
+
+    def prune(self, *, older_than: timedelta | None = None, dry_run: bool = False) -> tuple[Reference, ...]:
+        """Remove the drafts that have not changed for that long (None for all), and what is left of removed ones.
+
+        Returns:
+            The names of those removed, or that would be.
+        """
+        limit = datetime.now(UTC) - older_than if older_than is not None else None
+        old = [draft for draft in self.list() if limit is None or draft.changed is None or draft.changed <= limit]
+        if not dry_run:
+            self.remove(draft.reference for draft in old)
+            with _reporting(self.root):
+                self._remove_leftovers()
+        return tuple(draft.reference for draft in old)
+
+    # Reading
+
+    def _folders(self) -> Iterator[str]:
+        try:
+            names = {path.name: None for path in self.root.iterdir()}
+        except FileNotFoundError:
+            return
+        for name in docker_order(names):
+            if not name.startswith(".") and (self.root / name).is_dir():
+                yield name
+
+    def _listed(self, name: str) -> Draft | None:
+        try:
+            state = self._read(name)
+        except InvalidContent as error:
+            reference = self._recorded_reference(name) or guess_reference(name)
+            return Draft(reference=reference, problem=str(error)) if reference is not None else None
+        return state.draft if state is not None else None
+
+    def _read(self, name: str, reference: Reference | None = None) -> _State | None:
+        """The state of a list; None where there is none, or, without a reference, where it is no list at all."""
+        if (self._ours(name) / "staged").is_dir():
+            with self._locked(name):
+                finish_staged(self._ours(name) / "staged", self.root / name)
+        for attempt in range(_READS):
+            last = attempt == _READS - 1
+            try:
+                state = _Folder.read(self.root / name)
+            except InvalidContent:
+                # Docker truncates a file before it writes it.
+                if last or not _is_fresh(self.root / name):
+                    raise
+            except FileNotFoundError:
+                if last:
+                    raise
+            else:
+                return None if state is None else self._with_notes(name, state, reference)
+            time.sleep(_PAUSE)
+        raise AssertionError("unreachable")
+
+    def _read_for_change(self, name: str, reference: Reference, replace: bool) -> _State:
+        try:
+            return self._read(name, reference) or _State()
+        except InvalidContent:
+            if not replace:
+                raise
+            return _State(stamps=_stamps(self.root / name))
+
+    def _with_notes(self, name: str, folder: _Folder, reference: Reference | None) -> _State | None:
+        notes, forgotten = self._notes_of(name, folder)
+        warnings = tuple(
+            f"{self.root / name / file} is no part of a list: Docker fails on it" for file in folder.foreign
+        )
+        if notes is not None:
+            draft = notes.describe(folder.entries)
+        else:
+            possible = references_of(name, folder.entries.values())
+            if reference is not None and possible and reference not in possible:
+                raise _collision(reference, possible[0])
+            own = reference or next(iter(possible), None) or guess_reference(name)
+            if own is None:
+                return None
+            entries = tuple(folder.entries[file] for file in docker_order(folder.entries))
+            draft = Draft(reference=own, entries=entries, ordered=False)
+            if forgotten:
+                warnings = (*warnings, f"Docker made {own} anew: its annotations and its type are forgotten")
+        if reference is not None and draft.reference != reference:
+            raise _collision(reference, draft.reference)
+        return _State(
+            draft=msgspec.structs.replace(
+                draft, changed=datetime.fromtimestamp(folder.changed, UTC), warnings=warnings
+            ),
+            list_id=notes.id if notes is not None else "",
+            stamps=folder.stamps,
+            foreign=folder.foreign,
+            readable=True,
+        )
+
+    def _notes_of(self, name: str, folder: _Folder) -> tuple[Notes | None, bool]:
+        """The notes that belong to what is in the folder, and whether there are others that said something."""
+        every = [notes for path in self._notes_files(name) if (notes := _load_notes(path, name)) is not None]
+        for list_id, _ in Counter(folder.ids).most_common():
+            for notes in every:
+                if notes.id == list_id:
+                    return notes, False
+        # Docker may have rewritten every entry; then only the folder itself tells that it is still the same list.
+        same = next((notes for notes in every if notes.folder == folder.identity), None)
+        return same, any(notes.annotations or notes.base or notes.type != "auto" for notes in every)
+
+    def _recorded_reference(self, name: str) -> Reference | None:
+        every = [_load_notes(path, name) for path in self._notes_files(name)]
+        return next((Reference.parse(notes.reference) for notes in every if notes is not None), None)
+
+    def _notes_files(self, name: str) -> tuple[Path, ...]:
+        return tuple(sorted(self._ours(name).glob("*.json")))
+
+    def _ours(self, name: str) -> Path:
+        return self.root / _OURS / name
+
+    # Writing
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        number = hashlib.sha256(os.fsencode(name)).hexdigest()[:2]
+        locks = self.root / _OURS / "locks"
+        locks.mkdir(0o755, parents=True, exist_ok=True)
+        try:
+            with FileLock(locks / number, timeout=LOCK_PATIENCE):
+                yield
+        except Timeout:
+            raise Conflict(
+                f"another lading has been writing to {self.root / name} for {LOCK_PATIENCE} s",
+                remedy=f"end it, or see who holds {locks / number}",
+            ) from None
+
+    def _write(self, name: str, before: _State, draft: Draft) -> None:
+        if before.readable and _same(before.draft, draft):
+            return
+        if not before.readable and draft.created is None:
+            draft = msgspec.structs.replace(draft, created=datetime.now(UTC))
+        self._ours(name).mkdir(0o755, parents=True, exist_ok=True)
+        small = _small_change(before, draft)
+        list_id = before.list_id if small is not None and before.list_id else secrets.token_hex(8)
+        if small is None:
+            self._write_whole(name, before, draft, list_id)
+        else:
+            for entry in small:
+                written = self._ours(name) / "entry"
+                write_file(written, encode_entry(entry, list_id))
+                written.replace(self.root / name / name_of(entry))
+            self._write_notes(name, draft, list_id)
+        for other in self._notes_files(name):
+            if other.stem != list_id:
+                other.unlink(missing_ok=True)
+
+    def _write_whole(self, name: str, before: _State, draft: Draft, list_id: str) -> None:
+        ours, path = self._ours(name), self.root / name
+        new = ours / "new"
+        remove_tree(new)
+        new.mkdir(0o755)
+        for entry in draft.entries:
+            write_file(new / name_of(entry), encode_entry(entry, list_id))
+        for file in before.foreign:
+            if stat.S_ISREG((path / file).stat().st_mode):
+                os.link(path / file, new / file)
+        self._write_notes(name, draft, list_id, folder=new)
+        kept = {name_of(entry) for entry in draft.entries}
+        replaced = put_in_place(
+            new, path, ours / "staged", lambda: [file for file in before.stamps if file not in kept]
+        )
+        if replaced:
+            _rescue(new, path, before)
+        else:
+            self._write_notes(name, draft, list_id)
+        remove_tree(new)
+
+    def _write_notes(self, name: str, draft: Draft, list_id: str, folder: Path | None = None) -> None:
+        status = (folder or self.root / name).stat()
+        written = self._ours(name) / "notes"
+        write_file(written, write_notes(draft, list_id, (status.st_ino, status.st_mtime_ns)))
+        written.replace(self._ours(name) / f"{list_id}.json")
+
+    def _remove(self, reference: Reference, expected: Draft | None = None) -> bool:
+        name = file_name(reference)
+        with _reporting(self.root):
+            if not self.exists(reference):
+                return False
+            with self._locked(name):
+                finish_staged(self._ours(name) / "staged", self.root / name)
+                state = self._read_for_change(name, reference, replace=True)
+                if not self.exists(reference) or (expected is not None and not _same(expected, state.draft)):
+                    return False
+                self._ours(name).mkdir(0o755, parents=True, exist_ok=True)
+                old = self._ours(name) / "new"
+                remove_tree(old)
+                try:
+                    (self.root / name).rename(old)
+                except OSError:
+                    remove_tree(self.root / name)
+                remove_tree(self._ours(name))
+        return True
+
+    def _remove_leftovers(self) -> None:
+        try:
+            names = [path.name for path in (self.root / _OURS).iterdir()]
+        except FileNotFoundError:
+            return
+        for name in names:
+            if name == "locks":
+                continue
+            with self._locked(name):
+                if not (self.root / name).is_dir() and not (self._ours(name) / "staged").is_dir():
+                    remove_tree(self._ours(name))
+
+
+class _Folder(msgspec.Struct):
+    """What is in a list's folder, before anything is remembered about it."""
+
+    identity: tuple[int, int]
+    changed: float
+    entries: dict[str, DraftEntry] = {}
+    ids: list[str] = []
+    stamps: dict[str, Stamp] = {}
+    foreign: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> _Folder | None:
+        """Read it as it was at one moment.
+
+        Raises:
+            FileNotFoundError: it changed meanwhile; try again.
+            InvalidContent: a file is malformed.
+        """
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            status = os.fstat(handle)
+            folder = cls((status.st_ino, status.st_mtime_ns), status.st_mtime)
+            for name in os.listdir(handle):  # noqa: PTH208
+                folder._add(handle, name, path)
+            # A folder that was replaced while it was read may have been half removed already.
+            now = path.stat()
+            if (now.st_ino, now.st_mtime_ns) != folder.identity:
+                raise FileNotFoundError(path)
+            return folder
+        finally:
+            os.close(handle)
+
+    def _add(self, handle: int, name: str, path: Path) -> None:
+        status = os.stat(name, dir_fd=handle)
+        self.stamps[name] = stamp(status)
+        what = os.fsencode(path / name).decode("utf-8", "backslashreplace")
+        try:
+            if not stat.S_ISREG(status.st_mode):
+                raise InvalidContent(f"{what} is not a file")
+            entry, list_id = decode_entry(_content(handle, name), what)
+        except InvalidContent as error:
+            if stat.S_ISREG(status.st_mode) and looks_like_a_name(name):
+                error.remedy = error.remedy or "make the list anew, with lading manifest create --replace"
+                raise
+            self.foreign = (*self.foreign, name)
+            return
+        self.changed = max(self.changed, status.st_mtime)
+        usual = file_name(entry.reference)
+        self.entries[name] = entry if name == usual else msgspec.structs.replace(entry, file=name)
+        if list_id:
+            self.ids.append(list_id)
+
+
+_NOTHING = Draft(reference=Reference("", ""))
+
+
+class _State(msgspec.Struct, kw_only=True):
+    """A list as it was read."""
+
+    draft: Draft = _NOTHING
+    list_id: str = ""
+    stamps: dict[str, Stamp] = {}
+    foreign: tuple[str, ...] = ()
+    readable: bool = False
+
+
+def _content(handle: int, name: str) -> bytes:
+    with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=handle), "rb") as file:
+        return file.read(SIZE_LIMIT + 1)
+
+
+def _load_notes(path: Path, name: str) -> Notes | None:
+    try:
+        notes = read_notes(path.read_bytes())
+        if notes is None or path.stem != notes.id or file_name(Reference.parse(notes.reference)) != name:
+            return None
+        notes.describe({})
+    except (OSError, ValueError, OverflowError, LadingError):
+        return None
+    return notes
+
+
+def _small_change(before: _State, draft: Draft) -> list[DraftEntry] | None:
+    """The entries to write, at most one, where that alone makes the change; None where the list must be replaced."""
+    if not before.readable:
+        return None
+    old = {name_of(entry): encode_entry(entry) for entry in before.draft.entries}
+    new = {name_of(entry): entry for entry in draft.entries}
+    if list(new)[: len(old)] != list(old):
+        return None
+    changed = [entry for name, entry in new.items() if encode_entry(entry) != old.get(name)]
+    if len(changed) > 1 or (changed and _about_list(before.draft) != _about_list(draft)):
+        return None
+    return changed
+
+
+def _about_list(draft: Draft) -> tuple[object, ...]:
+    return draft.annotations, draft.base, draft.type
+
+
+def _same(one: Draft, other: Draft) -> bool:
+    return (one.entries, one.ordered, one.origin, *_about_list(one)) == (
+        other.entries,
+        other.ordered,
+        other.origin,
+        *_about_list(other),
+    )
+
+
+def _rescue(old: Path, path: Path, before: _State) -> None:
+    """Carry over what another program wrote into a folder while it was being replaced, and foreign folders."""
+    for name, now in _stamps(old).items():
+        if before.stamps.get(name) != now or (name in before.foreign and not (path / name).exists()):
+            (old / name).replace(path / name)
+
+
+def _stamps(path: Path) -> dict[str, Stamp]:
+    return {entry.name: stamp(entry.stat()) for entry in os.scandir(path)} if path.is_dir() else {}
+
+
+def _is_fresh(path: Path) -> bool:
+    newest = max((changed for _, changed, _ in _stamps(path).values()), default=0)
+    return time.time_ns() - newest < _FRESH * 1e9
+
+
+def _collision(reference: Reference, other: Reference) -> Conflict:
+    return Conflict(
+        f"{reference} cannot be a local manifest list beside {other}",
+        cause="Docker's store keeps both in one folder",
+        remedy=f"push and remove the other first: lading manifest push --purge {other}",
+    )
+
+
+@contextmanager
+def _reporting(root: Path) -> Iterator[None]:
+    """Turn the operating system's errors into ours."""
+    try:
+        yield
+    except OSError as error:
+        where = os.fsdecode(error.filename) if error.filename is not None else root
+        raise LadingError(f"{where} cannot be used", cause=error.strerror or str(error)) from error

@@ -1,0 +1,205 @@
+"""An overview of whatever a reference names: for people, and as one document for programs.
+
+This module reads manifests and configs from any store; how they are shown is not its concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from lading.errors import InvalidContent, NotFound
+from lading.model.config import ImageConfig
+from lading.model.descriptor import Descriptor
+from lading.model.index import Index, attested, is_attestation
+from lading.model.manifest import Manifest
+from lading.model.media_types import IMAGE_CONFIGS, INDEXES
+from lading.model.platform import Platform
+from lading.store import AnyManifest, Store, fetch_manifest, read
+from lading.transfer.copy import gather
+
+CREATED = "org.opencontainers.image.created"
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """One entry of an index, or the image itself where there is no index."""
+
+    digest: str
+    media_type: str
+    size: int
+    """Of the manifest, in bytes."""
+    platform: str | None = None
+    """`OS/ARCH[/VARIANT]`; None where the index does not say."""
+    os_version: str | None = None
+    artifact_type: str | None = None
+    annotations: dict[str, str] = {}
+    attests: str | None = None
+    """The digest of the entry that this one attests to; None for anything that is no attestation."""
+    state: Literal["present", "missing", "not read"] = "present"
+    """`missing`: the index lists it, but the repository does not have it. `not read`: attestations."""
+    layers: int | None = None
+    """How many layers, or how many entries for a nested index."""
+    total_size: int | None = None
+    """What a pull transfers, in bytes: config and layers; None for a nested index or what was not read."""
+    created: str | None = None
+    """RFC 3339, where the manifest says so."""
+
+
+class Overview(msgspec.Struct, kw_only=True):
+    """What a reference names."""
+
+    reference: str
+    digest: str
+    media_type: str
+    kind: Literal["index", "image", "artifact"]
+    size: int
+    """Of the manifest itself, in bytes."""
+    total_size: int
+    """Config and layers of everything that was read, in bytes; a layer that several images share counts once."""
+    entries: list[Entry]
+    """The entries that were asked for, images first; for an image or artifact, itself."""
+    entry_count: int
+    """How many images the index has, whether asked for or not."""
+    attestation_count: int = 0
+    created: str | None = None
+    artifact_type: str | None = None
+    subject: str | None = None
+    annotations: dict[str, str] = {}
+    config: dict[str, object] = {}
+    """How a container of the image runs (`Env`, `Cmd`, `Labels` …); empty for an index."""
+
+
+async def overview(store: Store, reference: str, manifest: AnyManifest, platforms: Sequence[Platform] = ()) -> Overview:
+    """Describe a manifest, reading all its children at once.
+
+    Args:
+        store: where the manifest came from.
+        reference: what it is called.
+        manifest: the manifest.
+        platforms: which entries of an index to read; all where there are none.
+
+    Raises:
+        NotFound: the index has no entry for these platforms.
+    """
+    if isinstance(manifest, Index):
+        return await _of_index(store, reference, manifest, platforms)
+    return await _of_manifest(store, reference, manifest)
+
+
+async def _of_index(store: Store, reference: str, index: Index, platforms: Sequence[Platform]) -> Overview:
+    chosen = index.select(platforms) if platforms else index.manifests
+    if platforms and not chosen:
+        raise no_platform(reference, index, platforms)
+    images = [entry for entry in chosen if not is_attestation(entry)]
+    attestations = [entry for entry in chosen if is_attestation(entry)]
+    found = await gather(_child(store, entry) for entry in images)
+    sizes: dict[str, int] = {}
+    for child in found:
+        if isinstance(child, Manifest):
+            sizes |= {blob.digest: blob.size for blob in child.children}
+    entries = [_entry(entry, child) for entry, child in zip(images, found, strict=True)]
+    entries += [_entry(entry, None, "not read") for entry in attestations]
+    return Overview(
+        reference=reference,
+        digest=index.digest,
+        media_type=index.media_type,
+        kind="index",
+        size=index.size,
+        total_size=sum(sizes.values()),
+        entries=entries,
+        entry_count=len(index.images),
+        attestation_count=len(index.attestations),
+        created=index.annotations.get(CREATED) or max((e.created for e in entries if e.created), default=None),
+        artifact_type=index.artifact_type or None,
+        subject=index.subject.digest if index.subject else None,
+        annotations=index.annotations,
+    )
+
+
+async def _of_manifest(store: Store, reference: str, manifest: Manifest) -> Overview:
+    config = await read_config(store, manifest)
+    platform = config.platform if config is not None and config.platform.os else None
+    created = (config.created if config is not None else "") or manifest.annotations.get(CREATED)
+    content = msgspec.structs.replace(
+        manifest.descriptor, platform=platform, artifact_type=artifact_type_of(manifest) or ""
+    )
+    return Overview(
+        reference=reference,
+        digest=manifest.digest,
+        media_type=manifest.media_type,
+        kind="image" if manifest.is_image else "artifact",
+        size=manifest.size,
+        total_size=sum({blob.digest: blob.size for blob in manifest.children}.values()),
+        entries=[msgspec.structs.replace(_entry(content, manifest), created=created or None)],
+        entry_count=1,
+        created=created or None,
+        artifact_type=artifact_type_of(manifest),
+        subject=manifest.subject.digest if manifest.subject else None,
+        annotations=manifest.annotations,
+        config=dict(config.config) if config is not None else {},
+    )
+
+
+async def read_config(store: Store, manifest: Manifest) -> ImageConfig | None:
+    """The config of an image, or None where the manifest is no image's.
+
+    Raises:
+        InvalidContent: the config says it is an image's, and is not JSON.
+    """
+    if manifest.config is None or manifest.config.media_type not in IMAGE_CONFIGS:
+        return None
+    raw = await read(store, manifest.config)
+    return ImageConfig.parse(raw, f"the config of {store.name}@{manifest.digest}")
+
+
+def artifact_type_of(manifest: Manifest) -> str | None:
+    """What kind of artifact a manifest is (image-spec manifest §artifactType); None for an image."""
+    if manifest.is_image:
+        return None
+    return manifest.artifact_type or (manifest.config.media_type if manifest.config else None)
+
+
+def no_platform(reference: str, index: Index, platforms: Sequence[Platform]) -> NotFound:
+    """The error that an index has no entry for a platform."""
+    wanted = ", ".join(str(platform) for platform in platforms)
+    there = ", ".join(dict.fromkeys(str(entry.platform) for entry in index.images if entry.platform))
+    return NotFound(
+        f"{reference} has nothing for {wanted}",
+        cause=f"it has {there}" if there else "none of its entries has a platform",
+    )
+
+
+async def _child(store: Store, entry: Descriptor) -> AnyManifest | None:
+    try:
+        return await fetch_manifest(store, entry.content)
+    except NotFound:
+        return None
+    except InvalidContent:
+        # An entry of a kind that lading does not read is still an entry: it is shown with what the index says.
+        if entry.media_type in INDEXES or "manifest" in entry.media_type:
+            raise
+        return None
+
+
+def _entry(
+    entry: Descriptor,
+    manifest: AnyManifest | None,
+    absent: Literal["missing", "not read"] = "missing",
+) -> Entry:
+    image = manifest if isinstance(manifest, Manifest) else None
+    return Entry(
+        digest=entry.digest,
+        media_type=entry.media_type,
+        size=entry.size,
+        platform=str(entry.platform) if entry.platform is not None else None,
+        os_version=(entry.platform.os_version or None) if entry.platform is not None else None,
+        artifact_type=entry.artifact_type or (artifact_type_of(image) if image else None),
+        annotations=entry.annotations,
+        attests=attested(entry) or ("" if is_attestation(entry) else None),
+        state="present" if manifest is not None else absent,
+        layers=len(image.layers) if image else len(manifest.children) if manifest is not None else None,
+        total_size=image.total_size if image else None,
+        created=(entry.annotations.get(CREATED) or (image.annotations.get(CREATED) if image else None)),
+    )

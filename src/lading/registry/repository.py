@@ -1,0 +1,457 @@
+"""A repository in a registry, as a Store (distribution-spec).
+
+This module knows the protocol's requests and their answers. How a request gets to its host (scheme, authentication,
+retries, limits) is the session's business, and no concern here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from lading.errors import (
+    DigestMismatch,
+    InvalidContent,
+    InvalidDigest,
+    LadingError,
+    NotFound,
+    RegistryFailure,
+    Unreachable,
+    UsageError,
+)
+from lading.model.descriptor import Descriptor, convert
+from lading.model.digest import Digest, verify
+from lading.model.encoding import SIZE_LIMIT, decode
+from lading.model.manifest import parse
+from lading.model.media_types import ACCEPT, OCTET_STREAM
+from lading.model.reference import is_tag
+from lading.registry.links import next_link
+from lading.registry.session import CATALOG, Scope, Session, resolve_location
+from lading.registry.transport import Response
+from lading.store import AnyManifest, Reader, Source, Store, is_manifest
+
+PAGE = 1000
+"""How many tags or repositories a page is asked to hold; registries give fewer as they like."""
+_PAGE_LIMIT = 32 * 1024 * 1024
+_RESUMES = 3
+_UPLOAD_TRIES = 3
+_ACCEPT = ", ".join(ACCEPT)
+
+
+class Repository:
+    """One repository of one registry.
+
+    Args:
+        session: carries the requests; several repositories share one.
+        registry: host and port, as in `Reference.registry`.
+        repository: the path, as in `Reference.repository`.
+    """
+
+    def __init__(self, session: Session, registry: str, repository: str) -> None:
+        self.session = session
+        self.registry = registry
+        self.repository = repository
+        self._uploads: dict[Digest, str] = {}
+
+    @property
+    def name(self) -> str:
+        """`registry/repository`."""
+        return f"{self.registry}/{self.repository}"
+
+    # Manifests
+
+    async def resolve(self, name: str) -> Descriptor:
+        """Find a manifest by tag or digest, with a HEAD request (distribution-spec §Checking if content exists).
+
+        The descriptor repeats what the registry says; nothing has been verified. A registry that does not say it
+        in the headers is asked for the manifest itself.
+
+        Raises:
+            NotFound: there is none.
+        """
+        async with self._request(
+            "HEAD", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=self._named(name)
+        ) as response:
+            headers = response.headers
+        media_type = (headers.get("content-type") or "").partition(";")[0].strip()
+        length = headers.get("content-length") or ""
+        digest = _digest_header(headers.get("docker-content-digest"))
+        if digest is None or not length.isdigit() or media_type not in ACCEPT:
+            return (await self.fetch(name)).descriptor
+        if ":" in name and digest != name:
+            raise DigestMismatch(f"{self._named(name)} was answered with another digest", cause=f"it is {digest}")
+        return Descriptor(media_type=media_type, digest=digest, size=int(length))
+
+    async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
+        """Get a manifest by tag or digest in one request, verified (distribution-spec §Pulling manifests).
+
+        Args:
+            name: a tag or a digest.
+            limit: the largest size accepted, in bytes.
+
+        Raises:
+            NotFound: there is none.
+            DigestMismatch: the bytes are not what the name, or the registry's own header, says.
+            InvalidContent: not a manifest that lading reads.
+        """
+        what = self._named(name)
+        async with self._request("GET", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=what) as response:
+            raw = await response.read(limit)
+            media_type = response.headers.get("content-type")
+            said = response.headers.get("docker-content-digest")
+        expected = Digest(name) if ":" in name else _digest_header(said)
+        if expected is not None:
+            verify(raw, expected, name=what)
+        return parse(raw, media_type, digest=expected or Digest.of(raw), what=what, limit=limit)
+
+    async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
+        """Put a manifest under a tag, or by its digest (distribution-spec §Pushing Manifests).
+
+        The answer is checked: a registry that stored other bytes is an error. A manifest with a subject is made
+        findable on registries without the referrers API, by the fallback tag.
+
+        Raises:
+            DigestMismatch: the registry says that it stored something else.
+        """
+        target = name or manifest.digest
+        async with self._request(
+            "PUT",
+            f"manifests/{target}",
+            push=True,
+            headers={"Content-Type": manifest.media_type},
+            body=manifest.raw,
+            what=self._named(target),
+        ) as response:
+            said = _digest_header(response.headers.get("docker-content-digest"))
+            subject = response.headers.get("oci-subject")
+        if said is not None and said != manifest.digest and said.algorithm == manifest.digest.algorithm:
+            raise DigestMismatch(
+                f"{self._named(target)} was stored with other bytes", cause=f"sent {manifest.digest}, stored {said}"
+            )
+        if manifest.subject is not None and not subject:
+            from lading.registry.referrers import add_to_fallback
+
+            await add_to_fallback(self, manifest)
+
+    async def tag(self, content: Descriptor, name: str) -> None:
+        """Give a manifest that is here another tag: its bytes are fetched and put again under the new name."""
+        await self.put(await self.fetch(content.digest), name)
+
+    async def untag(self, name: str) -> None:
+        """Remove a tag and leave the manifest (distribution-spec §Deleting tags).
+
+        Raises:
+            Unsupported: the registry cannot; nothing was changed.
+            NotFound: there is no such tag.
+        """
+        if not is_tag(name):
+            raise UsageError(f"{name!r} is not a tag")
+        async with self._request("DELETE", f"manifests/{name}", scopes=self._delete_scopes(), what=self._named(name)):
+            pass
+
+    # Any content
+
+    @asynccontextmanager
+    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
+        """Read a manifest or blob, verified; a download that breaks off goes on where it stopped.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        path = f"{_kind(content)}/{content.digest}"
+        what = self._named(content.digest)
+        headers = {"Accept": f"{content.media_type}, {_ACCEPT}"} if is_manifest(content) else {}
+        async with self._request("GET", path, headers=headers, what=what) as response:
+            length = response.headers.get("content-length")
+            if length is not None and length.isdigit() and int(length) != content.size:
+                raise DigestMismatch(
+                    f"{what} has another size than its descriptor says",
+                    cause=f"expected {content.size} bytes, the registry has {length}",
+                )
+            yield Reader(content, self._resumed(response, path, content, what))
+
+    async def open_range(self, content: Descriptor, start: int, end: int | None = None) -> bytes:
+        """Read a part of a blob (distribution-spec §Pulling blobs, `Range`); it cannot be verified.
+
+        Args:
+            content: the blob.
+            start: offset of the first byte.
+            end: offset after the last byte; None for the blob's end.
+
+        Raises:
+            Unsupported: the registry sends the whole blob instead.
+        """
+        stop = content.size if end is None else min(end, content.size)
+        if not 0 <= start < stop:
+            raise UsageError(f"{start} to {stop} is not a range of {content.size} bytes")
+        async with self._request(
+            "GET",
+            f"blobs/{content.digest}",
+            headers={"Range": f"bytes={start}-{stop - 1}"},
+            what=self._named(content.digest),
+        ) as response:
+            data = await response.read(stop if response.status == 200 else stop - start)
+            return data[start:stop] if response.status == 200 else data
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Ask with HEAD whether a manifest or blob is here."""
+        headers = {"Accept": f"{content.media_type}, {_ACCEPT}"} if is_manifest(content) else {}
+        async with self._request(
+            "HEAD",
+            f"{_kind(content)}/{content.digest}",
+            headers=headers,
+            accept=_OK_OR_ABSENT,
+            what=self._named(content.digest),
+        ) as response:
+            return response.status == 200
+
+    async def write(self, content: Descriptor, source: Source) -> None:
+        """Write a manifest or blob; an upload that breaks off starts anew.
+
+        Raises:
+            DigestMismatch: the source is not what the descriptor says; nothing was written.
+        """
+        if is_manifest(content):
+            raw = b"".join([chunk async for chunk in source()])
+            await self.put(parse(raw, content.media_type, digest=content.digest))
+            return
+        for attempt in range(_UPLOAD_TRIES):
+            try:
+                await self._upload(content, source)
+                return
+            except LadingError as error:
+                if attempt == _UPLOAD_TRIES - 1 or not _upload_lost(error):
+                    raise
+
+    async def write_stream(self, source: Source, algorithm: str = "sha256") -> Descriptor:
+        """Upload content whose digest is not known beforehand, in one stream (distribution-spec §Pushing blobs).
+
+        Returns:
+            Its descriptor, with the media type `application/octet-stream`.
+        """
+        import hashlib
+
+        hasher = hashlib.new(algorithm)
+        size = 0
+
+        async def hashed() -> AsyncIterator[bytes]:
+            nonlocal hasher, size
+            hasher, size = hashlib.new(algorithm), 0
+            async for chunk in source():
+                hasher.update(chunk)
+                size += len(chunk)
+                yield chunk
+
+        location = await self._start_upload()
+        async with self._request(
+            "PATCH", location, push=True, headers={"Content-Type": OCTET_STREAM}, body=hashed, what=self.name
+        ) as response:
+            location = resolve_location(response, response.headers.get("location") or location)
+        digest = Digest(f"{algorithm}:{hasher.hexdigest()}")
+        await self._finish_upload(location, digest)
+        return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
+
+    async def mount(self, content: Descriptor, source: Store) -> bool:
+        """Take a blob from another repository of this registry (distribution-spec §Mounting a blob).
+
+        Returns:
+            False where the registry will not, or the source is somewhere else.
+        """
+        if not isinstance(source, Repository) or source.registry != self.registry or is_manifest(content):
+            return False
+        try:
+            async with self._request(
+                "POST",
+                "blobs/uploads/",
+                scopes=(Scope(self.repository, ("pull", "push")), Scope(source.repository, ("pull",))),
+                query=(("mount", content.digest), ("from", source.repository)),
+                body=b"",
+                what=f"{self.name}@{content.digest}",
+            ) as response:
+                if response.status == 201:
+                    return True
+                # The registry opened an upload instead; the write that follows uses it.
+                location = response.headers.get("location")
+                if location:
+                    self._uploads[content.digest] = resolve_location(response, location)
+                return False
+        except LadingError as error:
+            if error.status in (400, 401, 403, 404, 405):
+                return False
+            raise
+
+    async def delete(self, content: Descriptor) -> None:
+        """Delete a manifest with all its tags, or a blob (distribution-spec §Deleting).
+
+        Raises:
+            Unsupported: the registry does not delete.
+            NotFound: it is not here.
+        """
+        async with self._request(
+            "DELETE",
+            f"{_kind(content)}/{content.digest}",
+            scopes=self._delete_scopes(),
+            what=self._named(content.digest),
+        ):
+            pass
+
+    # Lists
+
+    async def tags(self) -> AsyncIterator[str]:
+        """All tags in the registry's order, page after page (distribution-spec §Listing Tags).
+
+        Raises:
+            NotFound: there is no such repository.
+        """
+        path = f"/v2/{self.repository}/tags/list"
+        async for page in pages(self.session, self.registry, path, self._scopes(), self.name):
+            for tag in convert(page, _Tags, f"the tag list of {self.name}").tags:
+                yield tag
+
+    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """The manifests that refer to this one (distribution-spec §Listing Referrers), each once.
+
+        On a registry without the referrers API the fallback tag is read.
+        """
+        from lading.registry.referrers import list_referrers
+
+        async for referrer in list_referrers(self, subject, artifact_type):
+            yield referrer
+
+    # The rest
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        push: bool = False,
+        scopes: Sequence[Scope] = (),
+        **rest: Any,
+    ) -> AbstractAsyncContextManager[Response]:
+        full = path if path.startswith(("/", "http:", "https:")) else f"/v2/{self.repository}/{quote(path, '/:@')}"
+        return self.session.request(
+            method, self.registry, full, scopes=scopes or self._scopes(push=push), what=what, **rest
+        )
+
+    def _scopes(self, *, push: bool = False) -> tuple[Scope, ...]:
+        return (Scope(self.repository, ("pull", "push") if push else ("pull",)),)
+
+    def _delete_scopes(self) -> tuple[Scope, ...]:
+        return (Scope(self.repository, ("pull", "push", "delete")),)
+
+    def _named(self, name: str) -> str:
+        return f"{self.name}@{name}" if ":" in name else f"{self.name}:{name}"
+
+    async def _resumed(self, response: Response, path: str, content: Descriptor, what: str) -> AsyncIterator[bytes]:
+        got = 0
+        try:
+            async for chunk in response.chunks():
+                got += len(chunk)
+                yield chunk
+            return
+        except Unreachable:
+            if is_manifest(content) or not got:
+                raise
+        for attempt in range(_RESUMES):
+            try:
+                async with self._request("GET", path, headers={"Range": f"bytes={got}-"}, what=what) as rest:
+                    skip = got if rest.status == 200 else 0
+                    async for chunk in rest.chunks():
+                        taken, skip = chunk[skip:], max(0, skip - len(chunk))
+                        got += len(taken)
+                        yield taken
+                    return
+            except Unreachable:
+                if attempt == _RESUMES - 1:
+                    raise
+
+    async def _start_upload(self) -> str:
+        async with self._request("POST", "blobs/uploads/", push=True, body=b"", what=self.name) as response:
+            location = response.headers.get("location")
+            if not location:
+                raise RegistryFailure(f"{self.registry} opened an upload without saying where")
+            return resolve_location(response, location)
+
+    async def _upload(self, content: Descriptor, source: Source) -> None:
+        location = self._uploads.pop(content.digest, None) or await self._start_upload()
+        await self._finish_upload(location, content.digest, source, content.size)
+
+    async def _finish_upload(
+        self, location: str, digest: Digest, source: Source | None = None, size: int | None = None
+    ) -> None:
+        separator = "&" if "?" in location else "?"
+        async with self._request(
+            "PUT",
+            f"{location}{separator}digest={quote(digest)}",
+            push=True,
+            headers={"Content-Type": OCTET_STREAM},
+            body=b"" if source is None else source,
+            size=0 if source is None else size,
+            what=f"{self.name}@{digest}",
+        ):
+            pass
+
+
+async def pages(
+    session: Session, registry: str, path: str, scopes: Sequence[Scope], what: str
+) -> AsyncIterator[Mapping[str, Any]]:
+    """The pages of a list, following `Link` on the same origin only (distribution-spec §Listing Tags)."""
+    query: tuple[tuple[str, str], ...] = (("n", str(PAGE)),)
+    seen = {path}
+    while True:
+        async with session.request("GET", registry, path, scopes=scopes, query=query, what=what) as response:
+            page = decode(await response.read(_PAGE_LIMIT), f"a list of {registry}", _PAGE_LIMIT)
+            link = next_link(response.headers)
+            following = resolve_location(response, link) if link else None
+        yield page
+        if following is None:
+            return
+        if following in seen:
+            raise InvalidContent(f"the pages of {what} go round in a circle", cause=f"{following} came twice")
+        seen.add(following)
+        path, query = following, ()
+
+
+async def repositories(session: Session, registry: str) -> AsyncIterator[str]:
+    """The repositories of a registry, page after page (Docker registry API §Catalog).
+
+    Raises:
+        Unsupported: the registry does not list them.
+    """
+    async for page in pages(session, registry, "/v2/_catalog", (CATALOG,), f"the catalog of {registry}"):
+        for name in convert(page, _Catalog, f"the catalog of {registry}").repositories:
+            yield name
+
+
+_OK_OR_ABSENT = (*range(200, 300), 404)
+
+
+def _kind(content: Descriptor) -> str:
+    return "manifests" if is_manifest(content) else "blobs"
+
+
+def _digest_header(text: str | None) -> Digest | None:
+    try:
+        return Digest(text.strip()) if text else None
+    except InvalidDigest:
+        return None
+
+
+def _upload_lost(error: LadingError) -> bool:
+    if isinstance(error, NotFound):
+        return error.code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
+    return error.status == 416 or isinstance(error, Unreachable)
+
+
+class _Tags(msgspec.Struct):
+    tags: tuple[str, ...] = ()
+
+
+class _Catalog(msgspec.Struct):
+    repositories: tuple[str, ...] = ()

@@ -1,0 +1,686 @@
+"""Requests to registries: scheme, authentication, redirects, retries and limits, so that nobody else thinks of them.
+
+Knows nothing of repositories, manifests or blobs. What it learns of a host (scheme, challenge, tokens) it remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from typing import NamedTuple, Self
+from urllib.parse import parse_qsl, quote, urlencode
+
+from lading.errors import Denied, LadingError, RegistryFailure, TLSFailure, Unreachable, Unsupported, UsageError
+from lading.registry import failures, links
+from lading.registry.authentication import (
+    CATALOG,
+    TOKEN_REPLY_LIMIT,
+    Authenticator,
+    Authorization,
+    Reply,
+    Scope,
+    TokenCache,
+    TokenRefused,
+    repository_of,
+)
+from lading.registry.challenge import parse_challenges
+from lading.registry.config import DOCKER_HUB, Config, HostConfig
+from lading.registry.credentials import Credential, Credentials, GivenCredentials
+from lading.registry.failures import BODY_LIMIT, Refusal
+from lading.registry.links import resolve_location, same_origin
+from lading.registry.transport import (
+    ConnectFailed,
+    ConnectionBroken,
+    ConnectionRefused,
+    NameNotFound,
+    PlainHTTP,
+    Request,
+    ReqwestTransport,
+    Response,
+    SourceFailure,
+    Transport,
+    UntrustedCertificate,
+)
+from lading.store import Source
+
+__all__ = ["CATALOG", "Scope", "Session", "resolve_location", "same_origin", "verify"]
+
+REDIRECTS = 10
+"""How many redirects are followed for one request."""
+RETRY_AFTER_LIMIT = 30.0
+"""The longest that one `Retry-After` is waited for, in seconds."""
+_HUB_ADDRESS = "registry-1.docker.io"
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_REFUSED_RETRIES = 2
+_OK = range(200, 300)
+
+
+class Session:
+    """Carries requests to any number of registries; use it as an asynchronous context manager.
+
+    Args:
+        credentials: where to find credentials; None for anonymous access.
+        config: how to talk to hosts; None for lading's configuration file, read when it is first needed.
+        insecure: accept plain HTTP and TLS that cannot be verified, from every host.
+        headers: sent with every request to a registry, and nowhere else.
+        on_warning: called with registry and text, once for each text that a registry puts in `Warning` headers.
+        on_request: called with a line for each request and what came of it; it holds no secrets.
+        retries: how often a request is tried again where trying again is safe.
+        backoff: seconds that the first wait between tries is at most; it doubles each time.
+        tokens: where tokens outlive the session.
+        transport: makes the transport for a host, by whether any certificate is accepted, the file of extra
+            authorities, and whether proxies are left aside; for tests and other HTTP libraries.
+    """
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials | None = None,
+        config: Config | None = None,
+        insecure: bool = False,
+        headers: Mapping[str, str] | None = None,
+        on_warning: Callable[[str, str], None] | None = None,
+        on_request: Callable[[str], None] | None = None,
+        retries: int = 4,
+        backoff: float = 0.25,
+        tokens: TokenCache | None = None,
+        transport: Callable[[bool, str | None, bool], Transport] | None = None,
+    ) -> None:
+        self._credentials = credentials
+        self._config = config
+        self._insecure = insecure
+        self._headers = tuple((headers or {}).items())
+        self._on_warning = on_warning
+        self._on_request = on_request
+        self._retries = retries
+        self._backoff = backoff
+        self._cache = tokens
+        self._new_transport = transport or _reqwest
+        self._transports: dict[tuple[bool, str | None, bool], Transport] = {}
+        self._hosts: dict[str, _Host] = {}
+        self._found: dict[tuple[str, str | None], Credential | None] = {}
+        self._finding = asyncio.Lock()
+        self._warned: set[tuple[str, str]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is sent before the first request."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections. What was learned of hosts is kept, and the session can be used again."""
+        transports = list(self._transports.values())
+        self._transports.clear()
+        for transport in transports:
+            await transport.close()
+
+    def with_credentials(self, credentials: Credentials | None) -> Session:
+        """A session like this one for somebody else; it knows nothing of what this one has learned."""
+        return Session(
+            credentials=credentials,
+            config=self._config,
+            insecure=self._insecure,
+            headers=dict(self._headers),
+            on_warning=self._on_warning,
+            on_request=self._on_request,
+            retries=self._retries,
+            backoff=self._backoff,
+            transport=self._new_transport,
+        )
+
+    def url(self, registry: str) -> str:
+        """The address of a registry, as far as it is known: `https` until it has answered otherwise."""
+        return self._host(registry).url
+
+    def request(
+        self,
+        method: str,
+        registry: str,
+        path: str,
+        *,
+        scopes: Sequence[Scope] = (),
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Source | None = None,
+        size: int | None = None,
+        accept: Collection[int] = _OK,
+        what: str,
+    ) -> AbstractAsyncContextManager[Response]:
+        """Send a request to a registry and get its answer; the body is read within the `async with`.
+
+        A place among the registry's requests is taken until the `async with` ends. Requests made within it, and
+        those of the body's source, do not wait for a place of their own: else they could wait for each other.
+
+        Args:
+            method: the HTTP method.
+            registry: the registry's name, as in references.
+            path: `/v2/…`, or an absolute address of the same registry, such as `resolve_location` gives.
+            scopes: what a token for this must allow.
+            query: parameters to be added to the path's.
+            headers: beside those of the session.
+            body: content to send. A source is opened anew each time it is sent.
+            size: how many bytes a source has; None where that is not known.
+            accept: the statuses that are answers; every other one is an error. 401 never is an answer.
+            what: the thing that it is about, for messages, such as `ghcr.io/acme/web:1.5`.
+
+        Raises:
+            NotFound, Denied, RateLimited, Conflict, Unsupported, InvalidContent, UsageError, RegistryFailure: by the
+                registry's final status and its code (distribution-spec §Error Codes).
+            Unreachable, TLSFailure: no answer came.
+        """
+        return self._request(
+            _Call(
+                method=method,
+                host=self._host(registry),
+                path=path + _as_query(path, query),
+                scopes=tuple(scopes),
+                headers=tuple((headers or {}).items()),
+                body=body,
+                size=size,
+                accept=accept,
+                what=what,
+            )
+        )
+
+    @asynccontextmanager
+    async def _request(self, call: _Call) -> AsyncIterator[Response]:
+        async with AsyncExitStack() as stack:
+            yield await self._retried(stack, call)
+
+    # Each of the following gives a response that stays open as long as the stack it was given. What a step leaves
+    # behind on its way there is closed by a stack of the step's own.
+
+    async def _retried(self, stack: AsyncExitStack, call: _Call) -> Response:
+        """The answer that was asked for, after as many tries as it takes."""
+        tries = 0
+        while True:
+            after: float | None = None
+            async with AsyncExitStack() as trial:
+                try:
+                    response = await self._authenticated(trial, call)
+                except SourceFailure as source:
+                    raise source.error from None
+                except LadingError as error:
+                    failure = error
+                else:
+                    if response.status in call.accept:
+                        stack.push_async_exit(trial.pop_all())
+                        return response
+                    after = _retry_after(response)
+                    failure = await self._failure(response, call, after)
+            delay = self._delay(failure, call, tries, after)
+            if delay is None:
+                raise failure
+            tries += 1
+            await asyncio.sleep(delay)
+
+    async def _authenticated(self, stack: AsyncExitStack, call: _Call) -> Response:
+        """The registry's answer, after the authentication that it asks for."""
+        host = call.host
+        async with host.introduction():
+            try:
+                shown = await host.authenticator.authorization(call.scopes)
+                async with AsyncExitStack() as trial:
+                    response = await self._redirected(trial, call, shown)
+                    if response.status != 401:
+                        stack.push_async_exit(trial.pop_all())
+                        return response
+                    challenges = parse_challenges(response.headers.getall("www-authenticate"))
+                    refusal = await _refusal(response)
+                better = None
+                if same_origin(response.url, host.url):
+                    better = await host.authenticator.answer(challenges, host.url, call.scopes, shown)
+            except TokenRefused as refused:
+                raise await self._denied(call, refused.refusal, refused=True) from None
+        if better is None:
+            raise await self._denied(call, refusal, refused=_is_basic(shown))
+        response = await self._redirected(stack, call, better)
+        if response.status == 401:
+            raise await self._denied(call, await _refusal(response), refused=_is_basic(better))
+        return response
+
+    async def _redirected(self, stack: AsyncExitStack, call: _Call, shown: Authorization | None) -> Response:
+        """The answer at the end of all redirects."""
+        host = call.host
+        async with AsyncExitStack() as first:
+            response = await self._dialled(first, call, shown)
+            target = _redirect(response, call)
+            if target is None:
+                stack.push_async_exit(first.pop_all())
+                return response
+            await response.excerpt(BODY_LIMIT)  # so that the connection can be used again
+        guest: Authorization | None = None
+        for _ in range(REDIRECTS):
+            here, at_home = self._host(links.origin(target).netloc), same_origin(target, host.url)
+            headers = (*call.headers, *(self._private_headers(shown) if at_home else _authorization(guest)))
+            async with AsyncExitStack() as hop:
+                response = await self._sent(hop, here, Request(method=call.method, url=target, headers=headers))
+                following = _redirect(response, call)
+                if following is None and (response.status != 401 or at_home or guest is not None):
+                    stack.push_async_exit(hop.pop_all())
+                    return response
+                challenges = parse_challenges(response.headers.getall("www-authenticate"))
+                refusal = await _refusal(response)
+            if following is not None:
+                target, guest = following, None
+                continue
+            # Another registry: it may be asked as anybody may, and is never told whom the first one knows.
+            guest = await here.guest.answer(challenges, links.origin(target).url, (), None)
+            if guest is None:
+                raise await self._denied(call, refusal, refused=False)
+        raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {REDIRECTS} times")
+
+    async def _dialled(self, stack: AsyncExitStack, call: _Call, shown: Authorization | None) -> Response:
+        """The registry's own answer, over https or, where that is allowed, over http."""
+        host = call.host
+        headers = (*call.headers, *self._private_headers(shown))
+        failure: Unreachable | None = None
+        for scheme in host.schemes:
+            url = _target(scheme, call)
+            request = Request(method=call.method, url=url, headers=headers, body=call.body, size=call.size)
+            async with AsyncExitStack() as trial:
+                try:
+                    response = await self._sent(trial, host, request)
+                except Unreachable as error:
+                    if failure is not None and not isinstance(failure, PlainHTTP):
+                        raise failure from None
+                    if scheme == host.schemes[-1] or not host.may_speak_http_after(error):
+                        raise _advised(error) from None
+                    failure = error
+                    continue
+                stack.push_async_exit(trial.pop_all())
+            host.schemes = (scheme,)
+            if response.status == 401:
+                challenges = parse_challenges(response.headers.getall("www-authenticate"))
+                host.authenticator.learn(challenges, host.url)
+            host.met()
+            return response
+        raise AssertionError("a host has a scheme")
+
+    async def _sent(self, stack: AsyncExitStack, host: _Host, request: Request) -> Response:
+        """The answer to one request, within the host's limit."""
+        await stack.enter_async_context(host.place())
+        response = await stack.enter_async_context(self._traced(host, request))
+        if self._on_warning is not None:
+            self._warn(host, response)
+        return response
+
+    @asynccontextmanager
+    async def _traced(self, host: _Host, request: Request) -> AsyncIterator[Response]:
+        started = time.monotonic()
+
+        def tell(outcome: object) -> None:
+            if self._on_request is not None:
+                elapsed = (time.monotonic() - started) * 1000
+                self._on_request(f"{request.method} {_masked(request.url)} {outcome} {elapsed:.0f} ms")
+
+        async with AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(self._transport(host).send(request))
+            except Unreachable as error:
+                tell(f"failed: {error}")
+                raise
+            tell(response.status)
+            yield response
+
+    async def _ask(self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> Reply:
+        """Send a request to a token service. It takes no place: whoever asks for a token may be holding one."""
+        request = Request(method=method, url=url, headers=tuple(headers), body=body)
+        host = self._host(links.origin(url).netloc)
+        try:
+            async with self._traced(host, request) as response:
+                return Reply(response.status, await response.read(TOKEN_REPLY_LIMIT))
+        except Unreachable as error:
+            raise _advised(error) from None
+
+    # What is known
+
+    def _host(self, registry: str) -> _Host:
+        key = DOCKER_HUB[0] if registry.lower() in DOCKER_HUB else registry
+        host = self._hosts.get(key)
+        if host is None:
+            if self._config is None:
+                self._config = Config.load()
+            config = self._config.for_host(key)
+
+            async def find(repository: str | None) -> Credential | None:
+                return await self._credential(key, repository)
+
+            authenticator = Authenticator(key, find, self._ask, self._cache)
+            insecure = self._insecure or config.insecure
+            host = self._hosts[key] = _Host(
+                key, config, insecure, authenticator, Authenticator(key, _nobody, self._ask)
+            )
+        return host
+
+    def _transport(self, host: _Host) -> Transport:
+        # This machine is trusted to be itself, unless its authority is named; and no proxy leads to it.
+        local = links.is_loopback(host.hostname)
+        key = (host.insecure or (local and host.config.ca_file is None), host.config.ca_file, local)
+        if key not in self._transports:
+            self._transports[key] = self._new_transport(*key)
+        return self._transports[key]
+
+    async def _credential(self, registry: str, repository: str | None) -> Credential | None:
+        if self._credentials is None:
+            return None
+        key = (registry, repository)
+        async with self._finding:
+            if key not in self._found:
+                self._found[key] = await self._credentials.find(registry, repository)
+            return self._found[key]
+
+    def _private_headers(self, shown: Authorization | None) -> tuple[tuple[str, str], ...]:
+        return (*self._headers, *_authorization(shown))
+
+    # What goes wrong
+
+    def _delay(self, failure: LadingError, call: _Call, tries: int, after: float | None) -> float | None:
+        """How many seconds to wait before the next try; None for none."""
+        left = self._retries - tries
+        if left <= 0 or not _may_retry(failure, call):
+            return None
+        if isinstance(failure, ConnectionRefused) and tries >= _REFUSED_RETRIES:
+            return None
+        if after is not None:
+            # What is further away than all tries together is not worth the wait.
+            return min(after, RETRY_AFTER_LIMIT) if after <= left * RETRY_AFTER_LIMIT else None
+        return random.uniform(0, self._backoff * 2**tries)
+
+    async def _failure(self, response: Response, call: _Call, after: float | None) -> LadingError:
+        refusal = await _refusal(response)
+        if refusal.status in {401, 403}:
+            return await self._denied(call, refusal, refused=False)
+        failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
+        if after:
+            failure.cause = f"{failure.cause}; it asks to wait {after:.0f} seconds"
+        if 300 <= refusal.status < 400:
+            failure.cause = f"HTTP {refusal.status}: it redirects a request that cannot be sent elsewhere"
+        return failure
+
+    async def _denied(self, call: _Call, refusal: Refusal, *, refused: bool) -> Denied:
+        """The error of a request that was not allowed.
+
+        Args:
+            call: the request.
+            refusal: the answer.
+            refused: whether it was the credentials that were refused, rather than what was asked for with them.
+        """
+        registry = call.host.name
+        credential = await self._credential(registry, repository_of(call.scopes))
+        remedy: str | None = f"log in with: lading login {registry}"
+        if credential is None:
+            why = f"no credentials were found for {registry}, and anonymous access was refused"
+        else:
+            whose = f"the credentials from {credential.source}" if credential.source else "the credentials"
+            why = f"{whose} were refused" if refused else f"{whose} do not allow it"
+            remedy = f"log in again with: lading login {registry}"
+        wanted = str(call.scopes[0]) if call.scopes else call.what
+        return failures.denied(refusal, registry=registry, wanted=wanted, why=why, remedy=remedy)
+
+    def _warn(self, host: _Host, response: Response) -> None:
+        for value in response.headers.getall("warning"):
+            match = _WARNING.match(value)
+            if match is None or self._on_warning is None:
+                continue
+            text = failures.clean(re.sub(r"\\(.)", r"\1", match[1]), 1000)
+            if (host.name, text) not in self._warned:
+                self._warned.add((host.name, text))
+                self._on_warning(host.name, text)
+
+
+async def verify(session: Session, registry: str, credential: Credential) -> None:
+    """Check credentials with a registry: whether it lets their owner in.
+
+    A registry that asks for nothing accepts any.
+
+    Args:
+        session: whose configuration is used; its own credentials are not.
+        registry: the registry's name.
+        credential: what is to be checked.
+
+    Raises:
+        Denied: the registry, or its token service, refuses them.
+    """
+    async with session.with_credentials(GivenCredentials(credential)) as other:
+        what = f"a login as {credential.username}" if credential.username else "a login"
+        async with other.request("GET", registry, "/v2/", what=what):
+            pass
+
+
+class _Call(NamedTuple):
+    """A request as it was asked for."""
+
+    method: str
+    host: _Host
+    path: str
+    scopes: tuple[Scope, ...]
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | Source | None
+    size: int | None
+    accept: Collection[int]
+    what: str
+
+
+class _Host:
+    """What a session knows of a host, and its limits."""
+
+    def __init__(
+        self, name: str, config: HostConfig, insecure: bool, authenticator: Authenticator, guest: Authenticator
+    ) -> None:
+        self.name = name
+        self.address = _HUB_ADDRESS if name == DOCKER_HUB[0] else name
+        self.hostname, self._port = links.split_port(self.address)
+        self.config = config
+        self.insecure = insecure
+        self.authenticator = authenticator
+        self.guest = guest
+        """Answers its challenges without credentials, where another host led here."""
+        self.schemes: tuple[str, ...] = (
+            ("https", "http") if insecure or links.is_loopback(self.hostname) else ("https",)
+        )
+        """Those to be tried, in their order; only one, once the host has answered."""
+        self._is_met = False
+        self._meeting: asyncio.Event | None = None
+        self._places = asyncio.Semaphore(config.jobs)
+
+    @property
+    def url(self) -> str:
+        """Its address, as far as it is known."""
+        return f"{self.schemes[0]}://{self.address}"
+
+    def may_speak_http_after(self, error: Unreachable) -> bool:
+        """Whether what failed with https may be tried with http."""
+        if isinstance(error, ConnectionRefused):
+            return self._port is None  # else it is the same port that nothing listens on
+        return isinstance(error, TLSFailure | ConnectFailed) and not isinstance(error, UntrustedCertificate)
+
+    @asynccontextmanager
+    async def introduction(self) -> AsyncIterator[None]:
+        """The first request finds out how the host is spoken to; others wait until it has heard from it."""
+        while not self._is_met and self._meeting is not None:
+            await self._meeting.wait()
+        leads = not self._is_met
+        if leads:
+            self._meeting = asyncio.Event()
+        try:
+            yield
+        finally:
+            if leads and self._meeting is not None:  # it heard nothing: the next one's turn
+                self._meeting.set()
+                self._meeting = None
+
+    def met(self) -> None:
+        """The host has answered: whoever waits for that may go on."""
+        self._is_met = True
+        if self._meeting is not None:
+            self._meeting.set()
+            self._meeting = None
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """One of the places for requests under way; first come, first served.
+
+        Who has one already, further out in the same course of action, needs no other: waiting for one while
+        holding one is how everybody waits for ever.
+        """
+        outer = _places.get().get(self)
+        shares = outer is not None and outer.taken
+        if not shares:
+            await self._places.acquire()
+        place = _Place()
+        _places.set({**_places.get(), self: place})
+        try:
+            yield
+        finally:
+            place.taken = False
+            if not shares:
+                self._places.release()
+            current = dict(_places.get())
+            if current.get(self) is place:
+                del current[self]
+                _places.set(current if outer is None else {**current, self: outer})
+
+
+class _Place:
+    def __init__(self) -> None:
+        self.taken = True
+
+
+_NO_PLACES: Mapping[_Host, _Place] = {}
+_places: ContextVar[Mapping[_Host, _Place]] = ContextVar("lading_places", default=_NO_PLACES)
+
+_WARNING = re.compile(r"\s*299\s+\S+\s+\"((?:\\.|[^\"\\])*)\"")
+_SHOWN_PARAMETERS = frozenset(
+    {"account", "artifactType", "client_id", "digest", "from", "last", "mount", "n", "scope", "service", "tag"}
+)
+
+
+async def _nobody(_: str | None) -> None:
+    return None
+
+
+def _reqwest(insecure: bool, ca_file: str | None, direct: bool) -> Transport:
+    return ReqwestTransport(insecure=insecure, ca_file=ca_file, direct=direct)
+
+
+def _authorization(shown: Authorization | None) -> tuple[tuple[str, str], ...]:
+    return (("Authorization", shown.header),) if shown is not None else ()
+
+
+def _is_basic(shown: Authorization | None) -> bool:
+    return shown is not None and shown.token is None
+
+
+def _as_query(path: str, query: Sequence[tuple[str, str]]) -> str:
+    if not query:
+        return ""
+    return ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="")
+
+
+def _target(scheme: str, call: _Call) -> str:
+    """The address of a call's first request."""
+    base = f"{scheme}://{call.host.address}"
+    url = base + call.path if call.path.startswith("/") else call.path
+    try:
+        matches = links.origin(url) == links.origin(base)
+    except ValueError as error:
+        raise UsageError(f"{call.what} cannot be asked for", cause=str(error)) from None
+    if not matches:
+        raise Unsupported(
+            f"{call.host.name} is at {base}, and not at {links.origin(url).url}",
+            cause="what was begun at a registry can only be continued there",
+        )
+    return url
+
+
+def _redirect(response: Response, call: _Call) -> str | None:
+    """Where an answer sends the request; None where it is no redirect, or not one that may be followed.
+
+    Raises:
+        Unsupported: it leads somewhere unsafe.
+    """
+    if response.status not in {301, 302, 303, 307, 308} or response.status in call.accept:
+        return None
+    may_move = call.method in {"GET", "HEAD"} or (response.status in {307, 308} and not call.body)
+    location = response.headers.get("location")
+    if location is None or not may_move:
+        return None
+    here = links.origin(response.url)
+    try:
+        target = links.join(response.url, location)
+        there = links.origin(target)
+    except ValueError as error:
+        raise _unsafe(here.netloc, call, str(error)) from None
+    if here.scheme == "https" and there.scheme == "http":
+        raise _unsafe(here.netloc, call, f"from https to {there.url}, which is not protected")
+    local = links.is_loopback(there.host) and not links.is_loopback(here.host)
+    if local or (links.is_private(there.host) and not links.is_private(here.host) and there.host != here.host):
+        raise _unsafe(here.netloc, call, f"to {there.url}, an address of this machine or of a private network")
+    return target
+
+
+def _unsafe(host: str, call: _Call, cause: str) -> Unsupported:
+    return Unsupported(f"{host} redirects {call.what} to where lading does not follow", cause=cause)
+
+
+async def _refusal(response: Response) -> Refusal:
+    return Refusal(response.status, await response.excerpt(BODY_LIMIT))
+
+
+def _may_retry(failure: LadingError, call: _Call) -> bool:
+    """Whether a request that failed so can be sent again without doing anything twice."""
+    if isinstance(failure, NameNotFound | TLSFailure):
+        return False
+    if isinstance(failure, ConnectionRefused | ConnectFailed):
+        return True  # nothing was sent
+    if isinstance(failure, ConnectionBroken):
+        # An upload may be there in part: it is for whoever began it to begin it anew.
+        return call.method != "PATCH" and not callable(call.body)
+    return failure.status in _RETRIED and (call.method != "PATCH" or failure.status == 429)
+
+
+def _retry_after(response: Response) -> float | None:
+    """How many seconds a `Retry-After` asks to wait (RFC 9110 §10.2.3)."""
+    value = (response.headers.get("retry-after") or "").strip()
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _advised(error: Unreachable) -> Unreachable:
+    """The same failure, with what to do about it."""
+    if isinstance(error, PlainHTTP):
+        error.remedy = "if that is intended: --insecure, or insecure = true for this host in lading's config.toml"
+    elif isinstance(error, UntrustedCertificate):
+        error.remedy = "if the host is trusted: ca_file = … for this host in lading's config.toml, or --insecure"
+    elif isinstance(error, NameNotFound):
+        error.remedy = "check the name of the registry"
+    return error
+
+
+def _masked(url: str) -> str:
+    """An address for a log: parameters that might be secret show their names only."""
+    address, mark, query = url.partition("?")
+    if not mark:
+        return address
+    shown = [
+        f"{quote(name, safe='')}={quote(value, safe=':/,') if name in _SHOWN_PARAMETERS else '***'}"
+        for name, value in parse_qsl(query, keep_blank_values=True)
+    ]
+    return f"{address}?{'&'.join(shown)}"

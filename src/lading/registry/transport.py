@@ -1,0 +1,515 @@
+"""One request and its answer over HTTP. The only module that knows the HTTP library; it knows no registries.
+
+A transport sends what it is given: it follows no redirect, decodes no content and tries nothing twice. What it adds
+is that cancelling ends a request at once (an upload, too), that nothing is waited for without end, and that
+failures are told apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+import msgspec
+
+from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError
+from lading.store import Source
+
+if TYPE_CHECKING:
+    from pyreqwest.client import Client
+    from pyreqwest.exceptions import DetailedPyreqwestError
+    from pyreqwest.request import StreamRequest
+    from pyreqwest.response import ResponseBodyReader
+
+READ_LIMIT = 4 * 1024 * 1024
+"""The largest body that `Response.read` takes unless told otherwise, in bytes."""
+
+CONNECT_TIMEOUT = 15.0
+"""Seconds for a connection to come about, TLS included."""
+STALL_TIMEOUT = 60.0
+"""Seconds in which something has to move: the next bytes of a body, either way, or the answer to a question."""
+ANSWER_TIMEOUT = 300.0
+"""Seconds for the answer after a body was sent: a registry may need long to put a large upload where it belongs."""
+
+_EXCERPT_TIMEOUT = 10.0
+
+
+class NameNotFound(Unreachable):
+    """There is no host of that name. Nothing was sent."""
+
+
+class ConnectionRefused(Unreachable):
+    """The host is there, and nothing listens. Nothing was sent."""
+
+
+class ConnectFailed(Unreachable):
+    """No connection came about for another reason. Nothing was sent."""
+
+
+class ConnectionBroken(Unreachable):
+    """The connection ended or stalled before the answer was complete. The request may have been carried out."""
+
+
+class UntrustedCertificate(TLSFailure):
+    """The host speaks TLS, with a certificate that cannot be verified. Nothing was sent."""
+
+
+class PlainHTTP(TLSFailure):
+    """The host was asked with TLS and answered in plain text. Nothing was sent."""
+
+
+class SourceFailure(Exception):
+    """The source of a request's body failed; the host has no part in it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("the source of the body failed")
+        self.error = error
+
+
+class Headers:
+    """Header fields, looked up without regard to case.
+
+    Args:
+        fields: names and values in their order.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._fields = [(name.lower(), value) for name, value in fields]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of a field; `default` where it is absent."""
+        name = name.lower()
+        return next((value for key, value in self._fields if key == name), default)
+
+    def getall(self, name: str) -> list[str]:
+        """Every value of a field, in their order."""
+        name = name.lower()
+        return [value for key, value in self._fields if key == name]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Names, in lower case, and values."""
+        return iter(self._fields)
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be sent. Its `repr` shows no header: they may hold secrets."""
+
+    method: str
+    url: str
+    """Absolute, as `links.origin` takes it."""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | Source | None = None
+    size: int | None = None
+    """How many bytes a Source has, where that is known; it is checked."""
+
+    def __repr__(self) -> str:
+        """The method, and the address without its query."""
+        return f"<Request {self.method} {self.url.partition('?')[0]}>"
+
+
+class Response:
+    """An answer whose body has not been read yet. Valid within the `async with` it came from.
+
+    Args:
+        status: the HTTP status.
+        headers: its fields.
+        url: where it came from, after all redirects.
+        chunks: its body.
+    """
+
+    def __init__(self, status: int, headers: Headers, url: str, chunks: AsyncIterator[bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        self.url = url
+        self._chunks = chunks
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes, in chunks of any size; only once.
+
+        Raises:
+            Unreachable: while iterating: the connection broke or stalled before the body was complete.
+        """
+        return self._chunks
+
+    async def read(self, limit: int = READ_LIMIT) -> bytes:
+        """Read the whole body.
+
+        Args:
+            limit: the largest size accepted, in bytes.
+
+        Raises:
+            InvalidContent: it is larger than `limit`.
+            Unreachable: the connection broke or stalled.
+        """
+        announced = self.headers.get("content-length") or ""
+        if announced.isdecimal() and int(announced) > limit:
+            raise self._too_large(f"{announced} bytes were announced, and {limit} are allowed")
+        parts = []
+        size = 0
+        async for chunk in self._chunks:
+            size += len(chunk)
+            if size > limit:
+                raise self._too_large(f"more than {limit} bytes")
+            parts.append(chunk)
+        return b"".join(parts)
+
+    async def excerpt(self, limit: int) -> bytes:
+        """The first `limit` bytes of the body, or as much of it as comes without trouble."""
+        data = b""
+        with contextlib.suppress(Unreachable, TimeoutError):
+            async with asyncio.timeout(_EXCERPT_TIMEOUT):
+                async for chunk in self._chunks:
+                    data += chunk
+                    if len(data) >= limit:
+                        break
+        return data[:limit]
+
+    def _too_large(self, cause: str) -> InvalidContent:
+        return InvalidContent(f"the answer of {_host(self.url)} is too large", cause=cause)
+
+
+class Transport(Protocol):
+    """Sends requests: the seam between lading and an HTTP library."""
+
+    def send(self, request: Request) -> AbstractAsyncContextManager[Response]:
+        """Send a request; the response is closed at the end of the `async with`, and with it the connection's use.
+
+        An error status is no error here. Cancelling the task ends the request and stops reading its body.
+
+        Raises:
+            Unreachable: no answer came; the subclasses in this module say why, and whether anything was sent.
+            TLSFailure: the TLS that was asked for could not be agreed on.
+            SourceFailure: reading the body failed; it has the source's own error.
+        """
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class ReqwestTransport:
+    """HTTP/1.1 and HTTP/2 with pyreqwest (Rust's reqwest, rustls).
+
+    Roots are the system's (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them), proxies those of the environment.
+
+    Args:
+        insecure: accept any certificate.
+        ca_file: a PEM file of authorities to trust beside the system's.
+        direct: use no proxy, whatever the environment says.
+        connect_timeout: seconds, see `CONNECT_TIMEOUT`.
+        stall_timeout: seconds, see `STALL_TIMEOUT`.
+        answer_timeout: seconds, see `ANSWER_TIMEOUT`.
+    """
+
+    def __init__(
+        self,
+        *,
+        insecure: bool = False,
+        ca_file: str | None = None,
+        direct: bool = False,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        stall_timeout: float = STALL_TIMEOUT,
+        answer_timeout: float = ANSWER_TIMEOUT,
+    ) -> None:
+        self._insecure = insecure
+        self._ca_file = ca_file
+        self._direct = direct
+        self._connect_timeout = connect_timeout
+        self._stall_timeout = stall_timeout
+        self._answer_timeout = answer_timeout
+        self._client: Client | None = None
+
+    @asynccontextmanager
+    async def send(self, request: Request) -> AsyncIterator[Response]:
+        """Send a request; see `Transport.send`."""
+        host = _host(request.url)
+        limit = self._answer_timeout if isinstance(request.body, bytes) and request.body else self._stall_timeout
+        patience = asyncio.timeout(limit)
+
+        def wait(seconds: float | None) -> None:
+            nonlocal limit
+            limit = seconds or limit
+            with contextlib.suppress(RuntimeError):  # the answer is there, ahead of the body's end
+                patience.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+
+        async with contextlib.AsyncExitStack() as stack:
+            upload: _Upload | None = None
+            if callable(request.body):
+                upload = _Upload(request.body, request.size, wait, self._stall_timeout, self._answer_timeout)
+                await stack.enter_async_context(upload)
+            prepared = self._prepare(request, upload)
+            try:
+                async with patience:
+                    answer = await stack.enter_async_context(prepared)
+            except Exception as error:
+                if upload is not None and upload.failure is not None:
+                    raise SourceFailure(upload.failure) from None
+                raise _failure(error, host, limit) from None
+            chunks = self._chunks(answer.body_reader, host)
+            stack.push_async_callback(chunks.aclose)
+            yield Response(answer.status, Headers(answer.headers.items()), request.url, chunks)
+
+    async def close(self) -> None:
+        """Close all connections. The transport can be used again, with new ones."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    def _prepare(self, request: Request, upload: _Upload | None) -> StreamRequest:
+        try:
+            builder = self._connected().request(request.method, request.url)
+            for name, value in request.headers:
+                builder = builder.header(name, value, is_sensitive=name.lower() in _SENSITIVE)
+            if upload is not None:
+                builder = builder.body_stream(upload)
+                if request.size is not None:
+                    builder = builder.header("Content-Length", str(request.size))
+            elif isinstance(request.body, bytes) and request.body:
+                builder = builder.body_bytes(request.body)
+            elif request.method in _WITH_LENGTH:
+                # Without it some registries answer 411.
+                builder = builder.header("Content-Length", "0")
+            return builder.build_streamed()
+        except ValueError as error:
+            # The library's words would repeat the header it does not like.
+            raise UsageError(
+                f"a request to {_host(request.url)} cannot be sent",
+                cause="its address or a header has a character that HTTP does not allow",
+            ) from error
+
+    async def _chunks(self, reader: ResponseBodyReader, host: str) -> AsyncGenerator[bytes, None]:
+        while True:
+            try:
+                async with asyncio.timeout(self._stall_timeout):
+                    chunk = await reader.read_chunk()
+            except Exception as error:
+                raise _failure(error, host, self._stall_timeout) from None
+            if chunk is None:
+                return
+            yield chunk.to_bytes()
+
+    def _connected(self) -> Client:
+        if self._client is not None:
+            return self._client
+        from datetime import timedelta
+
+        from pyreqwest.client import ClientBuilder
+
+        from lading._version import __version__
+
+        builder = (
+            ClientBuilder()
+            .user_agent(f"lading/{__version__}")
+            .follow_redirects(False)
+            .referer(False)
+            .gzip(False)
+            .brotli(False)
+            .zstd(False)
+            .deflate(False)
+            .connect_timeout(timedelta(seconds=self._connect_timeout))
+            .http2(True)
+            # The default of 64 KiB makes a fast line with a long way wait; eight streams share a connection.
+            .http2_initial_stream_window_size(2 * 1024 * 1024)
+            .http2_initial_connection_window_size(16 * 1024 * 1024)
+        )
+        if self._insecure:
+            builder = builder.danger_accept_invalid_certs(True)
+        if self._direct:
+            builder = builder.no_proxy()
+        try:
+            for pem in _certificates(self._ca_file):
+                builder = builder.add_root_certificate_pem(pem)
+            self._client = builder.build()
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{self._ca_file or 'the system trust store'} cannot be used",
+                cause="expected a PEM file of certificates" if isinstance(error, ValueError) else error.strerror,
+            ) from error
+        return self._client
+
+
+_SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization"})
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+
+
+class _Upload:
+    """Hands a source to the HTTP library, one chunk ahead, and takes it back when the request is over.
+
+    The library asks for each chunk in a task of its own, and goes on asking when the request was cancelled. So the
+    source is read in one task, that of a pump, which sees the caller's context and ends with the request; and the
+    library's next question is answered with an error, on which it gives the connection up.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        size: int | None,
+        wait: Callable[[float | None], None],
+        stall_timeout: float,
+        answer_timeout: float,
+    ) -> None:
+        self.failure: BaseException | None = None
+        """Why the source could not be read to its end, if it could not."""
+        self._source = source
+        self._size = size
+        self._wait = wait
+        self._stall_timeout, self._answer_timeout = stall_timeout, answer_timeout
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
+        self._over = asyncio.Event()
+        self._pump: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._context = contextvars.copy_context()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over.set()
+        if self._pump is not None:
+            self._pump.cancel()
+            # Waited for, so that what the source holds open is closed when the request ends.
+            await asyncio.wait([self._pump])
+        self._answer_open_question()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._over.is_set():
+            raise _Aborted
+        if self._pump is None:  # not before it is needed: a connection that fails leaves the source alone
+            loop = asyncio.get_running_loop()
+            self._pump = loop.create_task(self._read(), context=self._context)
+        self._wait(None)  # how long a source may take is the source's business
+        chunk = await self._chunks.get()
+        if self._over.is_set() or self.failure is not None:
+            raise _Aborted
+        if chunk is None:
+            self._wait(self._answer_timeout)
+            raise StopAsyncIteration
+        self._wait(self._stall_timeout)
+        return chunk
+
+    async def _read(self) -> None:
+        chunks = self._source()
+        sent = 0
+        try:
+            async for chunk in chunks:
+                sent += len(chunk)
+                if self._size is not None and sent > self._size:
+                    break
+                if chunk:
+                    await self._chunks.put(chunk)
+            if self._size is not None and sent != self._size:
+                raise InvalidContent(
+                    "what was to be sent has another size than was said",
+                    cause=f"expected {self._size} bytes, and there are {'more' if sent > self._size else sent}",
+                )
+        except BaseException as error:
+            self.failure = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            close = getattr(chunks, "aclose", None)
+            if close is not None:
+                await close()
+            if self.failure is not None:
+                self._answer_open_question()
+        if self.failure is None:
+            await self._chunks.put(None)
+
+    def _answer_open_question(self) -> None:
+        """Wake up whom the library waits for a chunk with: there will be none."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._chunks.put_nowait(None)
+
+
+class _Aborted(Exception):
+    """Tells the HTTP library to give a connection up; never seen outside."""
+
+
+def _certificates(ca_file: str | None) -> list[bytes]:
+    """The certificates of a PEM file, one by one: the library takes no bundle."""
+    if ca_file is None:
+        return []
+    end = b"-----END CERTIFICATE-----"
+    parts = Path(ca_file).read_bytes().split(end)
+    found = [part[part.find(b"-----BEGIN CERTIFICATE-----") :] + end + b"\n" for part in parts[:-1]]
+    if not found:
+        raise ValueError("no certificate")
+    return found
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0].partition("?")[0]
+
+
+def _failure(error: Exception, host: str, seconds: float) -> Exception:
+    """What a failure of the library means.
+
+    The library tells kinds apart by the texts of its chain of causes only. The first of them repeats the request's
+    address, which may hold a signature, so no text is repeated that has an address in it.
+    """
+    from pyreqwest.exceptions import DetailedPyreqwestError
+
+    if type(error) is TimeoutError:  # ours: the library's own are subclasses of it
+        return ConnectionBroken(f"{host} stopped answering", cause=f"nothing came for {seconds:g} seconds")
+    if not isinstance(error, DetailedPyreqwestError):
+        return error
+    causes = _causes(error)
+    last = causes[-1] if causes else ""
+    text = " / ".join(causes).lower()
+    if "invalidcontenttype" in text:
+        return PlainHTTP(f"{host} speaks plain HTTP, and lading asked with TLS")
+    if "certificate" in text:
+        return UntrustedCertificate(f"the certificate of {host} cannot be verified", cause=_certificate(last))
+    if "dns error" in text:
+        if "temporary" in text or "try again" in text:
+            return ConnectFailed(f"{host} could not be reached", cause="its address could not be looked up for now")
+        return NameNotFound(f"{host} could not be reached", cause="there is no host of that name")
+    if "(connect)" in text:
+        if "connection refused" in text:
+            return ConnectionRefused(f"{host} could not be reached", cause="the connection was refused")
+        if "handshake eof" in text:
+            return ConnectFailed(f"{host} could not be reached", cause="it ended the connection when TLS began")
+        if "handshake" in text or "alert" in text or "received corrupt message" in text:
+            return TLSFailure(f"{host} could not be spoken to with TLS", cause=_plain(last))
+        if "tunnel" in text or "proxy" in text:
+            return ConnectFailed(f"{host} could not be reached through the proxy", cause=_plain(last))
+        if "timed out" in text or "deadline" in text:
+            return ConnectFailed(f"{host} could not be reached", cause="no connection came about in time")
+        return ConnectFailed(f"{host} could not be reached", cause=_plain(last))
+    if "invalid http" in text or "parsed" in text or "too large" in text:
+        return ConnectionBroken(f"{host} does not speak HTTP as it should", cause=_plain(last))
+    return ConnectionBroken(f"the connection to {host} broke", cause=_plain(last))
+
+
+def _causes(error: DetailedPyreqwestError) -> list[str]:
+    return [cause["message"] for cause in error.details.get("causes") or []]
+
+
+def _certificate(text: str) -> str:
+    lowered = text.lower()
+    if "unknownissuer" in lowered:
+        return "it is signed by an authority that is not trusted here"
+    if "expired" in lowered:
+        return "it has expired"
+    if "not valid yet" in lowered or "notvalidyet" in lowered:
+        return "it is not valid yet"
+    if "not valid for name" in lowered:
+        names = text.partition("only valid for ")[2]
+        return "it is for another name" + (f": {names}" if names else "")
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
+    """A cause in the library's words, without what only a programmer of it would want to know."""
+    text = text.partition(" (os error")[0].strip()
+    if not text or "://" in text:
+        return "no more is known"
+    return text[:1].lower() + text[1:]

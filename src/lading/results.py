@@ -1,0 +1,38 @@
+"""What the client's methods return, where it is not a value of the model.
+
+Pure values, without any knowledge of how they come about; `--format json` prints them as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class TagChange(msgspec.Struct, kw_only=True):
+    """What became, or would become, of one tag."""
+
+    reference: str
+    digest: str
+    state: Literal["set", "new", "moved", "unchanged"]
+    """`set`: the tag names the digest now, and what it named before was not asked for."""
+    previous: str | None = None
+    """The digest it named before, where that was asked for."""
+
+
+class TagInfo(msgspec.Struct, kw_only=True):
+    """A tag and, where it was asked for, what it names."""
+
+    tag: str
+    digest: str | None = None
+    media_type: str | None = None
+
+
+class Deletion(msgspec.Struct, kw_only=True):
+    """What a deletion takes with it."""
+
+    reference: str
+    digest: str
+    tags: list[str]
+    """Every tag that names the digest, and so is gone with it."""

@@ -1,0 +1,250 @@
+"""What the embedded registry keeps its content in: the protocol, and a storage in memory.
+
+This module knows digests and bytes, and nothing of HTTP. What it is given has been checked: names of
+repositories and tags are valid, content has the digest it is stored under. A repository holds content once,
+whether it was pushed as a blob or as a manifest; what is a manifest is recorded beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from types import TracebackType
+from typing import NamedTuple, ParamSpec, Protocol, Self, TypeVar
+
+from lading.errors import InvalidReference
+from lading.model.digest import Digest
+from lading.model.reference import Reference
+
+CHUNK = 1024 * 1024
+"""How much of a blob is in memory at once while it is sent or received, in bytes."""
+
+_FEW = 64 * 1024  # bytes that are dealt with faster than a thread begins
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def is_repository(name: str) -> bool:
+    """Whether a text can be the name of a repository (distribution-spec §Pulling manifests)."""
+    try:
+        return Reference.parse_repository(f"localhost/{name}").repository == name
+    except InvalidReference:
+        return False
+
+
+async def call(amount: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call what takes longer the more bytes it has to do with: in a thread, unless they are few."""
+    if amount < _FEW:
+        return function(*args, **kwargs)
+    return await asyncio.to_thread(function, *args, **kwargs)
+
+
+class StoredManifest(NamedTuple):
+    """A manifest as it was pushed."""
+
+    raw: bytes
+    media_type: str
+    """The media type it was pushed with, and is served with."""
+    digest: Digest
+
+
+class Blob(Protocol):
+    """An open blob, as a context manager. It stays readable even if the blob is deleted meanwhile."""
+
+    size: int
+    """In bytes."""
+
+    def __enter__(self) -> Self:
+        """Begin reading."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End reading."""
+
+    def chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` up to, but not including, `stop`."""
+
+
+class Upload(Protocol):
+    """A blob that is being received. It is nobody's content until `commit`."""
+
+    size: int
+    """How many bytes have been appended so far."""
+
+    async def append(self, data: bytes) -> None:
+        """Add bytes at the end."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield what has been appended, from the beginning."""
+
+    async def commit(self, digest: Digest) -> None:
+        """Make what was appended a blob of the repository; the caller has verified the digest."""
+
+    async def discard(self) -> None:
+        """Forget what was appended. Nothing happens if that was done before, or after `commit`."""
+
+
+class Repository(Protocol):
+    """One repository. It need not exist: it is empty then, and comes into being with its first content."""
+
+    async def exists(self) -> bool:
+        """Whether content was ever put here."""
+
+    async def tags(self) -> Mapping[str, Digest]:
+        """All tags with what they point to."""
+
+    async def manifests(self) -> Collection[Digest]:
+        """The digests of all manifests, tagged or not."""
+
+    async def manifest(self, name: str) -> StoredManifest | None:
+        """The manifest with a tag or digest."""
+
+    async def put_manifest(self, manifest: StoredManifest, tags: Sequence[str] = ()) -> None:
+        """Store a manifest and point tags to it, all at once."""
+
+    async def delete_manifest(self, digest: Digest) -> bool:
+        """Remove a manifest with its tags; False if there is none."""
+
+    async def untag(self, tag: str) -> bool:
+        """Remove a tag and leave the manifest; False if there is none."""
+
+    async def blob(self, digest: Digest) -> Blob | None:
+        """Open content, whether a blob or a manifest."""
+
+    async def mount(self, digest: Digest, source: str) -> bool:
+        """Take a blob from the repository called `source`; False if it has none."""
+
+    async def delete_blob(self, digest: Digest) -> bool:
+        """Remove a blob; False if there is none. The caller has made sure that it is no manifest."""
+
+    async def upload(self) -> Upload:
+        """Begin to receive a blob."""
+
+
+class Storage(Protocol):
+    """All the content of a registry. It is used from one event loop at a time."""
+
+    async def repositories(self) -> Collection[str]:
+        """The names of the repositories that exist, in any order."""
+
+    def repository(self, name: str) -> Repository:
+        """The repository with this valid name, whether it exists or not."""
+
+
+class Memory:
+    """A storage that is gone when the process is."""
+
+    def __init__(self) -> None:
+        self._repositories: dict[str, _MemoryRepository] = {}
+
+    async def repositories(self) -> Collection[str]:
+        """The names of the repositories that exist, in any order."""
+        return list(self._repositories)
+
+    def repository(self, name: str) -> Repository:
+        """The repository with this valid name, whether it exists or not."""
+        return self._repositories.get(name) or _MemoryRepository(name, self._repositories)
+
+
+class _MemoryRepository:
+    def __init__(self, name: str, siblings: dict[str, _MemoryRepository]) -> None:
+        self._name = name
+        self._siblings = siblings
+        self._media_types: dict[Digest, str] = {}
+        self._tags: dict[str, Digest] = {}
+        self.content: dict[Digest, bytes] = {}
+
+    def keep(self, digest: Digest, data: bytes) -> _MemoryRepository:
+        """Store content in the repository of this name that exists, which is this one if there was none."""
+        existing = self._siblings.setdefault(self._name, self)
+        existing.content[digest] = data
+        return existing
+
+    async def exists(self) -> bool:
+        return self._name in self._siblings
+
+    async def tags(self) -> Mapping[str, Digest]:
+        return self._tags
+
+    async def manifests(self) -> Collection[Digest]:
+        return self._media_types.keys()
+
+    async def manifest(self, name: str) -> StoredManifest | None:
+        digest = Digest(name) if ":" in name else self._tags.get(name)
+        if digest is None or digest not in self._media_types:
+            return None
+        return StoredManifest(self.content[digest], self._media_types[digest], digest)
+
+    async def put_manifest(self, manifest: StoredManifest, tags: Sequence[str] = ()) -> None:
+        existing = self.keep(manifest.digest, manifest.raw)
+        existing._media_types[manifest.digest] = manifest.media_type
+        existing._tags.update(dict.fromkeys(tags, manifest.digest))
+
+    async def delete_manifest(self, digest: Digest) -> bool:
+        if self._media_types.pop(digest, None) is None:
+            return False
+        self._tags = {tag: target for tag, target in self._tags.items() if target != digest}
+        del self.content[digest]
+        return True
+
+    async def untag(self, tag: str) -> bool:
+        return self._tags.pop(tag, None) is not None
+
+    async def blob(self, digest: Digest) -> Blob | None:
+        data = self.content.get(digest)
+        return None if data is None else _MemoryBlob(data)
+
+    async def mount(self, digest: Digest, source: str) -> bool:
+        sibling = self._siblings.get(source)
+        if sibling is None or digest not in sibling.content:
+            return False
+        self.keep(digest, sibling.content[digest])
+        return True
+
+    async def delete_blob(self, digest: Digest) -> bool:
+        return self.content.pop(digest, None) is not None
+
+    async def upload(self) -> Upload:
+        return _MemoryUpload(self)
+
+
+class _MemoryBlob:
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self._data = data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        for position in range(start, stop, CHUNK):
+            yield self._data[position : min(position + CHUNK, stop)]
+
+
+class _MemoryUpload:
+    def __init__(self, repository: _MemoryRepository) -> None:
+        self.size = 0
+        self._repository = repository
+        self._parts: list[bytes] = []
+
+    async def append(self, data: bytes) -> None:
+        self._parts.append(data)
+        self.size += len(data)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            yield part
+
+    async def commit(self, digest: Digest) -> None:
+        self._repository.keep(digest, b"".join(self._parts))
+        self._parts.clear()
+
+    async def discard(self) -> None:
+        self._parts.clear()

@@ -1,0 +1,1 @@
+"""Content graphs from store to store."""

@@ -1,0 +1,52 @@
+"""A command imports what it uses, and no more: start-up time is a feature."""
+
+import subprocess
+import sys
+
+import pytest
+
+from support.lading import Lading
+from support.registry import RealRegistry
+
+HEAVY = {"asyncio", "jinja2", "msgspec", "pyreqwest", "rich", "starlette", "uvicorn", "platformdirs"}
+
+
+def imported(lading: Lading, *args: str) -> set[str]:
+    """The top-level modules among HEAVY that a command imports."""
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "lading", *args],
+        env=lading.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines() if "|" in line}
+    return names & HEAVY
+
+
+@pytest.mark.parametrize("args", [("--version",), ("--help",), ("manifest", "--help"), ("inspect", "--help")])
+def test_what_needs_no_registry_imports_nothing_heavy(lading: Lading, args: tuple[str, ...]) -> None:
+    assert imported(lading, *args) == set()
+
+
+def test_digest_imports_what_a_request_needs(lading: Lading, registry: RealRegistry, repository: str) -> None:
+    from support.images import make_image, push
+
+    push(registry.host, repository, "1", make_image())
+    assert imported(lading, "digest", f"{registry.host}/{repository}:1") <= {
+        "asyncio",
+        "msgspec",
+        "pyreqwest",
+        "platformdirs",
+    }
+
+
+def test_drafts_are_local(lading: Lading) -> None:
+    assert imported(lading, "manifest", "ls") <= {"asyncio", "msgspec"}
+
+
+def test_importing_the_library_costs_next_to_nothing() -> None:
+    code = "import sys; import lading; print(sorted(set(sys.modules) & {'asyncio', 'msgspec', 'pyreqwest', 'click'}))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
