@@ -104,10 +104,15 @@ class AsyncClient:
             self._session = Session(credentials=credentials, headers=headers, **self._options)
         return self._session
 
-    def connect(self, reference: AnyReference) -> Repository:
-        """The repository of a reference, as a Store."""
+    def connect(self, reference: AnyReference, *, writing: bool = False) -> Repository:
+        """The repository of a reference, as a Store.
+
+        Args:
+            reference: any reference in it.
+            writing: whether something will be written, so that the first token allows it.
+        """
         reference = parse_reference(reference)
-        return Repository(self.session, reference.registry, reference.repository)
+        return Repository(self.session, reference.registry, reference.repository, writing=writing)
 
     @property
     def drafts(self) -> Drafts:
@@ -232,7 +237,7 @@ class AsyncClient:
         """
         source = parse_reference(source)
         goals = [self._target(source, target) for target in targets]
-        store = self.connect(source)
+        store = self.connect(source, writing=not dry_run and any(goal.name == source.name for goal in goals))
         manifest = await store.fetch(source.locator)
         before: list[str | None] = []
         if if_digest is not None or dry_run:

@@ -31,13 +31,14 @@ class Reader:
         content: what it must turn out to be.
         chunks: the bytes as they come.
 
-    The last chunk is handed out only after size and digest have been checked.
+    The last chunk is handed out only after size and digest have been checked. A reader is read once.
     """
 
     def __init__(self, content: Descriptor, chunks: AsyncIterator[bytes]) -> None:
         self.content = content
         self._chunks = chunks
         self._verifier = Verifier(content.digest, content.size)
+        self._begun = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the content in chunks of any size.
@@ -45,6 +46,10 @@ class Reader:
         Raises:
             DigestMismatch: the content is not what the descriptor says; raised before the last chunk is yielded.
         """
+        # A second reading would get what the first has left, and find it verified.
+        if self._begun:
+            raise RuntimeError(f"{self.content.digest} has been read with this reader; open it again")
+        self._begun = True
         held = b""
         async for chunk in self._chunks:
             if not chunk:

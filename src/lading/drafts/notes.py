@@ -43,7 +43,8 @@ class Notes(msgspec.Struct, omit_defaults=True):
     base: dict[str, Any] = {}
     ordered: bool = True
     origin: str = ""
-    created: float = 0
+    created: str = ""
+    """As in RFC 3339."""
     folder: tuple[int, int] = (0, 0)
     """Inode and time of change (nanoseconds) of the folder these notes are about."""
     entries: tuple[EntryNotes, ...] = ()
@@ -52,7 +53,7 @@ class Notes(msgspec.Struct, omit_defaults=True):
         """The draft of these notes and the entries that are there, by file name.
 
         Raises:
-            LadingError: the notes are malformed.
+            LadingError, ValueError, OverflowError: the notes are malformed.
         """
         places = {note.file: position for position, note in enumerate(self.entries)}
         about = {note.file: note for note in self.entries}
@@ -67,7 +68,7 @@ class Notes(msgspec.Struct, omit_defaults=True):
             base=self.base,
             ordered=self.ordered,
             origin=Digest(self.origin) if self.origin else None,
-            created=datetime.fromtimestamp(self.created, UTC) if self.created else None,
+            created=datetime.fromisoformat(self.created).astimezone(UTC) if self.created else None,
         )
 
 
@@ -78,15 +79,14 @@ def write_notes(draft: Draft, list_id: str, folder: tuple[int, int]) -> bytes:
         reference=str(draft.reference),
         type=draft.type,
         annotations=draft.annotations,
-        base=draft.base,
         ordered=draft.ordered,
-        origin=draft.origin or "",
-        created=draft.created.timestamp() if draft.created else 0,
+        origin=str(draft.origin or ""),
+        created=draft.created.isoformat() if draft.created else "",
         folder=folder,
         entries=tuple(
             EntryNotes(
                 file=name_of(entry),
-                digest=entry.digest,
+                digest=str(entry.digest),
                 found=entry.found.to_document() if entry.found else None,
                 overrides=entry.overrides,
                 source=str(entry.source) if entry.source else "",
@@ -95,7 +95,7 @@ def write_notes(draft: Draft, list_id: str, folder: tuple[int, int]) -> bytes:
             for entry in draft.entries
         ),
     )
-    return encode_indented(msgspec.to_builtins(notes), "  ") + b"\n"
+    return encode_indented({**msgspec.to_builtins(notes), "base": draft.base}, "  ") + b"\n"
 
 
 def read_notes(data: bytes) -> Notes | None:

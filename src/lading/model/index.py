@@ -122,9 +122,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             entry
             for entry in self.manifests
             if (
-                attestations and attested(entry) in taken
-                if is_attestation(entry)
-                else _satisfies_any(entry, platforms)
+                attestations and attested(entry) in taken if is_attestation(entry) else _satisfies_any(entry, platforms)
             )
         )
 

@@ -49,12 +49,14 @@ class Repository:
         session: carries the requests; several repositories share one.
         registry: host and port, as in `Reference.registry`.
         repository: the path, as in `Reference.repository`.
+        writing: whether something will be written: then every request asks for the permission, and one token does.
     """
 
-    def __init__(self, session: Session, registry: str, repository: str) -> None:
+    def __init__(self, session: Session, registry: str, repository: str, *, writing: bool = False) -> None:
         self.session = session
         self.registry = registry
         self.repository = repository
+        self._writing = writing
         self._uploads: dict[Digest, str] = {}
 
     @property
@@ -340,7 +342,7 @@ class Repository:
         )
 
     def _scopes(self, *, push: bool = False) -> tuple[Scope, ...]:
-        return (Scope(self.repository, ("pull", "push") if push else ("pull",)),)
+        return (Scope(self.repository, ("pull", "push") if push or self._writing else ("pull",)),)
 
     def _delete_scopes(self) -> tuple[Scope, ...]:
         return (Scope(self.repository, ("pull", "push", "delete")),)

@@ -505,10 +505,14 @@ class _Host:
 
     @asynccontextmanager
     async def introduction(self) -> AsyncIterator[None]:
-        """The first request finds out how the host is spoken to; others wait until it has heard from it."""
-        while not self._is_met and self._meeting is not None:
+        """The first request finds out how the host is spoken to; others wait until it has heard from it.
+
+        Except for those within it: it would wait for them, too.
+        """
+        within = self._outer_place() is not None
+        while not self._is_met and self._meeting is not None and not within:
             await self._meeting.wait()
-        leads = not self._is_met
+        leads = not self._is_met and self._meeting is None
         if leads:
             self._meeting = asyncio.Event()
         try:
@@ -532,9 +536,8 @@ class _Host:
         Who has one already, further out in the same course of action, needs no other: waiting for one while
         holding one is how everybody waits for ever.
         """
-        outer = _places.get().get(self)
-        shares = outer is not None and outer.taken
-        if not shares:
+        outer = self._outer_place()
+        if outer is None:
             await self._places.acquire()
         place = _Place()
         _places.set({**_places.get(), self: place})
@@ -542,12 +545,16 @@ class _Host:
             yield
         finally:
             place.taken = False
-            if not shares:
+            if outer is None:
                 self._places.release()
-            current = dict(_places.get())
-            if current.get(self) is place:
-                del current[self]
-                _places.set(current if outer is None else {**current, self: outer})
+            if _places.get().get(self) is place:  # else this ends in another task than it began in
+                others = {host: other for host, other in _places.get().items() if host is not self}
+                _places.set(others if outer is None else {**others, self: outer})
+
+    def _outer_place(self) -> _Place | None:
+        """The place that the present course of action has already."""
+        place = _places.get().get(self)
+        return place if place is not None and place.taken else None
 
 
 class _Place:

@@ -260,6 +260,7 @@ class ReqwestTransport:
         if self._client is not None:
             client, self._client = self._client, None
             await client.close()
+            await _library_at_rest()
 
     def _prepare(self, request: Request, upload: _Upload | None) -> StreamRequest:
         try:
@@ -431,6 +432,22 @@ class _Upload:
 
 class _Aborted(Exception):
     """Tells the HTTP library to give a connection up; never seen outside."""
+
+
+async def _library_at_rest() -> None:
+    """Wait until no thread of the HTTP library runs Python code, for a second at most.
+
+    Its threads hand results over to the event loop, which may go on, and end the process, before such a thread has
+    returned. An interpreter that ends meanwhile aborts ("PyGILState_Release: thread state must be current").
+    """
+    import sys
+    import threading
+
+    for _ in range(1000):
+        ours = {thread.ident for thread in threading.enumerate()}
+        if sys._current_frames().keys() <= ours:
+            return
+        await asyncio.sleep(0.001)
 
 
 def _certificates(ca_file: str | None) -> list[bytes]:

@@ -150,7 +150,8 @@ def _listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             remedy = "choose another one; port 0 takes any that is free"
             raise Conflict(f"{host}:{port} is in use", remedy=remedy) from None
-        raise UsageError(f"cannot listen on {host}:{port}", cause=error.strerror) from None
+        cause = str(error.strerror).partition(" (while")[0]  # the rest says the address again
+        raise UsageError(f"cannot listen on {host}:{port}", cause=cause) from None
 
 
 def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

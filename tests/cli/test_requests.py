@@ -1,0 +1,134 @@
+"""What a command costs in requests, exactly, against a registry that wants Bearer tokens."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support.images import make_image, make_index, push
+from support.lading import Lading
+from support.proxy import CountingProxy
+from support.registry import RealRegistry
+from support.tokens import TokenService
+
+USER = ("alice", "secret")
+ARCHITECTURES = ("amd64", "arm64/v8", "arm/v7", "s390x", "ppc64le", "riscv64", "386", "mips64le")
+CHALLENGED = 2
+"""What a first request costs beside itself: its first try, answered 401, and the token."""
+
+
+@dataclass
+class Counted:
+    """A registry with Bearer tokens behind a counting proxy, and lading logged in to it."""
+
+    lading: Lading
+    proxy: CountingProxy
+
+    def run(self, *args: str) -> list[str]:
+        """The requests of a command, in order."""
+        self.proxy.reset()
+        self.lading.run(*args)
+        return self.proxy.lines
+
+    @property
+    def name(self) -> str:
+        return f"{self.proxy.host}/counted/app"
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counted]:
+    tokens = TokenService(dict([USER]))
+    with RealRegistry(auth="token", tokens=tokens) as registry, CountingProxy(registry.url, tokens=tokens.url) as proxy:
+        images = [make_image(f"linux/{architecture}", seed=architecture) for architecture in ARCHITECTURES]
+        push(registry.host, "counted/app", "list", make_index(images), auth=USER)
+        for number, image in enumerate(images):
+            push(registry.host, "counted/app", f"image{number}", image, auth=USER)
+        lading = Lading(Path(tmp_path_factory.mktemp("home")))
+        lading.run("login", proxy.host, "--username", USER[0], "--password-stdin", stdin=USER[1].encode())
+        # Answers take long enough for what is sent at once to overlap.
+        proxy.latency = 0.05
+        yield Counted(lading, proxy)
+
+
+def test_digest_is_one_request(counted: Counted) -> None:
+    assert len(counted.run("digest", f"{counted.name}:list")) == 1 + CHALLENGED
+    assert counted.proxy.count("HEAD") == 2
+
+
+def test_manifest_inspect_is_one_request_however_large_the_list(counted: Counted) -> None:
+    assert len(counted.run("manifest", "inspect", f"{counted.name}:list")) == 1 + CHALLENGED
+    assert len(counted.run("manifest", "inspect", f"{counted.name}:image0")) == 1 + CHALLENGED
+
+
+def test_inspect_reads_all_platforms_in_one_more_round_trip(counted: Counted) -> None:
+    requests = counted.run("inspect", f"{counted.name}:list")
+    assert len(requests) == 1 + CHALLENGED + len(ARCHITECTURES)
+    assert counted.proxy.rounds() == 1 + CHALLENGED + 1
+
+
+def test_create_asks_for_everything_at_once(counted: Counted) -> None:
+    sources = [f"{counted.name}:image{number}" for number in range(len(ARCHITECTURES))]
+    requests = counted.run("manifest", "create", f"{counted.name}:created", *sources)
+    assert len(requests) == 2 * len(ARCHITECTURES) + 2
+    assert counted.proxy.rounds() == 4
+
+
+def test_push_to_the_same_repository_is_one_request(counted: Counted) -> None:
+    counted.lading.run("manifest", "create", f"{counted.name}:pushed", f"{counted.name}:image0", f"{counted.name}:image1")
+    requests = counted.run("manifest", "push", f"{counted.name}:pushed")
+    assert len(requests) == 1 + CHALLENGED
+    assert requests[-1] == "PUT /v2/counted/app/manifests/pushed"
+
+
+def test_each_further_tag_of_a_push_is_one_more(counted: Counted) -> None:
+    counted.lading.run("manifest", "create", f"{counted.name}:tagged", f"{counted.name}:image0")
+    requests = counted.run("manifest", "push", f"{counted.name}:tagged", "-t", "one", "-t", "two")
+    assert len(requests) == 3 + CHALLENGED
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_tag_is_one_request_and_one_for_each_tag(counted: Counted, count: int) -> None:
+    requests = counted.run("tag", f"{counted.name}:list", *(f"new{number}" for number in range(count)))
+    assert len(requests) == 1 + count + CHALLENGED
+    assert counted.proxy.count("PUT") == count
+
+
+def test_local_commands_send_nothing(counted: Counted) -> None:
+    name = f"{counted.name}:local"
+    counted.lading.run("manifest", "create", name, f"{counted.name}:image0")
+    for command in (["annotate", name, f"{counted.name}:image0", "--variant", "v1"], ["inspect", name], ["ls"]):
+        assert counted.run("manifest", *command) == []
+    assert counted.run("manifest", "push", "--dry-run", name) == []
+    assert counted.run("manifest", "rm", name) == []
+
+
+def test_tokens_are_for_what_is_done(counted: Counted) -> None:
+    counted.run("digest", f"{counted.name}:list")
+    scopes = [exchange.query for exchange in counted.proxy.exchanges if exchange.path == "/token"]
+    assert len(scopes) == 1
+    assert "push" not in scopes[0]
+
+
+def test_a_tag_in_another_repository_mounts_its_blobs(counted: Counted) -> None:
+    counted.run("tag", f"{counted.name}:image0", f"{counted.proxy.host}/counted/other:mounted")
+    assert counted.proxy.count("GET", "/blobs/") == 0
+    assert counted.proxy.count("POST", "/blobs/uploads/") == 2
+    uploads = [exchange.query for exchange in counted.proxy.exchanges if exchange.method == "POST"]
+    assert all("mount=" in query and "from=counted" in query for query in uploads)
+
+
+def test_five_hundred_tags_go_over_eight_connections(tmp_path: Path, registry: RealRegistry, repository: str) -> None:
+    image, other = make_image(seed="one"), make_image(seed="other")
+    with CountingProxy(registry.url) as proxy:
+        name = f"{proxy.host}/{repository}"
+        push(registry.host, repository, "tag-0", image)
+        push(registry.host, repository, "other", other)
+        lading = Lading(tmp_path)
+        lading.run("tag", f"{name}:tag-0", *(f"tag-{number}" for number in range(1, 500)))
+        proxy.reset()
+        found = lading.run("tags", name, "--points-at", "tag-0").stdout.split()
+        assert sorted(found) == sorted(f"tag-{number}" for number in range(500))
+        assert proxy.count("HEAD") == 501 + 1
+        assert len({exchange.connection for exchange in proxy.exchanges}) <= 8
+        assert proxy.max_in_flight <= 8

@@ -1,0 +1,173 @@
+"""The folder storage: image layouts that other tools read and write."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lading.errors import UsageError
+from lading.serve import Folder
+from serve.caller import Caller
+from support.images import OCI_INDEX, digest_of, make_image, make_index, noise, push
+
+REF_NAME = "org.opencontainers.image.ref.name"
+Serve = Callable[[], AbstractContextManager[str]]
+
+
+def listed(layout: Path) -> Any:
+    return json.loads((layout / "index.json").read_bytes())["manifests"]
+
+
+def test_is_a_layout_for_each_repository(serve_folder: Serve, folder: Path) -> None:
+    image = make_image(kind="oci")
+    index = make_index([image], kind="oci")
+    with serve_folder() as url:
+        push(Caller(url).host, "team/app", "v1", index)
+    layout = folder / "team" / "app"
+    assert json.loads((layout / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
+    assert listed(layout) == [image.descriptor(), index.descriptor(annotations={REF_NAME: "v1"})]
+    stored = {file.name: file.read_bytes() for file in (layout / "blobs" / "sha256").iterdir()}
+    pushed = {**image.blobs, image.digest: image.content, index.digest: index.content}
+    assert stored == {digest.removeprefix("sha256:"): blob for digest, blob in pushed.items()}
+    assert list((folder / ".uploads").iterdir()) == []
+
+
+def test_survives_a_restart(serve_folder: Serve) -> None:
+    image, other = make_image(kind="docker"), make_image(kind="oci", seed="other")
+    with serve_folder() as url:
+        push(Caller(url).host, "a", "v1", image)
+        push(Caller(url).host, "a/b", None, other)
+    with serve_folder() as url:
+        call = Caller(url)
+        assert call("GET", "/v2/_catalog").document == {"repositories": ["a", "a/b"]}
+        answer = call("GET", "/v2/a/manifests/v1")
+        assert (answer.body, answer.headers["content-type"]) == (image.content, image.media_type)
+        assert call("GET", f"/v2/a/b/manifests/{other.digest}").body == other.content
+        assert call("GET", "/v2/a/b/tags/list").document["tags"] == []
+
+
+def test_keeps_a_blob_once_where_it_is_mounted(serve_folder: Serve, folder: Path) -> None:
+    content = noise("mounted", 100)
+    digest = digest_of(content)
+    with serve_folder() as url:
+        call = Caller(url)
+        call.push_blob("a", digest, content)
+        call("POST", f"/v2/b/blobs/uploads/?mount={digest}&from=a")
+    files = [folder / name / "blobs" / "sha256" / digest.removeprefix("sha256:") for name in "ab"]
+    assert files[0].samefile(files[1])
+
+
+def test_copies_a_blob_where_it_cannot_be_linked(serve_folder: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(path: Path, target: Path) -> None:
+        raise PermissionError(1, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    with serve_folder() as url:
+        call = Caller(url)
+        call.push_blob("a", digest_of(b"x"), b"x")
+        assert call("POST", f"/v2/b/blobs/uploads/?mount={digest_of(b'x')}&from=a").status == 201
+        assert call("GET", f"/v2/b/blobs/{digest_of(b'x')}").body == b"x"
+
+
+def test_keeps_what_others_wrote_into_an_index(serve_folder: Serve, folder: Path) -> None:
+    image, other = make_image(kind="oci"), make_image(kind="oci", seed="other")
+    with serve_folder() as url:
+        call = Caller(url)
+        push(call.host, "a", "v1", image)
+        layout = folder / "a"
+        document = json.loads((layout / "index.json").read_bytes())
+        document["annotations"] = {"of": "the index"}
+        document["manifests"][0]["platform"] = {"architecture": "amd64", "os": "linux"}
+        document["manifests"][0]["annotations"] |= {"more": "to say", REF_NAME: "docker.io/library/app:v1"}
+        (layout / "index.json").write_text(json.dumps(document, indent=2))
+        assert call("GET", "/v2/a/tags/list").document["tags"] == []
+        push(call.host, "a", "v2", other)
+        changed = json.loads((layout / "index.json").read_bytes())
+        assert changed["annotations"] == {"of": "the index"}
+        assert changed["manifests"][0] == document["manifests"][0]
+        assert len(changed["manifests"]) == 2
+
+
+def test_untags_and_keeps_other_annotations(serve_folder: Serve, folder: Path) -> None:
+    image = make_image(kind="oci")
+    with serve_folder() as url:
+        call = Caller(url)
+        push(call.host, "a", "v1", image)
+        document = json.loads((folder / "a" / "index.json").read_bytes())
+        document["manifests"][0]["annotations"]["more"] = "to say"
+        (folder / "a" / "index.json").write_text(json.dumps(document))
+        assert call("DELETE", "/v2/a/manifests/v1").status == 202
+        assert listed(folder / "a") == [image.descriptor(annotations={"more": "to say"})]
+        push(call.host, "a", "v2", image)
+        assert listed(folder / "a") == [image.descriptor(annotations={"more": "to say", REF_NAME: "v2"})]
+
+
+def test_finds_manifests_that_only_an_index_lists(serve_folder: Serve, folder: Path) -> None:
+    image, other = make_image(kind="oci"), make_image(kind="oci", seed="other")
+    index = make_index([make_index([image], kind="oci"), other], kind="oci")
+    with serve_folder() as url:
+        call = Caller(url)
+        push(call.host, "a", "v1", index)
+        document = json.loads((folder / "a" / "index.json").read_bytes())
+        document["manifests"] = [index.descriptor(annotations={REF_NAME: "v1"})]
+        (folder / "a" / "index.json").write_text(json.dumps(document))
+        answer = call("GET", f"/v2/a/manifests/{image.digest}")
+        assert (answer.body, answer.headers["content-type"]) == (image.content, image.media_type)
+        layer = next(iter(image.blobs))
+        assert call("GET", f"/v2/a/manifests/{layer}").status == 404
+        assert call("PUT", "/v2/a/manifests/v2", index.content, content_type=OCI_INDEX).status == 201
+        assert call("DELETE", f"/v2/a/manifests/{image.digest}").status == 202
+        assert call("GET", f"/v2/a/manifests/{image.digest}").status == 404
+
+
+def test_fails_where_a_layout_is_broken(serve_folder: Serve, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "index.json").write_text('{"manifests": [{}]}')
+    (folder / "file").write_text("not a folder")
+    with serve_folder() as url:
+        call = Caller(url)
+        assert call("GET", "/v2/a/tags/list").code == "UNKNOWN"
+        assert "is not the index of an image layout" in caplog.text
+        assert call("GET", "/v2/file/b/manifests/v1").status == 404
+        assert call("GET", f"/v2/file/b/blobs/{digest_of(b'')}").status == 404
+
+
+def test_forgets_uploads_that_are_not_complete(serve_folder: Serve, folder: Path) -> None:
+    with serve_folder() as url:
+        call = Caller(url)
+        call("PATCH", call.start("a"), b"123")
+        assert len(list((folder / ".uploads").iterdir())) == 1
+    assert list((folder / ".uploads").iterdir()) == []
+    assert not (folder / "a").exists()
+
+
+def test_removes_what_a_killed_process_left(folder: Path) -> None:
+    Folder(folder)
+    old, young = (folder / ".uploads" / name for name in ("old", "young"))
+    old.touch()
+    young.touch()
+    days_ago = time.time() - 2 * 24 * 60 * 60
+    os.utime(old, (days_ago, days_ago))
+    Folder(folder)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_cannot_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot keep a registry in"):
+        Folder(tmp_path / "file")
+
+
+def test_is_noticed_when_it_goes(serve_folder: Serve, folder: Path) -> None:
+    with serve_folder() as url:
+        call = Caller(url)
+        push(call.host, "a", "v1", make_image())
+        shutil.rmtree(folder / "a")
+        assert call("GET", "/v2/a/tags/list").status == 404
+        assert call("GET", "/v2/_catalog").document == {"repositories": []}

@@ -1,0 +1,153 @@
+"""Starting and stopping the registry."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lading.errors import Conflict, UsageError
+from lading.serve import app, background, open_storage, running, serve
+from serve.caller import Caller
+from support.images import make_image, push
+
+SERVE = (
+    "import lading.serve as s; s.serve(s.open_storage({storage!r}), '127.0.0.1:0', lambda url: print(url, flush=True))"
+)
+
+
+async def test_runs_on_the_current_loop() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    async with running() as url:
+        answer = await asyncio.to_thread(Caller(url), "GET", "/v2/")
+        assert answer.status == 200
+        assert {number: signal.getsignal(number) for number in before} == before
+    with pytest.raises(ConnectionError):
+        Caller(url)("GET", "/v2/")
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_stops_when_its_body_fails() -> None:
+    with pytest.raises(KeyError):
+        async with running() as url:
+            raise KeyError("body")
+    with pytest.raises(ConnectionError):
+        Caller(url)("GET", "/v2/")
+
+
+def test_starts_and_stops_fast() -> None:
+    with background():
+        pass
+    begin = time.monotonic()
+    with background() as url:
+        assert Caller(url)("GET", "/v2/").status == 200
+    assert time.monotonic() - begin < 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "lading registry"]
+
+
+def test_stops_while_a_client_stays_connected() -> None:
+    with background() as url:
+        idle = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 1
+    assert idle.recv(1) == b""
+    idle.close()
+
+
+def test_is_silent_about_clients_that_try_tls(capfd: pytest.CaptureFixture[str]) -> None:
+    with background() as url, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+        client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        assert client.recv(100).startswith(b"HTTP/1.1 400")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("address", ["", "localhost", ":5000", "5000", "::1:80", "a:b", "127.0.0.1:65536"])
+def test_refuses_what_is_no_address(address: str) -> None:
+    with pytest.raises(UsageError, match="is not an address"), background(address=address):
+        pass
+
+
+def test_refuses_what_is_not_its_address() -> None:
+    with pytest.raises(UsageError, match="cannot listen on 192"), background(address="192.0.2.1:0"):
+        pass
+
+
+def test_refuses_an_address_in_use() -> None:
+    with (
+        background() as url,
+        pytest.raises(Conflict, match="is in use"),
+        background(address=url.removeprefix("http://")),
+    ):
+        pass
+
+
+def test_listens_on_ipv6() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    with background(address="[::1]:0") as url:
+        assert url.startswith("http://[::1]:")
+        assert Caller(url)("GET", "/v2/").status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_a_signal(number: signal.Signals, tmp_path: Path) -> None:
+    code = SERVE.format(storage=str(tmp_path / "registry"))
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        push(Caller(url).host, "a", "v1", make_image())
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=20)
+    assert (process.returncode, rest, errors) == (0, "", "")
+    assert (tmp_path / "registry" / "a" / "index.json").exists()
+
+
+def test_ends_even_if_it_is_used() -> None:
+    code = SERVE.format(storage="memory")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        call = Caller(url)
+        location = call.start("a")
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as hung:
+            hung.sendall(f"PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123".encode())
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) == 0
+
+
+def test_is_imported_only_when_used() -> None:
+    code = """
+        import sys, lading.serve
+        heavy = {"starlette", "uvicorn", "anyio", "asyncio", "msgspec"}
+        sys.exit(",".join(heavy & set(sys.modules)) or 0)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "starlette"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "lading.serve.protocol", raising=False)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(UsageError) as refused:
+        app()
+    assert refused.value.remedy == "pip install 'lading[serve]'"
+
+
+def test_names_storages(tmp_path: Path) -> None:
+    assert type(open_storage("memory")).__name__ == "Memory"
+    assert type(open_storage(str(tmp_path / "new"))).__name__ == "Folder"
+    assert (tmp_path / "new").is_dir()
+
+
+def test_serve_refuses_before_it_begins() -> None:
+    with pytest.raises(UsageError):
+        serve(address="nowhere")
