@@ -90,18 +90,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def say_error(error: LadingError) -> None:
     """Print an error to stderr: what happened, why, and what to do next."""
-    from lading.cli.output import printable
+    from lading.cli.output import shown
 
     _say(error.message)
     for line in (error.cause, error.remedy):
         if line:
-            click.echo(f"  {printable(line)}", err=True)
+            click.echo(shown(f"  {line}", err=True), err=True)
 
 
 def _say(message: str) -> None:
-    from lading.cli.output import paint, printable
+    from lading.cli.output import paint, shown
 
-    click.echo(f"{paint('error:', 'red', err=True)} {printable(message)}", err=True)
+    click.echo(shown(f"{paint('error:', 'red')} {message}", err=True), err=True)
 
 
 def _say_usage(error: click.UsageError) -> None:

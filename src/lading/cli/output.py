@@ -12,7 +12,14 @@ import click
 
 from lading.errors import UsageError
 
-_CONTROL = re.compile(r"(?!\x1b\[[0-9]*m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What a terminal takes for commands, what turns the direction of writing around, and what cannot be encoded.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_C1 = re.compile(rb"\xc2[\x80-\x9f]|\x7f")
+
+# Colour is marked with noncharacters, which stand for nothing outside of a program (Unicode §23.7), and becomes escape
+# sequences last of all: so no escape sequence of somebody else's ever passes for ours.
+_COLOURS = {"cyan": "\ufdd0", "red": "\ufdd1", "yellow": "\ufdd2"}
+_END = "\ufdd3"
 
 
 def emit(document: Any, format: str, text: Callable[[], str]) -> None:
@@ -24,14 +31,26 @@ def emit(document: Any, format: str, text: Callable[[], str]) -> None:
         text: makes the text for people; called only where it is wanted.
     """
     if format == "text":
-        click.echo(printable(text()))
+        click.echo(shown(text()))
         return
     import msgspec
 
     if format == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        raw = msgspec.json.format(msgspec.json.encode(document, enc_hook=_plain), indent=2)
+        click.echo(_C1.sub(_escaped, raw))
         return
-    click.echo(_render(format, msgspec.to_builtins(document)))
+    click.echo(printable(_render(format, msgspec.to_builtins(document, enc_hook=_plain))))
+
+
+def _plain(value: object) -> str:
+    """A digest is a kind of text."""
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(type(value))
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found.group().decode())
 
 
 def _render(template: str, fields: dict[str, Any]) -> str:
@@ -60,8 +79,28 @@ def _render(template: str, fields: dict[str, Any]) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere without what a terminal would take for commands; colours of our own stay."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+    """Text from elsewhere without what a terminal would take for commands."""
+    return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)
+
+
+def paint(text: str, colour: str) -> str:
+    """Mark a text with a colour: `cyan`, `red` or `yellow`; `shown` makes it one."""
+    return f"{_COLOURS[colour]}{text}{_END}"
+
+
+def shown(text: str, *, err: bool = False) -> str:
+    """A text as its stream shows it: printable, and in colour on a terminal where nobody asked for none (`NO_COLOR`).
+
+    Args:
+        text: what `paint` made, and anything else.
+        err: whether it goes to stderr.
+    """
+    text = printable(text)
+    stream = sys.stderr if err else sys.stdout
+    coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    for colour, mark in _COLOURS.items():
+        text = text.replace(mark, click.style("", fg=colour, reset=False) if coloured else "")
+    return text.replace(_END, click.style("") if coloured else "")
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: str = "") -> str:
@@ -117,11 +156,3 @@ def short(digest: str | None, whole: bool = False) -> str:
     if digest is None:
         return "-"
     return digest if whole else digest.partition(":")[2][:12]
-
-
-def paint(text: str, colour: str, *, err: bool = False) -> str:
-    """Colour a text where a terminal shows it and nobody asked for none (`NO_COLOR`)."""
-    stream = sys.stderr if err else sys.stdout
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
-        return text
-    return click.style(text, fg=colour)

@@ -197,9 +197,12 @@ def _meant(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
         wanted = Platform.parse(image)
     except UsageError:
         return []
-    images = [e for e in entries if e.platform and not attested(e.descriptor)]
-    equal = [e for e in images if e.platform and e.platform.normalized() == wanted.normalized()]
-    return equal or [e for e in images if e.platform and e.platform.satisfies(wanted)]
+    images = [(e, e.platform) for e in entries if e.platform and not attested(e.descriptor)]
+    for fits in (wanted.__eq__, lambda own: own.normalized() == wanted.normalized(), lambda own: own.satisfies(wanted)):
+        found = [entry for entry, own in images if fits(own)]
+        if found:
+            return found
+    return []
 
 
 def _unique(entries: list[DraftEntry]) -> list[DraftEntry]:

@@ -77,8 +77,9 @@ def finish_staged(staged: Path, path: Path) -> None:
         if file.name != _REMOVALS:
             file.replace(path / file.name)
     listed = staged / _REMOVALS
-    for name in json.loads(listed.read_bytes()):
-        (path / name).unlink(missing_ok=True)
+    if listed.exists():
+        for name in json.loads(listed.read_bytes()):
+            (path / name).unlink(missing_ok=True)
     remove_tree(staged)
 
 

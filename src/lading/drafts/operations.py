@@ -531,7 +531,7 @@ async def _put(repository: Store, draft: Draft, index: Index, names: Sequence[st
         raise NotFound(
             f"{repository.name} does not have {missing[0].reference}"
             + (f" and {len(missing) - 1} more entries" if missing[1:] else ""),
-            cause=f"the registry refused the list: {error}",
+            cause=error.cause or error.message,
             remedy="look its tags up again: lading manifest create --amend " + str(draft.reference),
             status=error.status,
             code=error.code,

@@ -19,7 +19,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,6 +45,7 @@ LOCK_PATIENCE = 60
 
 _OURS = ".lading"
 _READS = 20
+_WRITES = 4
 _PAUSE = 0.01
 _FRESH = 1.0
 
@@ -180,7 +181,7 @@ class DraftStore:
                 state = _Folder.read(self.root / name)
             except InvalidContent:
                 # Docker truncates a file before it writes it.
-                if last or not _is_fresh(self.root / name):
+                if attempt >= _WRITES or not _is_fresh(self.root / name):
                     raise
             except FileNotFoundError:
                 if last:
@@ -295,7 +296,7 @@ class DraftStore:
         for entry in draft.entries:
             write_file(new / name_of(entry), encode_entry(entry, list_id))
         for file in before.foreign:
-            if stat.S_ISREG((path / file).stat().st_mode):
+            if stat.S_ISREG((path / file).lstat().st_mode):
                 os.link(path / file, new / file)
         self._write_notes(name, draft, list_id, folder=new)
         kept = {name_of(entry) for entry in draft.entries}
@@ -383,8 +384,11 @@ class _Folder(msgspec.Struct):
             os.close(handle)
 
     def _add(self, handle: int, name: str, path: Path) -> None:
-        status = os.stat(name, dir_fd=handle)
+        status = os.lstat(name, dir_fd=handle)
         self.stamps[name] = stamp(status)
+        if stat.S_ISLNK(status.st_mode):
+            with suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=handle)
         what = os.fsencode(path / name).decode("utf-8", "backslashreplace")
         try:
             if not stat.S_ISREG(status.st_mode):
@@ -467,7 +471,7 @@ def _rescue(old: Path, path: Path, before: _State) -> None:
 
 
 def _stamps(path: Path) -> dict[str, Stamp]:
-    return {entry.name: stamp(entry.stat()) for entry in os.scandir(path)} if path.is_dir() else {}
+    return {entry.name: stamp(entry.stat(follow_symlinks=False)) for entry in os.scandir(path)} if path.is_dir() else {}
 
 
 def _is_fresh(path: Path) -> bool:

@@ -140,7 +140,17 @@ def parse(
     )
 
 
+_FIELDS = {
+    name.lower(): name
+    for name in ("schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "blobs")
+}
+
+
 def _kind(document: Document, said: str, what: str) -> str:
+    # Clients in Go take `Manifests` for `manifests`: what they would see and lading would not is refused.
+    odd = next((key for key in document if _FIELDS.get(key.lower(), key) != key), None)
+    if odd is not None:
+        raise InvalidContent(f"{what} is ambiguous", cause=f"it spells {_FIELDS[odd.lower()]} as {_shown(odd)}")
     inside = document.get("mediaType")
     if inside is not None and not isinstance(inside, str):
         raise InvalidContent(f"{what} is malformed", cause="its mediaType is not a string")

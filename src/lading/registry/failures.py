@@ -189,6 +189,8 @@ def _message(kind: type[LadingError], code: str, method: str, registry: str, wha
 
 
 def _cause(status: int, words: Said) -> str:
+    if status < 300:
+        return f"HTTP {status} was not expected"
     if status == 404:  # its detail repeats what was asked for
         words = words._replace(detail="")
     text = str(words)

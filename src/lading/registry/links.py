@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # No user information, no backslash, no blanks, nothing but ASCII: every parser agrees on what remains.
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<rest>(?:[/?](?:(?![\\<>\"`{}|^#])[!-~])*)?)(?:#(?:(?!\\)[!-~])*)?",
+    r"(?:[/?](?:(?!\\)[!-~])*)?(?:#(?:(?!\\)[!-~])*)?",
     re.IGNORECASE,
 )
 _NUMERIC_HOST = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}\.?", re.IGNORECASE)

@@ -21,6 +21,7 @@ from lading.errors import (
     NotFound,
     RegistryFailure,
     Unreachable,
+    Unsupported,
     UsageError,
 )
 from lading.model.descriptor import Descriptor, convert
@@ -152,8 +153,22 @@ class Repository:
         """
         if not is_tag(name):
             raise UsageError(f"{name!r} is not a tag")
-        async with self._request("DELETE", f"manifests/{name}", scopes=self._delete_scopes(), what=self._named(name)):
-            pass
+        try:
+            async with self._request(
+                "DELETE", f"manifests/{name}", scopes=self._delete_scopes(), what=self._named(name)
+            ):
+                return
+        except LadingError as error:
+            # Registries that take only digests here say so in many ways.
+            if error.status not in (400, 405, 501):
+                raise
+            raise Unsupported(
+                f"{self.registry} cannot remove the tag {name} alone; nothing was changed",
+                cause=error.cause,
+                remedy=f"to delete the manifest with all its tags: lading delete {self._named(name)}",
+                status=error.status,
+                code=error.code,
+            ) from error
 
     # Any content
 

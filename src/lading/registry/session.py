@@ -296,6 +296,8 @@ class Session:
                         raise _advised(error) from None
                     failure = error
                     continue
+                if response.status == 400 and failure is not None and not isinstance(failure, PlainHTTP):
+                    raise failure  # plain HTTP is not what it speaks, either
                 stack.push_async_exit(trial.pop_all())
             host.schemes = (scheme,)
             if response.status == 401:

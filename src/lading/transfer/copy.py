@@ -88,7 +88,7 @@ class Copier:
     async def _once(self, content: Descriptor, work: Callable[[], _Work[None]]) -> None:
         # Content that several parents share is brought by the first that asks; the others wait for it.
         task = self._pending.get(content.digest)
-        if task is None:
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._pending[content.digest] = asyncio.ensure_future(work())
         await task
 
