@@ -14,21 +14,27 @@ from lading.cli.frame import Options, common
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Go on serving afterwards, until interrupted, for you to try things.")
+@click.option("--address", default="127.0.0.1:0", metavar="HOST:PORT", help="Where the registry listens.")
 @common(insecure=False)
-def demo(options: Options, keep: bool) -> None:
+def demo(options: Options, keep: bool, address: str) -> None:
     """Walk through lading's main job, without a server and without a network.
 
     Every command is printed and then really run, against a registry in this process.
+
+    \b
+    lading demo
+    lading demo --keep --address 127.0.0.1:5000
     """
+    from lading.cli.demo_images import fill
     from lading.serve import background
 
     # Drafts and credentials of the demo are its own: it must not touch the user's.
-    with tempfile.TemporaryDirectory(prefix="lading-demo-") as folder, background() as url:
+    with tempfile.TemporaryDirectory(prefix="lading-demo-") as folder, background(address=address) as url:
         host = url.removeprefix("http://")
         before = os.environ.get("DOCKER_CONFIG")
         os.environ["DOCKER_CONFIG"] = folder
         try:
-            _fill(options, host)
+            options.run(lambda client: fill(client.connect(f"{host}/demo/app", writing=True)))
             _walk(host)
             if keep:
                 _wait(host, Path(folder))
@@ -37,20 +43,6 @@ def demo(options: Options, keep: bool) -> None:
                 del os.environ["DOCKER_CONFIG"]
             else:
                 os.environ["DOCKER_CONFIG"] = before
-
-
-def _fill(options: Options, host: str) -> None:
-    """Put the images into the registry that the story is about."""
-    from lading.cli.demo_images import PLATFORMS, hello
-    from lading.client import AsyncClient
-
-    async def push(client: AsyncClient) -> None:
-        store = client.connect(f"{host}/demo/app")
-        for version in ("1.0", "1.1"):
-            for platform in PLATFORMS:
-                await hello(platform, version).push(store, f"{version}-{platform.architecture}")
-
-    options.run(push)
 
 
 def _walk(host: str) -> None:

@@ -5,7 +5,6 @@ The programs are machine code that makes two system calls, write and exit, so th
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import struct
@@ -25,7 +24,8 @@ PLATFORMS = (
     Platform(os="linux", architecture="arm64", variant="v8"),
     Platform(os="linux", architecture="arm", variant="v7"),
 )
-_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+# Not compressed: what a compressor makes of it differs, and digests with it.
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 class Image(msgspec.Struct):
@@ -41,13 +41,19 @@ class Image(msgspec.Struct):
         await put_manifest(store, self.manifest, [tag])
 
 
-def hello(platform: Platform, version: str, *, claimed: Platform | None = None) -> Image:
+async def fill(store: Store) -> None:
+    """Put versions 1.0 and 1.1 of the images into a repository, each platform under a tag of its own."""
+    for version in ("1.0", "1.1"):
+        for platform in PLATFORMS:
+            await hello(platform, version).push(store, f"{version}-{platform.architecture}")
+
+
+def hello(platform: Platform, version: str) -> Image:
     """An image whose only program prints which version it is, and for which platform.
 
     Args:
         platform: one of PLATFORMS.
         version: the version.
-        claimed: what the config says the platform is, where that is to be wrong.
     """
     program = _program(platform, f"hello from {version} on {platform}\n".encode())
     tar = io.BytesIO()
@@ -55,14 +61,13 @@ def hello(platform: Platform, version: str, *, claimed: Platform | None = None) 
         member = tarfile.TarInfo("hello")
         member.size, member.mode = len(program), 0o755
         archive.addfile(member, io.BytesIO(program))
-    layer = gzip.compress(tar.getvalue(), mtime=0)
-    said = (claimed or platform).to_document()
+    layer = tar.getvalue()
     config = encode_compact(
         {
             "created": "2024-05-29T00:00:00Z",
-            **said,
+            **platform.to_document(),
             "config": {"Entrypoint": ["/hello"], "Labels": {"org.opencontainers.image.version": version}},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar.getvalue()).hexdigest()}"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
             "history": [{"created": "2024-05-29T00:00:00Z", "created_by": "lading demo"}],
         }
     )

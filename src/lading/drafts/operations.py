@@ -8,6 +8,7 @@ at all.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -98,10 +99,12 @@ class Status(msgspec.Struct, frozen=True):
     """`older`: the registry has what the draft was last pulled or pushed as; `unknown`: it could not be asked."""
     digest: Digest | None = None
     """What the registry has."""
+    added: int = 0
+    """How many entries of the draft have no counterpart in the registry's list."""
     moved: int = 0
-    """How many entries of the draft the registry's list does not have."""
-    gone: int = 0
-    """How many entries of the registry's list the draft does not have."""
+    """How many entries are in both for the same platform, with different digests."""
+    removed: int = 0
+    """How many entries of the registry's list have no counterpart in the draft."""
     error: LadingError | None = None
 
     def __str__(self) -> str:
@@ -110,11 +113,9 @@ class Status(msgspec.Struct, frozen=True):
             return f"not known: {self.error.message if self.error else 'it was not asked'}"
         if self.state in ("absent", "same"):
             return "not there" if self.state == "absent" else "same"
-        count = self.moved or self.gone
-        if not count:
-            return self.state
-        did = "moved" if self.moved else "more"
-        return f"{self.state}: {count} {'entry' if count == 1 else 'entries'} {did}"
+        counts = (("moved", self.moved), ("added", self.added), ("removed", self.removed))
+        parts = [f"{count} {'entry' if count == 1 else 'entries'} {did}" for did, count in counts if count]
+        return f"{self.state}: {', '.join(parts)}" if parts else self.state
 
 
 async def create(
@@ -164,7 +165,8 @@ async def create(
     work = [resolver.renew(source) for source in stale] + [resolver.resolve(source, taken) for source in named]
     found = dict(zip((*stale, *named), await gather(work), strict=True))
     taken.check(entry for source in named for entry in found[source] or ())
-    return await _merge(store, target, resolver, found, (amend, replace), annotations or {}, type)
+    change = _Merging(target, found, frozenset(stale), resolver, amend, replace, annotations or {}, type)
+    return await change.apply(store)
 
 
 async def add(
@@ -188,7 +190,7 @@ async def add(
     resolver = Resolver(connect, store.load(target))
     found = dict(zip(named, await gather(resolver.resolve(source, taken) for source in named), strict=True))
     taken.check(entry for entries in found.values() for entry in entries or ())
-    return await _merge(store, target, resolver, found, (True, False), {}, None)
+    return await _Merging(target, found, frozenset(), resolver, amend=True).apply(store)
 
 
 async def pull(
@@ -360,39 +362,52 @@ async def describe(connect: Connect, reference: Reference | str) -> tuple[AnyMan
 # Changing a draft
 
 
-async def _merge(
-    store: DraftStore,
-    target: Reference,
-    resolver: Resolver,
-    brought: Mapping[Reference, tuple[DraftEntry, ...] | None],
-    mode: tuple[bool, bool],
-    annotations: Mapping[str, str],
-    type: ListType | None,
-) -> Created:
-    amend, replace = mode
+class _Merging(msgspec.Struct):
+    """What create and add do to a draft, once everything is found."""
+
+    target: Reference
+    found: Mapping[Reference, tuple[DraftEntry, ...] | None]
+    """What each source stands for; None where that could not be found out."""
+    renewed: frozenset[Reference]
+    """The sources that were not named, but looked up again because the draft had them."""
+    resolver: Resolver
+    amend: bool = False
+    replace: bool = False
+    annotations: Mapping[str, str] = {}
+    type: ListType | None = None
     changes: list[Change] = []
 
-    def change(now: Draft | None) -> Draft:
-        if now is not None and not (amend or replace):
-            raise _exists(target)
-        changes.clear()
-        draft = now if now is not None and amend else Draft(reference=target)
-        for source, entries in brought.items():
-            if entries is not None:
-                draft = _bring_in(draft, source, entries, changes)
-        draft = msgspec.structs.replace(
-            draft, annotations=draft.annotations | dict(annotations), type=type or draft.type
-        )
+    async def apply(self, store: DraftStore) -> Created:
+        draft = await asyncio.to_thread(store.update, self.target, self._change, replace=self.replace)
+        return Created(draft, tuple(self.changes), (*draft.warnings, *self.resolver.warnings))
+
+    def _change(self, now: Draft | None) -> Draft:
+        if now is not None and not (self.amend or self.replace):
+            raise _exists(self.target)
+        draft = now if now is not None and self.amend else Draft(reference=self.target)
+        draft = _recalled(draft, self.resolver.found)
+        for source, entries in self.found.items():
+            # What was removed while it was looked up again stays removed.
+            if entries is not None and (source not in self.renewed or _entries_of(draft, source)):
+                draft = _bring_in(draft, source, entries, self.changes)
+        annotations = draft.annotations | dict(self.annotations)
+        draft = msgspec.structs.replace(draft, annotations=annotations, type=self.type or draft.type)
         check_type(draft)
         return draft
 
-    draft = await asyncio.to_thread(store.update, target, change, replace=replace)
-    return Created(draft, tuple(changes), (*draft.warnings, *resolver.warnings))
+
+def _recalled(draft: Draft, found: Mapping[Digest, Descriptor]) -> Draft:
+    entries = (msgspec.structs.replace(entry, found=entry.found or found.get(entry.digest)) for entry in draft.entries)
+    return msgspec.structs.replace(draft, entries=tuple(entries))
+
+
+def _entries_of(draft: Draft, source: Reference) -> list[DraftEntry]:
+    return [entry for entry in draft.entries if source in (entry.source, entry.reference)]
 
 
 def _bring_in(draft: Draft, source: Reference, entries: Sequence[DraftEntry], changes: list[Change]) -> Draft:
     """The draft with these entries in place of those it had of the source, or at its end."""
-    old = [entry for entry in draft.entries if entry.source == source or entry.reference == source]
+    old = _entries_of(draft, source)
     rest = {name_of(entry): entry for entry in draft.entries if entry not in old}
     place = next((at for at, entry in enumerate(draft.entries) if entry in old), len(draft.entries))
     before = [entry for entry in draft.entries[:place] if name_of(entry) in rest]
@@ -576,10 +591,19 @@ async def _status(connect: Connect, draft: Draft) -> Status:
         return Status(draft, "absent")
     except LadingError as error:
         return Status(draft, "unknown", error=error)
-    ours = {entry.digest for entry in draft.entries}
-    theirs = {entry.digest for entry in there.manifests} if isinstance(there, Index) else {there.digest}
+    ours = [entry.descriptor for entry in draft.entries]
+    theirs = list(there.manifests) if isinstance(there, Index) else [there.descriptor]
     state: Literal["older", "differs"] = "older" if found.digest == draft.origin else "differs"
-    return Status(draft, state, found.digest, moved=len(ours - theirs), gone=len(theirs - ours))
+    added, moved, removed = _compare(ours, theirs)
+    return Status(draft, state, found.digest, added=added, moved=moved, removed=removed)
+
+
+def _compare(ours: Sequence[Descriptor], theirs: Sequence[Descriptor]) -> tuple[int, int, int]:
+    """How many entries were added, moved and removed: moved is what both have for a platform, with other digests."""
+    in_both = {entry.digest for entry in ours} & {entry.digest for entry in theirs}
+    new = Counter(str(entry.platform) for entry in ours if entry.digest not in in_both)
+    old = Counter(str(entry.platform) for entry in theirs if entry.digest not in in_both)
+    return (new - old).total(), (new & old).total(), (old - new).total()
 
 
 # Small things

@@ -6,6 +6,7 @@ This module reads stores, of any kind, and knows nothing of how drafts are kept 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 
@@ -14,6 +15,7 @@ from lading.drafts.files import embed, file_name
 from lading.errors import InvalidContent, LadingError, NotFound
 from lading.model.config import ImageConfig
 from lading.model.descriptor import EMPTY, Descriptor
+from lading.model.digest import Digest
 from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import INDEXES, MANIFESTS
@@ -67,6 +69,8 @@ class Resolver:
         self._known = {entry.digest: entry for entry in (before.entries if before else ()) if entry.raw}
         self._before = before
         self.warnings: list[str] = []
+        self.found: dict[Digest, Descriptor] = {}
+        """What is known by now of entries whose `found` is None."""
 
     async def resolve(self, source: Reference, taken: Taking) -> tuple[DraftEntry, ...] | None:
         """The entries of an image (one) or of an index (any number); never None."""
@@ -77,8 +81,8 @@ class Resolver:
         known = self._known.get(manifest.digest)
         if known is not None and known.reference == source:
             return (known,)
-        platform = await platform_of(store, manifest)
-        return (entry_of(source, described(manifest, platform), manifest),)
+        platform, _ = await gather((platform_of(store, manifest), self._recall(source, store)))
+        return (entry_of(source, described(manifest, platform or Platform()), manifest),)
 
     async def renew(self, source: Reference) -> tuple[DraftEntry, ...] | None:
         """Look up again what a draft has of a source; None, and a warning, where that cannot be done."""
@@ -91,6 +95,15 @@ class Resolver:
             why = "is no longer there" if isinstance(error, NotFound) else f"could not be looked up ({error})"
             self.warnings.append(f"{source} {why}: its entry stays at {entries[0].digest.short}")
             return None
+
+    async def _recall(self, source: Reference, store: Store) -> None:
+        """Find out what Docker found before it annotated: what differs from that was set by hand, and is to stay."""
+        for entry in self._entries():
+            if entry.reference == source and entry.found is None and entry.raw:
+                manifest = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
+                with suppress(LadingError):
+                    if isinstance(manifest, Manifest):
+                        self.found[entry.digest] = described(manifest, await platform_of(store, manifest))
 
     async def _flatten(
         self, source: Reference, store: Store, index: Index, taken: Taking, depth: int

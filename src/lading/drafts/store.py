@@ -165,7 +165,7 @@ class DraftStore:
     def _listed(self, name: str) -> Draft | None:
         try:
             state = self._read(name)
-        except InvalidContent as error:
+        except (InvalidContent, OSError) as error:
             reference = self._recorded_reference(name) or guess_reference(name)
             return Draft(reference=reference, problem=str(error)) if reference is not None else None
         return state.draft if state is not None else None

@@ -1,0 +1,109 @@
+"""Every command in README.md and docs/ is run, and prints what the page says it prints.
+
+A page's `console` blocks are typed in order into one shell session's worth of state: a registry at `localhost:5000`
+with the images of the demo, a home and a folder of the page's own. `python` blocks run against the same registry. With
+`LADING_UPDATE_DOCS=1` what is printed is written into the page instead.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lading.cli.demo_images import fill
+from lading.client import AsyncClient
+from lading.serve import background
+from support.process import bare_environment
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HOST = "localhost:5000"
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    """A registry with the demo's images, whose name is as long as the one in the pages: columns must not move."""
+    port = next(port for port in range(5001, 9999) if _is_free(port))
+    with background(address=f"127.0.0.1:{port}"):
+        import asyncio
+
+        async def prepare() -> None:
+            async with AsyncClient() as client:
+                await fill(client.connect(f"localhost:{port}/demo/app"))
+
+        asyncio.run(prepare())
+        yield f"localhost:{port}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_page_is_true(page: Path, host: str, tmp_path: Path) -> None:
+    text = page.read_text()
+    home = tmp_path / "home"
+    home.mkdir()
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = bare_environment(home) | {"PATH": programs, "NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"}
+
+    def run(command: list[str]) -> str:
+        ran = subprocess.run(
+            command,
+            cwd=home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        return ran.stdout.replace(host, HOST)
+
+    def play(block: re.Match[str]) -> str:
+        kind, content = block.groups()
+        if kind == "python":
+            said = run([sys.executable, "-c", content.replace(HOST, host)])
+            assert "Traceback" not in said, said
+            return block.group()
+        lines = []
+        for command, _ in _commands(content):
+            said = run(["bash", "-c", command.replace(HOST, host)])
+            assert "in a way it should not" not in said, said
+            lines.append(f"$ {command}\n{said}")
+        return f"```console\n{''.join(lines)}```"
+
+    played = BLOCK.sub(play, text)
+    if os.environ.get("LADING_UPDATE_DOCS"):
+        page.write_text(played)
+    else:
+        assert played == text
+
+
+def test_there_is_something_to_run() -> None:
+    commands = [c for page in PAGES for b in BLOCK.finditer(page.read_text()) for c, _ in _commands(b[2])]
+    assert len(commands) > 20
+    assert shutil.which("bash")
+
+
+def _commands(block: str) -> list[tuple[str, str]]:
+    """The commands of a block, each with what it prints; one that ends in a backslash goes on in the next line."""
+    found: list[tuple[str, str]] = []
+    lines = iter(block.splitlines(keepends=True))
+    for line in lines:
+        if line.startswith("$ "):
+            command = line[2:].rstrip("\n")
+            while command.endswith("\\"):
+                command += "\n" + next(lines).rstrip("\n")
+            found.append((command, ""))
+        elif found:
+            found[-1] = (found[-1][0], found[-1][1] + line)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
