@@ -114,6 +114,35 @@ async def test_a_blob_in_one_stream_of_unknown_length(host: str, repository: str
         assert await read(store, CONTENT) == BLOB
 
 
+async def test_a_small_blob_is_one_request_where_the_registry_knows_how(
+    embedded: str, registry: RealRegistry, repository: str
+) -> None:
+    data = b"a config, say"
+    content = Descriptor.of(data, "application/octet-stream")
+    for host, expected in ((embedded, ["POST"]), (registry.host, ["POST", "PUT"])):
+        with CountingProxy(f"http://{host}") as proxy:
+            async with connected(proxy.host, repository) as store:
+                await store.write(content, from_bytes(data))
+                assert await read(store, content) == data
+            assert [exchange.method for exchange in proxy.exchanges] == [*expected, "GET"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 413])
+async def test_a_registry_that_refuses_a_whole_blob_gets_it_the_other_way(
+    status: int, embedded: str, repository: str
+) -> None:
+    with CountingProxy(f"http://{embedded}") as proxy:
+        proxy.intercept = lambda request: (
+            Reply(status=status) if request.method == "POST" and "digest=" in request.query else None
+        )
+        async with connected(proxy.host, repository) as store:
+            for data in (b"one", b"two"):
+                await store.write(Descriptor.of(data, "application/octet-stream"), from_bytes(data))
+                assert await store.contains(Descriptor.of(data, "application/octet-stream"))
+        posts = [exchange.query for exchange in proxy.exchanges if exchange.method == "POST"]
+        assert len([query for query in posts if "digest=" in query]) == 1
+
+
 async def test_an_empty_blob(host: str, repository: str) -> None:
     empty = Descriptor.of(b"", "application/octet-stream")
     async with connected(host, repository) as store:

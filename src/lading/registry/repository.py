@@ -40,6 +40,8 @@ PAGE = 1000
 _PAGE_LIMIT = 32 * 1024 * 1024
 _RESUMES = 3
 _UPLOAD_TRIES = 3
+_SMALL = 64 * 1024
+"""The largest blob that is sent along with the first request, in bytes: registries may not want it there."""
 _ACCEPT = ", ".join(ACCEPT)
 
 
@@ -59,6 +61,7 @@ class Repository:
         self.repository = repository
         self._writing = writing
         self._uploads: dict[Digest, str] = {}
+        self._takes_whole = True
 
     @property
     def name(self) -> str:
@@ -396,8 +399,42 @@ class Repository:
             return resolve_location(response, location)
 
     async def _upload(self, content: Descriptor, source: Source) -> None:
-        location = self._uploads.pop(content.digest, None) or await self._start_upload()
+        location = self._uploads.pop(content.digest, None)
+        if location is None and content.size <= _SMALL and self._takes_whole:
+            location = await self._post_whole(content, source)
+            if location is None and self._takes_whole:
+                return
+        location = location or await self._start_upload()
         await self._finish_upload(location, content.digest, source, content.size)
+
+    async def _post_whole(self, content: Descriptor, source: Source) -> str | None:
+        """Upload a small blob with one POST (distribution-spec §Single POST).
+
+        Returns:
+            None if that did it. A registry that does not know this form may open an upload, whose address this is;
+            one that refuses is not asked again.
+        """
+        try:
+            async with self._request(
+                "POST",
+                "blobs/uploads/",
+                push=True,
+                query=(("digest", content.digest),),
+                headers={"Content-Type": OCTET_STREAM},
+                body=source,
+                size=content.size,
+                what=f"{self.name}@{content.digest}",
+            ) as response:
+                if response.status == 201:
+                    return None
+                self._takes_whole = False
+                location = response.headers.get("location")
+                return resolve_location(response, location) if location else None
+        except LadingError as error:
+            if error.status not in (400, 404, 405, 411, 413, 415, 501):
+                raise
+            self._takes_whole = False
+            return None
 
     async def _finish_upload(
         self, location: str, digest: Digest, source: Source | None = None, size: int | None = None
