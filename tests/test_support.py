@@ -52,9 +52,7 @@ class TestRegistry:
         assert get_manifest(registry.host, repository, "v1") == (image.content, OCI_MANIFEST, digest)
         assert list_tags(registry.host, repository) == ["v1"]
 
-    def test_keeps_an_index_with_attestations_and_artifacts(
-        self, registry: RealRegistry, repository: str
-    ) -> None:
+    def test_keeps_an_index_with_attestations_and_artifacts(self, registry: RealRegistry, repository: str) -> None:
         image = make_image(kind="oci", seed=repository)
         index = make_index([image, make_attestation(image)], kind="oci", annotations={"a": "b"})
         push(registry.host, repository, "v1", index)
@@ -110,9 +108,7 @@ class TestTokens:
         with tokens:
             both = ["repository:a/one:pull,push", "repository:b/two:pull"]
             _, as_bob = ask(tokens, [("scope", scope) for scope in both], auth=("bob", "x"))
-            _, as_anybody = ask(
-                tokens, [("scope", "repository:open/x:pull"), ("scope", "repository:a/one:pull")]
-            )
+            _, as_anybody = ask(tokens, [("scope", "repository:open/x:pull"), ("scope", "repository:a/one:pull")])
             assert [request.account for request in tokens.requests] == ["bob", None]
             assert [request.granted for request in tokens.requests] == [
                 [{"type": "repository", "name": "a/one", "actions": ["pull"]}],
@@ -211,9 +207,7 @@ class TestProxy:
         assert proxy.exchanges[1].request_body_bytes == len(content)
         assert proxy.exchanges[1].response_headers.get("Docker-Content-Digest") == digest
 
-    def test_streams_and_measures(
-        self, registry: RealRegistry, proxy: CountingProxy, repository: str
-    ) -> None:
+    def test_streams_and_measures(self, registry: RealRegistry, proxy: CountingProxy, repository: str) -> None:
         image = make_image(layers=1, layer_size=3_000_000, seed=repository)
         push(proxy.host, repository, "v1", image)
         (layer,) = image.layers
@@ -289,9 +283,7 @@ class TestProxy:
 
     def test_outlives_a_client_that_leaves(self, proxy: CountingProxy, repository: str) -> None:
         with socket.create_connection(("127.0.0.1", proxy.port)) as client:
-            client.sendall(
-                f"PUT /v2/{repository}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab".encode()
-            )
+            client.sendall(f"PUT /v2/{repository}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab".encode())
         assert get(proxy, "/v2/")[0] == 200
 
 
@@ -309,9 +301,7 @@ class TestScriptedServer:
             assert server.lines == ["GET /echo?a=1&a=2", "GET /else"]
 
     def test_answers_badly(self) -> None:
-        replies = iter(
-            [Reply(drop=True), Reply(body=b"ab", content_length=5), Reply(body=b"abc", chunked=True)]
-        )
+        replies = iter([Reply(drop=True), Reply(body=b"ab", content_length=5), Reply(body=b"abc", chunked=True)])
         with ScriptedServer(lambda _: next(replies)) as server:
             with pytest.raises(http.client.RemoteDisconnected):
                 get(server, "/")
@@ -354,27 +344,18 @@ class TestImages:
     def test_a_docker_list_has_the_bytes_docker_writes(self) -> None:
         """The vector: one entry, written by `docker manifest push`."""
         image = make_image()
-        listed = make_index(
-            [Entry(image, platform={"architecture": "amd64", "os": "linux"})]
-        ).content.decode()
+        listed = make_index([Entry(image, platform={"architecture": "amd64", "os": "linux"})]).content.decode()
         vector = listed.replace(str(image.size), "523").replace(
             image.digest, "sha256:62e6df75043c166e992c6d16dbcb19d3fd3aa5bfc915a4085015257de7ae4992"
         )
-        assert (
-            digest_of(vector.encode())
-            == "sha256:b63e73a11d6d2960d7be1ed939e2289e37fe056e1c89d4b29bd003fb33d37979"
-        )
+        assert digest_of(vector.encode()) == "sha256:b63e73a11d6d2960d7be1ed939e2289e37fe056e1c89d4b29bd003fb33d37979"
 
 
 class TestEngine:
     @pytest.mark.parametrize("kind", ["docker", "oci"])
-    def test_pulls_and_runs(
-        self, engine: DockerCLI, registry: RealRegistry, repository: str, kind: Kind
-    ) -> None:
+    def test_pulls_and_runs(self, engine: DockerCLI, registry: RealRegistry, repository: str, kind: Kind) -> None:
         """It takes the image of this machine's platform out of an index, and that image works."""
-        index = make_index(
-            [make_image("linux/s390x", kind=kind), make_busybox(kind=kind, seed=kind)], kind=kind
-        )
+        index = make_index([make_image("linux/s390x", kind=kind), make_busybox(kind=kind, seed=kind)], kind=kind)
         push(registry.host, repository, "v1", index)
         reference = f"{registry.host}/{repository}:v1"
         engine.run("pull", reference)
@@ -422,9 +403,7 @@ def ask(
 ) -> tuple[int, dict[str, Any]]:
     """Ask for a token: with GET and `params`, or with POST and a `form`."""
     connection = http.client.HTTPConnection(tokens.host)
-    headers = (
-        {} if auth is None else {"Authorization": "Basic " + b64encode(":".join(auth).encode()).decode()}
-    )
+    headers = {} if auth is None else {"Authorization": "Basic " + b64encode(":".join(auth).encode()).decode()}
     try:
         if form is None:
             connection.request("GET", f"/token?{urlencode(params)}", headers=headers)

@@ -75,7 +75,9 @@ def test_create_asks_for_everything_at_once(counted: Counted) -> None:
 
 
 def test_push_to_the_same_repository_is_one_request(counted: Counted) -> None:
-    counted.lading.run("manifest", "create", f"{counted.name}:pushed", f"{counted.name}:image0", f"{counted.name}:image1")
+    counted.lading.run(
+        "manifest", "create", f"{counted.name}:pushed", f"{counted.name}:image0", f"{counted.name}:image1"
+    )
     requests = counted.run("manifest", "push", f"{counted.name}:pushed")
     assert len(requests) == 1 + CHALLENGED
     assert requests[-1] == "PUT /v2/counted/app/manifests/pushed"

@@ -40,9 +40,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False
-            )
+            .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
             .sign(authority_key, hashes.SHA256())
             .public_bytes(serialization.Encoding.PEM)
         )
@@ -92,9 +90,7 @@ def _builder(
         .not_valid_before(now - day)
         .not_valid_after(now + day)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
 
 

@@ -57,9 +57,7 @@ def json_reply(document: Any, *, status: int = 200, headers: Pairs = ()) -> Repl
     return Reply(status=status, headers=fields, body=json.dumps(document).encode())
 
 
-def error_reply(
-    status: int, code: str, message: str = "", *, detail: Any = None, headers: Pairs = ()
-) -> Reply:
+def error_reply(status: int, code: str, message: str = "", *, detail: Any = None, headers: Pairs = ()) -> Reply:
     """An error as the distribution specification has it."""
     entry = {"code": code, "message": message} | ({} if detail is None else {"detail": detail})
     return json_reply({"errors": [entry]}, status=status, headers=headers)

@@ -116,9 +116,7 @@ def make_image(
             **described,
             "config": dict(config or {"Labels": {"seed": seed}}),
             "created": "2024-01-02T03:04:05Z",
-            "history": [
-                {"created": "2024-01-02T03:04:05Z", "created_by": f"layer {n}"} for n in range(len(contents))
-            ],
+            "history": [{"created": "2024-01-02T03:04:05Z", "created_by": f"layer {n}"} for n in range(len(contents))],
             "rootfs": {
                 "type": "layers",
                 "diff_ids": [digest_of(gzip.decompress(layer)) for layer in contents],
@@ -126,9 +124,7 @@ def make_image(
         }
     )
     media_type, config_type, layer_type = (
-        (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER)
-        if kind == "docker"
-        else (OCI_MANIFEST, OCI_CONFIG, OCI_LAYER)
+        (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER) if kind == "docker" else (OCI_MANIFEST, OCI_CONFIG, OCI_LAYER)
     )
     document: Document = {
         "schemaVersion": 2,
@@ -163,9 +159,7 @@ def make_index(
         document["subject"] = subject.descriptor()
     if annotations:
         document["annotations"] = dict(annotations)
-    return Manifest(
-        _encode(document, kind), media_type, kind, children=tuple(entry.manifest for entry in listed)
-    )
+    return Manifest(_encode(document, kind), media_type, kind, children=tuple(entry.manifest for entry in listed))
 
 
 def make_artifact(
@@ -220,9 +214,7 @@ def make_attestation(of: Manifest, *, predicate: str = "https://slsa.dev/provena
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": make_descriptor(config, OCI_CONFIG, "oci"),
-        "layers": [
-            make_descriptor(statement, IN_TOTO, "oci", annotations={"in-toto.io/predicate-type": predicate})
-        ],
+        "layers": [make_descriptor(statement, IN_TOTO, "oci", annotations={"in-toto.io/predicate-type": predicate})],
     }
     unknown = {"architecture": "unknown", "os": "unknown"}
     blobs = {digest_of(blob): blob for blob in (config, statement)}
@@ -235,17 +227,13 @@ def make_attestation(of: Manifest, *, predicate: str = "https://slsa.dev/provena
     )
 
 
-def make_busybox(
-    *command: str, kind: Kind = "docker", seed: str = "", platform: str | None = None
-) -> Manifest:
+def make_busybox(*command: str, kind: Kind = "docker", seed: str = "", platform: str | None = None) -> Manifest:
     """An image that runs: a static busybox, also as /bin/sh. If not said, its command echoes `seed`."""
     config = {
         "Cmd": list(command or ("/bin/busybox", "echo", seed or "hello from lading")),
         "Env": ["PATH=/bin"],
     }
-    return make_image(
-        platform or _this_platform(), kind=kind, layers=[_busybox_layer()], config=config, seed=seed
-    )
+    return make_image(platform or _this_platform(), kind=kind, layers=[_busybox_layer()], config=config, seed=seed)
 
 
 @functools.cache
@@ -287,9 +275,7 @@ def make_descriptor(
     return described | ({"annotations": dict(annotations)} if annotations else {})
 
 
-def platform_document(
-    platform: str, *, os_version: str | None = None, os_features: Sequence[str] = ()
-) -> Document:
+def platform_document(platform: str, *, os_version: str | None = None, os_features: Sequence[str] = ()) -> Document:
     """A platform written OS/ARCH[/VARIANT] as a document, in the field order of the Go types."""
     system, architecture, *variant = platform.split("/")
     document: Document = {"architecture": architecture, "os": system}
@@ -394,9 +380,7 @@ class RegistryClient:
 
     def manifest(self, reference: str) -> tuple[bytes, str, str]:
         """The bytes, the media type and the digest of a manifest. Raises `LookupError` if it is not there."""
-        status, headers, body = self.request(
-            "GET", f"/manifests/{reference}", headers={"Accept": ", ".join(ACCEPT)}
-        )
+        status, headers, body = self.request("GET", f"/manifests/{reference}", headers={"Accept": ", ".join(ACCEPT)})
         if status == 404:
             raise LookupError(f"{self._base}: no manifest {reference}")
         _expect(status, 200, body)
@@ -456,9 +440,7 @@ class RegistryClient:
         realm = urllib.parse.urlsplit(asked.pop("realm"))
         connection = http.client.HTTPConnection(realm.netloc)
         try:
-            connection.request(
-                "GET", f"{realm.path}?{urllib.parse.urlencode(asked)}", headers={"Authorization": basic}
-            )
+            connection.request("GET", f"{realm.path}?{urllib.parse.urlencode(asked)}", headers={"Authorization": basic})
             return "Bearer " + str(json.loads(connection.getresponse().read())["token"])
         finally:
             connection.close()
@@ -501,6 +483,4 @@ def list_tags(host: str, repository: str) -> list[str]:
 
 def _expect(status: int, expected: int, body: bytes) -> None:
     if status != expected:
-        raise AssertionError(
-            f"the registry answered {status}, not {expected}: {body.decode(errors='replace')}"
-        )
+        raise AssertionError(f"the registry answered {status}, not {expected}: {body.decode(errors='replace')}")

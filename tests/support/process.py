@@ -37,9 +37,7 @@ def run(
     timeout: float = 60,
 ) -> Ran:
     """Run a program. With `check`, any other exit code than 0 fails the test and shows what it said."""
-    said = subprocess.run(
-        args, input=stdin, capture_output=True, env=env, cwd=cwd, timeout=timeout, check=False
-    )
+    said = subprocess.run(args, input=stdin, capture_output=True, env=env, cwd=cwd, timeout=timeout, check=False)
     ran = Ran(tuple(str(arg) for arg in args), said.returncode, said.stdout, said.stderr)
     if check and ran.returncode != 0:
         pytest.fail(

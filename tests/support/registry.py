@@ -159,10 +159,7 @@ class RealRegistry:
         path = self.folder / "htpasswd"
         cheap = bcrypt.gensalt(rounds=4)
         path.write_text(
-            "".join(
-                f"{user}:{bcrypt.hashpw(word.encode(), cheap).decode()}\n"
-                for user, word in self.users.items()
-            )
+            "".join(f"{user}:{bcrypt.hashpw(word.encode(), cheap).decode()}\n" for user, word in self.users.items())
         )
         return path
 

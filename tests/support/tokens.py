@@ -109,9 +109,7 @@ class TokenService(Server):
         with self._recording:
             self._requests.clear()
 
-    def issue(
-        self, account: str | None, access: list[dict[str, Any]], *, expires_in: int | None = None
-    ) -> str:
+    def issue(self, account: str | None, access: list[dict[str, Any]], *, expires_in: int | None = None) -> str:
         """A token that allows `access`, for tests that need one of their own."""
         now = int(time.time())
         claims = {
@@ -188,18 +186,11 @@ class TokenService(Server):
         kind, _, rest = scope.partition(":")
         name, _, actions = rest.rpartition(":")
         grants = self.anonymous or {} if account is None else self.grants.get(account, EVERYTHING)
-        allowed = {
-            action
-            for pattern, some in grants.items()
-            if fnmatch.fnmatchcase(name, pattern)
-            for action in some
-        }
+        allowed = {action for pattern, some in grants.items() if fnmatch.fnmatchcase(name, pattern) for action in some}
         given = [action for action in actions.split(",") if action in allowed or "*" in allowed]
         return {"type": kind, "name": name, "actions": given}
 
-    def _document(
-        self, asked: TokenRequest, account: str | None, granted: list[dict[str, Any]]
-    ) -> dict[str, Any]:
+    def _document(self, asked: TokenRequest, account: str | None, granted: list[dict[str, Any]]) -> dict[str, Any]:
         token = self.issue(account, granted)
         fields = ("access_token",) if asked.method == "POST" else self.token_fields
         document: dict[str, Any] = dict.fromkeys(fields, token)
@@ -210,9 +201,7 @@ class TokenService(Server):
             document["scope"] = " ".join(
                 f"{entry['type']}:{entry['name']}:{','.join(entry['actions'])}" for entry in granted
             )
-        wants_offline = asked.params.get("offline_token") == ["true"] or asked.params.get("access_type") == [
-            "offline"
-        ]
+        wants_offline = asked.params.get("offline_token") == ["true"] or asked.params.get("access_type") == ["offline"]
         if account is not None and asked.grant_type == "refresh_token":
             document["refresh_token"] = _one(asked, "refresh_token")
         elif account is not None and wants_offline and self.oauth:

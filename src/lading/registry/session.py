@@ -258,8 +258,10 @@ class Session:
                 return response
             await response.excerpt(BODY_LIMIT)  # so that the connection can be used again
         guest: Authorization | None = None
+        at_home = True
         for _ in range(REDIRECTS):
-            here, at_home = self._host(links.origin(target).netloc), same_origin(target, host.url)
+            here = self._host(links.origin(target).netloc)
+            at_home = at_home and same_origin(target, host.url)  # who comes back by way of a stranger is one, too
             headers = (*call.headers, *(self._private_headers(shown) if at_home else _authorization(guest)))
             async with AsyncExitStack() as hop:
                 response = await self._sent(hop, here, Request(method=call.method, url=target, headers=headers))
@@ -273,7 +275,10 @@ class Session:
                 target, guest = following, None
                 continue
             # Another registry: it may be asked as anybody may, and is never told whom the first one knows.
-            guest = await here.guest.answer(challenges, links.origin(target).url, (), None)
+            try:
+                guest = await here.guest.answer(challenges, links.origin(target).url, (), None)
+            except TokenRefused as refused:
+                refusal = refused.refusal
             if guest is None:
                 raise await self._denied(call, refusal, refused=False)
         raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {REDIRECTS} times")

@@ -181,7 +181,8 @@ class Transport(Protocol):
     def send(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Send a request; the response is closed at the end of the `async with`, and with it the connection's use.
 
-        An error status is no error here. Cancelling the task ends the request and stops reading its body.
+        An error status is no error here. Cancelling the task ends the request and stops reading its body. The first
+        bytes of the answer's body may have been read already, so that a small one is there whole, or not at all.
 
         Raises:
             Unreachable: no answer came; the subclasses in this module say why, and whether anything was sent.
