@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from lading.errors import Conflict, InvalidReference, NotFound, UsageError
+from lading.errors import Conflict, InvalidContent, InvalidReference, NotFound, Unsupported, UsageError
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
+from lading.model.manifest import Manifest
+from lading.model.media_types import INDEXES
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
+from lading.registry.config import DOCKER_HUB
 from lading.registry.repository import Repository, repositories
 from lading.registry.session import Session
 from lading.results import Deletion, TagChange, TagInfo
@@ -129,31 +133,39 @@ class AsyncClient:
 
         Args:
             reference: its tag or digest.
-            platform: go on from an index to its entry for this platform.
+            platform: go on from an index to its entry for this platform; an image has to be for it, which its config
+                says.
 
         Raises:
             NotFound: there is none, or none for the platform.
         """
         reference = parse_reference(reference)
+        wanted = parse_platform(platform) if platform is not None else None
         repository = self.connect(reference)
         manifest = await repository.fetch(reference.locator)
-        if platform is None or not isinstance(manifest, Index):
+        if wanted is None:
             return manifest
-        return await fetch_manifest(repository, self._entry(reference, manifest, platform).content)
+        if not isinstance(manifest, Index):
+            await self._check_platform(reference, manifest, wanted)
+            return manifest
+        return await fetch_manifest(repository, self._entry(reference, manifest, wanted).content)
 
     async def digest(self, reference: AnyReference, *, platform: AnyPlatform | None = None) -> Digest:
         """The digest a tag names: one request, which counts as no pull.
 
         Args:
             reference: the tag.
-            platform: the digest of an index's entry for this platform instead; the index is read then.
+            platform: the digest of an index's entry for this platform instead; the index is read then. An image has
+                to be for it.
         """
         reference = parse_reference(reference)
         if platform is None:
             return (await self.connect(reference).resolve(reference.locator)).digest
+        wanted = parse_platform(platform)
         manifest = await self.get(reference)
         if isinstance(manifest, Index):
-            return self._entry(reference, manifest, platform).digest
+            return self._entry(reference, manifest, wanted).digest
+        await self._check_platform(reference, manifest, wanted)
         return manifest.digest
 
     async def config(self, reference: AnyReference, *, platform: AnyPlatform | None = None) -> ImageConfig:
@@ -162,13 +174,13 @@ class AsyncClient:
         Raises:
             UsageError: the reference names an index, and no platform was given.
         """
-        from lading.images.overview import read_config
+        from lading.images.overview import image_config
 
         reference = parse_reference(reference)
         manifest = await self.get(reference, platform=platform)
         if isinstance(manifest, Index):
             raise UsageError(f"{reference} is an index", remedy="choose one of its images with --platform")
-        config = await read_config(self.connect(reference), manifest)
+        config = await image_config(self.connect(reference), manifest)
         if config is None:
             raise NotFound(f"{reference} has no image config", cause="it is an artifact")
         return config
@@ -178,9 +190,10 @@ class AsyncClient:
         from lading.images.overview import overview
 
         reference = parse_reference(reference)
+        wanted = [parse_platform(platform) for platform in platforms]
         repository = self.connect(reference)
         manifest = await repository.fetch(reference.locator)
-        return await overview(repository, str(reference), manifest, [parse_platform(p) for p in platforms])
+        return await overview(repository, str(reference), manifest, wanted)
 
     # Tags
 
@@ -204,7 +217,7 @@ class AsyncClient:
                 found = await store.resolve(tag)
             except NotFound:
                 return None
-            return TagInfo(tag=tag, digest=found.digest, media_type=found.media_type)
+            return TagInfo(tag=tag, digest=str(found.digest), media_type=found.media_type)
 
         return [info for info in await gather(look(tag) for tag in tags) if info is not None]
 
@@ -237,19 +250,20 @@ class AsyncClient:
         """
         source = parse_reference(source)
         goals = [self._target(source, target) for target in targets]
+        expected = Digest(if_digest) if if_digest is not None else None
         store = self.connect(source, writing=not dry_run and any(goal.name == source.name for goal in goals))
         manifest = await store.fetch(source.locator)
         before: list[str | None] = []
-        if if_digest is not None or dry_run:
+        if expected is not None or dry_run:
             before = await gather(self._present(goal) for goal in goals)
-        if if_digest is not None:
+        if expected is not None:
             for goal, now in zip(goals, before, strict=True):
-                expect_digest(goal, now, Digest(if_digest))
+                expect_digest(goal, now, expected)
         if dry_run:
             return [
                 TagChange(
                     reference=str(goal),
-                    digest=manifest.digest,
+                    digest=str(manifest.digest),
                     previous=now,
                     state="new" if now is None else "unchanged" if now == manifest.digest else "moved",
                 )
@@ -264,7 +278,7 @@ class AsyncClient:
                 await gather(store.put(manifest, tag) for tag in tags)
             else:
                 await Copier(self.connect(group[0])).copy(store, manifest, names=tags)
-        return [TagChange(reference=str(goal), digest=manifest.digest, state="set") for goal in goals]
+        return [TagChange(reference=str(goal), digest=str(manifest.digest), state="set") for goal in goals]
 
     async def delete(self, reference: AnyReference, *, if_digest: Digest | str | None = None) -> Deletion:
         """Delete a manifest, and with it every tag that names it.
@@ -274,20 +288,42 @@ class AsyncClient:
         Args:
             reference: a tag of it, or its digest.
             if_digest: delete only if the tag names this digest.
+
+        Raises:
+            Conflict: the tag names something else than `if_digest`.
+            Unsupported: the registry does not delete; nothing was changed.
+        """
+        reference = parse_reference(reference)
+        expected = Digest(if_digest) if if_digest is not None else None
+        store = self.connect(reference)
+        found = await store.resolve(reference.locator)
+        if expected is not None:
+            expect_digest(reference, found.digest, expected)
+        try:
+            await store.delete(found)
+        except Unsupported as error:
+            error.message = f"{reference.registry} does not let {reference} be deleted"
+            error.remedy = "deletion has to be allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
+            raise
+        return Deletion(
+            reference=str(reference), digest=str(found.digest), tags=[reference.tag] if reference.tag else []
+        )
+
+    async def deletion(self, reference: AnyReference) -> Deletion:
+        """What deleting this would take: every tag that names it, and the indexes that list it.
+
+        Costs one request for each tag of the repository, and one for each of its indexes, many at once.
         """
         reference = parse_reference(reference)
         store = self.connect(reference)
-        found = await store.resolve(reference.locator)
-        if if_digest is not None:
-            expect_digest(reference, found.digest, Digest(if_digest))
-        await store.delete(found)
-        return Deletion(reference=str(reference), digest=found.digest, tags=[reference.tag] if reference.tag else [])
-
-    async def deletion(self, reference: AnyReference) -> Deletion:
-        """What deleting this would take: its digest, and every tag that names it."""
-        reference = parse_reference(reference)
-        digest = (await self.connect(reference).resolve(reference.locator)).digest
-        return Deletion(reference=str(reference), digest=digest, tags=await self.tags_of(reference.with_digest(digest)))
+        digest = (await store.resolve(reference.locator)).digest
+        infos = await self.tags(reference, digests=True)
+        return Deletion(
+            reference=str(reference),
+            digest=str(digest),
+            tags=[info.tag for info in infos if info.digest == digest],
+            listed_in=await self._listing(store, digest, infos),
+        )
 
     async def untag(self, reference: AnyReference) -> None:
         """Remove a tag and leave the manifest.
@@ -308,7 +344,15 @@ class AsyncClient:
         Raises:
             Unsupported: the registry does not list them.
         """
-        return [name async for name in repositories(self.session, parse_registry(registry))]
+        host = parse_registry(registry)
+        if host == DOCKER_HUB[0]:
+            raise Unsupported("Docker Hub does not list its repositories", remedy="search them at hub.docker.com")
+        try:
+            return [name async for name in repositories(self.session, host)]
+        except NotFound as error:
+            raise Unsupported(
+                f"{host} does not list its repositories", cause=error.cause, status=error.status, code=error.code
+            ) from error
 
     async def login(self, registry: str, username: str, password: str) -> str:
         """Check credentials with a registry, then keep them where Docker does.
@@ -343,14 +387,49 @@ class AsyncClient:
 
     # Inside
 
-    def _entry(self, reference: Reference, index: Index, platform: AnyPlatform) -> Descriptor:
+    def _entry(self, reference: Reference, index: Index, wanted: Platform) -> Descriptor:
         from lading.images.overview import no_platform
 
-        wanted = parse_platform(platform)
         chosen = index.select([wanted], attestations=False)
         if not chosen:
             raise no_platform(str(reference), index, [wanted])
         return chosen[0]
+
+    async def _check_platform(self, reference: Reference, manifest: AnyManifest, wanted: Platform) -> None:
+        from lading.images.overview import check_platform, image_config
+
+        config = await image_config(self.connect(reference), manifest) if isinstance(manifest, Manifest) else None
+        check_platform(str(reference), config, [wanted])
+
+    async def _listing(self, store: Repository, digest: Digest, infos: Iterable[TagInfo]) -> list[str]:
+        """The tags of the indexes that list a digest, however deeply."""
+        indexes: dict[str, Index] = {}
+
+        async def read(content: str) -> None:
+            # An index that cannot be read is broken already.
+            with suppress(NotFound, InvalidContent):
+                found = await store.fetch(content)
+                if isinstance(found, Index):
+                    indexes[content] = found
+
+        infos = list(infos)
+        unread = {info.digest for info in infos if info.digest and info.media_type in INDEXES} - {digest}
+        seen: set[str] = set()
+        while unread:
+            seen |= unread
+            await gather(read(content) for content in unread)
+            nested = (entry for index in indexes.values() for entry in index.manifests if entry.media_type in INDEXES)
+            unread = {str(entry.digest) for entry in nested} - seen - {digest}
+        broken: set[str] = set()
+        more: set[str] = {digest}
+        while more:
+            broken |= more
+            more = {
+                name
+                for name, index in indexes.items()
+                if name not in broken and any(entry.digest in broken for entry in index.manifests)
+            }
+        return [info.tag for info in infos if info.digest in broken and info.digest != digest]
 
     def _target(self, source: Reference, target: AnyReference) -> Reference:
         if isinstance(target, str):
@@ -363,7 +442,7 @@ class AsyncClient:
 
     async def _present(self, reference: Reference) -> str | None:
         try:
-            return (await self.connect(reference).resolve(reference.locator)).digest
+            return str((await self.connect(reference).resolve(reference.locator)).digest)
         except NotFound:
             return None
 
@@ -481,11 +560,15 @@ def parse_registry(text: str) -> str:
     host = host.removesuffix("/v1").removesuffix("/v2")
     if host in ("index.docker.io", "registry-1.docker.io"):
         return "docker.io"
+    # A name without a dot or a port would be a part of Docker Hub's in a reference, and is a host here.
+    named = host if "." in host or ":" in host else f"{host}:443"
     try:
-        # What is no host by itself, such as `myregistry`, has to be one here.
-        return host if host.isalnum() else Reference.parse(f"{host}/x").registry
+        parsed = Reference.parse(f"{named}/x/x")
     except InvalidReference:
-        raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT]") from None
+        parsed = None
+    if parsed is None or parsed.repository != "x/x":
+        raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT]")
+    return host if named != host else parsed.registry
 
 
 def expect_digest(reference: Reference, found: str | None, expected: Digest) -> None:

@@ -26,6 +26,7 @@ class TagInfo(msgspec.Struct, kw_only=True):
 
     tag: str
     digest: str | None = None
+    """None where it was not asked for."""
     media_type: str | None = None
 
 
@@ -36,3 +37,5 @@ class Deletion(msgspec.Struct, kw_only=True):
     digest: str
     tags: list[str]
     """Every tag that names the digest, and so is gone with it."""
+    listed_in: list[str] = []
+    """The tags of every index that lists the digest, directly or in an index of its own, and so would break."""

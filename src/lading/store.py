@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
-from lading.errors import InvalidContent
+from lading.errors import InvalidContent, NotFound
+from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Verifier
 from lading.model.encoding import SIZE_LIMIT
@@ -213,6 +214,29 @@ async def fetch_manifest(store: Store, name: str | Descriptor, limit: int = SIZE
         name = await store.resolve(name)
     raw = await read(store, name, limit)
     return parse(raw, name.media_type, digest=name.digest, what=f"{store.name}@{name.digest}", limit=limit)
+
+
+async def read_config(store: Store, manifest: Manifest) -> ImageConfig | None:
+    """Read what a manifest has for a config; None where it has none at all.
+
+    Raises:
+        NotFound: the store has the manifest, but not its config.
+        InvalidContent: the config is no image config.
+    """
+    if manifest.config is None:
+        return None
+    what = f"the config of {store.name}@{manifest.digest}"
+    try:
+        raw = await read(store, manifest.config)
+    except NotFound as error:
+        raise NotFound(
+            f"{what} was not found",
+            cause="the manifest is there, but not all that belongs to it",
+            remedy="push the image again",
+            status=error.status,
+            code=error.code,
+        ) from error
+    return ImageConfig.parse(raw, what)
 
 
 async def put_manifest(store: Store, manifest: AnyManifest, names: Sequence[str] = ()) -> None:

@@ -473,3 +473,12 @@ def raw_server(data: bytes, *, reset: bool = False, endless: bytes = b"", linger
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(5)
+
+
+async def test_a_header_that_is_no_text_is_left_out(transport: ReqwestTransport) -> None:
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nWarning: 299 - "\x9b"\r\nX-Fine: yes\r\n\r\nok'
+    with raw_server(answer) as url:
+        async with transport.send(Request(method="GET", url=url)) as response:
+            assert response.headers.get("x-fine") == "yes"
+            assert response.headers.get("warning") is None
+            assert await response.read() == b"ok"

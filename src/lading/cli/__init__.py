@@ -5,13 +5,14 @@ This module starts a command and ends it: with its exit code, and with an error 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from lading.cli.frame import Group
+from lading.cli.frame import Group, NobodyReads
 from lading.errors import LadingError
 
 COMMANDS = {
@@ -31,17 +32,25 @@ COMMANDS = {
 }
 """Every command, with the module that is loaded when it is used."""
 
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-@click.group(cls=Group, commands_in=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, _, v: _version(c, v))
+
+@click.group(cls=Group, commands_in=COMMANDS, context_settings=CONTEXT)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: _version(context, wanted),
+    help="Print lading's version.",
+)
 def lading() -> None:
-    """Look at, build, move and change container images, indexes and artifacts in registries, without a daemon.
+    """Look at and change container images, indexes and artifacts in registries, without a daemon.
 
     \b
-    lading inspect alpine:3.20                 what is behind a name
-    lading tag reg.example/app:1.4 stable      another tag, without pulling
-    lading manifest create reg.example/app:1.4 reg.example/app:amd64 reg.example/app:arm64
-    lading demo                                a tour, without a server or a network
+    lading inspect alpine:3.20              what is behind a name
+    lading tag reg.example/app:1.4 stable   another tag, without pulling
+    lading demo                             a tour, without a server or a network
     """
 
 
@@ -56,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
+    _prepare_streams()
     try:
         result = lading.main(list(arguments), prog_name="lading", standalone_mode=False)
         sys.stdout.flush()
@@ -66,10 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say_usage(error)
         return 2
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted", err=True)
+        # A terminal is in the middle of a line: it has shown ^C, or a question.
+        click.echo("\ninterrupted" if sys.stderr.isatty() else "interrupted", err=True)
         return 130
-    except BrokenPipeError:
-        # Whoever read the output has seen enough. Python must not complain about it once more at exit.
+    except (BrokenPipeError, NobodyReads):
+        # Python must not complain about it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -88,6 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _prepare_streams() -> None:
+    """Whatever the environment says of encodings, and whichever stream is closed: printing does not fail."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say_error(error: LadingError) -> None:
     """Print an error to stderr: what happened, why, and what to do next."""
     from lading.cli.output import shown
@@ -95,13 +116,13 @@ def say_error(error: LadingError) -> None:
     _say(error.message)
     for line in (error.cause, error.remedy):
         if line:
-            click.echo(shown(f"  {line}", err=True), err=True)
+            click.echo(shown(f"  {line}"), err=True)
 
 
 def _say(message: str) -> None:
     from lading.cli.output import paint, shown
 
-    click.echo(shown(f"{paint('error:', 'red')} {message}", err=True), err=True)
+    click.echo(shown(f"{paint('error:', 'red', err=True)} {message}"), err=True)
 
 
 def _say_usage(error: click.UsageError) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import common, format_option
+from lading.cli.frame import Command, common, format_option
 
 
-@click.command()
+@click.command(cls=Command, short_help="Print versions")
 @format_option
 @common(insecure=False)
 def version(options: object, format_: str) -> None:
@@ -22,7 +22,7 @@ def version(options: object, format_: str) -> None:
     emit(document, format_, lambda: f"lading {document.version} (Python {document.python}, {document.platform})")
 
 
-@click.command()
+@click.command(cls=Command, short_help="Print a script for completion in a shell")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print a script that completes lading's commands in a shell.

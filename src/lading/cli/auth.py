@@ -6,15 +6,15 @@ import sys
 
 import click
 
-from lading.cli.frame import Options, common
+from lading.cli.frame import Command, Options, common
 
 
-@click.command()
+@click.command(cls=Command, short_help="Check credentials and keep them")
 @click.argument("registry", default="docker.io")
-@click.option("-u", "--username", help="The user name.")
+@click.option("-u", "--username", metavar="NAME", help="The user name.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--identity-token-stdin", is_flag=True, help="Read an identity (refresh) token from standard input.")
-@click.option("-p", "--password", help="The password. Others can see it in the list of processes: better not.")
+@click.option("-p", "--password", metavar="PASSWORD", help="The password; others on this machine can read it here.")
 @common()
 def login(
     options: Options,
@@ -56,7 +56,7 @@ def login(
     click.echo("Login Succeeded")
 
 
-@click.command()
+@click.command(cls=Command, short_help="Forget credentials")
 @click.argument("registry", default="docker.io")
 @common(insecure=False)
 def logout(options: Options, registry: str) -> None:

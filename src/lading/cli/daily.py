@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lading.cli.frame import Options, common, format_option, platform_option
-from lading.errors import LadingError, NotFound
+from lading.cli.frame import Command, Option, Options, common, format_option, platform_option
+from lading.errors import LadingError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@click.command()
+@click.command(cls=Command, short_help="Show what a name stands for: platforms, sizes, annotations")
 @click.argument("reference")
 @platform_option(multiple=True, help="Only the entries of an index for this platform. Repeatable.")
 @click.option("--no-trunc", is_flag=True, help="Print digests whole.")
@@ -41,14 +42,14 @@ def inspect(
         if len(platforms) > 1 or format_ != "text":
             raise click.UsageError("--raw goes with neither --format nor more than one --platform")
         chosen = platforms[0] if platforms else None
-        manifest = options.run(lambda client: helped(client, reference, client.get(reference, platform=chosen)))
+        manifest = options.run(lambda client: helped(client, [reference], client.get(reference, platform=chosen)))
         sys.stdout.buffer.write(manifest.raw)
         return
-    found = options.run(lambda client: helped(client, reference, client.inspect(reference, platforms=platforms)))
+    found = options.run(lambda client: helped(client, [reference], client.inspect(reference, platforms=platforms)))
     emit(found, format_, lambda: _overview(found, len(platforms) > 0, no_trunc))
 
 
-@click.command()
+@click.command(cls=Command, short_help="Print the digest of a name")
 @click.argument("reference")
 @platform_option(help="The digest of an index's entry for this platform.")
 @click.option("--full", is_flag=True, help="Print REPOSITORY@DIGEST.")
@@ -66,12 +67,12 @@ def digest(options: Options, reference: str, platform: str | None, full: bool, f
     from lading.model.reference import Reference
 
     parsed = Reference.parse(reference)
-    found = options.run(lambda client: helped(client, reference, client.digest(parsed, platform=platform)))
+    found = options.run(lambda client: helped(client, [reference], client.digest(parsed, platform=platform)))
     document = DigestDocument(str(parsed.with_digest(found)), found)
     emit(document, format_, lambda: document.reference if full else found)
 
 
-@click.command()
+@click.command(cls=Command, short_help="Give an image or index more tags, without pulling it")
 @click.argument("source")
 @click.argument("new", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
@@ -95,7 +96,7 @@ def tag(
 
     parsed = Reference.parse(source)
     changes = options.run(
-        lambda client: helped(client, source, client.tag(parsed, *new, if_digest=if_digest, dry_run=dry_run))
+        lambda client: helped(client, [source], client.tag(parsed, *new, if_digest=if_digest, dry_run=dry_run))
     )
     document = TagDocument(changes[0].digest, changes, dry_run)
 
@@ -113,14 +114,16 @@ def tag(
     emit(document, format_, text)
 
 
-@click.command()
+@click.command(cls=Command, short_help="List the tags of a repository")
 @click.argument("repository")
 @click.option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
 @click.option("--digests", is_flag=True, help="Print what each tag names, too.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only tags like this. Repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No tags like this. Repeatable.")
 @click.option("--sort", type=click.Choice(["registry", "name", "semver"]), help="The order; semver goes up.")
-@click.option("--latest", type=click.IntRange(min=1), metavar="N", help="Only the N highest versions, highest first.")
+@click.option(
+    "--latest", cls=Option, type=click.IntRange(min=1), metavar="N", help="Only the N highest versions, highest first."
+)
 @click.option("--no-trunc", is_flag=True, help="Print digests whole.")
 @format_option
 @common()
@@ -145,21 +148,28 @@ def tags(
     from lading.cli.documents import TagsDocument
     from lading.cli.output import emit, short, table
     from lading.client import parse_repository
+    from lading.model.digest import ALGORITHMS, Digest
     from lading.model.reference import Reference, is_tag
     from lading.model.tags import choose, highest, order
 
     parsed = parse_repository(repository)
+    if parsed.tag or parsed.digest:
+        raise UsageError(
+            f"{repository} is not a repository",
+            cause="it has a tag or a digest",
+            remedy=f"which tags name the same: lading tags {parsed.name} --points-at {repository}",
+        )
+    expected = Digest(points_at) if points_at and points_at.partition(":")[0] in ALGORITHMS else None
 
     async def look(client: AsyncClient) -> list[TagInfo]:
-        wanted = None
-        if points_at is not None:
-            if is_tag(points_at):
-                point = parsed.with_tag(points_at)
-            elif points_at.startswith(("sha256:", "sha384:", "sha512:")):
-                point = Reference.parse(f"{parsed.name}@{points_at}")
-            else:
-                point = Reference.parse(points_at)
-            wanted = point.digest or await helped(client, str(point), client.digest(point))
+        wanted: str | None = expected
+        if points_at is not None and wanted is None:
+            point = parsed.with_tag(points_at) if is_tag(points_at) else Reference.parse(points_at)
+            wanted = point.digest or await helped(client, [point], client.digest(point))
+        try:
+            found = await client.tags(parsed)
+        except NotFound as error:
+            raise _no_repository(parsed, error) from error
         found = await client.tags(parsed)
         names = choose((info.tag for info in found), include, exclude)
         names = highest(names, latest) if latest else order(names, sort or "registry")  # type: ignore[arg-type]
@@ -182,13 +192,13 @@ def tags(
     if document.tags or format_ != "text":
         emit(document, format_, text)
     elif points_at is None:
-        options.note(f"{parsed.name} has no tags" + (" like that" if include or exclude else ""))
+        options.note(f"{parsed.name} has no tags" + (" like that" if include or exclude or latest else ""))
     if points_at is not None and not document.tags:
         options.note(f"no tag of {parsed.name} names that")
         raise click.exceptions.Exit(1)
 
 
-@click.command()
+@click.command(cls=Command, short_help="List the repositories of a registry")
 @click.argument("registry")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only repositories like this. Repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No repositories like this. Repeatable.")
@@ -212,10 +222,10 @@ def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tu
     if document.repositories or format_ != "text":
         emit(document, format_, lambda: "\n".join(document.repositories))
     else:
-        options.note(f"{host} has no repositories")
+        options.note(f"{host} has no repositories" + (" like that" if include or exclude else ""))
 
 
-@click.command()
+@click.command(cls=Command, short_help="Delete a manifest, or only a tag")
 @click.argument("references", nargs=-1, required=True, metavar="REFERENCE...")
 @click.option("--untag", is_flag=True, help="Remove only the tag, where the registry can; the manifest stays.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -248,24 +258,28 @@ def delete(
     from lading.results import Deletion
 
     parsed = [Reference.parse(reference) for reference in references]
+    expected = Digest(if_digest) if if_digest is not None else None
+    for reference in parsed:
+        if untag and (reference.tag is None or reference.digest is not None):
+            raise UsageError(f"{reference} names no tag", remedy="give REPOSITORY:TAG")
 
     async def plan(client: AsyncClient) -> list[Deletion]:
         found = []
         for reference in parsed:
             if untag:
-                digest = await helped(client, str(reference), client.digest(reference))
+                digest = await helped(client, [reference], client.digest(reference))
                 found.append(Deletion(reference=str(reference), digest=digest, tags=[reference.tag or ""]))
             else:
-                found.append(await helped(client, str(reference), client.deletion(reference)))
-            if if_digest is not None:
-                expect_digest(reference, found[-1].digest, Digest(if_digest))
+                found.append(await helped(client, [reference], client.deletion(reference)))
+            if expected is not None:
+                expect_digest(reference, found[-1].digest, expected)
         return found
 
     plans = options.run(plan)
-    document = DeleteDocument(plans, dry_run)
+    document = DeleteDocument(plans, untag, dry_run)
     if not dry_run:
         if not yes:
-            _confirm(parsed, plans, untag)
+            _confirm(options, parsed, plans, untag)
 
         async def carry_out(client: AsyncClient) -> None:
             gone: set[tuple[str, str]] = set()
@@ -280,44 +294,61 @@ def delete(
     emit(document, format_, lambda: "\n".join(_deleted(parsed, plans, untag, dry_run)))
 
 
-def _confirm(references: list[Reference], plans: list[Deletion], untag: bool) -> None:
+def _confirm(options: Options, references: list[Reference], plans: list[Deletion], untag: bool) -> None:
+    from lading.cli.output import shown
+
     lines = _deleted(references, plans, untag, True)
     if not sys.stdin.isatty():
-        error = LadingError(
-            "nothing was deleted", cause="; ".join(lines), remedy="to delete without being asked: --yes"
+        raise UsageError(
+            "nothing was deleted, because there is nobody to ask",
+            cause="; ".join(line.strip() for line in lines),
+            remedy="to delete without being asked: --yes",
         )
-        error.exit_code = 2
-        raise error
     for line in lines:
-        click.echo(line, err=True)
-    click.confirm("Delete?", abort=True, err=True)
+        click.echo(shown(line), err=True)
+    options.ask("Delete?", "nothing was deleted")
 
 
 def _deleted(references: list[Reference], plans: list[Deletion], untag: bool, future: bool) -> list[str]:
     lines = []
     for reference, planned in zip(references, plans, strict=True):
-        verb = ("would remove" if future else "removed") if untag else ("would delete" if future else "deleted")
         if untag:
+            verb = "would remove" if future else "removed"
             lines.append(f"{verb} the tag {planned.reference}; {planned.digest} stays")
             continue
+        verb, breaks = ("would delete", "would break") if future else ("deleted", "is broken now")
         lines.append(f"{verb} {reference.name}@{planned.digest}")
-        others = [tag for tag in planned.tags if tag != reference.tag]
-        if others or planned.tags:
-            names = ", ".join(planned.tags)
-            lines.append(f"  and with it {'the tags' if len(planned.tags) > 1 else 'the tag'} {names}")
+        if planned.tags:
+            lines.append(f"  and with it the {_plural('tag', planned.tags)} {_listed(planned.tags)}")
+        if planned.listed_in:
+            breaks = breaks.replace("is broken", "are broken") if len(planned.listed_in) > 1 else breaks
+            lists = _plural("list", planned.listed_in, verb=True)
+            lines.append(f"  {_listed(planned.listed_in)} {lists} it and {breaks}")
     return lines
 
 
-async def helped(client: AsyncClient, reference: str, work):  # type: ignore[no-untyped-def]
-    """Await `work`; where what it names is not found, add which tags are nearest."""
-    from lading.model.reference import Reference
+def _plural(word: str, of: list[str], *, verb: bool = False) -> str:
+    return word if (len(of) == 1) != verb else f"{word}s"
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+async def helped(
+    client: AsyncClient, references: Iterable[Reference | str], work: Coroutine[Any, Any, T] | Awaitable[T]
+) -> T:
+    """Await `work`; where one of the references is not found, add which tags are nearest."""
+    from lading.client import parse_reference
 
     try:
         return await work
     except NotFound as error:
-        parsed = Reference.parse(reference)
-        if error.remedy is None and parsed.digest is None:
-            await _suggest(client, parsed, error)
+        for reference in map(parse_reference, references):
+            missing = error.message.startswith(f"{reference} was not found")
+            if missing and error.remedy is None and reference.digest is None:
+                await _suggest(client, reference, error)
         raise
 
 
@@ -327,15 +358,31 @@ async def _suggest(client: AsyncClient, reference: Reference, error: NotFound) -
 
     try:
         names = [info.tag for info in await client.tags(reference)]
+    except NotFound:
+        error.cause, error.remedy = _NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
+        return
     except LadingError:
         return
-    if not names or reference.tag in names:
+    if reference.tag in names:
         return
     close = nearest(reference.tag or "", names)
     error.cause = f"the repository has {count(len(names), 'tag')}"
     if close:
         error.cause += f"; the nearest {'are' if len(close) > 1 else 'is'} {', '.join(close)}"
-    error.remedy = f"see them: lading tags {reference.name}"
+    error.remedy = f"see them: lading tags {reference.name}" if names else None
+
+
+_NO_REPOSITORY = "the registry has no such repository, or does not show it to you"
+
+
+def _no_repository(repository: Reference, error: NotFound) -> NotFound:
+    return NotFound(
+        f"{repository.name} was not found",
+        cause=_NO_REPOSITORY,
+        remedy=f"see what there is: lading repos {repository.registry}",
+        status=error.status,
+        code=error.code,
+    )
 
 
 _KINDS = {
@@ -397,7 +444,7 @@ _HEAD = ["PLATFORM", "DIGEST", "LAYERS", "SIZE", ""]
 
 
 def _row(entry: Entry, whole: bool) -> list[str]:
-    from lading.cli.output import count, short, size
+    from lading.cli.output import short, size
 
     platform = entry.platform or "-"
     if entry.os_version:
@@ -407,7 +454,7 @@ def _row(entry: Entry, whole: bool) -> list[str]:
     if entry.state == "missing":
         note = "not in this repository"
     elif nested:
-        note = f"an index with {count(entry.layers or 0, 'entry').replace('entrys', 'entries')}"
+        note = "an index with " + ("1 entry" if entry.layers == 1 else f"{entry.layers} entries")
     elif entry.artifact_type:
         note = f"artifact {entry.artifact_type}"
     layers = "-" if nested or entry.layers is None else str(entry.layers)
@@ -431,21 +478,28 @@ def _attestations(entries: list[Entry]) -> list[str]:
     return ["", f"  with {what}, of {', '.join(dict.fromkeys(subjects))}"]
 
 
-def _runs(config: dict[str, object]) -> list[str]:
-    shown = []
-    for key in ("Entrypoint", "Cmd", "User", "WorkingDir", "ExposedPorts", "Env", "Labels"):
-        value = config.get(key)
-        if not value:
-            continue
-        if key in ("Entrypoint", "Cmd"):
-            import json
+_RUNS = {
+    "Entrypoint": "entrypoint",
+    "Cmd": "cmd",
+    "User": "user",
+    "WorkingDir": "workdir",
+    "ExposedPorts": "ports",
+    "Env": "env",
+    "Labels": "labels",
+}
 
-            shown.append(f"  {key.lower().ljust(10)} {json.dumps(value)}")
-        elif isinstance(value, str):
-            shown.append(f"  {key.lower().ljust(10)} {value}")
-        elif isinstance(value, dict):
+
+def _runs(config: dict[str, object]) -> list[str]:
+    import json
+
+    shown = []
+    for key, name in _RUNS.items():
+        value = config.get(key)
+        if isinstance(value, dict):
             items = sorted(value) if key == "ExposedPorts" else [f"{k}={v}" for k, v in sorted(value.items())]
-            shown += [f"  {(key.lower() if not n else '').ljust(10)} {item}" for n, item in enumerate(items)]
         elif isinstance(value, list):
-            shown += [f"  {(key.lower() if not n else '').ljust(10)} {item}" for n, item in enumerate(value)]
+            items = [json.dumps(value, ensure_ascii=False)] if key in ("Entrypoint", "Cmd") else value
+        else:
+            items = [value] if value else []
+        shown += [f"  {('' if number else name).ljust(10)} {item}" for number, item in enumerate(items) if value]
     return ["", *shown] if shown else []

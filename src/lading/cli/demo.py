@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from lading.cli.frame import Options, common
+from lading.cli.frame import Command, Options, common
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--keep", is_flag=True, help="Go on serving afterwards, until interrupted, for you to try things.")
 @click.option("--address", default="127.0.0.1:0", metavar="HOST:PORT", help="Where the registry listens.")
 @common(insecure=False)

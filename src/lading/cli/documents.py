@@ -18,6 +18,7 @@ class DigestDocument(msgspec.Struct):
     """`lading digest`."""
 
     reference: str
+    """`REPOSITORY@DIGEST`."""
     digest: str
 
 
@@ -25,6 +26,7 @@ class TagDocument(msgspec.Struct):
     """`lading tag`."""
 
     digest: str
+    """What all the tags name now."""
     tags: list[TagChange]
     dry_run: bool = False
 
@@ -47,6 +49,8 @@ class DeleteDocument(msgspec.Struct):
     """`lading delete`."""
 
     deleted: list[Deletion]
+    untag: bool = False
+    """Whether only tags are removed, and the manifests stay."""
     dry_run: bool = False
 
 
@@ -82,6 +86,7 @@ class PushDocument(msgspec.Struct):
     size: int
     """In bytes."""
     tags: list[str]
+    """Those that name the list now, its own first."""
     copied: list[str]
     """The entries that were brought from another repository."""
     blobs_mounted: int
@@ -99,6 +104,7 @@ class DraftEntryDocument(msgspec.Struct):
     size: int
     """Of the manifest itself, in bytes."""
     platform: str | None
+    """`OS/ARCH[/VARIANT]`; None where the list does not say."""
     annotations: dict[str, str]
 
 
@@ -118,6 +124,7 @@ class DraftDocument(msgspec.Struct):
     registry: str | None = None
     """With `--remote`: `absent`, `same`, `older`, `differs` or `unknown`."""
     registry_digest: str | None = None
+    """With `--remote`, what the list's name names there."""
 
 
 class DraftsDocument(msgspec.Struct):

@@ -16,6 +16,42 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class NobodyReads(Exception):
+    """Whoever read the output has seen enough."""
+
+
+class Command(click.Command):
+    """A command whose help has what it does first, and apart from it how it talks, which is the same everywhere."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in their groups."""
+        own: list[tuple[str, str]] = []
+        common: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                is_common = isinstance(param, CommonOption) or "--help" in param.opts
+                (common if is_common else own).append(record)
+        for title, records in (("Options", own), ("How it talks", common)):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class Option(click.Option):
+    """An option whose help says what there is to say itself."""
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """What click adds to the help, without the range of numbers (`x>=1`)."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
+
+class CommonOption(Option):
+    """An option that is the same for every command that has it."""
+
+
 class Group(click.Group):
     """A group whose commands are loaded when they are used.
 
@@ -24,13 +60,37 @@ class Group(click.Group):
             that would hide something else.
     """
 
+    command_class = Command
+
     def __init__(self, *args: Any, commands_in: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._late = dict(commands_in or {})
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without any argument, what there is to say is the help."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Of how it may end, leave to click nothing that it would end in its own way."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        except BrokenPipeError as error:
+            raise NobodyReads from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Commands in the order they were given, not by name: daily ones come first."""
         return [*self._late, *self.commands]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command is for, whole: a list of sentences that end in dots helps nobody."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(command)) for name, command in commands if command is not None])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
@@ -57,6 +117,10 @@ class Group(click.Group):
                 raise
             message = f"there is no command {args[0]!r}; did you mean {close[0]!r}?"
             raise click.UsageError(message, ctx) from error
+
+
+def _summary(command: click.Command) -> str:
+    return command.short_help or (command.help or "").partition("\n\n")[0].strip().rstrip(".")
 
 
 class Options:
@@ -91,20 +155,35 @@ class Options:
 
     def note(self, text: str) -> None:
         """Tell people something on stderr that is not the answer."""
+        from lading.cli.output import shown
+
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(shown(text), err=True)
+
+    def ask(self, question: str, otherwise: str) -> None:
+        """Ask whether to go on; a no ends the command.
+
+        Args:
+            question: what to ask.
+            otherwise: what to say after a no.
+        """
+        if not click.confirm(question, err=True):
+            self.note(otherwise)
+            raise click.exceptions.Exit(1)
 
     def warn(self, text: str) -> None:
         """Warn on stderr."""
-        from lading.cli.output import paint
+        from lading.cli.output import paint, shown
 
-        click.echo(f"{paint('warning:', 'yellow', err=True)} {text}", err=True)
+        click.echo(shown(f"{paint('warning:', 'yellow', err=True)} {text}"), err=True)
 
     def _warn_from(self, registry: str, text: str) -> None:
         self.warn(f"{registry} says: {text}")
 
     def _trace(self, line: str) -> None:
-        click.echo(line, err=True)
+        from lading.cli.output import shown
+
+        click.echo(shown(line), err=True)
 
 
 def common(*, verbose_flag: bool = True, insecure: bool = True) -> Callable[[F], F]:
@@ -117,28 +196,37 @@ def common(*, verbose_flag: bool = True, insecure: bool = True) -> Callable[[F],
 
     def decorate(function: F) -> F:
         def command(*args: Any, **kwargs: Any) -> Any:
-            verbose = kwargs.pop("debug") or (verbose_flag and kwargs.pop("verbose"))
-            options = Options(insecure=kwargs.pop("insecure", False), quiet=kwargs.pop("quiet"), verbose=verbose)
+            debug, verbose = kwargs.pop("debug"), verbose_flag and kwargs.pop("verbose")
+            options = Options(
+                insecure=kwargs.pop("insecure", False), quiet=kwargs.pop("quiet"), verbose=debug or verbose
+            )
             return function(options, *args, **kwargs)
 
         wrapped = update_wrapper(command, function)
-        wrapped = click.option("--debug", is_flag=True, help="Show requests, and tracebacks of errors.")(wrapped)
+        wrapped = _flag("--debug", help="Show requests, and tracebacks of errors.")(wrapped)
         if verbose_flag:
-            wrapped = click.option("--verbose", is_flag=True, help="Show requests, with secrets masked.")(wrapped)
-        wrapped = click.option("-q", "--quiet", is_flag=True, help="Print the answer only.")(wrapped)
+            wrapped = _flag("--verbose", help="Show requests, with secrets masked.")(wrapped)
+        wrapped = _flag("-q", "--quiet", help="Print the answer only.")(wrapped)
         if insecure:
-            wrapped = click.option(
-                "--insecure", is_flag=True, help="Accept plain HTTP and certificates that cannot be verified."
-            )(wrapped)
+            wrapped = _flag("--insecure", help="Accept plain HTTP and any certificate.")(wrapped)
         return wrapped  # type: ignore[return-value]
 
     return decorate
 
 
+def _flag(*names: str, help: str) -> Callable[[F], F]:
+    return click.option(*names, cls=CommonOption, is_flag=True, help=help)
+
+
 def format_option(function: F) -> F:
     """Add `--format text|json|TEMPLATE`."""
     return click.option(
-        "--format", "format_", default="text", metavar="text|json|TEMPLATE", help="How to print: TEMPLATE is Jinja2."
+        "--format",
+        "format_",
+        cls=CommonOption,
+        default="text",
+        metavar="text|json|TEMPLATE",
+        help="How to print; TEMPLATE is Jinja2.",
     )(function)
 
 

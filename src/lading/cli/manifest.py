@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lading.cli.frame import Group, Options, common, format_option, platform_option
+from lading.cli.daily import helped
+from lading.cli.frame import Group, Option, Options, common, format_option, platform_option
 from lading.errors import LadingError, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from lading.store import AnyManifest
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, short_help="Put images for several platforms under one name")
 def manifest() -> None:
     """Put images for several platforms under one name, on Docker's own local store.
 
@@ -33,7 +34,7 @@ _TYPE = click.option(
 )
 
 
-@manifest.command()
+@manifest.command(short_help="Make a local list of images")
 @click.argument("manifest_list")
 @click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST...")
 @click.option("-a", "--amend", is_flag=True, help="Extend a list that is there; its tags are looked up again.")
@@ -64,12 +65,17 @@ def create(
     lading manifest create reg.example/app:1.4 reg.example/app:1.4-amd64 reg.example/app:1.4-arm64
     lading manifest create --amend reg.example/app:1.4 reg.example/app:1.4-s390x
     """
+    from lading.model.reference import is_tag
+
     if tags and not push_:
         raise click.UsageError("--tag goes with --push; without it, give the tags to lading manifest push")
+    for tag in tags:
+        if not is_tag(tag):
+            raise UsageError(f"{tag!r} is not a tag", cause="--tag takes tags of the list's own repository")
     pairs = _pairs(annotations)
 
     async def work(client: AsyncClient) -> tuple[Created, Pushed | None]:
-        created = await client.drafts.create(
+        making = client.drafts.create(
             manifest_list,
             manifests,
             amend=amend,
@@ -79,6 +85,7 @@ def create(
             annotations=pairs,
             type=type_,  # type: ignore[arg-type]
         )
+        created = await helped(client, manifests, making)
         if not push_:
             return created, None
         _report(options, created)
@@ -93,13 +100,15 @@ def create(
     click.echo(f"Created manifest list {created.draft.reference}")
 
 
-@manifest.command()
+@manifest.command(short_help="Change what a local list says about an image or itself")
 @click.argument("manifest_list")
 @click.argument("image", metavar="[MANIFEST]", required=False)
-@click.option("--os", default="", help="Operating system.")
-@click.option("--arch", default="", help="Architecture; aliases such as x86_64 and armhf are understood.")
-@click.option("--variant", default="", help="Variant of the architecture.")
-@click.option("--os-version", default="", help="Version of the operating system.")
+@click.option("--os", default="", metavar="OS", help="Operating system.")
+@click.option(
+    "--arch", default="", metavar="ARCH", help="Architecture; aliases such as x86_64 and armhf are understood."
+)
+@click.option("--variant", default="", metavar="VARIANT", help="Variant of the architecture.")
+@click.option("--os-version", default="", metavar="VERSION", help="Version of the operating system.")
 @click.option("--os-features", multiple=True, metavar="FEATURE,...", help="Added to those there are. Repeatable.")
 @click.option("--clear", multiple=True, metavar="FIELD", help="Empty os-version, os-features, variant … first.")
 @click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="Of the entry. Repeatable.")
@@ -157,7 +166,7 @@ def annotate(
         options.warn(warning)
 
 
-@manifest.command()
+@manifest.command(short_help="Print a list or a manifest, local or remote")
 @click.argument("names", nargs=-1, required=True, metavar="[MANIFEST_LIST] MANIFEST")
 @click.option("-v", "--verbose", is_flag=True, help="Print what Docker does: descriptor, platform and manifest.")
 @click.option("--raw", is_flag=True, help="Print the exact bytes, as in the registry.")
@@ -191,7 +200,7 @@ def inspect(options: Options, names: tuple[str, ...], verbose: bool, raw: bool, 
         _show_remote(options, reference, verbose, raw, format_)
 
 
-@manifest.command()
+@manifest.command(short_help="Push a local list")
 @click.argument("manifest_list")
 @click.option("-p", "--purge", is_flag=True, help="Remove the local list afterwards.")
 @click.option(
@@ -227,7 +236,7 @@ def push(
     _pushed(options, pushed, format_)
 
 
-@manifest.command()
+@manifest.command(short_help="Remove local lists")
 @click.argument("manifest_lists", nargs=-1, required=True, metavar="MANIFEST_LIST...")
 @common(insecure=False)
 def rm(options: Options, manifest_lists: tuple[str, ...]) -> None:
@@ -236,13 +245,17 @@ def rm(options: Options, manifest_lists: tuple[str, ...]) -> None:
     from lading.model.reference import Reference
 
     missing = DraftStore().remove(Reference.parse(name) for name in manifest_lists)
-    for reference in missing:
-        click.echo(f"No such manifest: {reference}", err=True)
     if missing:
-        raise click.exceptions.Exit(NotFound.exit_code)
+        raise NotFound(
+            f"No such manifest: {', '.join(map(str, missing))}",
+            cause="there is no local manifest list of this name"
+            if len(missing) == 1
+            else "there are no local manifest lists of these names",
+            remedy="see those there are: lading manifest ls",
+        )
 
 
-@manifest.command()
+@manifest.command(short_help="List the local lists")
 @click.option("--remote", is_flag=True, help="Ask the registries whether they have each list, an older one or none.")
 @click.option("--no-trunc", is_flag=True, help="Print every platform.")
 @format_option
@@ -273,7 +286,7 @@ def ls(options: Options, remote: bool, no_trunc: bool, format_: str) -> None:
     emit(document, format_, lambda: _listing(options, drafts, by_name, remote, no_trunc))
 
 
-@manifest.command()
+@manifest.command(short_help="Add images to a local list")
 @click.argument("manifest_list")
 @click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST...")
 @_PLATFORMS
@@ -284,15 +297,17 @@ def add(
 ) -> None:
     """Add images to the local MANIFEST_LIST; its other entries stay as they are."""
     added = options.run(
-        lambda client: client.drafts.add(
-            manifest_list, manifests, platforms=platforms, attestations=not no_attestations
+        lambda client: helped(
+            client,
+            manifests,
+            client.drafts.add(manifest_list, manifests, platforms=platforms, attestations=not no_attestations),
         )
     )
     _report(options, added)
     click.echo(added.draft.reference)
 
 
-@manifest.command()
+@manifest.command(short_help="Remove images from a local list")
 @click.argument("manifest_list")
 @click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST...")
 @common(insecure=False)
@@ -307,7 +322,7 @@ def remove(options: Options, manifest_list: str, manifests: tuple[str, ...]) -> 
     click.echo(removed.draft.reference)
 
 
-@manifest.command()
+@manifest.command(short_help="Make a local list of one in a registry")
 @click.argument("reference")
 @click.argument("manifest_list", required=False)
 @click.option("--replace", is_flag=True, help="Overwrite a local list of that name.")
@@ -329,19 +344,28 @@ def pull(
     lading manifest push reg.example/app:1.4 --if-digest origin
     """
     pulled = options.run(
-        lambda client: client.drafts.pull(
-            reference, manifest_list, replace=replace, platforms=platforms, attestations=not no_attestations
+        lambda client: helped(
+            client,
+            [reference],
+            client.drafts.pull(
+                reference, manifest_list, replace=replace, platforms=platforms, attestations=not no_attestations
+            ),
         )
     )
     for warning in pulled.warnings:
         options.warn(warning)
-    options.note(f"{len(pulled.draft.entries)} of its entries are in the local list")
+    entries = len(pulled.draft.entries)
+    options.note(f"the local list has {'1 entry' if entries == 1 else f'{entries} entries'}")
     click.echo(pulled.draft.reference)
 
 
-@manifest.command()
+@manifest.command(short_help="Remove the local lists that are pushed")
 @click.option(
-    "--older-than", metavar="DAYS", type=click.FloatRange(min=0), help="Only lists not changed for that long."
+    "--older-than",
+    cls=Option,
+    metavar="DAYS",
+    type=click.FloatRange(min=0),
+    help="Only lists not changed for that long.",
 )
 @click.option("--dry-run", is_flag=True, help="Remove nothing; print what would go.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -357,15 +381,14 @@ def prune(options: Options, older_than: float | None, dry_run: bool, yes: bool) 
             options.note("there is nothing to prune")
             return
         if not sys.stdin.isatty():
-            error = UsageError(
-                "nothing was removed",
-                cause=f"this would remove {', '.join(str(name) for name in going)}",
+            raise UsageError(
+                "nothing was removed, because there is nobody to ask",
+                cause=f"would remove {', '.join(str(name) for name in going)}",
                 remedy="to prune without being asked: --yes",
             )
-            raise error
         for name in going:
             click.echo(f"would remove {name}", err=True)
-        click.confirm("Remove?", abort=True, err=True)
+        options.ask("Remove?", "nothing was removed")
     gone = options.run(lambda client: client.drafts.prune(older_than=age, dry_run=dry_run))
     if not gone:
         options.note("there is nothing to prune")
@@ -469,17 +492,16 @@ def _show_local(draft: Draft, image: str | None, verbose: bool, raw: bool, forma
 
 
 def _show_remote(options: Options, reference: Any, verbose: bool, raw: bool, format_: str) -> None:
-    from lading.cli.daily import helped
     from lading.drafts.operations import describe
     from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
     from lading.model.index import Index
 
     out = sys.stdout.buffer
     if verbose:
-        found, entries = options.run(lambda client: helped(client, str(reference), describe(client.connect, reference)))
+        found, entries = options.run(lambda client: helped(client, [reference], describe(client.connect, reference)))
         out.write(docker_inspect_verbose(entries if isinstance(found, Index) else entries[0]))
         return
-    found = options.run(lambda client: helped(client, str(reference), client.get(reference)))
+    found = options.run(lambda client: helped(client, [reference], client.get(reference)))
     if raw:
         out.write(found.raw)
     elif format_ != "text":

@@ -18,8 +18,8 @@ _C1 = re.compile(rb"\xc2[\x80-\x9f]|\x7f")
 
 # Colour is marked with noncharacters, which stand for nothing outside of a program (Unicode §23.7), and becomes escape
 # sequences last of all: so no escape sequence of somebody else's ever passes for ours.
-_COLOURS = {"cyan": "\ufdd0", "red": "\ufdd1", "yellow": "\ufdd2"}
-_END = "\ufdd3"
+_COLOURS = {"cyan": "\ufdd0", "green": "\ufdd1", "red": "\ufdd2", "yellow": "\ufdd3"}
+_END = "\ufdd4"
 
 
 def emit(document: Any, format: str, text: Callable[[], str]) -> None:
@@ -35,18 +35,18 @@ def emit(document: Any, format: str, text: Callable[[], str]) -> None:
         return
     import msgspec
 
+    from lading.model.encoding import encode_indented
+
     if format == "json":
-        raw = msgspec.json.format(msgspec.json.encode(document, enc_hook=_plain), indent=2)
+        raw = encode_indented(msgspec.to_builtins(document, enc_hook=_plain), "  ", escape_html=False)
         click.echo(_C1.sub(_escaped, raw))
         return
     click.echo(printable(_render(format, msgspec.to_builtins(document, enc_hook=_plain))))
 
 
-def _plain(value: object) -> str:
-    """A digest is a kind of text."""
-    if isinstance(value, str):
-        return str(value)
-    raise NotImplementedError(type(value))
+def _plain(value: object) -> str | float:
+    """A digest is a kind of text, and a number that keeps its spelling is one all the same."""
+    return float(value) if isinstance(value, float) else str(value)
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:
@@ -83,24 +83,26 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
-def paint(text: str, colour: str) -> str:
-    """Mark a text with a colour: `cyan`, `red` or `yellow`; `shown` makes it one."""
+def paint(text: str, colour: str, *, err: bool = False) -> str:
+    """Mark a text with a colour where a terminal shows it and nobody asked for none (`NO_COLOR`).
+
+    Args:
+        text: the text.
+        colour: `cyan`, `green`, `red` or `yellow`.
+        err: whether it goes to stderr.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+        return text
     return f"{_COLOURS[colour]}{text}{_END}"
 
 
-def shown(text: str, *, err: bool = False) -> str:
-    """A text as its stream shows it: printable, and in colour on a terminal where nobody asked for none (`NO_COLOR`).
-
-    Args:
-        text: what `paint` made, and anything else.
-        err: whether it goes to stderr.
-    """
+def shown(text: str) -> str:
+    """A text as it is written to a stream: printable, and what `paint` marked in colour."""
     text = printable(text)
-    stream = sys.stderr if err else sys.stdout
-    coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for colour, mark in _COLOURS.items():
-        text = text.replace(mark, click.style("", fg=colour, reset=False) if coloured else "")
-    return text.replace(_END, click.style("") if coloured else "")
+        text = text.replace(mark, click.style("", fg=colour, reset=False))
+    return text.replace(_END, click.style(""))
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: str = "") -> str:

@@ -12,9 +12,13 @@ def registry() -> None:
     """Run and examine registries."""
 
 
-@registry.command()
+@registry.command(short_help="Serve a registry until interrupted")
 @click.option(
-    "--address", default="127.0.0.1:5000", show_default=True, help="Where to listen; port 0 picks a free one."
+    "--address",
+    metavar="HOST:PORT",
+    default="127.0.0.1:5000",
+    show_default=True,
+    help="Where to listen; port 0 picks a free one.",
 )
 @click.option("--storage", default="memory", show_default=True, metavar="memory|FOLDER", help="Where content is kept.")
 @common(insecure=False)

@@ -87,6 +87,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     type: ListType = "auto"
     base: dict[str, Any] = {}
     """Other fields of the index it was pulled from, kept as they were."""
+    pulled: bytes = b""
+    """The exact bytes of the index it was pulled from; as long as the draft says the same, they are what is pushed."""
     ordered: bool = True
     """Whether the entries have an order of their own, or Docker's: that of their files' names."""
     origin: Digest | None = None
@@ -115,18 +117,13 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         Raises:
             InvalidContent: it is to be a Docker list, and that cannot hold its annotations.
         """
-        index = Index.build(
-            (entry.descriptor for entry in self.entries),
-            self.media_type,
-            self.annotations,
-            style="docker",
-            base=self.base,
-        )
-        if not self.base:
-            return index
-        parsed = parse(index.raw, self.media_type, limit=len(index.raw))
-        assert isinstance(parsed, Index)
-        return parsed
+        entries = tuple(entry.descriptor for entry in self.entries)
+        if self.pulled:
+            pulled = parse(self.pulled, limit=len(self.pulled))
+            said = (entries, self.media_type, self.annotations)
+            if isinstance(pulled, Index) and said == (pulled.manifests, pulled.media_type, pulled.annotations):
+                return pulled
+        return Index.build(entries, self.media_type, self.annotations, style="docker", base=self.base)
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

@@ -35,7 +35,7 @@ from lading.drafts.store import DraftStore
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.index import Index, is_attestation
+from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import MANIFESTS, OCI_INDEX
 from lading.model.platform import Platform
@@ -58,6 +58,9 @@ class Change(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """One line for people, such as `localhost:5000/app:arm64 moved from 11aa22bb33cc to 0d17b565c37b`."""
         of = f" ({self.entry.platform})" if self.entry.source and self.entry.platform else ""
+        subject = attested(self.entry.descriptor)
+        if subject:
+            of = f" (attestation of {subject.partition(':')[2][:12]})"
         name = f"{self.entry.source or self.entry.reference}{of}"
         if self.kind == "moved" and self.old is not None:
             return f"{name} moved from {self.old.short} to {self.entry.digest.short}"
@@ -245,6 +248,7 @@ async def pull(
         entries=entries,
         annotations=index.annotations,
         base={key: value for key, value in index.document.items() if key not in known},
+        pulled=index.raw,
         origin=index.digest,
     )
     if draft.media_type != index.media_type:
@@ -279,7 +283,7 @@ async def push(
         tags: further tags, in the same repository.
         if_digest: push only if the list's tag has this digest now, or `absent`, or what it had when the draft was
             last pulled or pushed (`origin`).
-        dry_run: only compute what would be pushed; nothing is sent.
+        dry_run: only compute what would be pushed; nothing is sent but the question for `if_digest`.
         purge: remove the draft afterwards.
 
     Raises:
@@ -293,11 +297,11 @@ async def push(
     names = _tag_names(target, tags)
     foreign = tuple(entry for entry in draft.entries if entry.reference.name != target.name)
     reference = msgspec.structs.replace(target, digest=index.digest)
-    if dry_run:
-        return Pushed(reference, index, names, foreign, dry_run=True)
     repository = connect(target)
     if if_digest is not None:
         await _guard(repository, draft, if_digest)
+    if dry_run:
+        return Pushed(reference, index, names, foreign, dry_run=True)
     copier = Copier(repository)
     await gather(_bring(copier, connect, entry) for entry in foreign)
     await _put(repository, draft, index, names)
@@ -472,10 +476,8 @@ def _with_overrides(former: DraftEntry | None, entry: DraftEntry) -> DraftEntry:
 def _exists(target: Reference, *, amend: bool = True) -> Conflict:
     extend = "extend it with --amend, or " if amend else ""
     return Conflict(
-        "refusing to amend an existing manifest list with no --amend flag"
-        if amend
-        else f"there is a local manifest list {target} already",
-        cause=f"{target} is there already" if amend else None,
+        f"there is a local manifest list {target} already",
+        cause="refusing to amend an existing manifest list with no --amend flag" if amend else None,
         remedy=f"{extend}start over with --replace",
     )
 

@@ -13,7 +13,6 @@ import msgspec
 from lading.drafts.draft import Draft, DraftEntry
 from lading.drafts.files import embed, file_name
 from lading.errors import InvalidContent, LadingError, NotFound
-from lading.model.config import ImageConfig
 from lading.model.descriptor import EMPTY, Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index, attested, is_attestation
@@ -21,7 +20,7 @@ from lading.model.manifest import Manifest, parse
 from lading.model.media_types import INDEXES, MANIFESTS
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.store import AnyManifest, Store, fetch_manifest, read
+from lading.store import AnyManifest, Store, fetch_manifest, read_config
 from lading.transfer.copy import gather
 
 Connect = Callable[[Reference], Store]
@@ -168,15 +167,15 @@ async def fetch_child(store: Store, index: Index, child: Descriptor, known: Draf
 
 async def platform_of(store: Store, manifest: Manifest) -> Platform:
     """What the config says of the platform; nothing, where an artifact has a config of its own kind."""
-    config = manifest.config
-    if config is None or config.digest == EMPTY.digest:
+    if manifest.config is not None and manifest.config.digest == EMPTY.digest:
         return Platform()
     try:
-        return ImageConfig.parse(await read(store, config), f"the config of {store.name}@{manifest.digest}").platform
+        found = await read_config(store, manifest)
     except InvalidContent:
         if manifest.is_image:
             raise
         return Platform()
+    return found.platform if found is not None else Platform()
 
 
 def described(manifest: Manifest, platform: Platform) -> Descriptor:

@@ -17,7 +17,7 @@ from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, INDEXES
 from lading.model.platform import Platform
-from lading.store import AnyManifest, Store, fetch_manifest, read
+from lading.store import AnyManifest, Store, fetch_manifest, read_config
 from lading.transfer.copy import gather
 
 CREATED = "org.opencontainers.image.created"
@@ -63,9 +63,12 @@ class Overview(msgspec.Struct, kw_only=True):
     entry_count: int
     """How many images the index has, whether asked for or not."""
     attestation_count: int = 0
+    """How many attestations (provenance, SBOM) the index has."""
     created: str | None = None
+    """RFC 3339, as found; of an index without a time of its own the latest of its images'."""
     artifact_type: str | None = None
     subject: str | None = None
+    """The digest of the manifest that this one refers to."""
     annotations: dict[str, str] = {}
     config: dict[str, object] = {}
     """How a container of the image runs (`Env`, `Cmd`, `Labels` …); empty for an index."""
@@ -78,14 +81,14 @@ async def overview(store: Store, reference: str, manifest: AnyManifest, platform
         store: where the manifest came from.
         reference: what it is called.
         manifest: the manifest.
-        platforms: which entries of an index to read; all where there are none.
+        platforms: which entries of an index to read; all where there are none. An image has to be for one of them.
 
     Raises:
-        NotFound: the index has no entry for these platforms.
+        NotFound: it has nothing for these platforms.
     """
     if isinstance(manifest, Index):
         return await _of_index(store, reference, manifest, platforms)
-    return await _of_manifest(store, reference, manifest)
+    return await _of_manifest(store, reference, manifest, platforms)
 
 
 async def _of_index(store: Store, reference: str, index: Index, platforms: Sequence[Platform]) -> Overview:
@@ -103,7 +106,7 @@ async def _of_index(store: Store, reference: str, index: Index, platforms: Seque
     entries += [_entry(entry, None, "not read") for entry in attestations]
     return Overview(
         reference=reference,
-        digest=index.digest,
+        digest=str(index.digest),
         media_type=index.media_type,
         kind="index",
         size=index.size,
@@ -113,13 +116,15 @@ async def _of_index(store: Store, reference: str, index: Index, platforms: Seque
         attestation_count=len(index.attestations),
         created=index.annotations.get(CREATED) or max((e.created for e in entries if e.created), default=None),
         artifact_type=index.artifact_type or None,
-        subject=index.subject.digest if index.subject else None,
+        subject=str(index.subject.digest) if index.subject else None,
         annotations=index.annotations,
     )
 
 
-async def _of_manifest(store: Store, reference: str, manifest: Manifest) -> Overview:
-    config = await read_config(store, manifest)
+async def _of_manifest(store: Store, reference: str, manifest: Manifest, platforms: Sequence[Platform]) -> Overview:
+    config = await image_config(store, manifest)
+    if platforms:
+        check_platform(reference, config, platforms)
     platform = config.platform if config is not None and config.platform.os else None
     created = (config.created if config is not None else "") or manifest.annotations.get(CREATED)
     content = msgspec.structs.replace(
@@ -127,7 +132,7 @@ async def _of_manifest(store: Store, reference: str, manifest: Manifest) -> Over
     )
     return Overview(
         reference=reference,
-        digest=manifest.digest,
+        digest=str(manifest.digest),
         media_type=manifest.media_type,
         kind="image" if manifest.is_image else "artifact",
         size=manifest.size,
@@ -136,22 +141,17 @@ async def _of_manifest(store: Store, reference: str, manifest: Manifest) -> Over
         entry_count=1,
         created=created or None,
         artifact_type=artifact_type_of(manifest),
-        subject=manifest.subject.digest if manifest.subject else None,
+        subject=str(manifest.subject.digest) if manifest.subject else None,
         annotations=manifest.annotations,
         config=dict(config.config) if config is not None else {},
     )
 
 
-async def read_config(store: Store, manifest: Manifest) -> ImageConfig | None:
-    """The config of an image, or None where the manifest is no image's.
-
-    Raises:
-        InvalidContent: the config says it is an image's, and is not JSON.
-    """
+async def image_config(store: Store, manifest: Manifest) -> ImageConfig | None:
+    """The config of an image, or None where the manifest is no image's; raises what `read_config` does."""
     if manifest.config is None or manifest.config.media_type not in IMAGE_CONFIGS:
         return None
-    raw = await read(store, manifest.config)
-    return ImageConfig.parse(raw, f"the config of {store.name}@{manifest.digest}")
+    return await read_config(store, manifest)
 
 
 def artifact_type_of(manifest: Manifest) -> str | None:
@@ -169,6 +169,21 @@ def no_platform(reference: str, index: Index, platforms: Sequence[Platform]) -> 
         f"{reference} has nothing for {wanted}",
         cause=f"it has {there}" if there else "none of its entries has a platform",
     )
+
+
+def check_platform(reference: str, config: ImageConfig | None, platforms: Sequence[Platform]) -> None:
+    """Raise NotFound unless an image is for one of these platforms.
+
+    Args:
+        reference: what it is called.
+        config: its config; None for an artifact, which is for no platform.
+        platforms: those that were asked for.
+    """
+    if config is None or not any(config.platform.satisfies(platform) for platform in platforms):
+        raise NotFound(
+            f"{reference} has nothing for {', '.join(str(platform) for platform in platforms)}",
+            cause="it is an artifact" if config is None else f"it is an image for {config.platform}",
+        )
 
 
 async def _child(store: Store, entry: Descriptor) -> AnyManifest | None:
@@ -190,7 +205,7 @@ def _entry(
 ) -> Entry:
     image = manifest if isinstance(manifest, Manifest) else None
     return Entry(
-        digest=entry.digest,
+        digest=str(entry.digest),
         media_type=entry.media_type,
         size=entry.size,
         platform=str(entry.platform) if entry.platform is not None else None,

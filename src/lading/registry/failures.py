@@ -182,9 +182,11 @@ def _message(kind: type[LadingError], code: str, method: str, registry: str, wha
     if kind is RateLimited:
         return f"{registry} asks for fewer requests", "try again later, or log in: limits are often higher then"
     if kind is Unsupported:
-        return f"{registry} does not support {method} of {what}", None
+        return f"{registry} does not support {method} of {what}", "it has to be allowed where the registry runs"
     if kind is RegistryFailure:
-        return f"{registry} failed to answer for {what}", None
+        return f"{registry} failed to answer for {what}", "try again later; the registry's own log may say more"
+    if kind is Conflict:
+        return f"{registry} did not accept {what}", f"see what is there now: lading inspect {what}"
     return f"{registry} did not accept {what}", None
 
 

@@ -109,6 +109,11 @@ class Repository:
             raw = await response.read(limit)
             media_type = response.headers.get("content-type")
             said = response.headers.get("docker-content-digest")
+        if (media_type or "").lower().startswith("text/html"):
+            raise InvalidContent(
+                f"{self.registry} answered with a web page instead of {what}",
+                remedy="is it a registry? a login page or a proxy may be in between",
+            )
         expected = Digest(name) if ":" in name else _digest_header(said)
         if expected is not None:
             verify(raw, expected, name=what)
@@ -162,11 +167,11 @@ class Repository:
             ):
                 return
         except LadingError as error:
-            # Registries that take only digests here say so in many ways.
+            # Registries from before the specification had it take the tag for a malformed digest.
             if error.status not in (400, 405, 501):
                 raise
             raise Unsupported(
-                f"{self.registry} cannot remove the tag {name} alone; nothing was changed",
+                f"{self.registry} cannot remove the tag {name} by itself; nothing was changed",
                 cause=error.cause,
                 remedy=f"to delete the manifest with all its tags: lading delete {self._named(name)}",
                 status=error.status,

@@ -408,7 +408,7 @@ class Session:
             return await self._denied(call, refusal, refused=False)
         failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
         if after:
-            failure.cause = f"{failure.cause}; it asks to wait {after:.0f} seconds"
+            failure.cause = f"{(failure.cause or '').rstrip('.')}; it asks to wait {after:.0f} seconds"
         if 300 <= refusal.status < 400:
             failure.cause = f"HTTP {refusal.status}: it redirects a request that cannot be sent elsewhere"
         return failure
@@ -685,6 +685,10 @@ def _advised(error: Unreachable) -> Unreachable:
         error.remedy = "if the host is trusted: ca_file = … for this host in lading's config.toml, or --insecure"
     elif isinstance(error, NameNotFound):
         error.remedy = "check the name of the registry"
+    elif isinstance(error, ConnectionRefused):
+        error.remedy = "check that the registry runs, and its port"
+    elif isinstance(error, ConnectionBroken):
+        error.remedy = "try again; --verbose shows the requests"
     return error
 
 

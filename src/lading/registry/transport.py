@@ -23,6 +23,7 @@ from lading.store import Source
 if TYPE_CHECKING:
     from pyreqwest.client import Client
     from pyreqwest.exceptions import DetailedPyreqwestError
+    from pyreqwest.http import HeaderMap
     from pyreqwest.request import StreamRequest
     from pyreqwest.response import ResponseBodyReader
 
@@ -254,7 +255,7 @@ class ReqwestTransport:
                 raise _failure(error, host, limit) from None
             chunks = self._chunks(answer.body_reader, host)
             stack.push_async_callback(chunks.aclose)
-            yield Response(answer.status, Headers(answer.headers.items()), request.url, chunks)
+            yield Response(answer.status, Headers(_fields(answer.headers)), request.url, chunks)
 
     async def close(self) -> None:
         """Close all connections. The transport can be used again, with new ones."""
@@ -449,6 +450,18 @@ async def _library_at_rest() -> None:
         if sys._current_frames().keys() <= ours:
             return
         await asyncio.sleep(0.001)
+
+
+def _fields(headers: HeaderMap) -> list[tuple[str, str]]:
+    """Names and values; a field whose value is no text to the HTTP library is left out."""
+    try:
+        return list(headers.items())
+    except ValueError:
+        fields = []
+        for name in dict.fromkeys(headers.keys()):
+            with contextlib.suppress(ValueError):
+                fields += [(name, value) for value in headers.getall(name)]
+        return fields
 
 
 def _certificates(ca_file: str | None) -> list[bytes]:
