@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from support.images import make_image, push
 from support.lading import Lading
 from support.registry import RealRegistry
 
@@ -30,16 +31,23 @@ def test_what_needs_no_registry_imports_nothing_heavy(lading: Lading, args: tupl
     assert imported(lading, *args) == set()
 
 
-def test_digest_imports_what_a_request_needs(lading: Lading, registry: RealRegistry, repository: str) -> None:
-    from support.images import make_image, push
-
+@pytest.mark.parametrize(
+    "command",
+    [
+        "digest {r}:1",
+        "inspect {r}:1",
+        "tags {r}",
+        "tag {r}:1 2",
+        "manifest inspect {r}:1",
+        "manifest create {r}:l {r}:1",
+    ],
+)
+def test_a_command_imports_what_requests_need_and_nothing_to_draw_with(
+    command: str, lading: Lading, registry: RealRegistry, repository: str
+) -> None:
     push(registry.host, repository, "1", make_image())
-    assert imported(lading, "digest", f"{registry.host}/{repository}:1") <= {
-        "asyncio",
-        "msgspec",
-        "pyreqwest",
-        "platformdirs",
-    }
+    words = command.format(r=f"{registry.host}/{repository}").split()
+    assert imported(lading, *words) == {"asyncio", "msgspec", "pyreqwest", "platformdirs"}
 
 
 def test_drafts_are_local(lading: Lading) -> None:
