@@ -9,7 +9,7 @@ ARGS ?=
 
 help:
 	@echo 'make demo    see lading at work, against a registry of its own'
-	@echo 'make test    run the tests        (ARGS="-k name" for some of them)'
+	@echo 'make test    run the tests but the slow ones  (ARGS="-k name" for some, LADING_TEST_REAL=all for every one)'
 	@echo 'make lint    formatting, lint, architecture'
 	@echo 'make types   mypy, strict'
 	@echo 'make check   all of these'
@@ -22,7 +22,7 @@ demo: $(VENV)/.ready
 	@$(VENV)/bin/lading demo $(ARGS)
 
 test: $(VENV)/.ready-dev
-	$(PY) -m pytest -n auto $(ARGS)
+	$(PY) -m pytest -n auto $(if $(LADING_TEST_REAL),,-m 'not slow') $(ARGS)
 
 lint: $(VENV)/.ready-dev
 	$(PY) -m ruff format --check

@@ -7,7 +7,7 @@ Store in a module of its own, and every operation takes any of them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, runtime_checkable
 
 from lading.errors import InvalidContent, NotFound
@@ -52,13 +52,14 @@ class Reader:
             raise RuntimeError(f"{self.content.digest} has been read with this reader; open it again")
         self._begun = True
         held = b""
-        async for chunk in self._chunks:
-            if not chunk:
-                continue
-            self._verifier.update(chunk)
-            if held:
-                yield held
-            held = chunk
+        async with closing(self._chunks):
+            async for chunk in self._chunks:
+                if not chunk:
+                    continue
+                self._verifier.update(chunk)
+                if held:
+                    yield held
+                held = chunk
         self._verifier.finish()
         if held:
             yield held
@@ -154,6 +155,60 @@ class Mounts(Protocol):
 
 
 @runtime_checkable
+class HasSiblings(Protocol):
+    """A store that knows which others it shares content with, without asking anybody."""
+
+    def is_same(self, other: Store) -> bool:
+        """Whether the other is this very place: what one has, both have."""
+
+    def is_sibling(self, other: Store) -> bool:
+        """Whether mounting from the other may work: False where it cannot, or has been refused."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A store over another one."""
+
+    def origin(self, content: Descriptor) -> Store:
+        """The store that really has a blob."""
+
+
+@runtime_checkable
+class OpensAnywhere(Protocol):
+    """A store that reads content from any offset on."""
+
+    def open_from(self, content: Descriptor, start: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Read a blob from the byte at `start` to its end; it cannot be verified."""
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    """A store that keeps the part of a blob that came before a write broke off."""
+
+    async def resumed(self, content: Descriptor) -> int:
+        """How many bytes of a blob are kept from an earlier write, from its beginning, not verified yet; 0 for none."""
+
+    async def write(self, content: Descriptor, source: Source, offset: int = 0) -> None:
+        """Write a blob of which `offset` bytes are kept already; the source gives what follows those.
+
+        Raises:
+            Conflict: what was kept is gone, or somebody else is writing it; write it from the beginning.
+            DigestMismatch: the whole is not what the descriptor says; nothing was written, and nothing is kept.
+        """
+
+
+@runtime_checkable
+class StartsAnywhere(Protocol):
+    """A Source that can also be read from an offset on."""
+
+    def __call__(self) -> AsyncIterator[bytes]:
+        """Read from the first byte."""
+
+    def since(self, start: int) -> AsyncIterator[bytes]:
+        """Read from the byte at `start`; what comes has not been verified."""
+
+
+@runtime_checkable
 class Untags(Protocol):
     """A store that can remove a tag and leave the manifest."""
 
@@ -176,14 +231,56 @@ def from_bytes(data: bytes) -> Source:
 
 
 def from_store(store: Store, content: Descriptor) -> Source:
-    """A source that reads from another store, verified."""
+    """A source that reads from another store, verified; one that can be started anywhere."""
+    return _Stored(store, content)
 
-    async def chunks() -> AsyncIterator[bytes]:
-        async with store.open(content) as reader:
-            async for chunk in reader:
+
+def since(source: Source, start: int) -> AsyncIterator[bytes]:
+    """Read a source from an offset on, the cheapest way it has."""
+    if not start:
+        return source()
+    return source.since(start) if isinstance(source, StartsAnywhere) else skipping(source(), start)
+
+
+async def skipping(chunks: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:
+    """What comes after the first `count` bytes."""
+    async with closing(chunks):
+        async for chunk in chunks:
+            if count < len(chunk):
+                yield chunk[count:]
+            count = max(0, count - len(chunk))
+
+
+@asynccontextmanager
+async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Close a stream at the end, read or not: what it holds open is not left to the garbage collector."""
+    try:
+        yield chunks
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class _Stored:
+    def __init__(self, store: Store, content: Descriptor) -> None:
+        self._store = store
+        self._content = content
+
+    async def __call__(self) -> AsyncIterator[bytes]:
+        async with self._store.open(self._content) as reader, closing(aiter(reader)) as chunks:
+            async for chunk in chunks:
                 yield chunk
 
-    return chunks
+    async def since(self, start: int) -> AsyncIterator[bytes]:
+        if not isinstance(self._store, OpensAnywhere):
+            async with closing(skipping(self(), start)) as rest:
+                async for chunk in rest:
+                    yield chunk
+            return
+        async with self._store.open_from(self._content, start) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 def is_manifest(content: Descriptor) -> bool:

@@ -1,0 +1,1 @@
+"""The places besides registries where content lives: memory, layouts, archives, the Docker engine."""

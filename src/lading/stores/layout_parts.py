@@ -1,0 +1,222 @@
+"""Files that are on their way into place: written beside it, verified, synced, and renamed when they are whole.
+
+This module knows files and threads, and content only by its descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from lading.errors import Conflict, DigestMismatch
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest, Verifier
+from lading.store import Source
+
+CHUNK = 1024 * 1024
+"""How much is read and written at once, in bytes."""
+KEPT = 1024 * 1024
+"""The smallest blob of which a part is kept when the rest does not come, in bytes."""
+
+_CATCH_UP = 16 * CHUNK
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Run what blocks in a thread. If the caller is cancelled, wait for it: it may be using a file or a lock."""
+    running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        if not running.cancelled() and running.exception() is None:
+            _let_go(running.result())
+        raise
+
+
+def _let_go(result: object) -> None:
+    """Close what nobody will get any more: a file, or one that is to become a blob."""
+    if isinstance(result, Part):
+        result.give_up(asyncio.CancelledError())
+    elif isinstance(result, io.IOBase):
+        result.close()
+
+
+class Part:
+    """A file that is to become a blob.
+
+    Large ones have a name that another try finds, and one writer at a time; when somebody else is writing the same
+    content, this is a file of its own.
+    """
+
+    def __init__(self, path: Path, file: io.FileIO, content: Descriptor, *, named: bool) -> None:
+        self._path = path
+        self._file = file
+        self._named = named
+        self._verifier = Verifier(content.digest, content.size)
+
+    @classmethod
+    def begin(cls, folder: Path, content: Descriptor, offset: int) -> Part:
+        """Begin in `folder`, after the first `offset` bytes that are there already; `catch_up` with those.
+
+        Raises:
+            Conflict: they are not there any more, or somebody else is writing after them.
+        """
+        path = _part_path(folder, content.digest)
+        file = _claim(path) if content.size >= KEPT or offset else None
+        if file is None and not offset:
+            path = folder / uuid.uuid4().hex
+            return cls(path, _create(path, os.O_EXCL), content, named=False)
+        if file is None or os.fstat(file.fileno()).st_size < offset:
+            if file is not None:
+                file.close()
+            raise Conflict(
+                f"{content.digest} cannot be continued", cause="what had come of it is gone, or in use by another"
+            )
+        file.truncate(offset)
+        return cls(path, file, content, named=True)
+
+    def catch_up(self, offset: int) -> bool:
+        """Verify some more of the bytes that were there; whether that is all of them."""
+        missing = offset - self._verifier.seen
+        chunk = self._file.read(min(_CATCH_UP, missing))
+        if missing and not chunk:
+            raise DigestMismatch(f"{self._path} became shorter while it was read")
+        self._verifier.update(chunk)
+        return len(chunk) == missing
+
+    def append(self, data: bytes) -> None:
+        """Write and verify the next bytes."""
+        self._verifier.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def finish(self, target: Path) -> None:
+        """Move it into place.
+
+        Raises:
+            DigestMismatch: it is not what it should be.
+        """
+        self._verifier.finish()
+        os.fsync(self._file.fileno())
+        move(self._path, target)
+        self._file.close()
+
+    def give_up(self, error: BaseException) -> None:
+        """Keep what has come for another try where that is of use, and remove it otherwise."""
+        full = any(isinstance(item, OSError) and item.errno in _NO_ROOM for item in (error, error.__cause__))
+        if not self._named or full or isinstance(error, DigestMismatch):
+            with suppress(OSError):
+                self._path.unlink()
+        self._file.close()
+
+
+def part_size(folder: Path, digest: Digest) -> int:
+    """How many bytes of a blob are in its part, if nobody is writing that; 0 where there is none."""
+    import fcntl
+
+    try:
+        with _part_path(folder, digest).open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return os.fstat(file.fileno()).st_size
+    except (FileNotFoundError, NotADirectoryError, BlockingIOError):
+        return 0
+
+
+async def pour(source: Source, append: Callable[[bytes], None]) -> None:
+    """Read a source to its end, and hand on what it gives in larger pieces, in a thread."""
+    chunks = source()
+    held: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in chunks:
+            held.append(chunk)
+            size += len(chunk)
+            if size >= CHUNK:
+                data, held, size = b"".join(held), [], 0
+                await in_thread(append, data)
+    except BaseException:
+        # What came before it broke off is worth keeping, unless it is what is wrong.
+        with suppress(Exception):
+            append(b"".join(held))
+        raise
+    finally:
+        if (close := getattr(chunks, "aclose", None)) is not None:
+            await close()
+    await in_thread(append, b"".join(held))
+
+
+def replace(temporary: Path, target: Path, data: bytes) -> None:
+    """Write a whole file, by way of a temporary one."""
+    try:
+        with _create(temporary, os.O_EXCL) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+            os.fsync(file.fileno())
+        move(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def move(temporary: Path, target: Path) -> None:
+    """Rename a file into place; its folder is made where it is missing."""
+    try:
+        temporary.replace(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(target)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder last, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _part_path(folder: Path, digest: Digest) -> Path:
+    return folder / f"{digest.algorithm}-{digest.hex}"
+
+
+def _create(path: Path, flags: int = 0) -> io.FileIO:
+    return io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o644), "r+")
+
+
+def _claim(path: Path) -> io.FileIO | None:
+    """Open a file that one process at a time may write; None where another one does."""
+    import fcntl
+
+    while True:
+        file = _create(path)
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one who had it before may have moved it into place: then it is no longer ours to write.
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        except BlockingIOError:
+            file.close()
+            return None
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()

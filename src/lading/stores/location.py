@@ -1,0 +1,249 @@
+"""Locations: one syntax that names content in any store.
+
+    docker://REF, REF               a registry
+    oci:DIR[:TAG][@DIGEST]          an image layout directory; also oci-layout://DIR… and ocidir://DIR…
+    oci-archive:FILE[:TAG][@DIGEST] an image layout in a tar file
+    docker-archive:FILE[:REF]       what `docker save` writes
+    docker-daemon:REF               a Docker engine; also docker-daemon:sha256:… for the id of an image
+
+FILE may be `-` for standard input and output. A colon in a path is written `\\:` where it would be taken for the one
+before a tag or reference.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, cast
+
+import msgspec
+
+from lading.errors import InvalidDigest, InvalidReference, UsageError
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.reference import Reference, is_tag
+from lading.store import Store
+from lading.stores.layout_reader import LayoutReader
+
+Kind = Literal["registry", "oci", "oci-archive", "docker-archive", "docker-daemon"]
+
+_SCHEMES: dict[str, Kind] = {
+    "docker://": "registry",
+    "oci-layout://": "oci",
+    "ocidir://": "oci",
+    "oci-archive:": "oci-archive",
+    "oci:": "oci",
+    "docker-archive:": "docker-archive",
+    "docker-daemon:": "docker-daemon",
+}
+_PREFIX: dict[Kind, str] = {
+    "registry": "docker://",
+    "oci": "oci:",
+    "oci-archive": "oci-archive:",
+    "docker-archive": "docker-archive:",
+    "docker-daemon": "docker-daemon:",
+}
+_ESCAPED = re.compile(r"\\([:@\\])")
+_SPECIAL = re.compile(r"[:@\\]")
+_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
+_HIDDEN = {":": "\0c", "@": "\0a", "\\": "\0b"}
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """Where content is, or is to be. `str(location)` parses back to the same value."""
+
+    kind: Kind
+    path: str = ""
+    """The directory or file of a layout or archive; `-` for standard input and output."""
+    tag: str | None = None
+    """The tag in a layout or an OCI archive."""
+    digest: Digest | None = None
+    """The digest in a layout or an OCI archive, or the id of an image in a Docker engine."""
+    reference: Reference | None = None
+    """The name in a registry, a Docker archive or a Docker engine."""
+
+    def __str__(self) -> str:
+        """The text that means this location, with a scheme unless it is a plain reference."""
+        if self.kind == "registry":
+            plain = str(self.reference)
+            return f"docker://{plain}" if _scheme(plain) else plain
+        named = str(self.reference) if self.reference is not None else self.tag
+        digest = f"{'@' if self.path else ':'}{self.digest}" if self.digest is not None else ""
+        ending = (f":{named}" if named is not None else "") + digest
+        if not self.path:
+            return _PREFIX[self.kind] + ending.removeprefix(":")
+        plain = f"{_PREFIX[self.kind]}{self.path}{ending}"
+        try:
+            if parse_location(plain) == self:
+                return plain
+        except UsageError:
+            pass
+        return _PREFIX[self.kind] + _SPECIAL.sub(r"\\\g<0>", self.path) + ending
+
+    @property
+    def is_registry(self) -> bool:
+        """Whether it is in a registry."""
+        return self.kind == "registry"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is standard input or output."""
+        return self.path == "-" and self.kind != "oci"
+
+    @property
+    def name(self) -> str | None:
+        """What names the manifest within its store: the digest, else the tag or reference; None if nothing does."""
+        if self.kind == "registry" and self.reference is not None:
+            return self.reference.locator
+        return self.digest or self.tag or (str(self.reference) if self.reference is not None else None)
+
+
+def parse_location(text: str) -> Location:
+    """Read a location; what has no scheme is a reference, as Docker reads it.
+
+    Raises:
+        InvalidReference: a tag, digest or reference in it is malformed.
+        UsageError: it names no directory or file.
+    """
+    scheme = _scheme(text)
+    if scheme is None:
+        return Location(kind="registry", reference=Reference.parse(text))
+    kind, rest = _SCHEMES[scheme], text.removeprefix(scheme)
+    if kind == "registry":
+        return Location(kind=kind, reference=Reference.parse(rest))
+    if kind == "docker-daemon":
+        if _DIGEST.fullmatch(rest):
+            return Location(kind=kind, digest=_digest(rest, text))
+        return Location(kind=kind, reference=Reference.parse(rest))
+    if "\0" in rest:
+        raise UsageError(f"{text!r} is not a location", cause="there is a NUL character in it")
+    # What is escaped separates nothing: it is out of sight until the parts are known.
+    hidden = _ESCAPED.sub(lambda match: _HIDDEN[match[1]], rest)
+    split = _split_archive if kind == "docker-archive" else _split_layout
+    return split(kind, hidden, text)
+
+
+def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextManager[Store]:
+    """The store of a location on this machine.
+
+    Args:
+        location: any but one in a registry.
+        writing: whether something will be written; then what does not exist is made.
+
+    Raises:
+        UsageError: the location is in a registry.
+    """
+    if location.kind == "oci":
+        return _OpenedLayout(location.path, writing)
+    if location.kind == "oci-archive":
+        from lading.stores.oci_archive import OCIArchive
+
+        return OCIArchive(location.path, writing=writing)
+    if location.kind == "docker-archive":
+        from lading.stores.docker_archive import DockerArchive
+
+        return cast("AbstractAsyncContextManager[Store]", DockerArchive(location.path, writing=writing))
+    if location.kind == "docker-daemon":
+        from lading.stores.docker_daemon import DockerDaemon
+
+        return cast("AbstractAsyncContextManager[Store]", DockerDaemon())
+    raise UsageError(f"{location} is in a registry, not on this machine")
+
+
+async def resolve_location(store: Store, location: Location) -> Descriptor:
+    """Find the manifest that a location names in its store: where it has no tag, the only one there is.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: there are several, and the location does not say which.
+        UsageError: the store cannot tell which one is meant without a name.
+    """
+    if location.name is not None:
+        return await store.resolve(location.name)
+    if isinstance(store, LayoutReader):
+        return await store.only()
+    raise UsageError(f"{location} does not say which image is meant", remedy="add a tag or a digest")
+
+
+class _OpenedLayout:
+    def __init__(self, path: str, writing: bool) -> None:
+        self._path = path
+        self._writing = writing
+
+    async def __aenter__(self) -> Store:
+        from lading.stores.layout import Layout
+
+        layout = Layout(self._path, create=self._writing)
+        await layout.check()
+        return layout
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def _scheme(text: str) -> str | None:
+    return next((scheme for scheme in _SCHEMES if text.startswith(scheme)), None)
+
+
+def _split_layout(kind: Kind, hidden: str, text: str) -> Location:
+    digest: Digest | None = None
+    path, at, ending = hidden.rpartition("@")
+    if at and _DIGEST.fullmatch(ending):
+        digest = _digest(ending, text)
+    else:
+        path = hidden
+    before, colon, tag = path.rpartition(":")
+    if not colon or "/" in tag:
+        return Location(kind=kind, path=_path(path, kind, text), digest=digest)
+    if not is_tag(tag):
+        raise InvalidReference(
+            f"{text!r} has no tag after its last colon",
+            cause=f"{_shown(tag)!r} cannot be one" if tag else "nothing follows it",
+            remedy=r"write \: for a colon that belongs to the path",
+        )
+    return Location(kind=kind, path=_path(before, kind, text), tag=tag, digest=digest)
+
+
+def _split_archive(kind: Kind, hidden: str, text: str) -> Location:
+    if ":" not in hidden:
+        return Location(kind=kind, path=_path(hidden, kind, text))
+    positions = [match.start() for match in re.finditer(":", hidden)]
+    for position in positions:
+        try:
+            reference = Reference.parse(_shown(hidden[position + 1 :]))
+        except InvalidReference as error:
+            if position == positions[-1]:
+                raise InvalidReference(
+                    f"{text!r} has no reference after its colon",
+                    cause=error.cause,
+                    remedy=r"write \: for a colon that belongs to the path",
+                ) from None
+        else:
+            return Location(kind=kind, path=_path(hidden[:position], kind, text), reference=reference)
+    raise AssertionError("unreachable")
+
+
+def _path(hidden: str, kind: Kind, text: str) -> str:
+    path = _shown(hidden)
+    what = "directory" if kind == "oci" else "file"
+    if not path:
+        raise UsageError(f"{text!r} names no {what}", remedy=f"put one after {_PREFIX[kind]!r}")
+    if path == "-" and kind == "oci":
+        raise UsageError(
+            "a directory cannot be read from standard input, or written to standard output",
+            remedy="use oci-archive:- for a stream, or oci:./- for a directory of that name",
+        )
+    return path
+
+
+def _shown(hidden: str) -> str:
+    for shown, code in _HIDDEN.items():
+        hidden = hidden.replace(code, shown)
+    return hidden
+
+
+def _digest(digest: str, text: str) -> Digest:
+    try:
+        return Digest(digest)
+    except InvalidDigest as error:
+        raise InvalidReference(f"{text!r} has no digest after its '@'", cause=str(error)) from None

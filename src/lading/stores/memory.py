@@ -1,0 +1,195 @@
+"""Content in memory, as a Store: for what is being made, for tests, and for what is small.
+
+This module knows the Store protocol, and nothing of files or of what the content is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from lading.errors import InvalidReference, NotFound
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest, verify
+from lading.model.encoding import SIZE_LIMIT
+from lading.model.manifest import Manifest, parse
+from lading.model.reference import is_tag
+from lading.store import AnyManifest, Reader, Source, Store, is_manifest
+
+_CHUNK = 1024 * 1024
+
+
+class Memory:
+    """A store in memory. It belongs to one event loop.
+
+    Args:
+        name: what it is called in messages.
+    """
+
+    def __init__(self, name: str = "memory") -> None:
+        self.name = name
+        self._blobs: dict[Digest, bytes] = {}
+        self._manifests: dict[Digest, AnyManifest] = {}
+        self._tags: dict[str, Digest] = {}
+
+    async def resolve(self, name: str) -> Descriptor:
+        """Find the manifest with a tag or digest.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._find(name).descriptor
+
+    async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
+        """The manifest with this tag or digest, as it was written.
+
+        Raises:
+            NotFound: there is none.
+            InvalidContent: it is larger than `limit` bytes.
+        """
+        manifest = self._find(name)
+        return manifest if manifest.size <= limit else parse(manifest.raw, what=self._named(name), limit=limit)
+
+    @asynccontextmanager
+    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
+        """Read a manifest or blob.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        data = self._get(content.digest)
+        if data is None:
+            raise NotFound(f"{self._named(content.digest)} does not exist")
+        yield Reader(content, _chunks(data))
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Whether a manifest or blob is here."""
+        data = self._get(content.digest)
+        return data is not None and len(data) == content.size
+
+    async def write(self, content: Descriptor, source: Source) -> None:
+        """Write a manifest or blob.
+
+        Raises:
+            DigestMismatch: the source is not what the descriptor says; nothing was written.
+            InvalidContent: it is said to be a manifest, and is none.
+        """
+        if is_manifest(content):
+            raw = await Reader(content, source()).read(SIZE_LIMIT)
+            await self.put(parse(raw, content.media_type, digest=content.digest, what=self._named(content.digest)))
+        else:
+            self._blobs[content.digest] = await Reader(content, source()).read()
+
+    async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
+        """Write a manifest under a tag, or by its digest where there is no name.
+
+        Raises:
+            DigestMismatch: its bytes do not have its digest.
+            InvalidReference: the name cannot be a tag.
+        """
+        verify(manifest.raw, manifest.digest)
+        if name is not None:
+            check_tag(name)
+        self._manifests[manifest.digest] = manifest
+        if name is not None:
+            self._tags[name] = manifest.digest
+
+    async def mount(self, content: Descriptor, source: Store) -> bool:
+        """Share a blob with another store in memory."""
+        if not isinstance(source, Memory) or is_manifest(content):
+            return False
+        data = source._blobs.get(content.digest)
+        if data is None or len(data) != content.size:
+            return False
+        self._blobs[content.digest] = data
+        return True
+
+    async def tag(self, content: Descriptor, name: str) -> None:
+        """Give a manifest that is here a tag; the tag moves if it exists.
+
+        Raises:
+            NotFound: the manifest is not here.
+            InvalidReference: the name cannot be a tag.
+        """
+        await self.put(self._find(content.digest), name)
+
+    async def untag(self, name: str) -> None:
+        """Remove a tag.
+
+        Raises:
+            NotFound: there is no such tag.
+        """
+        if self._tags.pop(name, None) is None:
+            raise NotFound(f"{self._named(name)} does not exist")
+
+    async def tags(self) -> AsyncIterator[str]:
+        """All tags, in the order in which they were first given."""
+        for tag in tuple(self._tags):
+            yield tag
+
+    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """The manifests whose `subject` is this one, in the order in which they were written."""
+        for manifest in tuple(self._manifests.values()):
+            if manifest.subject is not None and manifest.subject.digest == subject.digest:
+                referrer = describe(manifest)
+                if not artifact_type or referrer.artifact_type == artifact_type:
+                    yield referrer
+
+    async def delete(self, content: Descriptor) -> None:
+        """Delete a manifest with all its tags, or a blob.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        if is_manifest(content):
+            found = self._manifests.pop(content.digest, None) is not None
+            self._tags = {tag: digest for tag, digest in self._tags.items() if digest != content.digest}
+        else:
+            found = self._blobs.pop(content.digest, None) is not None
+        if not found:
+            raise NotFound(f"{self._named(content.digest)} does not exist")
+
+    def _find(self, name: str) -> AnyManifest:
+        digest = Digest(name) if ":" in name else self._tags.get(name)
+        manifest = self._manifests.get(digest) if digest is not None else None
+        if manifest is None:
+            raise NotFound(f"{self._named(name)} does not exist")
+        return manifest
+
+    def _get(self, digest: Digest) -> bytes | None:
+        manifest = self._manifests.get(digest)
+        return manifest.raw if manifest is not None else self._blobs.get(digest)
+
+    def _named(self, name: str) -> str:
+        return f"{self.name}@{name}" if ":" in name else f"{self.name}:{name}"
+
+
+def describe(manifest: AnyManifest) -> Descriptor:
+    """The descriptor under which a referrer is listed (distribution-spec §Listing Referrers).
+
+    It has the manifest's annotations and artifact type, which is that of the config where the manifest has none.
+    """
+    artifact_type = manifest.artifact_type
+    if not artifact_type and isinstance(manifest, Manifest) and manifest.config is not None:
+        artifact_type = manifest.config.media_type
+    return msgspec.structs.replace(manifest.descriptor, artifact_type=artifact_type, annotations=manifest.annotations)
+
+
+def check_tag(name: str) -> None:
+    """Refuse what cannot be a tag.
+
+    Raises:
+        InvalidReference: the text cannot be a tag.
+    """
+    if not is_tag(name):
+        raise InvalidReference(
+            f"{name!r} is not a tag",
+            cause="a tag has 1 to 128 letters, digits, '_', '.' and '-', and starts with no '.' or '-'",
+        )
+
+
+async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), _CHUNK):
+        yield data[start : start + _CHUNK]
