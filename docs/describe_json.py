@@ -22,6 +22,7 @@ import msgspec
 from lading.cli import documents
 from lading.drafts import draft, operations
 from lading.images.overview import Overview
+from lading.transfer.report import CopyReport
 
 COMMANDS: dict[str, type[msgspec.Struct]] = {
     "inspect": Overview,
@@ -29,6 +30,9 @@ COMMANDS: dict[str, type[msgspec.Struct]] = {
     "tag": documents.TagDocument,
     "tags": documents.TagsDocument,
     "repos": documents.ReposDocument,
+    "copy": CopyReport,
+    "pull": CopyReport,
+    "push": CopyReport,
     "delete": documents.DeleteDocument,
     "manifest inspect": documents.ManifestDocument,
     "manifest push": documents.PushDocument,

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from lading.images.overview import Overview
     from lading.registry.config import Config
     from lading.registry.credentials import Credentials
+    from lading.transfer.convert import Compression, Format
+    from lading.transfer.events import OnEvent
+    from lading.transfer.places import AnyLocation
+    from lading.transfer.report import CopyReport
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -336,6 +340,84 @@ class AsyncClient:
             raise UsageError(f"{reference} names no tag", remedy="give REPOSITORY:TAG")
         await self.connect(reference).untag(reference.tag)
 
+    async def copy(
+        self,
+        source: AnyLocation,
+        *targets: AnyLocation,
+        tags: Iterable[str] = (),
+        platforms: Iterable[AnyPlatform] = (),
+        sparse: bool = False,
+        all_tags: bool = False,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        referrers: bool = False,
+        artifact_types: Iterable[str] = (),
+        clobber: bool = True,
+        if_digest: Digest | str | None = None,
+        dry_run: bool = False,
+        verify: bool = False,
+        jobs: int = 8,
+        to: Format | None = None,
+        compression: Compression | None = None,
+        own_tags: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> CopyReport:
+        """Copy an image, an index or an artifact with everything it refers to, from any place to any others.
+
+        Within a registry blobs are mounted; what a target has is not sent again, and what was interrupted goes on
+        where it stopped. A tag is set last: it never names something incomplete.
+
+        Args:
+            source: a reference, or any other location, such as `oci:DIR:TAG`.
+            targets: where to; several in one registry cost one transfer.
+            tags: more tags in each target.
+            platforms: of an index, only the entries for these; the index is rewritten to what was copied.
+            sparse: keep the index as it is all the same.
+            all_tags: every tag of the source, under its own name.
+            include: of all tags only these: globs, `re:EXPRESSION`, `semver:RANGE`.
+            exclude: of all tags not these.
+            referrers: signatures, SBOMs and the like, too, with what refers to those.
+            artifact_types: of referrers, only these types.
+            clobber: False leaves tags alone that name something else.
+            if_digest: change tags only if they name this digest now.
+            dry_run: write nothing; the report says what would be done.
+            verify: believe no target that it has something: walk everything, and read it back.
+            jobs: how many blobs are under way at once.
+            to: encode manifests in this format, `oci` or `docker`; digests change.
+            compression: compress layers so, `gzip`, `zstd` or `none`; digests change.
+            own_tags: where neither side names a tag, everything keeps the tags that it has in the source.
+            on_event: called with what happens: see `lading.transfer.events`.
+
+        Raises:
+            Conflict: a tag is not to be changed; nothing was written.
+            NotFound: the source lacks something; no tag was changed.
+        """
+        from lading.transfer.places import copy_between
+        from lading.transfer.report import CopyOptions
+
+        options = CopyOptions(
+            tags=tuple(tags),
+            platforms=tuple(parse_platform(platform) for platform in platforms),
+            sparse=sparse,
+            all_tags=all_tags,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            referrers=referrers,
+            artifact_types=tuple(artifact_types),
+            clobber=clobber,
+            if_digest=Digest(if_digest) if if_digest is not None else None,
+            dry_run=dry_run,
+            verify=verify,
+            jobs=jobs,
+            format=to,
+            compression=compression,
+        )
+
+        def connect(reference: Reference, writing: bool) -> Repository:
+            return self.connect(reference, writing=writing)
+
+        return await copy_between(connect, source, targets, options, on_event, own_tags=own_tags)
+
     # Registries
 
     async def repositories(self, registry: str) -> list[str]:
@@ -523,6 +605,7 @@ class Client:
     delete = _Face(AsyncClient.delete)
     deletion = _Face(AsyncClient.deletion)
     untag = _Face(AsyncClient.untag)
+    copy = _Face(AsyncClient.copy)
     repositories = _Face(AsyncClient.repositories)
     login = _Face(AsyncClient.login)
     logout = _Face(AsyncClient.logout)

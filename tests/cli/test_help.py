@@ -16,7 +16,7 @@ from support.lading import Lading
 from support.process import run
 
 ROOT = Path(__file__).parents[2]
-SCREEN = 34
+SCREEN = 40
 """Lines of a terminal that is not small, at 80 columns."""
 
 

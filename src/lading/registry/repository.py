@@ -6,7 +6,7 @@ retries, limits) is the session's business, and no concern here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -18,8 +18,6 @@ from lading.errors import (
     InvalidContent,
     InvalidDigest,
     LadingError,
-    NotFound,
-    RegistryFailure,
     Unreachable,
     Unsupported,
     UsageError,
@@ -28,20 +26,18 @@ from lading.model.descriptor import Descriptor, convert
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.manifest import parse
-from lading.model.media_types import ACCEPT, OCTET_STREAM
+from lading.model.media_types import ACCEPT
 from lading.model.reference import is_tag
 from lading.registry.links import next_link
 from lading.registry.session import CATALOG, Scope, Session, resolve_location
 from lading.registry.transport import Response
-from lading.store import AnyManifest, Reader, Source, Store, is_manifest
+from lading.registry.uploads import Uploads
+from lading.store import AnyManifest, Reader, Source, Store, closing, is_manifest
 
 PAGE = 1000
 """How many tags or repositories a page is asked to hold; registries give fewer as they like."""
 _PAGE_LIMIT = 32 * 1024 * 1024
 _RESUMES = 3
-_UPLOAD_TRIES = 3
-_SMALL = 64 * 1024
-"""The largest blob that is sent along with the first request, in bytes: registries may not want it there."""
 _ACCEPT = ", ".join(ACCEPT)
 
 
@@ -60,8 +56,9 @@ class Repository:
         self.registry = registry
         self.repository = repository
         self._writing = writing
-        self._uploads: dict[Digest, str] = {}
-        self._takes_whole = True
+        self.uploads = Uploads(registry, repository, self._request)
+        """How blobs get there; set its `journal` for uploads to be continued by another run."""
+        self._refused_mounts: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -199,6 +196,15 @@ class Repository:
                 )
             yield Reader(content, self._resumed(response, path, content, what))
 
+    @asynccontextmanager
+    async def open_from(self, content: Descriptor, start: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Read a blob from an offset to its end (distribution-spec §Pulling blobs, `Range`); it cannot be verified."""
+        chunks = self._rest(f"blobs/{content.digest}", content, self._named(content.digest), start)
+        try:
+            yield chunks
+        finally:
+            await chunks.aclose()
+
     async def open_range(self, content: Descriptor, start: int, end: int | None = None) -> bytes:
         """Read a part of a blob (distribution-spec §Pulling blobs, `Range`); it cannot be verified.
 
@@ -235,7 +241,7 @@ class Repository:
             return response.status == 200
 
     async def write(self, content: Descriptor, source: Source) -> None:
-        """Write a manifest or blob; an upload that breaks off starts anew.
+        """Write a manifest or blob; an upload that breaks off goes on where it stopped, or starts anew.
 
         Raises:
             DigestMismatch: the source is not what the descriptor says; nothing was written.
@@ -244,13 +250,7 @@ class Repository:
             raw = b"".join([chunk async for chunk in source()])
             await self.put(parse(raw, content.media_type, digest=content.digest))
             return
-        for attempt in range(_UPLOAD_TRIES):
-            try:
-                await self._upload(content, source)
-                return
-            except LadingError as error:
-                if attempt == _UPLOAD_TRIES - 1 or not _upload_lost(error):
-                    raise
+        await self.uploads.upload(content, source)
 
     async def write_stream(self, source: Source, algorithm: str = "sha256") -> Descriptor:
         """Upload content whose digest is not known beforehand, in one stream (distribution-spec §Pushing blobs).
@@ -258,27 +258,19 @@ class Repository:
         Returns:
             Its descriptor, with the media type `application/octet-stream`.
         """
-        import hashlib
+        return await self.uploads.stream(source, algorithm)
 
-        hasher = hashlib.new(algorithm)
-        size = 0
+    def is_same(self, other: Store) -> bool:
+        """Whether the other is this repository: what one has, both have."""
+        return isinstance(other, Repository) and other.name == self.name
 
-        async def hashed() -> AsyncIterator[bytes]:
-            nonlocal hasher, size
-            hasher, size = hashlib.new(algorithm), 0
-            async for chunk in source():
-                hasher.update(chunk)
-                size += len(chunk)
-                yield chunk
-
-        location = await self._start_upload()
-        async with self._request(
-            "PATCH", location, push=True, headers={"Content-Type": OCTET_STREAM}, body=hashed, what=self.name
-        ) as response:
-            location = resolve_location(response, response.headers.get("location") or location)
-        digest = Digest(f"{algorithm}:{hasher.hexdigest()}")
-        await self._finish_upload(location, digest)
-        return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
+    def is_sibling(self, other: Store) -> bool:
+        """Whether mounting from the other may work: it is in this registry, and has not been refused."""
+        return (
+            isinstance(other, Repository)
+            and other.registry == self.registry
+            and other.repository not in self._refused_mounts
+        )
 
     async def mount(self, content: Descriptor, source: Store) -> bool:
         """Take a blob from another repository of this registry (distribution-spec §Mounting a blob).
@@ -302,12 +294,12 @@ class Repository:
                 # The registry opened an upload instead; the write that follows uses it.
                 location = response.headers.get("location")
                 if location:
-                    self._uploads[content.digest] = resolve_location(response, location)
-                return False
+                    self.uploads.opened(content.digest, resolve_location(response, location))
         except LadingError as error:
-            if error.status in (400, 401, 403, 404, 405):
-                return False
-            raise
+            if error.status not in (400, 401, 403, 404, 405):
+                raise
+        self._refused_mounts.add(source.repository)
+        return False
 
     async def delete(self, content: Descriptor) -> None:
         """Delete a manifest with all its tags, or a blob (distribution-spec §Deleting).
@@ -381,80 +373,31 @@ class Repository:
                 yield chunk
             return
         except Unreachable:
-            if is_manifest(content) or not got:
+            if is_manifest(content):
                 raise
-        for attempt in range(_RESUMES):
+        async with closing(self._rest(path, content, what, got)) as rest:
+            async for chunk in rest:
+                yield chunk
+
+    async def _rest(self, path: str, content: Descriptor, what: str, start: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from an offset on, over as many connections as it takes."""
+        got, failures = start, 0
+        while True:
+            before = got
+            headers = {"Range": f"bytes={got}-"} if got else {}
             try:
-                async with self._request("GET", path, headers={"Range": f"bytes={got}-"}, what=what) as rest:
+                async with self._request("GET", path, headers=headers, what=what) as rest:
                     skip = got if rest.status == 200 else 0
                     async for chunk in rest.chunks():
                         taken, skip = chunk[skip:], max(0, skip - len(chunk))
                         got += len(taken)
-                        yield taken
+                        if taken:
+                            yield taken
                     return
             except Unreachable:
-                if attempt == _RESUMES - 1:
+                failures = 1 if got > before else failures + 1
+                if failures == _RESUMES:
                     raise
-
-    async def _start_upload(self) -> str:
-        async with self._request("POST", "blobs/uploads/", push=True, body=b"", what=self.name) as response:
-            location = response.headers.get("location")
-            if not location:
-                raise RegistryFailure(f"{self.registry} opened an upload without saying where")
-            return resolve_location(response, location)
-
-    async def _upload(self, content: Descriptor, source: Source) -> None:
-        location = self._uploads.pop(content.digest, None)
-        if location is None and content.size <= _SMALL and self._takes_whole:
-            location = await self._post_whole(content, source)
-            if location is None and self._takes_whole:
-                return
-        location = location or await self._start_upload()
-        await self._finish_upload(location, content.digest, source, content.size)
-
-    async def _post_whole(self, content: Descriptor, source: Source) -> str | None:
-        """Upload a small blob with one POST (distribution-spec §Single POST).
-
-        Returns:
-            None if that did it. A registry that does not know this form may open an upload, whose address this is;
-            one that refuses is not asked again.
-        """
-        try:
-            async with self._request(
-                "POST",
-                "blobs/uploads/",
-                push=True,
-                query=(("digest", content.digest),),
-                headers={"Content-Type": OCTET_STREAM},
-                body=source,
-                size=content.size,
-                what=f"{self.name}@{content.digest}",
-            ) as response:
-                if response.status == 201:
-                    return None
-                self._takes_whole = False
-                location = response.headers.get("location")
-                return resolve_location(response, location) if location else None
-        except LadingError as error:
-            if error.status not in (400, 404, 405, 411, 413, 415, 501):
-                raise
-            self._takes_whole = False
-            return None
-
-    async def _finish_upload(
-        self, location: str, digest: Digest, source: Source | None = None, size: int | None = None
-    ) -> None:
-        separator = "&" if "?" in location else "?"
-        async with self._request(
-            "PUT",
-            f"{location}{separator}digest={quote(digest)}",
-            push=True,
-            headers={"Content-Type": OCTET_STREAM},
-            body=b"" if source is None else source,
-            size=0 if source is None else size,
-            what=f"{self.name}@{digest}",
-        ):
-            pass
 
 
 async def pages(
@@ -500,12 +443,6 @@ def _digest_header(text: str | None) -> Digest | None:
         return Digest(text.strip()) if text else None
     except InvalidDigest:
         return None
-
-
-def _upload_lost(error: LadingError) -> bool:
-    if isinstance(error, NotFound):
-        return error.code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
-    return error.status == 416 or isinstance(error, Unreachable)
 
 
 class _Tags(msgspec.Struct):

@@ -5,28 +5,45 @@ This module knows stores, and not which ones: what a store can do better (mount,
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from base64 import b64decode
+from collections.abc import AsyncIterator, Collection, Iterable
 from functools import partial
-from typing import Any, TypeVar
 
 import msgspec
 
-from lading.errors import InvalidContent, LadingError, NotFound
+from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.index import Index
+from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS, is_foreign_layer
-from lading.store import AnyManifest, Mounts, Store, fetch_manifest, from_store, put_manifest
+from lading.store import (
+    AnyManifest,
+    HasSiblings,
+    Layered,
+    Mounts,
+    Resumes,
+    Source,
+    Store,
+    closing,
+    fetch_manifest,
+    from_bytes,
+    from_store,
+    is_manifest,
+    put_manifest,
+    since,
+)
+from lading.transfer.events import Meter, Outcome, counted_bytes
+from lading.transfer.tasks import Limits, Once, first_failure, gather
 
-_T = TypeVar("_T")
-_Work = Coroutine[Any, Any, _T]
+__all__ = ["Copied", "Copier", "first_failure", "gather"]
+
 _DEPTH_LIMIT = 16
+_SMALL = 64 * 1024
 
 
 class Copied(msgspec.Struct):
-    """What a copy did."""
+    """What a copy did, or would do."""
 
     manifests: int = 0
     """How many manifests were written."""
@@ -35,9 +52,20 @@ class Copied(msgspec.Struct):
     mounted: int = 0
     """How many blobs were mounted from a sibling."""
     present: int = 0
-    """How many blobs and manifests were there already."""
+    """How many blobs and manifests were there already; what those refer to is not counted."""
     bytes: int = 0
     """How many bytes of blobs were uploaded."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What became, or would become, of one blob or manifest."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    outcome: Outcome
+    platform: str | None = None
+    """The platform of the image it is for, where one is known."""
 
 
 class Copier:
@@ -45,20 +73,65 @@ class Copier:
 
     Args:
         target: the store to write to.
+        limits: how much may be under way at once; several copiers may share one.
+        meter: what is told of it; several copiers may share one.
+        verify: believe no target that it has something: walk everything, and read it back.
+        dry_run: write nothing, and say what would be done.
     """
 
-    def __init__(self, target: Store) -> None:
+    def __init__(
+        self,
+        target: Store,
+        *,
+        limits: Limits | None = None,
+        meter: Meter | None = None,
+        verify: bool = False,
+        dry_run: bool = False,
+    ) -> None:
         self.target = target
-        self.done = Copied()
-        self._pending: dict[Digest, asyncio.Task[None]] = {}
+        self._steps: dict[tuple[Digest, bool], Step] = {}
+        self._limits = limits or Limits()
+        self._meter = meter or Meter()
+        self._verify = verify
+        self._dry_run = dry_run
+        self._once = Once()
 
-    async def copy(self, source: Store, content: Descriptor | AnyManifest, *, names: Iterable[str] = ()) -> AnyManifest:
+    @property
+    def steps(self) -> list[Step]:
+        """What became of each blob and manifest, children before parents."""
+        return list(self._steps.values())
+
+    @property
+    def done(self) -> Copied:
+        """All of it, counted."""
+        done = Copied()
+        for step in self._steps.values():
+            if step.outcome == "present":
+                done.present += 1
+            elif step.media_type in MANIFESTS:
+                done.manifests += 1
+            elif step.outcome == "mounted":
+                done.mounted += 1
+            else:
+                done.uploaded += 1
+                done.bytes += step.size
+        return done
+
+    async def copy(
+        self,
+        source: Store,
+        content: Descriptor | AnyManifest,
+        *,
+        names: Iterable[str] = (),
+        only: Collection[Digest] | None = None,
+    ) -> AnyManifest:
         """Copy a manifest with everything it refers to, children before parents, tags last.
 
         Args:
             source: the store to read from.
             content: the manifest, or its descriptor where it has to be read from `source` first.
             names: the tags it gets in the target; none leaves it there by digest.
+            only: bring only these of an index's entries; None for all.
 
         Returns:
             The manifest.
@@ -66,38 +139,53 @@ class Copier:
         Raises:
             NotFound: the source lacks something; nothing that refers to it was written.
         """
-        manifest = await self._manifest(source, content)
-        await self._children(source, manifest, 0)
-        await put_manifest(self.target, manifest, tuple(names))
-        self.done.manifests += 1
+        manifest = await fetch_manifest(source, content) if isinstance(content, Descriptor) else content
+        may_skip = only is None and self._may_skip(source, manifest)
+        is_there = may_skip and await self.target.contains(manifest.descriptor)
+        self._meter.found(manifest.descriptor)
+        if not is_there:
+            await self._children(source, manifest, None, 0, only)
+        await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there)
         return manifest
 
-    async def _manifest(self, source: Store, content: Descriptor | AnyManifest) -> AnyManifest:
-        return await fetch_manifest(source, content) if isinstance(content, Descriptor) else content
+    def _may_skip(self, source: Store, manifest: AnyManifest) -> bool:
+        """Whether it is worth asking if the target has a manifest: not where finding out costs what it saves."""
+        if self._verify or self._is_same(source):
+            return False
+        return self._dry_run or isinstance(manifest, Index) or not self._is_sibling(source)
 
-    async def _children(self, source: Store, manifest: AnyManifest, depth: int) -> None:
+    async def _children(
+        self,
+        source: Store,
+        manifest: AnyManifest,
+        platform: str | None,
+        depth: int,
+        only: Collection[Digest] | None = None,
+    ) -> None:
         if depth > _DEPTH_LIMIT:
             raise InvalidContent(f"{source.name}@{manifest.digest} is nested too deeply")
-        if isinstance(manifest, Index):
-            await gather(
-                self._once(child, partial(self._subtree, source, child, depth + 1)) for child in manifest.manifests
-            )
-        else:
-            await gather(self._once(blob, partial(self._blob, source, blob)) for blob in _blobs(manifest))
-
-    async def _once(self, content: Descriptor, work: Callable[[], _Work[None]]) -> None:
-        # Content that several parents share is brought by the first that asks; the others wait for it.
-        task = self._pending.get(content.digest)
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = self._pending[content.digest] = asyncio.ensure_future(work())
-        await task
-
-    async def _subtree(self, source: Store, child: Descriptor, depth: int) -> None:
-        if child.media_type not in MANIFESTS:
-            await self._blob(source, child)
+        if self._is_same(source) and not self._verify:
             return
-        if await self.target.contains(child):
-            self.done.present += 1
+        children = [child for child in manifest.children if only is None or child.digest in only]
+        await gather(self._child(source, manifest, child, platform, depth) for child in children)
+
+    async def _child(
+        self, source: Store, parent: AnyManifest, child: Descriptor, platform: str | None, depth: int
+    ) -> None:
+        if is_manifest(child):
+            work = partial(self._subtree, source, child, _label(child) or platform, depth + 1)
+        elif is_foreign_layer(child.media_type) and child.urls:
+            return  # clients fetch it from its `urls`: it need not be where it is named
+        else:
+            is_config = isinstance(parent, Manifest) and child is parent.config
+            work = partial(self._blob, source, child, platform, is_config)
+        # Content that several parents share is brought by the first that asks; the others wait for it.
+        await self._once.do((child.digest, is_manifest(child)), work)
+
+    async def _subtree(self, source: Store, child: Descriptor, platform: str | None, depth: int) -> None:
+        self._meter.found(child)
+        if not self._verify and await self.target.contains(child):
+            self._count(child, "present", platform)
             return
         try:
             manifest = await fetch_manifest(source, child.content)
@@ -107,46 +195,143 @@ class Copier:
                 cause=f"entry for {child.platform}" if child.platform else None,
                 remedy="choose the platforms that are there with --platform",
             ) from error
-        await self._children(source, manifest, depth)
-        await put_manifest(self.target, manifest)
-        self.done.manifests += 1
+        await self._children(source, manifest, platform, depth)
+        await self._put(manifest, (), platform=platform)
 
-    async def _blob(self, source: Store, blob: Descriptor) -> None:
+    async def _put(
+        self, manifest: AnyManifest, names: tuple[str, ...], *, platform: str | None = None, is_there: bool = False
+    ) -> None:
+        if self._verify and not self._dry_run:
+            is_there = await self._has_manifest(manifest)
+        if not self._dry_run and not (is_there and not names):
+            await put_manifest(self.target, manifest, names[:1])
+            await gather(put_manifest(self.target, manifest, (name,)) for name in names[1:])
+        self._count(manifest.descriptor, "present" if is_there else "copied", platform)
+
+    # Blobs
+
+    async def _blob(self, source: Store, blob: Descriptor, platform: str | None, is_config: bool) -> None:
+        source = source.origin(blob) if isinstance(source, Layered) else source
+        self._meter.found(blob)
+        if self._is_same(source) and not self._verify:
+            self._count(blob, "present", platform)
+            return
+        if self._dry_run:
+            self._count(blob, await self._plan(source, blob), platform)
+            return
+        if self._verify and await self._is_intact(blob):
+            self._count(blob, "present", platform)
+            return
         # A mount costs one request whether the blob is there or not, so it comes before the question.
-        if isinstance(self.target, Mounts) and await self.target.mount(blob, source):
-            self.done.mounted += 1
-        elif await self.target.contains(blob):
-            self.done.present += 1
-        else:
-            await self.target.write(blob, from_store(source, blob))
-            self.done.uploaded += 1
-            self.done.bytes += blob.size
+        if self._is_sibling(source) and isinstance(self.target, Mounts) and await self.target.mount(blob, source):
+            if not self._verify or await self._is_intact(blob):
+                self._count(blob, "mounted", platform)
+                return
+        # The config of an image that is not there is not there, either, and small: it is sent unasked.
+        elif not self._verify and not (is_config and blob.size <= _SMALL) and await self.target.contains(blob):
+            self._count(blob, "present", platform)
+            return
+        async with self._limits.place(blob.size):
+            read = self._meter.counted(self.target.name, blob, platform, _Supply(source, blob))
+            await self._write(blob, read)
+        if self._verify and not await self._is_intact(blob):
+            raise DigestMismatch(
+                f"{self.target.name} does not give {blob.digest} back as it was written",
+                remedy=f"what {self.target.name} stores is damaged, and writing it again did not help",
+            )
+        self._count(blob, "copied", platform, counted_bytes(read))
+
+    async def _write(self, blob: Descriptor, source: Source) -> None:
+        """Write a blob, on from what an earlier run has left of it where the target keeps that."""
+        target = self.target
+        if isinstance(target, Resumes):
+            kept = await target.resumed(blob)
+            if kept:
+                try:
+                    await target.write(blob, lambda: since(source, kept), kept)
+                    return
+                except (Conflict, DigestMismatch):
+                    pass  # it is gone by now: everything again
+        await target.write(blob, source)
+
+    async def _plan(self, source: Store, blob: Descriptor) -> Outcome:
+        if await self.target.contains(blob):
+            return "present"
+        return "mounted" if self._is_sibling(source) and isinstance(self.target, Mounts) else "copied"
+
+    async def _has_manifest(self, manifest: AnyManifest) -> bool:
+        try:
+            return (await fetch_manifest(self.target, manifest.descriptor)).raw == manifest.raw
+        except (NotFound, InvalidContent):
+            return False
+
+    async def _is_intact(self, content: Descriptor) -> bool:
+        """Whether the target has a blob, whole and undamaged: it is read."""
+        try:
+            async with self._limits.place(content.size), self.target.open(content) as reader:
+                async for _ in reader:
+                    pass
+        except (NotFound, DigestMismatch):
+            return False
+        return True
+
+    def _is_same(self, source: Store) -> bool:
+        return source is self.target or (isinstance(self.target, HasSiblings) and self.target.is_same(source))
+
+    def _is_sibling(self, source: Store) -> bool:
+        if isinstance(self.target, HasSiblings):
+            return self.target.is_sibling(source)
+        return isinstance(self.target, Mounts) and type(self.target) is type(source)
+
+    def _count(self, content: Descriptor, outcome: Outcome, platform: str | None, counted: int = 0) -> None:
+        # What this run has brought is there for the next that asks, and was brought all the same.
+        key = (content.digest, is_manifest(content))
+        before = self._steps.get(key)
+        if before is None or before.outcome == "present":
+            self._steps[key] = Step(content.digest, content.media_type, content.size, outcome, platform)
+        self._meter.finished(self.target.name, content, outcome, counted)
 
 
-async def gather(work: Iterable[_Work[_T]]) -> list[_T]:
-    """Run everything at once and return the results in order; the first failure ends the rest and is raised."""
+class _Supply:
+    """A blob as a source for writing it: what is missing is told apart from what cannot be written."""
+
+    def __init__(self, store: Store, blob: Descriptor) -> None:
+        self._store = store
+        self._blob = blob
+        self._source = _embedded(blob) or from_store(store, blob)
+
+    def __call__(self) -> AsyncIterator[bytes]:
+        return self.since(0)
+
+    async def since(self, start: int) -> AsyncIterator[bytes]:
+        try:
+            async with closing(since(self._source, start)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except NotFound as error:
+            raise NotFound(
+                f"{self._store.name} does not have {self._blob.digest}, which a manifest of it lists",
+                cause=error.cause,
+                remedy="it has to be pushed there again; nothing that needs it was written",
+                status=error.status,
+                code=error.code,
+            ) from error
+
+
+def _embedded(blob: Descriptor) -> Source | None:
+    """The content of a descriptor that has it in itself (image-spec descriptor §Embedded Content)."""
+    if not blob.data:
+        return None
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(item) for item in work]
-    except BaseExceptionGroup as failures:
-        raise first_failure(failures) from None
-    return [task.result() for task in tasks]
+        data = b64decode(blob.data, validate=True)
+    except ValueError:
+        return None
+    return (
+        from_bytes(data) if len(data) == blob.size and Digest.of(data, blob.digest.algorithm) == blob.digest else None
+    )
 
 
-def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception of a task group that a user should see: one that is no bug, where there is one."""
-    flat = list(_leaves(failures))
-    return next((failure for failure in flat if isinstance(failure, LadingError)), flat[0])
-
-
-def _leaves(failures: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
-    for failure in failures.exceptions:
-        if isinstance(failure, BaseExceptionGroup):
-            yield from _leaves(failure)
-        else:
-            yield failure
-
-
-def _blobs(manifest: Manifest) -> Iterable[Descriptor]:
-    # Foreign layers are not in the registry they are named in; clients fetch them from their `urls`.
-    return (blob for blob in manifest.children if not (is_foreign_layer(blob.media_type) and blob.urls))
+def _label(entry: Descriptor) -> str | None:
+    if entry.platform is None:
+        return None
+    return "attestation" if is_attestation(entry) else str(entry.platform)

@@ -1,0 +1,357 @@
+"""Uploading a blob: in one request, in two, in chunks, or on from where it was interrupted (distribution-spec §Push).
+
+This module knows the protocol's requests; how they get to their host is the session's business. What a registry
+refuses it is not asked again: it gets the blob in the plainest way that it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from lading.errors import DigestMismatch, LadingError, NotFound, RateLimited, RegistryFailure, Unreachable
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.media_types import OCTET_STREAM
+from lading.registry.journal import JOURNALED, Journal
+from lading.registry.links import resolve_location
+from lading.registry.transport import Response
+from lading.store import Reader, Source, from_bytes, since
+
+Requests = Callable[..., AbstractAsyncContextManager[Response]]
+"""Sends a request to a repository: `Repository`'s own way of doing so."""
+
+SMALL = 64 * 1024
+"""The largest blob that is sent along with the first request, in bytes: registries may not want it there."""
+CHUNK = 128 * 1024 * 1024
+"""What is sent with one request at most, in bytes, unless a registry wants less."""
+_CHUNK_MIN = 1024 * 1024
+_TRIES = 5
+_PAUSE = 0.05
+_REFUSED = frozenset({400, 404, 405, 411, 413, 415, 501})
+_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+
+
+class Uploads:
+    """What is known of how a repository takes blobs, and the uploads that are open there.
+
+    Args:
+        registry: host and port.
+        repository: the path within it.
+        request: sends a request there.
+    """
+
+    def __init__(self, registry: str, repository: str, request: Requests) -> None:
+        self.journal: Journal | None = None
+        """Where uploads are remembered for the next run; nowhere, if None."""
+        self.chunk = CHUNK
+        self._registry, self._repository = registry, repository
+        self._name = f"{registry}/{repository}"
+        self._send_request = request
+        self._opened: dict[Digest, str] = {}
+        self._takes_whole = True
+        self._takes_chunks = True
+
+    def opened(self, digest: Digest, location: str) -> None:
+        """The registry opened an upload for this blob when it was asked for something else; it will be used."""
+        self._opened[digest] = location
+
+    async def upload(self, content: Descriptor, source: Source) -> None:
+        """Upload a blob; what breaks off goes on from where the registry says, or starts anew.
+
+        Raises:
+            DigestMismatch: the source is not what the descriptor says; nothing was written.
+        """
+        if content.size <= SMALL:
+            # It may have to be sent twice, and should not be fetched twice for that.
+            source = from_bytes(await Reader(content, source()).read())
+        state = _State(content, source, self._opened.pop(content.digest, None))
+        if state.location is None and content.size <= SMALL and self._takes_whole:
+            state.location = await self._post_whole(content, source)
+            if state.location is None and self._takes_whole:
+                return
+        state.is_journaled = content.size >= JOURNALED
+        if state.location is not None:
+            self._keep(state)
+        elif state.is_journaled:
+            await self._recall(state)
+        failures = 0
+        while True:
+            sent = state.offset
+            try:
+                await self._send(state)
+                self._forget(state)
+                return
+            except DigestMismatch:
+                # Whatever is there by now is no beginning of the right bytes.
+                self._forget(state)
+                raise
+            except LadingError as error:
+                failures = 0 if state.offset > sent else failures + 1
+                if self._adapts(error, state):
+                    state.restart()
+                elif state.was_resumed and (error.exit_code == 7 or error.status == 400):
+                    # What another run had sent was something else.
+                    state.restart()
+                    self._forget(state)
+                elif failures < _TRIES and (isinstance(error, _Reopened) or _is_lost(error)):
+                    # The registry may not have noticed yet that the request before this one broke off.
+                    await asyncio.sleep(_PAUSE * 2**failures)
+                    await self._ask_where(state)
+                    if state.location is None and await self._is_there(content):
+                        return  # it was only the answer that was lost
+                else:
+                    raise
+
+    async def stream(self, source: Source, algorithm: str = "sha256") -> Descriptor:
+        """Upload content whose digest is not known beforehand, in one stream; see `Repository.write_stream`."""
+        import hashlib
+
+        hasher = hashlib.new(algorithm)
+        size = 0
+
+        async def hashed() -> AsyncIterator[bytes]:
+            nonlocal hasher, size
+            hasher, size = hashlib.new(algorithm), 0
+            async for chunk in source():
+                hasher.update(chunk)
+                size += len(chunk)
+                yield chunk
+
+        location, _ = await self._open()
+        async with self._request("PATCH", location, body=hashed, what=self._name) as response:
+            location = _location(response) or location
+        digest = Digest(f"{algorithm}:{hasher.hexdigest()}")
+        await self._put(location, digest, b"", None)
+        return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
+
+    # One try
+
+    async def _send(self, state: _State) -> None:
+        content = state.content
+        if state.location is None:
+            state.location, least = await self._open()
+            state.least = least
+            self._keep(state)
+        chunk = max(self.chunk, state.least)
+        state.in_chunks = state.offset > 0 or (content.size > chunk and self._takes_chunks)
+        if not state.in_chunks:
+            await self._put(state.location, content.digest, state.source, content.size)
+            return
+        feed = _Feed(since(state.source, state.offset))
+        try:
+            while state.offset < content.size:
+                await self._patch(state, feed, min(chunk, content.size - state.offset))
+        finally:
+            await feed.close()
+        await self._put(state.location, content.digest, b"", None)
+
+    async def _patch(self, state: _State, feed: _Feed, size: int) -> None:
+        """Send the next bytes (distribution-spec §Pushing a blob in chunks)."""
+        assert state.location is not None
+        end = state.offset + size
+        async with self._request(
+            "PATCH",
+            state.location,
+            headers={"Content-Range": f"{state.offset}-{end - 1}"},
+            body=feed.part(size),
+            size=size,
+            what=self._named(state.content),
+        ) as response:
+            state.location = _location(response) or state.location
+            there = _offset(response)
+        self._keep(state)
+        if there is not None and 1 < there < end:
+            # It kept less than it was sent.
+            state.offset = there
+            raise _Reopened
+        state.offset = end
+
+    async def _open(self) -> tuple[str, int]:
+        """Open an upload: where it is, and how many bytes a chunk must have."""
+        async with self._request("POST", "blobs/uploads/", body=b"", what=self._name) as response:
+            location = _location(response)
+            least = response.headers.get("oci-chunk-min-length") or ""
+        if not location:
+            raise RegistryFailure(f"{self._registry} opened an upload without saying where")
+        return location, int(least) if least.isdecimal() else 0
+
+    async def _put(self, location: str, digest: Digest, body: bytes | Source, size: int | None) -> None:
+        separator = "&" if "?" in location else "?"
+        what = f"{self._name}@{digest}"
+        url = f"{location}{separator}digest={quote(digest)}"
+        async with self._request("PUT", url, body=body, size=size, what=what) as response:
+            said = response.headers.get("docker-content-digest")
+        if said and said.partition(":")[0] == digest.algorithm and said != digest:
+            raise DigestMismatch(f"{what} was stored with other bytes", cause=f"the registry stored {said}")
+
+    async def _post_whole(self, content: Descriptor, source: Source) -> str | None:
+        """Upload a small blob with one POST (distribution-spec §Single POST).
+
+        Returns:
+            None if that did it. A registry that does not know this form may open an upload, whose address this is;
+            one that refuses is not asked again.
+        """
+        try:
+            async with self._request(
+                "POST",
+                "blobs/uploads/",
+                query=(("digest", content.digest),),
+                body=source,
+                size=content.size,
+                what=self._named(content),
+            ) as response:
+                if response.status == 201:
+                    return None
+                self._takes_whole = False
+                return _location(response)
+        except LadingError as error:
+            if error.status not in _REFUSED:
+                raise
+            self._takes_whole = False
+            return None
+
+    # What was interrupted
+
+    async def _recall(self, state: _State) -> None:
+        """Go on with what another run has begun."""
+        if self.journal is None:
+            return
+        known = self.journal.find(self._registry, self._repository, state.content.digest)
+        if known is not None:
+            state.location = known
+            await self._ask_where(state)
+            state.was_resumed = state.offset > 0
+
+    async def _ask_where(self, state: _State) -> None:
+        """Ask how far an upload has come; one that is lost starts anew (distribution-spec §Pushing blobs in chunks)."""
+        location, state.offset = state.location, 0
+        if location is None:
+            return
+        try:
+            async with self._request("GET", location, what=self._named(state.content)) as response:
+                there = _offset(response)
+                location = _location(response) or location
+        except (Unreachable, RateLimited):
+            raise  # it may still be there for the next run
+        except LadingError:
+            there = None
+        # Nothing, and one byte, look the same.
+        is_known = there is not None and 1 < there <= state.content.size
+        state.location, state.offset = (location, there or 0) if is_known else (None, 0)
+        if state.location is None:
+            self._forget(state)
+
+    async def _is_there(self, content: Descriptor) -> bool:
+        path = f"blobs/{content.digest}"
+        async with self._send_request("HEAD", path, accept=(200, 404), what=self._named(content)) as response:
+            return response.status == 200
+
+    def _adapts(self, error: LadingError, state: _State) -> bool:
+        """Whether the registry refused the way in which it was sent, and there is another."""
+        if error.status == 413 and self._takes_chunks and self.chunk > _CHUNK_MIN:
+            self.chunk = max(_CHUNK_MIN, min(self.chunk, state.content.size) // 8)
+            return True
+        if not state.in_chunks or not self._takes_chunks or (_is_lost(error) and state.offset):
+            return False
+        self._takes_chunks = error.status not in {*_REFUSED, 416}
+        return not self._takes_chunks
+
+    def _keep(self, state: _State) -> None:
+        if self.journal is not None and state.is_journaled and state.location is not None:
+            # Without the host, which the next run finds anew: with TLS or without.
+            path = urlsplit(state.location)._replace(scheme="", netloc="").geturl()
+            self.journal.keep(self._registry, self._repository, state.content.digest, path)
+
+    def _forget(self, state: _State) -> None:
+        if self.journal is not None and state.is_journaled:
+            self.journal.forget(self._registry, self._repository, state.content.digest)
+
+    def _named(self, content: Descriptor) -> str:
+        return f"{self._name}@{content.digest}"
+
+    def _request(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **rest: Any
+    ) -> AbstractAsyncContextManager[Response]:
+        typed = {"Content-Type": OCTET_STREAM} if method != "GET" else {}
+        return self._send_request(method, path, push=True, headers=typed | (headers or {}), **rest)
+
+
+class _State:
+    """How far one upload has come."""
+
+    def __init__(self, content: Descriptor, source: Source, location: str | None) -> None:
+        self.content = content
+        self.source = source
+        self.location = location
+        self.offset = 0
+        self.least = 0
+        self.is_journaled = False
+        self.in_chunks = False
+        self.was_resumed = False
+
+    def restart(self) -> None:
+        """Nothing of it can be used."""
+        self.location, self.offset, self.was_resumed = None, 0, False
+
+
+class _Reopened(LadingError):
+    """A part was to be sent twice; the upload has to be asked where it is."""
+
+    def __init__(self) -> None:
+        super().__init__("a part of an upload has to be sent again")
+
+
+class _Feed:
+    """Gives out one stream in parts of the sizes that are asked for."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = b""
+
+    def part(self, size: int) -> Source:
+        """The next bytes, as a body; it can be read once only."""
+        is_read = False
+
+        async def chunks() -> AsyncIterator[bytes]:
+            nonlocal is_read
+            if is_read:
+                raise _Reopened
+            is_read = True
+            missing = size
+            while missing:
+                data = self._left or await anext(self._chunks, b"")
+                if not data:
+                    return
+                self._left = data[missing:]
+                missing -= len(data[:missing])
+                yield data[: len(data) - len(self._left)]
+
+        return chunks
+
+    async def close(self) -> None:
+        """Close the stream."""
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _location(response: Response) -> str | None:
+    location = response.headers.get("location")
+    return resolve_location(response, location) if location else None
+
+
+def _offset(response: Response) -> int | None:
+    match = _RANGE.fullmatch((response.headers.get("range") or "").strip())
+    return int(match[1]) + 1 if match else None
+
+
+def _is_lost(error: LadingError) -> bool:
+    """Whether it was the upload that failed, and not the blob that was refused."""
+    if isinstance(error, NotFound):
+        return error.code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
+    return error.status == 416 or isinstance(error, Unreachable)

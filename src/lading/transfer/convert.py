@@ -1,0 +1,311 @@
+"""Encoding images anew: in the other format's words, or with their layers compressed otherwise.
+
+Digests change, and so signatures and attestations of the original no longer fit. What is new is kept in temporary
+files over the source; the result is then copied like anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lading.errors import Unsupported, UsageError
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import ATTESTATION_OF, Index, is_attestation
+from lading.model.manifest import Manifest
+from lading.model.media_types import (
+    DOCKER_CONFIG,
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    IMAGE_CONFIGS,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    is_docker,
+)
+from lading.store import AnyManifest, Reader, Source, Store, fetch_manifest, is_manifest
+from lading.stores.tarball import compressed, decompressed, has_zstd, reading
+from lading.transfer.tasks import Limits, gather
+
+Format = Literal["oci", "docker"]
+Compression = Literal["gzip", "zstd", "none"]
+FORMATS: tuple[Format, ...] = ("oci", "docker")
+COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")
+
+_LAYER = re.compile(
+    r"application/vnd\.(?:oci\.image\.layer\.(?P<oci_foreign>nondistributable\.)?v1\.tar"
+    r"|docker\.image\.rootfs\.(?P<docker_foreign>foreign\.)?diff\.tar)(?:[.+](?P<packed>gzip|zstd))?"
+)
+_CHUNK = 1024 * 1024
+
+
+class Overlay:
+    """A store with new content over that of another, which is only read.
+
+    Args:
+        base: where everything else is.
+        folder: where new blobs are kept; whoever made it removes it.
+    """
+
+    def __init__(self, base: Store, folder: Path) -> None:
+        self.base = base
+        self.folder = folder
+        self._blobs: dict[Digest, Path] = {}
+        self._manifests: dict[Digest, AnyManifest] = {}
+
+    @property
+    def name(self) -> str:
+        """What the store below is called."""
+        return self.base.name
+
+    def origin(self, content: Descriptor) -> Store:
+        """The store that has a blob: the one below, unless it is new."""
+        return self if content.digest in self._blobs else self.base
+
+    def add(self, manifest: AnyManifest) -> AnyManifest:
+        """Put a new manifest over what is below."""
+        self._manifests[manifest.digest] = manifest
+        return manifest
+
+    def add_blob(self, digest: Digest, path: Path) -> None:
+        """Put a new blob over what is below."""
+        self._blobs[digest] = path
+
+    async def resolve(self, name: str) -> Descriptor:
+        """Find a manifest by tag or digest."""
+        found = self._manifests.get(Digest(name)) if ":" in name else None
+        return found.descriptor if found is not None else await self.base.resolve(name)
+
+    @asynccontextmanager
+    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
+        """Read a manifest or blob; it is verified while it streams."""
+        manifest = self._manifests.get(content.digest)
+        path = self._blobs.get(content.digest)
+        if manifest is not None:
+            yield Reader(content, _once(manifest.raw))
+        elif path is not None:
+            yield Reader(content, _read(path))
+        else:
+            async with self.base.open(content) as reader:
+                yield reader
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Whether a manifest or blob is here or below."""
+        is_new = content.digest in self._manifests or content.digest in self._blobs
+        return is_new or await self.base.contains(content)
+
+    async def write(self, content: Descriptor, source: Source) -> None:
+        """Not done: what is new is added by what makes it."""
+        raise Unsupported(f"{self.name} is only read")
+
+    async def tag(self, content: Descriptor, name: str) -> None:
+        """Not done: see `write`."""
+        raise Unsupported(f"{self.name} is only read")
+
+    async def tags(self) -> AsyncIterator[str]:
+        """The tags below."""
+        async for tag in self.base.tags():
+            yield tag
+
+    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """The referrers below."""
+        async for referrer in self.base.referrers(subject, artifact_type):
+            yield referrer
+
+    async def delete(self, content: Descriptor) -> None:
+        """Not done: see `write`."""
+        raise Unsupported(f"{self.name} is only read")
+
+
+class Converter:
+    """Encodes images anew; layers that several of them share once.
+
+    Args:
+        overlay: where new content goes.
+        format: the format of the manifests; None keeps what they have.
+        compression: of the layers; None keeps what they have.
+        limits: how many layers may be under way at once.
+
+    Raises:
+        UsageError: the two do not go together, or zstd cannot be written here.
+    """
+
+    def __init__(
+        self, overlay: Overlay, format: Format | None, compression: Compression | None, limits: Limits
+    ) -> None:
+        if format == "docker" and compression == "zstd":
+            raise UsageError("Docker's format has no zstd layers", remedy="use --to oci, or --compression gzip")
+        if compression == "zstd" and not has_zstd():
+            raise UsageError("zstd cannot be written here", remedy="pip install backports.zstd, or use Python 3.14")
+        self.notes: list[str] = []
+        """What was lost on the way, one sentence each."""
+        self._overlay = overlay
+        self._format = format
+        self._compression = compression
+        self._limits = limits
+        self._layers: dict[Digest, asyncio.Task[Descriptor]] = {}
+
+    async def convert(self, manifest: AnyManifest) -> AnyManifest:
+        """The same image, index or artifact, encoded anew; unchanged where there is nothing to change.
+
+        Raises:
+            Unsupported: it cannot be said in the other format.
+        """
+        try:
+            return await self._convert(manifest)
+        finally:
+            for task in self._layers.values():
+                task.cancel()
+            await asyncio.gather(*self._layers.values(), return_exceptions=True)
+
+    async def _convert(self, manifest: AnyManifest) -> AnyManifest:
+        changed = await (self._index(manifest) if isinstance(manifest, Index) else self._image(manifest))
+        return manifest if changed.raw == manifest.raw else self._overlay.add(changed)
+
+    async def _index(self, index: Index) -> Index:
+        to_docker = self._format == "docker"
+        kept = [entry for entry in index.manifests if not (to_docker and is_attestation(entry))]
+        if len(kept) < len(index.manifests):
+            self._note("attestations were left out: Docker's format has no place for them")
+        if to_docker and (index.annotations or any(entry.annotations for entry in kept)):
+            self._note("annotations were left out: Docker's format has no place for them")
+        converted = await gather(self._entry(entry) for entry in kept)
+        renamed = {str(old.digest): str(new.digest) for old, new in zip(kept, converted, strict=True)}
+        entries = [_pointed(entry, renamed) for entry in converted]
+        media_type = {"oci": OCI_INDEX, "docker": DOCKER_LIST, None: index.media_type}[self._format]
+        if media_type == index.media_type and entries == list(index.manifests):
+            return index
+        if to_docker:
+            entries = [msgspec.structs.replace(entry, annotations={}) for entry in entries]
+            return Index.build(entries, media_type)
+        return Index.build(entries, media_type, index.annotations, base=index.document)
+
+    async def _entry(self, entry: Descriptor) -> Descriptor:
+        if not is_manifest(entry) or is_attestation(entry):
+            return entry
+        new = await self._convert(await fetch_manifest(self._overlay.base, entry.content))
+        return msgspec.structs.replace(entry, media_type=new.media_type, digest=new.digest, size=new.size, data="")
+
+    async def _image(self, manifest: Manifest) -> Manifest:
+        config = manifest.config
+        if config is None or config.media_type not in IMAGE_CONFIGS or manifest.artifact_type:
+            if self._format == "docker":
+                raise Unsupported(
+                    f"{self._overlay.name}@{manifest.digest} cannot be put in Docker's format",
+                    cause="it is an artifact, not an image",
+                )
+            return manifest
+        to_docker = is_docker(manifest.media_type) if self._format is None else self._format == "docker"
+        if self._format is None and to_docker and self._compression == "zstd":
+            raise UsageError("Docker's format has no zstd layers", remedy="add --to oci")
+        layers = await gather(self._layer(layer, to_docker) for layer in manifest.layers)
+        media_type = DOCKER_MANIFEST if to_docker else OCI_MANIFEST
+        config = msgspec.structs.replace(config, media_type=DOCKER_CONFIG if to_docker else OCI_CONFIG)
+        if (media_type, config, layers) == (manifest.media_type, manifest.config, list(manifest.layers)):
+            return manifest
+        document = copy.deepcopy(manifest.document) | {"mediaType": media_type}
+        if to_docker:
+            extra = {"annotations", "artifactType", "subject"} & document.keys()
+            if extra or any(item.annotations or item.data for item in (config, *layers)):
+                self._note("annotations were left out: Docker's format has no place for them")
+            document = {key: value for key, value in document.items() if key not in extra}
+            config, *layers = (msgspec.structs.replace(item, annotations={}, data="") for item in (config, *layers))
+        document = {"schemaVersion": 2, "mediaType": media_type} | document
+        document["config"] = config.to_document(size_first=to_docker)
+        document["layers"] = [layer.to_document(size_first=to_docker) for layer in layers]
+        return Manifest.build(document, media_type)
+
+    async def _layer(self, layer: Descriptor, to_docker: bool) -> Descriptor:
+        match = _LAYER.fullmatch(layer.media_type)
+        if match is None:
+            if to_docker and self._format == "docker":
+                raise Unsupported(
+                    f"{self._overlay.name} cannot be put in Docker's format",
+                    cause=f"a layer is {layer.media_type}",
+                )
+            return layer
+        packed: Compression = "gzip" if match["packed"] == "gzip" else "zstd" if match["packed"] else "none"
+        foreign = bool(match["oci_foreign"] or match["docker_foreign"])
+        wanted = packed if foreign or self._compression is None else self._compression
+        if to_docker and wanted == "zstd" and self._format == "docker":
+            raise UsageError("Docker's format has no zstd layers", remedy="add --compression gzip")
+        if wanted != packed:
+            layer = await self._packed(layer, wanted)
+        return msgspec.structs.replace(layer, media_type=_layer_type(to_docker, foreign, wanted))
+
+    async def _packed(self, layer: Descriptor, wanted: Compression) -> Descriptor:
+        task = self._layers.get(layer.digest)
+        if task is None:
+            task = self._layers[layer.digest] = asyncio.ensure_future(self._repack(layer, wanted))
+        new = await asyncio.shield(task)
+        return msgspec.structs.replace(layer, digest=new.digest, size=new.size, data="")
+
+    async def _repack(self, layer: Descriptor, wanted: Compression) -> Descriptor:
+        async with self._limits.place(layer.size):
+            old = self._overlay.folder / f"{layer.digest.hex}.old"
+            new = self._overlay.folder / f"{layer.digest.hex}.{wanted}"
+            try:
+                with old.open("wb") as file:
+                    async with self._overlay.base.open(layer) as reader:
+                        async for chunk in reader:
+                            await asyncio.to_thread(file.write, chunk)
+                digest, size = await asyncio.to_thread(_pack, old, new, wanted, f"the layer {layer.digest}")
+            finally:
+                old.unlink(missing_ok=True)
+        self._overlay.add_blob(digest, new)
+        return Descriptor(media_type=layer.media_type, digest=digest, size=size)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def _pack(old: Path, new: Path, wanted: Compression, what: str) -> tuple[Digest, int]:
+    with (
+        reading(what),
+        old.open("rb") as packed,
+        decompressed(packed) as (plain, _),
+        new.open("wb") as file,
+        compressed(file, wanted) as out,
+    ):
+        while chunk := plain.read(_CHUNK):
+            out.write(chunk)
+    with new.open("rb") as written:
+        digest = Digest(f"sha256:{hashlib.file_digest(written, 'sha256').hexdigest()}")
+    return digest, new.stat().st_size
+
+
+def _layer_type(docker: bool, foreign: bool, packed: Compression) -> str:
+    if docker:
+        suffix = {"none": "", "gzip": ".gzip", "zstd": ".zstd"}[packed]
+        return f"application/vnd.docker.image.rootfs.{'foreign.' if foreign else ''}diff.tar{suffix}"
+    suffix = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}[packed]
+    return f"application/vnd.oci.image.layer.{'nondistributable.' if foreign else ''}v1.tar{suffix}"
+
+
+def _pointed(entry: Descriptor, renamed: dict[str, str]) -> Descriptor:
+    """An attestation says by digest what it is about."""
+    about = entry.annotations.get(ATTESTATION_OF)
+    if about is None or renamed.get(about, about) == about:
+        return entry
+    new = renamed[about]
+    return msgspec.structs.replace(entry, annotations=entry.annotations | {ATTESTATION_OF: new})
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+            yield chunk

@@ -1,0 +1,170 @@
+"""What happens while content is copied, as it happens: the same objects for programs and for `--progress`.
+
+Pure values, and the meter that gives them out. Knows nothing of how they are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Literal
+
+import msgspec
+
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.store import Source, closing, since
+
+Outcome = Literal["copied", "mounted", "present"]
+"""What became of a blob or manifest: its bytes went through here, it was mounted from a sibling, or it was there."""
+
+_EVERY = 0.1
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="started"):
+    """The bytes of a blob begin to move."""
+
+    target: str
+    """The store they go to."""
+    digest: Digest
+    media_type: str
+    size: int
+    """In bytes."""
+    platform: str | None = None
+    """The platform of the image that it is for, where one is known."""
+
+
+class Progressed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="progressed"):
+    """More bytes of a blob have moved."""
+
+    target: str
+    digest: Digest
+    done: int
+    """How many bytes are there, those of an earlier run among them."""
+    size: int
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="finished"):
+    """A blob or manifest is in the target."""
+
+    target: str
+    digest: Digest
+    media_type: str
+    size: int
+    outcome: Outcome
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="totals"):
+    """How far all of it is. What there is to do grows as manifests are read."""
+
+    contents: int
+    """How many blobs and manifests are known of."""
+    finished: int
+    size: int
+    """The bytes of all of them together."""
+    done: int
+    """The bytes that are in the targets."""
+
+
+Event = Started | Progressed | Finished | Totals
+OnEvent = Callable[[Event], None]
+
+
+class Meter:
+    """Counts what is copied, over any number of targets, and tells of it.
+
+    Args:
+        on_event: who is told; None for nobody.
+    """
+
+    def __init__(self, on_event: OnEvent | None = None) -> None:
+        self._tell = on_event
+        self._contents = self._finished = self._size = self._done = 0
+        self._told = 0.0
+
+    def found(self, content: Descriptor) -> None:
+        """Content that is to be in a target."""
+        self._contents += 1
+        self._size += content.size
+
+    def counted(self, target: str, content: Descriptor, platform: str | None, source: Source) -> Source:
+        """The same source; what is read of it is told of."""
+        if self._tell is None:
+            return source
+        self._tell(
+            Started(
+                target=target,
+                digest=content.digest,
+                media_type=content.media_type,
+                size=content.size,
+                platform=platform,
+            )
+        )
+        return _Counted(self, target, content, source)
+
+    def finished(self, target: str, content: Descriptor, outcome: Outcome, counted: int = 0) -> None:
+        """Content that is there; `counted` bytes of it were told of before."""
+        self._finished += 1
+        self._done += content.size - counted
+        if self._tell is not None:
+            self._tell(
+                Finished(
+                    target=target,
+                    digest=content.digest,
+                    media_type=content.media_type,
+                    size=content.size,
+                    outcome=outcome,
+                )
+            )
+            self._tell_totals()
+
+    def progressed(self, event: Progressed, more: int) -> None:
+        """Bytes have moved."""
+        self._done += more
+        if self._tell is not None:
+            self._tell(event)
+            now = time.monotonic()
+            if now - self._told > _EVERY:
+                self._told = now
+                self._tell_totals()
+
+    def _tell_totals(self) -> None:
+        if self._tell is not None:
+            self._tell(Totals(contents=self._contents, finished=self._finished, size=self._size, done=self._done))
+
+
+class _Counted:
+    def __init__(self, meter: Meter, target: str, content: Descriptor, source: Source) -> None:
+        self._meter = meter
+        self._target = target
+        self._content = content
+        self._source = source
+        self.done = 0
+
+    def __call__(self) -> AsyncIterator[bytes]:
+        return self.since(0)
+
+    async def since(self, start: int) -> AsyncIterator[bytes]:
+        self._moved(start)
+        told = time.monotonic()
+        done = start
+        async with closing(since(self._source, start)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+                done += len(chunk)
+                now = time.monotonic()
+                if now - told > _EVERY:
+                    told = now
+                    self._moved(done)
+        self._moved(done)
+
+    def _moved(self, done: int) -> None:
+        more, self.done = done - self.done, done
+        if more:
+            event = Progressed(target=self._target, digest=self._content.digest, done=done, size=self._content.size)
+            self._meter.progressed(event, more)
+
+
+def counted_bytes(source: Source) -> int:
+    """How many bytes of a source have been told of."""
+    return source.done if isinstance(source, _Counted) else 0

@@ -1,0 +1,463 @@
+"""A copy as it is asked for: from one place to several, of one name or many, with all that may go along.
+
+Puts the parts of this room together. Knows stores, and not which ones; whoever calls finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform as machine
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from lading.errors import Conflict, NotFound, UsageError
+from lading.model.descriptor import Descriptor
+from lading.model.digest import ALGORITHMS, Digest
+from lading.model.index import Index
+from lading.model.platform import Platform
+from lading.model.reference import Reference, is_tag
+from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
+from lading.transfer.copy import Copied, Copier
+from lading.transfer.events import Meter, OnEvent
+from lading.transfer.referrers import Finder, Referrer, subject_of
+from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
+from lading.transfer.selection import choose_entries, choose_tags
+from lading.transfer.tasks import Limits, first_failure, gather
+
+_IMAGES = 8
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A store, and a name in it."""
+
+    store: Store
+    name: str | None = None
+    """A tag or a digest; None where none was said."""
+    is_remote: bool = True
+    """Whether asking it costs a request."""
+    takes_indexes: bool = True
+    """Whether it holds indexes, or only images of one platform."""
+    is_asked: bool = True
+    """Whether it is worth asking what a name stands for before it is written."""
+
+    def title(self, name: str | None) -> str:
+        """What a manifest of this place is called."""
+        if name is None:
+            return self.store.name
+        return f"{self.store.name}{'@' if is_digest(name) else ':'}{name}"
+
+    def full_title(self, name: str | None, digest: Digest) -> str:
+        """What it is called for good: with its digest, where the place knows digests."""
+        if name is None or is_digest(name):
+            return self.title(digest)
+        return f"{self.title(name)}@{digest}" if self.takes_indexes else self.title(name)
+
+
+def this_platform() -> Platform:
+    """The platform of images that run on this machine: Linux, whatever runs the engine's virtual machine."""
+    return Platform.parse(f"linux/{machine.machine().lower()}")
+
+
+def is_digest(name: str) -> bool:
+    """Whether a name is a digest, and no tag or reference."""
+    return name.partition(":")[0] in ALGORITHMS and "/" not in name
+
+
+async def copy(
+    source: Place, targets: Sequence[Place], options: CopyOptions, on_event: OnEvent | None = None
+) -> CopyReport:
+    """Copy from one place to others.
+
+    Args:
+        source: what to copy; with `all_tags`, its store.
+        targets: where to; those in one registry get it from the first of them.
+        options: what goes along, and how.
+        on_event: is told what happens.
+
+    Raises:
+        UsageError: the options do not go together.
+        Conflict: a name has another digest than `if_digest`, or exists and is not to be changed; nothing was written.
+        NotFound: the source lacks something; no tag was changed.
+    """
+    check(source, targets, options)
+    return await _Operation(source, targets, options, on_event).run()
+
+
+def check(source: Place, targets: Sequence[Place], options: CopyOptions) -> None:
+    """Raise UsageError where what is asked for does not go together."""
+    if not targets:
+        raise UsageError("there is nowhere to copy to")
+    for tag in options.tags:
+        if not is_tag(tag):
+            raise UsageError(f"{tag!r} is not a tag", cause="-t takes tags of the target's repository")
+    if options.all_tags and (options.tags or options.if_digest):
+        raise UsageError("--all-tags goes with neither --tag nor --if-digest", cause="every tag keeps its name")
+    if (options.include or options.exclude) and not options.all_tags:
+        raise UsageError("--include and --exclude choose among all tags", remedy="add --all-tags")
+    if options.sparse and not options.platforms:
+        raise UsageError("--sparse copies some entries of an index", remedy="say which with --platform")
+    if options.sparse and (options.format or options.compression):
+        raise UsageError("--sparse keeps the index as it is, and --to and --compression change it")
+    if options.artifact_types and not options.referrers:
+        raise UsageError("--artifact-type chooses among referrers", remedy="add --referrers")
+
+
+class _Operation:
+    def __init__(self, source: Place, targets: Sequence[Place], options: CopyOptions, on_event: OnEvent | None) -> None:
+        self._source = source
+        self._options = options
+        self._limits = Limits(options.jobs)
+        self._finder = Finder(source.store, options.artifact_types)
+        self._notes: list[str] = []
+        self._tags: list[str] = []
+        meter = Meter(on_event)
+        self._targets: list[_Target] = []
+        for place in targets:
+            same = next((target for target in self._targets if _is_same(target.place.store, place.store)), None)
+            if same is not None:
+                same.names.append(place.name)
+                continue
+            copier = Copier(
+                place.store, limits=self._limits, meter=meter, verify=options.verify, dry_run=options.dry_run
+            )
+            self._targets.append(_Target(place, copier, [place.name]))
+
+    async def run(self) -> CopyReport:
+        if self._options.all_tags:
+            images = await self._every_tag()
+        else:
+            images = [await self._image(self._source.name or "latest", None)]
+        self._hint_at_referrers(images)
+        copied = Copied()
+        for target in self._targets:
+            for field in Copied.__struct_fields__:
+                setattr(copied, field, getattr(copied, field) + getattr(target.copier.done, field))
+        return CopyReport(
+            images=images,
+            copied=copied,
+            steps=[step for target in self._targets for step in target.copier.steps],
+            notes=self._notes,
+            dry_run=self._options.dry_run,
+        )
+
+    async def _every_tag(self) -> list[CopiedImage]:
+        self._tags = [tag async for tag in self._source.store.tags()]
+        chosen = choose_tags(self._tags, self._options.include, self._options.exclude)
+        if not chosen:
+            raise NotFound(
+                f"{self._source.store.name} has no tags" + (" like that" if self._tags else ""),
+                remedy=f"see them: lading tags {self._source.store.name}" if self._tags else None,
+            )
+        places = asyncio.Semaphore(_IMAGES)
+
+        async def one(name: str) -> CopiedImage:
+            async with places:
+                return await self._image(name, _tag_of(name))
+
+        if len({_tag_of(name) for name in chosen}) < len(chosen):
+            raise Conflict(
+                f"{self._source.store.name} has names that are the same tag",
+                cause=", ".join(chosen[:5]),
+                remedy="copy them one by one, or choose with --include",
+            )
+        return await gather(one(tag) for tag in chosen)
+
+    async def _image(self, name: str, as_tag: str | None) -> CopiedImage:
+        """Copy what a name of the source stands for, under its tag or under the names of the targets."""
+        goals = [(target, self._names(target, name, as_tag)) for target in self._targets]
+        content, before = await self._look(name, goals)
+        tasks = _Tasks(self._source, name)
+        async with AsyncExitStack() as stack:
+            digest = content if isinstance(content, Digest) else content.digest
+            if not self._is_done(digest, goals, before):
+                await self._prepare(stack, tasks, content)
+                digest = tasks.ready.digest
+            changes = self._changes(goals, before, digest, as_tag is not None)
+            if tasks.manifest is not None:
+                await self._carry_out(tasks, goals, changes)
+        media_type = tasks.manifest.media_type if tasks.manifest else _media_type(content, before)
+        original = content if isinstance(content, Digest) else content.digest
+        return CopiedImage(
+            source=self._source.title(name),
+            digest=digest,
+            media_type=media_type,
+            targets=[change for group in changes for change in group],
+            original=original if original != digest else None,
+            referrers=len(tasks.referrers),
+        )
+
+    def _names(self, target: _Target, name: str, as_tag: str | None) -> list[str | None]:
+        if as_tag is not None:
+            return [as_tag if target.place.takes_indexes else name]
+        return list(dict.fromkeys([*target.names, *self._options.tags]))
+
+    async def _look(
+        self, name: str, goals: Sequence[_Goal]
+    ) -> tuple[Descriptor | Digest, dict[str, Descriptor | None]]:
+        """What the source's name stands for, and what those of the targets stand for now: all at once."""
+
+        async def resolve(place: Place, wanted: str) -> Descriptor | None:
+            try:
+                return await place.store.resolve(wanted)
+            except NotFound:
+                return None
+
+        async def find() -> Descriptor | Digest:
+            return (
+                Digest(name) if is_digest(name) and self._source.is_remote else await self._source.store.resolve(name)
+            )
+
+        guarded = self._options.if_digest is not None or not self._options.clobber
+        asked = [
+            (target.place, wanted)
+            for target, names in goals
+            for wanted in names
+            if wanted is not None and (target.place.is_asked or guarded)
+        ]
+        asking = gather(resolve(place, wanted) for place, wanted in asked)
+        async with _group() as group:
+            finding, looking = group.create_task(find()), group.create_task(asking)
+        content, found = finding.result(), looking.result()
+        return content, {place.title(wanted): now for (place, wanted), now in zip(asked, found, strict=True)}
+
+    def _is_done(self, digest: Digest, goals: Sequence[_Goal], before: dict[str, Descriptor | None]) -> bool:
+        """Whether every name has the source's digest already, and nothing else was asked for."""
+        options = self._options
+        if options.verify or options.platforms or options.referrers or options.format or options.compression:
+            return False
+        for target, names in goals:
+            for name in names:
+                now = before.get(target.place.title(name)) if name is not None else None
+                if now is None or now.digest != digest:
+                    return False
+        return True
+
+    async def _prepare(self, stack: AsyncExitStack, tasks: _Tasks, content: Descriptor | Digest) -> None:
+        """Read what is to be copied, and make of it what was asked for."""
+        options = self._options
+        what = self._source.title(tasks.name)
+        # By digest: the tag may move meanwhile.
+        found = await fetch_manifest(self._source.store, content if isinstance(content, Digest) else content.digest)
+        tasks.manifest = found
+        if isinstance(found, Index) and not all(target.place.takes_indexes for target in self._targets):
+            tasks.manifest = await self._one_image(found, what)
+        elif options.platforms:
+            if not isinstance(found, Index):
+                await self._check_platform(found, what)
+            elif options.sparse:
+                tasks.only = {entry.digest for entry in choose_entries(found, options.platforms, what).manifests}
+            else:
+                tasks.manifest = choose_entries(found, options.platforms, what)
+        if options.referrers:
+            entries = None
+            if isinstance(found, Index) and options.platforms:
+                entries = found.select(options.platforms)
+            tasks.referrers = await self._finder.of(found, entries)
+        if options.format or options.compression:
+            await self._convert(stack, tasks)
+        if tasks.manifest.digest != found.digest and options.referrers and tasks.referrers:
+            left = [referrer for referrer in tasks.referrers if referrer.subject == found.digest]
+            if left:
+                self._note(f"{len(left)} referrers of {what} refer to {found.digest}, which the copy does not have")
+
+    async def _one_image(self, index: Index, what: str) -> AnyManifest:
+        """The image for one platform, for targets that hold nothing else."""
+        if any(target.place.takes_indexes for target in self._targets):
+            raise UsageError(
+                f"{what} is an index, and not every target takes one",
+                remedy="copy it to container engines and Docker archives by themselves",
+            )
+        platforms = self._options.platforms or (this_platform(),)
+        if len(platforms) > 1:
+            raise UsageError(f"{self._targets[0].place.store.name} takes one platform", remedy="give one --platform")
+        entry = choose_entries(index, platforms, what).images[0]
+        return await fetch_manifest(self._source.store, entry.content)
+
+    async def _check_platform(self, manifest: AnyManifest, what: str) -> None:
+        from lading.model.config import ImageConfig
+
+        platforms = self._options.platforms
+        if isinstance(manifest, Index) or not manifest.is_image or manifest.config is None:
+            raise NotFound(f"{what} has nothing for {platforms[0]}", cause="it is an artifact")
+        config = ImageConfig.parse(await read(self._source.store, manifest.config))
+        if not any(config.platform.satisfies(platform) for platform in platforms):
+            raise NotFound(f"{what} has nothing for {platforms[0]}", cause=f"it is an image for {config.platform}")
+
+    async def _convert(self, stack: AsyncExitStack, tasks: _Tasks) -> None:
+        from lading.transfer.convert import Converter, Overlay
+
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lading-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        overlay = Overlay(tasks.source, folder)
+        converter = Converter(overlay, self._options.format, self._options.compression, self._limits)
+        old = tasks.ready.digest
+        tasks.manifest = await converter.convert(tasks.ready)
+        tasks.source = overlay
+        for note in converter.notes:
+            self._note(note)
+        if tasks.manifest.digest != old:
+            self._note(
+                f"{self._source.title(tasks.name)} has another digest now: "
+                "signatures and attestations of the original do not cover it"
+            )
+
+    # Writing
+
+    def _changes(
+        self,
+        goals: Sequence[_Goal],
+        before: dict[str, Descriptor | None],
+        digest: Digest,
+        one_of_many: bool,
+    ) -> list[list[CopiedTag]]:
+        """What becomes of each name; raises where one is not to be changed."""
+        changes: list[list[CopiedTag]] = []
+        for target, names in goals:
+            group = []
+            for name in names:
+                title = target.place.title(name or digest)
+                now = before.get(title)
+                previous = str(now.digest) if now is not None else None
+                if name is not None and is_digest(name) and name != digest:
+                    raise Conflict(f"{title} cannot be what is copied", cause=f"that has the digest {digest}")
+                if self._options.if_digest is not None and previous != self._options.if_digest:
+                    raise Conflict(
+                        f"{title} was not changed, because it does not name {self._options.if_digest}",
+                        cause=f"it names {previous}" if previous else "there is no such tag",
+                    )
+                full = target.place.full_title(name, digest)
+                change = CopiedTag(reference=title, full=full, digest=digest, state="new", previous=previous)
+                if name is None or is_digest(name) or not (target.place.is_asked or previous):
+                    change.state = "set"
+                elif previous is not None:
+                    change.state = "unchanged" if previous == digest else "moved"
+                if change.state == "moved" and not self._options.clobber:
+                    if not one_of_many:
+                        raise Conflict(
+                            f"{title} exists, and was not changed", cause=f"it names {previous}, not {digest}"
+                        )
+                    change.state = "kept"
+                group.append(change)
+            changes.append(group)
+        return changes
+
+    async def _carry_out(self, tasks: _Tasks, goals: Sequence[_Goal], changes: Sequence[list[CopiedTag]]) -> None:
+        """Write to every target; to those that share a registry one after another, each from the one before."""
+        chains: list[list[tuple[_Target, list[str]]]] = []
+        for (target, names), group in zip(goals, changes, strict=True):
+            if all(change.state == "kept" for change in group):
+                continue
+            wanted = [
+                name
+                for name, change in zip(names, group, strict=True)
+                if name is not None
+                and not is_digest(name)
+                and change.state != "kept"
+                and (change.state != "unchanged" or self._options.verify)
+            ]
+            if all(change.state == "unchanged" for change in group) and not (
+                self._options.verify or tasks.referrers or tasks.only is not None
+            ):
+                continue
+            chain = next((chain for chain in chains if _is_sibling(chain[0][0], target)), None)
+            if chain is None:
+                chains.append([(target, wanted)])
+            else:
+                chain.append((target, wanted))
+        await gather(self._along(tasks, chain) for chain in chains)
+
+    async def _along(self, tasks: _Tasks, chain: Sequence[tuple[_Target, list[str]]]) -> None:
+        source = tasks.source
+        for target, names in chain:
+            copier = target.copier
+            for referrer in _each_once(tasks.referrers):
+                name = [referrer.tag] if referrer.tag is not None else []
+                await copier.copy(self._source.store, referrer.content, names=name)
+            await copier.copy(source, tasks.ready, names=names, only=tasks.only)
+            if not self._options.dry_run:
+                source = target.place.store
+
+    # What to say
+
+    def _hint_at_referrers(self, images: Sequence[CopiedImage]) -> None:
+        """Say that signatures stay behind, where that is known without asking."""
+        if self._options.referrers:
+            return
+        copied = {image.original or image.digest for image in images}
+        chosen = {image.source.rpartition(":")[2] for image in images}
+        left = [tag for tag in self._tags if tag not in chosen and subject_of(tag) in copied]
+        if left:
+            self._note(f"{len(left)} tags with signatures or referrers were not copied: --referrers brings them along")
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+
+
+class _Target:
+    """One store that is written to, and the names that were asked for there."""
+
+    def __init__(self, place: Place, copier: Copier, names: list[str | None]) -> None:
+        self.place = place
+        self.copier = copier
+        self.names = names
+
+
+_Goal = tuple[_Target, list[str | None]]
+
+
+class _Tasks:
+    """What is to be copied, once it has been read."""
+
+    def __init__(self, place: Place, name: str) -> None:
+        self.name = name
+        self.source: Store = place.store
+        self.manifest: AnyManifest | None = None
+        self.only: Collection[Digest] | None = None
+        self.referrers: list[Referrer] = []
+
+    @property
+    def ready(self) -> AnyManifest:
+        if self.manifest is None:
+            raise RuntimeError("nothing has been read yet")
+        return self.manifest
+
+
+@asynccontextmanager
+async def _group() -> AsyncIterator[asyncio.TaskGroup]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures) from None
+
+
+def _each_once(referrers: Sequence[Referrer]) -> list[Referrer]:
+    seen: dict[tuple[Digest, str | None], Referrer] = {}
+    for referrer in referrers:
+        seen.setdefault((referrer.content.digest, referrer.tag), referrer)
+    return list(seen.values())
+
+
+def _tag_of(name: str) -> str:
+    """The tag of a name in the source, which in a Docker archive is a whole reference."""
+    return name if is_tag(name) else Reference.parse(name).tag or name
+
+
+def _is_same(first: Store, second: Store) -> bool:
+    return first is second or (isinstance(first, HasSiblings) and first.is_same(second))
+
+
+def _is_sibling(first: _Target, second: _Target) -> bool:
+    store = first.place.store
+    return isinstance(store, HasSiblings) and store.is_sibling(second.place.store)
+
+
+def _media_type(content: Descriptor | Digest, before: dict[str, Descriptor | None]) -> str:
+    known = [content] if isinstance(content, Descriptor) else [now for now in before.values() if now is not None]
+    return known[0].media_type if known else ""

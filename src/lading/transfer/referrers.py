@@ -1,0 +1,107 @@
+"""What refers to content: signatures, SBOMs, provenance, wherever a store keeps them.
+
+That is the referrers that the store lists (by its API or the fallback tag), and the tags that cosign makes of a
+digest: `sha256-….sig`, `.att`, `.sbom`. Knows stores, and not which ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Collection, Iterable
+
+import msgspec
+
+from lading.errors import NotFound, Unsupported
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index
+from lading.store import AnyManifest, Store
+from lading.transfer.tasks import gather
+
+_DIGEST_TAG = re.compile(r"(sha256|sha384|sha512)-([0-9a-f]{64,128})(\..+)?")
+
+
+class Referrer(msgspec.Struct, frozen=True):
+    """Something that refers to what is copied."""
+
+    content: Descriptor
+    subject: Digest
+    tag: str | None = None
+    """The tag by which it is found, where it is not listed as a referrer."""
+
+
+class Finder:
+    """Finds what refers to manifests of a store; its tags are listed once.
+
+    Args:
+        source: the store.
+        artifact_types: only referrers of these types, together with what refers to those; all, if there are none.
+    """
+
+    def __init__(self, source: Store, artifact_types: Collection[str] = ()) -> None:
+        self._source = source
+        self._types = frozenset(artifact_types)
+        self._tags: dict[Digest, list[str]] | None = None
+
+    async def of(self, manifest: AnyManifest, entries: Iterable[Descriptor] | None = None) -> list[Referrer]:
+        """Everything that refers to a manifest, to the entries of an index, or to what refers to those.
+
+        Args:
+            manifest: what is copied.
+            entries: those of its entries that are; all, if not given.
+        """
+        if self._tags is None:
+            self._tags = await self._digest_tags()
+        children = manifest.manifests if isinstance(manifest, Index) else ()
+        subjects = [manifest.descriptor, *(children if entries is None else entries)]
+        seen: set[Digest] = {subject.digest for subject in subjects}
+        found: list[Referrer] = []
+        is_first = True
+        while subjects:
+            direct = [
+                referrer for group in await gather(self._of_one(s, is_first) for s in subjects) for referrer in group
+            ]
+            subjects = []
+            for referrer in direct:
+                found.append(referrer)
+                if referrer.content.digest not in seen:
+                    seen.add(referrer.content.digest)
+                    subjects.append(referrer.content)
+            is_first = False
+        return found
+
+    async def _of_one(self, subject: Descriptor, is_first: bool) -> list[Referrer]:
+        listed = [Referrer(item.content, subject.digest) async for item in self._listed(subject, is_first)]
+        if is_first and self._types:
+            return listed  # what cosign's tags name has no artifact type
+        for tag in (self._tags or {}).get(subject.digest, ()):
+            try:
+                listed.append(Referrer(await self._source.resolve(tag), subject.digest, tag))
+            except NotFound:
+                continue  # it was removed meanwhile
+        return listed
+
+    async def _listed(self, subject: Descriptor, is_first: bool) -> AsyncIterator[Descriptor]:
+        async for item in self._source.referrers(subject):
+            if not is_first or not self._types or item.artifact_type in self._types:
+                yield item
+
+    async def _digest_tags(self) -> dict[Digest, list[str]]:
+        found: dict[Digest, list[str]] = {}
+        try:
+            async for tag in self._source.tags():
+                subject = subject_of(tag)
+                # The tag without a suffix is the list of referrers itself, which the store has read.
+                if subject is not None and "." in tag:
+                    found.setdefault(subject, []).append(tag)
+        except (NotFound, Unsupported):
+            return found
+        return found
+
+
+def subject_of(tag: str) -> Digest | None:
+    """The digest that a tag like `sha256-….sig` is made of; None for every other tag."""
+    match = _DIGEST_TAG.fullmatch(tag)
+    if match is None or len(match[2]) != {"sha256": 64, "sha384": 96, "sha512": 128}[match[1]]:
+        return None
+    return Digest(f"{match[1]}:{match[2]}")

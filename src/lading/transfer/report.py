@@ -1,0 +1,73 @@
+"""What a copy is asked for and what it gives back: pure values, printed by `--format json` as they are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from lading.model.digest import Digest
+from lading.model.platform import Platform
+from lading.transfer.convert import Compression, Format
+from lading.transfer.copy import Copied, Step
+from lading.transfer.tasks import JOBS
+
+
+class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to copy; see `AsyncClient.copy`."""
+
+    tags: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    sparse: bool = False
+    all_tags: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    referrers: bool = False
+    artifact_types: tuple[str, ...] = ()
+    clobber: bool = True
+    if_digest: Digest | None = None
+    dry_run: bool = False
+    verify: bool = False
+    jobs: int = JOBS
+    format: Format | None = None
+    compression: Compression | None = None
+
+
+class CopiedTag(msgspec.Struct, kw_only=True):
+    """What became, or would become, of one name in a target."""
+
+    reference: str
+    full: str
+    """Its full name, with the digest where the target knows digests."""
+    digest: str
+    """What the copy is; with state `kept`, what is there instead is `previous`."""
+    state: Literal["new", "moved", "unchanged", "kept", "set"]
+    """`set`: the name is a digest. `kept`: there was another one, and it was to be left alone."""
+    previous: str | None = None
+    """The digest that the name had before."""
+
+
+class CopiedImage(msgspec.Struct, kw_only=True):
+    """One image, index or artifact that was copied."""
+
+    source: str
+    digest: str
+    media_type: str
+    targets: list[CopiedTag]
+    original: str | None = None
+    """The digest in the source, where the copy has another: platforms were chosen, or it was encoded anew."""
+    referrers: int = 0
+    """How many signatures, SBOMs and the like came along."""
+
+
+class CopyReport(msgspec.Struct, kw_only=True):
+    """What a copy did, or would do."""
+
+    images: list[CopiedImage]
+    copied: Copied
+    """Over all targets."""
+    steps: list[Step]
+    """Each blob and manifest that was looked at, with what became of it."""
+    notes: list[str] = []
+    """What the user should know: what changed, and what was left behind."""
+    dry_run: bool = False

@@ -1,0 +1,139 @@
+"""Doing much at once: run everything, share what several want, and let small things go first.
+
+Knows nothing of content: only of work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, TypeVar
+
+from lading.errors import LadingError
+
+T = TypeVar("T")
+Work = Coroutine[Any, Any, T]
+
+JOBS = 8
+"""How many blobs are under way at once, unless said otherwise."""
+BYTES = 2 * 1024**3
+"""How many bytes the blobs that are under way may have together; one counts for a quarter of it at most."""
+
+
+async def gather(work: Iterable[Work[T]]) -> list[T]:
+    """Run everything at once and return the results in order; the first failure ends the rest and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(item) for item in work]
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures) from None
+    return [task.result() for task in tasks]
+
+
+def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception of a task group that a user should see: one that is no bug, where there is one."""
+    flat = list(_leaves(failures))
+    return next((failure for failure in flat if isinstance(failure, LadingError)), flat[0])
+
+
+def _leaves(failures: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    for failure in failures.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            yield from _leaves(failure)
+        else:
+            yield failure
+
+
+class Once:
+    """Does a thing that several want once, for all of them.
+
+    What failed is done again for the next that wants it. What nobody waits for any more is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._shared: dict[Hashable, _Shared] = {}
+
+    async def do(self, key: Hashable, work: Callable[[], Work[None]]) -> None:
+        """Do the work, or wait until it has been done."""
+        shared = self._shared.get(key)
+        if shared is None or shared.is_spent:
+            shared = self._shared[key] = _Shared(work())
+        await shared.wait()
+
+
+class _Shared:
+    def __init__(self, work: Work[None]) -> None:
+        self._task = asyncio.ensure_future(work)
+        # Who had to give up waiting has a failure of its own.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._waiting = 0
+
+    @property
+    def is_spent(self) -> bool:
+        task = self._task
+        return task.cancelling() > 0 or (task.done() and (task.cancelled() or task.exception() is not None))
+
+    async def wait(self) -> None:
+        self._waiting += 1
+        try:
+            await asyncio.shield(self._task)
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not self._task.done():
+                self._task.cancel()
+                await asyncio.wait([self._task])
+
+
+class Limits:
+    """Bounds how many blobs, and how many bytes of them, are under way at once; the smallest that waits goes next.
+
+    Args:
+        jobs: how many blobs.
+        size: how many bytes together.
+    """
+
+    def __init__(self, jobs: int = JOBS, size: int = BYTES) -> None:
+        self._jobs = jobs
+        self._size = size
+        self._most = max(1, size // 4)
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    @asynccontextmanager
+    async def place(self, size: int) -> AsyncIterator[None]:
+        """A place for a blob of so many bytes."""
+        weight = min(size, self._most)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (weight, next(self._order), turn))
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release(weight)
+            raise
+        try:
+            yield
+        finally:
+            self._release(weight)
+
+    def _release(self, weight: int) -> None:
+        self._jobs += 1
+        self._size += weight
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._jobs:
+            weight, _, turn = self._waiting[0]
+            if turn.done():
+                heapq.heappop(self._waiting)
+                continue
+            if weight > self._size:
+                return
+            heapq.heappop(self._waiting)
+            self._jobs -= 1
+            self._size -= weight
+            turn.set_result(None)

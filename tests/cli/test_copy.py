@@ -1,0 +1,151 @@
+"""The commands copy, pull and push, as a user types them."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from support import images
+from support.docker import DockerCLI
+from support.lading import Lading
+from support.registry import RealRegistry
+
+IMAGES = [images.make_image(f"linux/{arch}", seed=arch) for arch in ("amd64", "arm64/v8")]
+INDEX = images.make_index(IMAGES)
+
+
+@pytest.fixture
+def source(registry: RealRegistry, repository: str) -> str:
+    images.push(registry.host, repository, "1", INDEX)
+    return f"{registry.host}/{repository}"
+
+
+def test_copy_prints_the_full_name_and_a_summary(lading: Lading, source: str) -> None:
+    ran = lading.run("copy", f"{source}:1", f"{source}-copy:1", "-t", "latest")
+    assert ran.stdout.splitlines() == [f"{source}-copy:1@{INDEX.digest}", f"{source}-copy:latest@{INDEX.digest}"]
+    assert ran.stderr == "Copied 3 manifests and 4 blobs: 0 B sent, 4 mounted\n"
+    again = lading.run("copy", f"{source}:1", f"{source}-copy:1")
+    assert again.stderr == "Nothing to copy: all of it is there already\n"
+    assert lading.run("copy", "-q", f"{source}:1", f"{source}-copy:2").stderr == ""
+
+
+def test_a_dry_run_prints_the_plan(lading: Lading, source: str, registry: RealRegistry, repository: str) -> None:
+    ran = lading.run("copy", "--dry-run", f"{source}:1", f"{source}-copy:1")
+    lines = ran.stdout.splitlines()
+    assert lines[0].split() == ["TO", "DO", "WHAT", "DIGEST", "SIZE", "PLATFORM"]
+    assert sorted(line.split()[0] for line in lines[1:8]) == ["copy"] * 3 + ["mount"] * 4
+    assert lines[-2:] == [f"{source}-copy:1  new", f"{source}-copy:1@{INDEX.digest}"]
+    assert ran.stderr.startswith("Would copy 3 manifests and 4 blobs: 0 B to send, 4 to mount")
+    assert images.list_tags(registry.host, f"{repository}-copy") == []
+
+
+def test_json_has_what_was_copied_mounted_and_skipped(lading: Lading, source: str) -> None:
+    lading.run("copy", f"{source}:1", f"{source}-copy:1", "--platform", "linux/amd64")
+    ran = lading.run("copy", f"{source}:1", f"{source}-copy:2", "--format", "json")
+    assert ran.stderr == ""
+    report = json.loads(ran.stdout)
+    assert report["images"][0]["digest"] == INDEX.digest
+    assert report["images"][0]["targets"][0]["state"] == "new"
+    assert report["copied"] == {"manifests": 2, "uploaded": 0, "mounted": 2, "present": 1, "bytes": 0}
+    assert {step["outcome"] for step in report["steps"]} == {"copied", "mounted", "present"}
+    name = lading.run("copy", f"{source}:1", f"{source}-copy:2", "--format", "{{ images[0].targets[0].full }}")
+    assert name.stdout == f"{source}-copy:2@{INDEX.digest}\n"
+
+
+def test_progress_for_machines_is_json_on_stderr(lading: Lading, source: str, tmp_path: Path) -> None:
+    ran = lading.run("copy", "--progress", "json", f"{source}:1", f"oci:{tmp_path}/layout:1")
+    events = [json.loads(line) for line in ran.stderr.splitlines()[:-1]]
+    assert {event["event"] for event in events} >= {"started", "progressed", "finished", "totals"}
+    assert ran.stdout == f"oci:{tmp_path}/layout:1@{INDEX.digest}\n"
+
+
+def test_progress_on_a_terminal_draws_and_leaves_nothing_behind(lading: Lading, source: str, tmp_path: Path) -> None:
+    ran = lading.run("copy", "--progress", "tty", f"{source}:1", f"oci:{tmp_path}/layout:1")
+    assert "Copied 3 manifests" in ran.stderr
+    assert ran.stdout == f"oci:{tmp_path}/layout:1@{INDEX.digest}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments,code",
+    [
+        (["SOURCE:nope", "SOURCE:2"], 3),
+        (["SOURCE:1", "SOURCE:2", "--platform", "linux/riscv64"], 3),
+        (["SOURCE:1", "SOURCE:2", "--sparse"], 2),
+        (["SOURCE:1", "SOURCE:1", "--if-digest", images.digest_of(b"other")], 8),
+        (["SOURCE:1", "localhost:1/nobody:1"], 6),
+        (["oci:/nowhere:1", "SOURCE:2"], 3),
+    ],
+)
+def test_each_failure_has_its_exit_code(arguments: list[str], code: int, lading: Lading, source: str) -> None:
+    ran = lading.run("copy", *(argument.replace("SOURCE", source) for argument in arguments), check=False)
+    assert ran.returncode == code, ran.stderr
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("error: ")
+    assert len(ran.stderr.splitlines()) <= 3
+
+
+def test_a_tag_that_is_not_there_is_answered_with_the_nearest(lading: Lading, source: str) -> None:
+    ran = lading.run("copy", f"{source}:1x", f"{source}:2", check=False)
+    assert "the nearest is 1" in ran.stderr
+
+
+def test_reencoding_says_what_it_costs(lading: Lading, source: str) -> None:
+    ran = lading.run("copy", f"{source}:1", f"{source}-oci:1", "--to", "oci", "--compression", "zstd")
+    assert "another digest" in ran.stderr
+    assert "signatures" in ran.stderr
+
+
+def test_pull_into_a_layout_and_push_from_it(
+    lading: Lading, source: str, registry: RealRegistry, repository: str, tmp_path: Path
+) -> None:
+    lading.run("pull", f"{source}:1", f"oci:{tmp_path}/layout")
+    images.push(registry.host, repository, "2", IMAGES[0])
+    lading.run("pull", f"{source}:2", f"oci:{tmp_path}/layout")
+    ran = lading.run("push", f"oci:{tmp_path}/layout", f"{source}-pushed")
+    assert images.list_tags(registry.host, f"{repository}-pushed") == ["1", "2"]
+    assert sorted(ran.stdout.splitlines()) == [
+        f"{source}-pushed:1@{INDEX.digest}",
+        f"{source}-pushed:2@{IMAGES[0].digest}",
+    ]
+    lading.run("push", f"oci:{tmp_path}/layout:1", f"{source}-pushed:other", "-t", "more")
+    assert images.list_tags(registry.host, f"{repository}-pushed") == ["1", "2", "more", "other"]
+
+
+def test_push_of_a_docker_archive_keeps_its_tags(
+    lading: Lading, source: str, registry: RealRegistry, repository: str, tmp_path: Path
+) -> None:
+    archive = f"docker-archive:{tmp_path}/image.tar"
+    lading.run("pull", f"{source}:1", archive, "--platform", "linux/arm64")
+    lading.run("push", archive, f"{source}-pushed")
+    assert images.list_tags(registry.host, f"{repository}-pushed") == ["1"]
+
+
+def test_push_and_pull_tell_registries_from_this_machine(lading: Lading, source: str) -> None:
+    ran = lading.run("push", "nginx:1.27", f"{source}:2", check=False)
+    assert ran.returncode == 2
+    assert "docker-daemon:nginx:1.27" in ran.stderr
+    ran = lading.run("pull", f"{source}:1", f"{source}:2", check=False)
+    assert ran.returncode == 2
+    assert "lading copy" in ran.stderr
+
+
+def test_pull_without_an_engine_says_where_else_to(lading: Lading, source: str, tmp_path: Path) -> None:
+    ran = lading.run("pull", f"{source}:1", env={"PATH": str(tmp_path)}, check=False)
+    assert ran.returncode == 2
+    assert f"lading pull {source}:1 oci:DIR" in ran.stderr
+
+
+def test_pull_into_the_engine_and_push_from_it(
+    lading: Lading, engine: DockerCLI, registry: RealRegistry, repository: str
+) -> None:
+    image = images.make_busybox(seed="hello")
+    images.push(registry.host, repository, "1", images.make_index([image, IMAGES[1]]))
+    name = f"{registry.host}/{repository}"
+    there = {"DOCKER_HOST": engine.daemon, "PATH": os.environ["PATH"]}
+    lading.run("pull", f"{name}:1", env=there)
+    assert engine.run("run", "--rm", "--network=none", f"{name}:1").stdout == "hello\n"
+    lading.run("push", f"docker-daemon:{name}:1", f"{name}:pushed", "-t", "latest", env=there)
+    assert images.list_tags(registry.host, repository) == ["1", "latest", "pushed"]
+    pushed = json.loads(images.get_manifest(registry.host, repository, "pushed")[0])
+    assert pushed["config"]["digest"] == image.document["config"]["digest"]

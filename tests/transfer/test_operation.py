@@ -1,0 +1,424 @@
+"""What goes along with a copy, what is chosen, and what is refused."""
+
+import gzip
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lading.client import AsyncClient
+from lading.errors import Conflict, DigestMismatch, LadingError, NotFound, UsageError
+from lading.model.digest import Digest
+from lading.registry.repository import Repository
+from lading.transfer.events import Event, Finished, Progressed, Started, Totals
+from support import images
+from support.proxy import CountingProxy
+from support.registry import RealRegistry
+
+ARCHITECTURES = ("amd64", "arm64/v8", "s390x")
+IMAGES = [images.make_image(f"linux/{arch}", kind="oci", seed=arch) for arch in ARCHITECTURES]
+ATTESTED = images.make_index(
+    [IMAGES[0], IMAGES[1], IMAGES[2], images.make_attestation(IMAGES[0]), images.make_attestation(IMAGES[1])],
+    kind="oci",
+    annotations={"org.example.note": "kept"},
+)
+
+
+def document(host: str, repository: str, name: str) -> images.Document:
+    found: images.Document = json.loads(images.get_manifest(host, repository, name)[0])
+    return found
+
+
+async def test_chosen_platforms_come_with_their_attestations_and_all_else_the_index_says(
+    client: AsyncClient, elsewhere: str, registry: RealRegistry, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    report = await client.copy(
+        f"{elsewhere}/{repository}:1", f"{registry.host}/{repository}:1", platforms=["linux/amd64", "linux/s390x"]
+    )
+    found = document(registry.host, repository, "1")
+    kept = [entry["digest"] for entry in found["manifests"]]
+    entries = ATTESTED.document["manifests"]
+    assert found == ATTESTED.document | {"manifests": [entries[0], entries[2], entries[3]]}
+    assert kept[0] == IMAGES[0].digest
+    assert report.images[0].original == ATTESTED.digest
+    with pytest.raises(LookupError):
+        images.get_manifest(registry.host, repository, IMAGES[1].digest)
+
+
+async def test_all_platforms_leave_the_index_as_it_is(
+    client: AsyncClient, elsewhere: str, registry: RealRegistry, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    wanted = [f"linux/{arch}" for arch in ARCHITECTURES]
+    await client.copy(f"{elsewhere}/{repository}:1", f"{registry.host}/{repository}:1", platforms=wanted)
+    assert images.get_manifest(registry.host, repository, "1")[2] == ATTESTED.digest
+
+
+async def test_a_sparse_copy_keeps_the_index(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    target = f"oci:{tmp_path}/layout:1"
+    for platform in ("linux/amd64", "linux/arm64"):
+        await client.copy(f"{elsewhere}/{repository}:1", target, platforms=[platform], sparse=True)
+        assert ATTESTED.digest.partition(":")[2] in {path.name for path in tmp_path.glob("layout/blobs/sha256/*")}
+    there = {path.name for path in tmp_path.glob("layout/blobs/sha256/*")}
+    assert [image.digest.partition(":")[2] in there for image in IMAGES] == [True, True, False]
+
+
+async def test_a_platform_that_is_not_there_is_said_and_nothing_is_written(
+    client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    images.push(elsewhere, repository, "image", IMAGES[0])
+    for name in ("1", "image"):
+        with pytest.raises(NotFound, match="linux/riscv64"):
+            await client.copy(
+                f"{elsewhere}/{repository}:{name}", f"{elsewhere}/{repository}-copy:1", platforms=["linux/riscv64"]
+            )
+    await client.copy(f"{elsewhere}/{repository}:image", f"{elsewhere}/{repository}-copy:2", platforms=["linux/amd64"])
+    assert images.list_tags(elsewhere, f"{repository}-copy") == ["2"]
+
+
+async def test_several_targets_and_tags_in_one_registry_send_each_blob_once(
+    client: AsyncClient, registry: RealRegistry, elsewhere: str, repository: str
+) -> None:
+    images.push(registry.host, repository, "1", ATTESTED)
+    with CountingProxy(registry.url) as source, CountingProxy(f"http://{elsewhere}") as target:
+        report = await client.copy(
+            f"{source.host}/{repository}:1",
+            f"{target.host}/{repository}/a:1",
+            f"{target.host}/{repository}/b:1",
+            tags=["latest"],
+        )
+        blobs = [
+            exchange.path for exchange in source.exchanges if exchange.method == "GET" and "/blobs/" in exchange.path
+        ]
+    assert len(blobs) == len(set(blobs))
+    assert report.copied.mounted == report.copied.uploaded
+    for name in ("a", "b"):
+        for tag in ("1", "latest"):
+            assert images.get_manifest(elsewhere, f"{repository}/{name}", tag)[2] == ATTESTED.digest
+
+
+async def test_referrers_come_along_from_wherever_they_are_kept(
+    client: AsyncClient, registry: RealRegistry, elsewhere: str, repository: str
+) -> None:
+    """From the API of one registry to the fallback tags of the other, and back; cosign's tags, too."""
+    index = images.make_index(IMAGES, kind="oci")
+    signature = images.make_artifact("application/vnd.example.signature", subject=index)
+    sbom = images.make_artifact("application/vnd.example.sbom", {"sbom": b"{}"}, subject=IMAGES[1])
+    signed_sbom = images.make_artifact("application/vnd.example.signature", {"s": b"s"}, subject=sbom)
+    cosign = images.make_image(kind="oci", seed="cosign")
+    images.push(elsewhere, repository, "1", index)
+    for referrer in (signature, sbom, signed_sbom):
+        images.push(elsewhere, repository, None, referrer)
+    cosign_tag = f"{index.digest.replace(':', '-')}.sig"
+    images.push(elsewhere, repository, cosign_tag, cosign)
+
+    report = await client.copy(f"{elsewhere}/{repository}:1", f"{registry.host}/{repository}:1", referrers=True)
+    assert report.images[0].referrers == 4
+    assert images.get_manifest(registry.host, repository, cosign_tag)[2] == cosign.digest
+    await client.copy(f"{registry.host}/{repository}:1", f"{elsewhere}/{repository}-back:1", referrers=True)
+    for host, name in ((registry.host, repository), (elsewhere, f"{repository}-back")):
+        store = client.connect(f"{host}/{name}")
+        for subject, expected in ((index, signature), (IMAGES[1], sbom), (sbom, signed_sbom)):
+            found = [r.digest async for r in store.referrers(await store.resolve(subject.digest))]
+            assert found == [expected.digest]
+
+    only = await client.copy(
+        f"{elsewhere}/{repository}:1",
+        f"{elsewhere}/{repository}-only:1",
+        referrers=True,
+        artifact_types=["application/vnd.example.sbom"],
+    )
+    assert only.images[0].referrers == 2
+
+
+async def test_signatures_that_stay_behind_are_mentioned_where_that_is_known(
+    client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", IMAGES[0])
+    images.push(elsewhere, repository, f"{IMAGES[0].digest.replace(':', '-')}.sig", IMAGES[1])
+    report = await client.copy(
+        f"{elsewhere}/{repository}", f"{elsewhere}/{repository}-copy", all_tags=True, include=["1"]
+    )
+    assert len(report.notes) == 1
+    assert "--referrers" in report.notes[0]
+
+
+async def test_all_tags_by_pattern(client: AsyncClient, elsewhere: str, repository: str) -> None:
+    for tag in ("1.0", "1.1", "1.2-rc1", "2.0", "latest"):
+        images.push(elsewhere, repository, tag, IMAGES[0])
+    await client.copy(
+        f"{elsewhere}/{repository}",
+        f"{elsewhere}/{repository}-copy",
+        all_tags=True,
+        include=["semver:>=1 <2", "late*"],
+        exclude=["re:1\\.1"],
+    )
+    assert images.list_tags(elsewhere, f"{repository}-copy") == ["1.0", "latest"]
+    with pytest.raises(NotFound):
+        await client.copy(f"{elsewhere}/{repository}", f"{elsewhere}/{repository}-copy", all_tags=True, include=["no*"])
+
+
+async def test_guards_refuse_before_anything_is_written(client: AsyncClient, elsewhere: str, repository: str) -> None:
+    images.push(elsewhere, repository, "1", IMAGES[0])
+    images.push(elsewhere, f"{repository}-copy", "1", IMAGES[1])
+    source, target = f"{elsewhere}/{repository}:1", f"{elsewhere}/{repository}-copy:1"
+    with pytest.raises(Conflict):
+        await client.copy(source, target, clobber=False)
+    with pytest.raises(Conflict):
+        await client.copy(source, target, if_digest=Digest.of(b"other"))
+    with pytest.raises(Conflict):
+        await client.copy(source, f"{elsewhere}/{repository}-copy@{IMAGES[1].digest}")
+    assert images.get_manifest(elsewhere, f"{repository}-copy", "1")[2] == IMAGES[1].digest
+    with pytest.raises(LookupError):
+        images.get_manifest(elsewhere, f"{repository}-copy", IMAGES[0].digest)
+    many = await client.copy(
+        f"{elsewhere}/{repository}", f"{elsewhere}/{repository}-copy", all_tags=True, clobber=False
+    )
+    assert [change.state for change in many.images[0].targets] == ["kept"]
+    await client.copy(source, target, if_digest=IMAGES[1].digest)
+    assert images.get_manifest(elsewhere, f"{repository}-copy", "1")[2] == IMAGES[0].digest
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"include": ["1"]},
+        {"sparse": True},
+        {"artifact_types": ["a/b"]},
+        {"all_tags": True},
+        {"tags": ["not a tag"]},
+        {"to": "docker", "compression": "zstd"},
+    ],
+)
+async def test_what_does_not_go_together_is_refused(
+    options: dict[str, object], client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", IMAGES[0])
+    with pytest.raises(UsageError):
+        await client.copy(f"{elsewhere}/{repository}:1", f"{elsewhere}/{repository}:2", **options)  # type: ignore[arg-type]
+    assert images.list_tags(elsewhere, repository) == ["1"]
+
+
+async def test_a_dry_run_writes_nothing_and_says_what_would_be_done(
+    client: AsyncClient, registry: RealRegistry, repository: str, tmp_path: Path
+) -> None:
+    images.push(registry.host, repository, "1", ATTESTED)
+    with CountingProxy(registry.url) as proxy:
+        report = await client.copy(f"{proxy.host}/{repository}:1", f"{proxy.host}/{repository}-copy:1", dry_run=True)
+        assert {exchange.method for exchange in proxy.exchanges} == {"GET", "HEAD"}
+    done = await client.copy(f"{registry.host}/{repository}:1", f"{registry.host}/{repository}-copy:1")
+    assert report.dry_run
+    assert report.copied == done.copied
+    assert {(step.digest, step.outcome) for step in report.steps} == {
+        (step.digest, step.outcome) for step in done.steps
+    }
+
+
+async def test_verify_finds_and_repairs_what_a_target_only_claims_to_have(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    source, target = f"{elsewhere}/{repository}:1", f"oci:{tmp_path}/layout:1"
+    await client.copy(source, target)
+    blob = tmp_path / "layout/blobs/sha256" / images.digest_of(IMAGES[1].layers[0]).partition(":")[2]
+    whole = blob.read_bytes()
+    blob.chmod(0o644)
+    blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    await client.copy(source, target, verify=True)
+    assert blob.read_bytes() == whole
+    blob.chmod(0o644)
+    blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DigestMismatch):
+        await client.copy(target, f"{elsewhere}/{repository}-back:1")
+    assert images.list_tags(elsewhere, f"{repository}-back") == []
+
+
+async def test_verify_of_a_registry_reads_it_back(
+    client: AsyncClient, proxy: CountingProxy, elsewhere: str, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", IMAGES[0])
+    await client.copy(f"{elsewhere}/{repository}:1", f"{proxy.host}/{repository}:1")
+    proxy.reset()
+    report = await client.copy(f"{elsewhere}/{repository}:1", f"{proxy.host}/{repository}:1", verify=True)
+    assert proxy.count("GET", "/blobs/") == 2
+    assert report.copied.present == 3
+
+
+async def test_zstd_and_back_change_digests_and_nothing_that_an_image_is(
+    client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    source = f"{elsewhere}/{repository}"
+    for compression, suffix in (("zstd", "+zstd"), ("none", ""), ("gzip", "+gzip")):
+        report = await client.copy(f"{source}:1", f"{source}-copy:{compression}", compression=compression)  # type: ignore[arg-type]
+        again = await client.copy(f"{source}:1", f"{source}-copy:{compression}", compression=compression)  # type: ignore[arg-type]
+        assert again.images[0].targets[0].state == "unchanged"
+        assert bool(report.notes) == (compression != "gzip")
+        index = document(elsewhere, f"{repository}-copy", compression)
+        assert index["annotations"] == ATTESTED.document["annotations"]
+        for entry, image in zip(index["manifests"], IMAGES, strict=False):
+            manifest = document(elsewhere, f"{repository}-copy", entry["digest"])
+            assert manifest["config"] == image.document["config"]
+            assert manifest["layers"][0]["mediaType"].endswith(f"tar{suffix}")
+        about = index["manifests"][3]["annotations"]["vnd.docker.reference.digest"]
+        assert about == index["manifests"][0]["digest"]
+    plain = document(elsewhere, f"{repository}-copy", "none")["manifests"][0]["digest"]
+    layer = document(elsewhere, f"{repository}-copy", plain)["layers"][0]
+    assert layer["digest"] == images.digest_of(gzip.decompress(IMAGES[0].layers[0]))
+
+
+async def test_from_one_format_to_the_other_and_back(
+    client: AsyncClient, proxy: CountingProxy, repository: str
+) -> None:
+    index = images.make_index([images.make_image(f"linux/{arch}", seed=arch) for arch in ARCHITECTURES])
+    images.push(proxy.host, repository, "1", index)
+    proxy.reset()
+    source = f"{proxy.host}/{repository}"
+    await client.copy(f"{source}:1", f"{source}-oci:1", to="oci")
+    assert proxy.count("GET", "/blobs/") == 0  # blobs that stay as they are, are mounted
+    oci = document(proxy.host, f"{repository}-oci", "1")
+    assert oci["mediaType"] == images.OCI_INDEX
+    image = document(proxy.host, f"{repository}-oci", oci["manifests"][0]["digest"])
+    assert (image["config"]["mediaType"], image["layers"][0]["mediaType"]) == (images.OCI_CONFIG, images.OCI_LAYER)
+    await client.copy(f"{source}-oci:1", f"{source}-back:1", to="docker")
+    assert images.get_manifest(proxy.host, f"{repository}-back", "1")[2] == index.digest
+
+
+async def test_an_index_with_attestations_loses_them_in_dockers_format_and_that_is_said(
+    client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    report = await client.copy(f"{elsewhere}/{repository}:1", f"{elsewhere}/{repository}:docker", to="docker")
+    assert len(document(elsewhere, repository, "docker")["manifests"]) == 3
+    assert any("attestations" in note for note in report.notes)
+    artifact = images.make_artifact()
+    images.push(elsewhere, repository, "artifact", artifact)
+    with pytest.raises(LadingError):
+        await client.copy(f"{elsewhere}/{repository}:artifact", f"{elsewhere}/{repository}:no", to="docker")
+
+
+async def test_through_every_kind_of_place_with_equal_digests(
+    client: AsyncClient, registry: RealRegistry, elsewhere: str, new_repository: Callable[[], str], tmp_path: Path
+) -> None:
+    first, last = new_repository(), new_repository()
+    images.push(registry.host, first, "1", ATTESTED)
+    way = [
+        f"{registry.host}/{first}:1",
+        f"oci:{tmp_path}/one:1",
+        f"oci-archive:{tmp_path}/two.tar:1",
+        f"{elsewhere}/{last}:1",
+        f"oci-archive:{tmp_path}/three.tar.gz:1",
+        f"oci:{tmp_path}/four:1",
+        f"{registry.host}/{last}:1",
+    ]
+    for source, target in pairwise(way):
+        report = await client.copy(source, target)
+        assert report.images[0].digest == ATTESTED.digest
+    for image in IMAGES:
+        assert images.get_manifest(registry.host, last, image.digest)[0] == image.content
+
+
+async def test_a_docker_archive_takes_one_image_and_gives_it_back(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    image = images.make_image("linux/arm64/v8", kind="docker")
+    images.push(elsewhere, repository, "1", images.make_index([images.make_image("linux/amd64"), image]))
+    target = f"docker-archive:{tmp_path}/image.tar"
+    await client.copy(f"{elsewhere}/{repository}:1", target, platforms=["linux/arm64"])
+    report = await client.copy(target, f"{elsewhere}/{repository}:back", own_tags=False)
+    assert document(elsewhere, repository, "back")["config"]["digest"] == image.document["config"]["digest"]
+    assert report.images[0].targets[0].state == "new"
+
+
+async def test_an_archive_of_many_images_is_pushed_under_its_own_tags(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    archive = f"oci-archive:{tmp_path}/images.tar"
+    for tag, image in zip(("a", "b", "c"), IMAGES, strict=True):
+        images.push(elsewhere, repository, tag, image)
+        await client.copy(f"{elsewhere}/{repository}:{tag}", f"{archive}:{tag}")
+    await client.copy(archive, f"{elsewhere}/{repository}-many", own_tags=True)
+    assert images.list_tags(elsewhere, f"{repository}-many") == ["a", "b", "c"]
+    with pytest.raises(LadingError, match="3 manifests"):
+        await client.copy(archive, f"{elsewhere}/{repository}-many:one", own_tags=True)
+
+
+async def test_what_happens_is_told_in_events(
+    client: AsyncClient, registry: RealRegistry, elsewhere: str, repository: str
+) -> None:
+    index = images.make_index(
+        [images.make_image(f"linux/{arch}", seed=arch, layer_size=300_000) for arch in ARCHITECTURES]
+    )
+    images.push(registry.host, repository, "1", index)
+    events: list[Event] = []
+    report = await client.copy(f"{registry.host}/{repository}:1", f"{elsewhere}/{repository}:1", on_event=events.append)
+    started = [event for event in events if isinstance(event, Started)]
+    finished = [event for event in events if isinstance(event, Finished)]
+    assert len(started) == report.copied.uploaded == 6
+    assert {event.platform for event in started} == {f"linux/{arch}" for arch in ARCHITECTURES}
+    assert len(finished) == 10
+    assert [event.done for event in events if isinstance(event, Progressed) and event.done == event.size]
+    last = events[-1]
+    assert isinstance(last, Totals)
+    assert (last.finished, last.done) == (last.contents, last.size)
+
+
+async def test_a_layer_that_only_its_urls_have_is_left_there(
+    client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    image = images.make_image(kind="oci")
+    manifest = image.document
+    foreign = {
+        "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "digest": images.digest_of(b"elsewhere"),
+        "size": 9,
+        "urls": ["https://example.com/layer"],
+    }
+    manifest["layers"].append(foreign)
+    content = json.dumps(manifest, separators=(",", ":")).encode()
+    images.push(elsewhere, repository, "1", images.Manifest(content, image.media_type, "oci", blobs=image.blobs))
+    await client.copy(f"{elsewhere}/{repository}:1", f"{elsewhere}/{repository}-copy:1")
+    assert images.get_manifest(elsewhere, f"{repository}-copy", "1")[0] == content
+
+
+async def test_a_tag_that_moves_meanwhile_gives_one_image_or_the_other_whole(
+    client: AsyncClient, registry: RealRegistry, elsewhere: str, repository: str
+) -> None:
+    images.push(registry.host, repository, "1", IMAGES[0])
+    images.push(registry.host, repository, "2", IMAGES[1])
+    with CountingProxy(registry.url) as proxy:
+
+        def move(request: object) -> None:
+            if getattr(request, "method", "") == "GET":
+                images.push(registry.host, repository, "1", IMAGES[1])
+
+        proxy.intercept = move
+        await client.copy(f"{proxy.host}/{repository}:1", f"{elsewhere}/{repository}:1")
+    assert images.get_manifest(elsewhere, repository, "1")[2] == IMAGES[0].digest
+
+
+async def test_the_same_repository_needs_no_blobs(client: AsyncClient, proxy: CountingProxy, repository: str) -> None:
+    images.push(proxy.host, repository, "1", ATTESTED)
+    proxy.reset()
+    await client.copy(f"{proxy.host}/{repository}:1", f"{proxy.host}/{repository}:2", tags=["3"])
+    assert proxy.count(path="/blobs/") == 0
+    assert proxy.count("PUT") == 2
+
+
+def test_a_repository_is_a_sibling_within_its_registry() -> None:
+    from lading.registry.session import Session
+
+    session = Session()
+    one, same, other = (Repository(session, "r.example", name) for name in ("a", "a", "b"))
+    far = Repository(session, "s.example", "a")
+    assert one.is_same(same)
+    assert not one.is_same(other)
+    assert one.is_sibling(other)
+    assert not one.is_sibling(far)
