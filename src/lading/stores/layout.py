@@ -31,11 +31,11 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest, verify
 from lading.model.encoding import SIZE_LIMIT, Document, encode_compact
 from lading.model.manifest import parse
+from lading.model.reference import check_tag
 from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores.layout_entries import IMAGE_NAME, REF_NAME, Listing, add, is_digest, names_of, untag
 from lading.stores.layout_parts import Part, in_thread, part_size, pour, replace, sync_folder
 from lading.stores.layout_reader import Facts, LayoutReader, blob_path
-from lading.stores.memory import check_tag
 
 __all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFolder"]
 

@@ -20,7 +20,6 @@ from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores import layout_entries
 from lading.stores.layout_entries import Listing, names_of
 from lading.stores.layout_parts import CHUNK, in_thread
-from lading.stores.memory import describe
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 _SHOWN = 5
@@ -314,7 +313,7 @@ class LayoutReader:
             return None
         subject = manifest.subject.digest if manifest.subject is not None else None
         children = tuple(child.content for child in manifest.children)
-        found = self._facts[content.digest] = Facts(describe(manifest), subject, children)
+        found = self._facts[content.digest] = Facts(manifest.as_referrer, subject, children)
         return found
 
     def _is_missing(self, content: Descriptor) -> NotFound:
