@@ -35,8 +35,7 @@ def pull_with_image_library(pull: Pull, top: Manifest | Index) -> Selection:
     except Refused as refused:
         return _ends(pull, "refused", error=f"Error: {refused}", reason="")
     if isinstance(top, Manifest):
-        pull.rank([top.descriptor], lambda _: Fit((), "not a list: it is pulled for whatever platform"))
-        return _finish(pull, top.descriptor, top)
+        return _finish(pull, pull.image(top), top)
     return _choose(pull, top, _wanted(choice, pull.host))
 
 

@@ -82,8 +82,7 @@ class _Walk:
 
     def run(self, top: Manifest | Index) -> Selection:
         if isinstance(top, Manifest):
-            self.pull.rank([top.descriptor], lambda _: Fit((), "not a list: it is pulled for whatever platform"))
-            return self._finish(top.descriptor, top, None, top)
+            return self._finish(self.pull.image(top), top, None, top)
         return self._descend(top, top)
 
     def _descend(self, index: Index, top: Index) -> Selection:
@@ -271,8 +270,7 @@ def _transferred(pull: Pull, top: Manifest | Index, equal: Matcher, fetched: lis
         return Fit((), "equal to what is asked for: every such entry is taken")
 
     if isinstance(top, Manifest):
-        pull.rank([top.descriptor], lambda _: Fit((), "not a list: it is pulled for whatever platform"))
-        return pull.ends("taken", top.descriptor)
+        return pull.ends("taken", pull.image(top))
     for index in _every_index(pull, top):
         pull.rank(index.manifests, judge, takes_all=True)
     taken = [entry for entry in fetched if _is_unpacked(pull, entry)]

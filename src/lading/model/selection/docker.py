@@ -35,8 +35,7 @@ def pull_with_graphdriver(pull: Pull, top: Manifest | Index) -> Selection:
     except Refused as refused:
         return pull.ends("refused", error=f"Error response from daemon: {refused}")
     if isinstance(top, Manifest):
-        pull.rank([top.descriptor], lambda _: Fit((), "not a list: it is pulled for whatever platform"))
-        return _pull_image(pull, top.descriptor, top, asked, None)
+        return _pull_image(pull, pull.image(top), top, asked, None)
     return _pull_list(pull, top, asked)
 
 

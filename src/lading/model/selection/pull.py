@@ -156,6 +156,12 @@ class Pull:
         ]
         return [entry for entry, _ in fitting]
 
+    def image(self, manifest: Manifest) -> Descriptor:
+        """The entry that stands for what is no list."""
+        entry = manifest.descriptor
+        self.rank([entry], lambda _: Fit((), "not a list: it is pulled for whatever platform"))
+        return entry
+
     def ends(
         self,
         outcome: Outcome,
