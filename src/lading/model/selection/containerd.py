@@ -7,11 +7,13 @@ for, and asks the client's question only afterwards, or, with the transfer servi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
 from lading.model.index import Index, attested
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, IMAGES, INDEXES
@@ -47,19 +49,37 @@ def pull_with_ctr(pull: Pull, top: Manifest | Index) -> Selection:
             error="ctr: unable to initialize unpacker: no unpack platforms defined: invalid argument",
             reason="the transfer service does not unpack this platform here",
         )
-    every = list(_every_entry(pull, top)) if isinstance(top, Index) else []
+
+    def fits(entry: Descriptor) -> bool:
+        return entry.platform is None or equal.rank(entry.platform) is not None
+
+    # From 2.0 on it reads the manifests of all platforms, so it follows every index, and misses what is missing.
+    reads = fits if not pull.client.since("2") else lambda _: True
+    every = list(_every_entry(pull, top, reads)) if isinstance(top, Index) else []
     for entry in every:
         failure = _unfetched(pull, entry)
         if failure is not None:
-            return pull.ends("fails", entry, error=f"ctr: {failure}", reason="it reads every manifest of the list")
-    fetched = [
-        entry
-        for entry in every
-        if entry.media_type in IMAGES and (entry.platform is None or equal.rank(entry.platform) is not None)
-    ]
+            reason = "the list has it, the repository does not have it so, and it reads whatever it may need"
+            return pull.ends("fails", entry, error=f"ctr: {failure}", reason=reason)
+    # Content that is listed twice is there once.
+    fetched = list({entry.digest: entry for entry in every if entry.media_type in IMAGES and fits(entry)}.values())
     if pull.client.variant == "transfer":
         return _transferred(pull, top, equal, fetched)
-    return _Walk(pull, _matcher(pull), unpacks=True, fetched=fetched).run(top)
+    there = _There(manifests={entry.digest for entry in every}, fetched=fetched)
+    return _Walk(pull, _matcher(pull), unpacks=True, there=there).run(top)
+
+
+class _There(NamedTuple):
+    """What has been downloaded."""
+
+    manifests: set[Digest]
+    """Without their layers."""
+    fetched: list[Descriptor]
+    """With their layers."""
+
+    def has(self, entry: Descriptor) -> bool:
+        """Whether an image is there, layers and all."""
+        return any(item.digest == entry.digest for item in self.fetched)
 
 
 class _Walk:
@@ -69,14 +89,14 @@ class _Walk:
         pull: the pull.
         matcher: what is taken.
         unpacks: whether the image is unpacked, and so has to be one.
-        fetched: what has been downloaded before the question is asked; None where the answer is downloaded.
+        there: what has been downloaded before the question is asked; None where the answer is downloaded.
     """
 
-    def __init__(self, pull: Pull, matcher: Matcher, *, unpacks: bool, fetched: list[Descriptor] | None = None) -> None:
+    def __init__(self, pull: Pull, matcher: Matcher, *, unpacks: bool, there: _There | None = None) -> None:
         self.pull = pull
         self.matcher = matcher
         self.unpacks = unpacks
-        self.fetched = fetched
+        self.there = there
         self.judge = _judge(pull, matcher)
         self.is_docker = pull.client.name == "docker"
 
@@ -90,6 +110,8 @@ class _Walk:
         if not order:
             return self._no_match(top)
         entry = order[0]
+        if self.there is not None and entry.digest not in self.there.manifests:
+            return self._not_there(entry, f"content digest {entry.digest}: not found")
         found = self.pull.look(entry)
         failure = _unfetched(self.pull, entry)
         if failure is not None:
@@ -108,22 +130,15 @@ class _Walk:
     def _finish(
         self, entry: Descriptor, manifest: Manifest | None, index: Index | None, top: Manifest | Index
     ) -> Selection:
-        if index is not None and self.fetched is not None and entry not in self.fetched:
-            text = "content digest …: not found"
-            if self.pull.client.since("2"):
-                text = (
-                    f'apply layer error for "{self.pull.name}": failed to extract layer …: failed to get reader from '
-                    f"content store: {text}"
-                )
-            return self._ends(
-                "fails", entry, error=text, reason="it fits, but only what is equal to the request was downloaded"
-            )
+        if self.there is not None and index is not None and not self.there.has(entry):
+            text = f'apply layer error for "{self.pull.name}": failed to extract layer …: failed to get reader from '
+            return self._not_there(entry, f"{text}content store: content digest …: not found")
         if manifest is None:
             return self._taken(entry, index)
         is_image = manifest.config is not None and manifest.config.media_type in IMAGE_CONFIGS
         is_checked = index is not None and entry.platform is None and not (self.is_docker and is_image)
         if is_checked and not self._config_fits(manifest):
-            is_unpacking = self.unpacks and not is_image and self.fetched is None
+            is_unpacking = self.unpacks and not is_image and self.there is None
             return self._no_match(top, entry, is_unpacking=is_unpacking)
         if self.unpacks:
             layers = [layer for layer in manifest.layers if is_layer(layer.media_type)]
@@ -134,7 +149,7 @@ class _Walk:
         return self._taken(entry, index)
 
     def _taken(self, entry: Descriptor, index: Index | None) -> Selection:
-        fetched = [entry] if self.fetched is None or index is None else self.fetched
+        fetched = [entry] if self.there is None or index is None else self.there.fetched
         if self.is_docker and self.pull.client.since("29.1") and index is not None:
             about = [item for item in index.manifests if attested(item) == entry.digest and item.media_type in IMAGES]
             fetched = [*fetched, *about[-1:]]
@@ -144,7 +159,7 @@ class _Walk:
         self, top: Manifest | Index, entry: Descriptor | None = None, *, is_unpacking: bool = False
     ) -> Selection:
         """No entry fits; or one without a platform was taken, and its config says that it should not have been."""
-        is_late = entry is not None or self.fetched is not None
+        is_late = entry is not None or self.there is not None
         text = f"no match for platform in manifest{f' {top.digest}' if is_late else ''}: not found"
         if is_unpacking:
             text = f"failed to unpack image on snapshotter {'overlayfs' if self.is_docker else ''}: {text}"
@@ -160,7 +175,12 @@ class _Walk:
     def _ends(self, outcome: Outcome, *taken: Descriptor, error: str | None = None, reason: str) -> Selection:
         if error is not None and self.pull.client.name == "ctr":
             error = f"ctr: {error}"
-        return self.pull.ends(outcome, *taken, error=error, reason=reason, fetched=self.fetched)
+        fetched = self.there.fetched if self.there is not None else None
+        return self.pull.ends(outcome, *taken, error=error, reason=reason, fetched=fetched)
+
+    def _not_there(self, entry: Descriptor, error: str) -> Selection:
+        reason = "it fits, but only what is equal to the request was downloaded"
+        return self._ends("fails", entry, error=error, reason=reason)
 
     def _config_fits(self, manifest: Manifest) -> bool:
         config = self.pull.config(manifest)
@@ -295,12 +315,12 @@ def _every_index(pull: Pull, top: Index) -> Iterator[Index]:
             yield from _every_index(pull, found)
 
 
-def _every_entry(pull: Pull, top: Index) -> Iterator[Descriptor]:
-    for entry in top.manifests:
+def _every_entry(pull: Pull, top: Index, reads: Callable[[Descriptor], bool]) -> Iterator[Descriptor]:
+    for entry in filter(reads, top.manifests):
         yield entry
         found = pull.look(entry)
         if isinstance(found, Index):
-            yield from _every_entry(pull, found)
+            yield from _every_entry(pull, found, reads)
 
 
 def _unfetched(pull: Pull, entry: Descriptor) -> str | None:
