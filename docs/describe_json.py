@@ -33,6 +33,7 @@ COMMANDS: dict[str, type[msgspec.Struct]] = {
     "copy": CopyReport,
     "pull": CopyReport,
     "push": CopyReport,
+    "resolve": documents.ResolveDocument,
     "delete": documents.DeleteDocument,
     "manifest inspect": documents.ManifestDocument,
     "manifest push": documents.PushDocument,

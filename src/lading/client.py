@@ -17,7 +17,7 @@ from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
-from lading.model.manifest import Manifest
+from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.registry.config import DOCKER_HUB
@@ -37,10 +37,13 @@ from lading.stores.location import (
 from lading.transfer.copy import Copier, gather
 
 if TYPE_CHECKING:
+    from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts, SyncDrafts
     from lading.images.overview import Overview
+    from lading.model.selection import PullClient
     from lading.registry.config import Config
     from lading.registry.credentials import Credentials
+    from lading.results import Resolution
     from lading.transfer.convert import Compression, Format
     from lading.transfer.events import OnEvent
     from lading.transfer.report import CopyReport
@@ -231,6 +234,62 @@ class AsyncClient:
         wanted = [parse_platform(platform) for platform in platforms]
         async with self.open(location) as store:
             return await overview(store, str(location), await fetch_location(store, location), wanted)
+
+    async def resolve(
+        self,
+        reference: AnyLocation | Draft,
+        *,
+        platform: AnyPlatform | None = None,
+        clients: Iterable[PullClient | str] | None = None,
+        host: AnyPlatform | None = None,
+    ) -> Resolution:
+        """What clients take when they pull this: which image of an index, and why.
+
+        Reads what the clients would, of several the same only once: the index, the manifest of the image that is
+        taken, indexes in the index, and in places a config.
+
+        Args:
+            reference: a reference or another location; or a draft, as what it will be when it is pushed.
+            platform: what the clients are asked for, in their own notation, such as `linux/arm/v7`; by default each
+                asks for what its host is.
+            clients: which clients, such as `docker@20.10` or `podman`; by default the newest Docker, containerd,
+                podman and skopeo. `lading.model.selection.every()` gives one for each behaviour.
+            host: the machine they run on; by default this one. The variant of an amd64 is its level (v1 to v4).
+
+        Raises:
+            UsageError: a client or a platform is not known.
+
+        >>> with Client() as client:
+        ...     found = client.resolve(f"{registry}/app:1.0", platform="linux/arm64", clients=["docker", "podman"])
+        ...     for selection in found.selections:
+        ...         print(selection.client, selection.taken[0].platform)
+        docker@29.7.2+containerd linux/arm64/v8
+        podman@5.8.2 linux/arm64/v8
+        """
+        from lading.drafts.draft import Draft
+        from lading.images.machine import this_machine
+        from lading.images.pulls import Shelf, selections
+        from lading.model.selection import newest, parse_clients, spelled
+        from lading.results import Resolution
+
+        who = newest() if clients is None else parse_clients(tuple(clients))
+        machine = this_machine() if host is None else parse_platform(host)
+        asked = spelled(platform)
+        if isinstance(reference, Draft):
+            name = str(reference.reference)
+            homes = {entry.digest: self.connect(entry.reference) for entry in reference.entries}
+            shelf = Shelf(self.connect(reference.reference), homes)
+            for entry in reference.entries:
+                if entry.raw is not None:
+                    known = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
+                    shelf.add(known, homes[entry.digest])
+            found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=name)
+        else:
+            location = as_location(reference).full()
+            async with self.open(location) as store:
+                name, manifest = str(location), await fetch_location(store, location)
+                found = await selections(Shelf(store), manifest, who, platform=asked, host=machine, name=name)
+        return Resolution(reference=name, platform=asked, host=machine, selections=found)
 
     # Tags
 
@@ -579,6 +638,7 @@ class Client:
     digest = _Face(AsyncClient.digest)
     config = _Face(AsyncClient.config)
     inspect = _Face(AsyncClient.inspect)
+    resolve = _Face(AsyncClient.resolve)
     tags = _Face(AsyncClient.tags)
     tag_digests = _Face(AsyncClient.tag_digests)
     tags_of = _Face(AsyncClient.tags_of)

@@ -24,6 +24,7 @@ COMMANDS = {
     "copy": "lading.cli.copy",
     "pull": "lading.cli.copy",
     "push": "lading.cli.copy",
+    "resolve": "lading.cli.resolve",
     "delete": "lading.cli.daily",
     "manifest": "lading.cli.manifest",
     "registry": "lading.cli.registry",
