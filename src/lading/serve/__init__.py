@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lading.errors import UsageError
+from lading.serve.settings import Settings
 
 if TYPE_CHECKING:
     from lading.serve.folder import Folder as Folder
@@ -35,7 +36,7 @@ def app(storage: Storage | None = None) -> ASGI:
         UsageError: the packages that serving takes are not installed.
     """
     protocol = _load("protocol")
-    application: ASGI = protocol.Registry(storage or open_storage())
+    application: ASGI = protocol.Registry(storage or open_storage(), Settings())
     return application
 
 
