@@ -17,6 +17,8 @@ TOKEN = "token"
 """Where tokens are given, below `/v2/`; no repository can be meant."""
 VISIBLE = "lading.visible"
 """What `visible` gives is kept in a request's scope by this name, by whoever knows who sent it."""
+USER = "lading.user"
+"""Who sent a request is kept in its scope by this name, once it is known."""
 
 # The last parts of a path say what it is about, so that a repository may be called `a/blobs/manifests`.
 _ROUTES = (
