@@ -127,7 +127,7 @@ def _source(text: str) -> Callable[[], Sequence[Rule]]:
 
 def _parse_file(text: str, name: str) -> Sequence[Rule]:
     rules = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
                 rules.append(parse_rule(line))

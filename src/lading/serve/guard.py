@@ -51,9 +51,9 @@ class Guard:
             self._tokens = TokenService(self._users, self._rules, settings.token_key, settings.public_url, clock)
         elif self._rules.for_anybody:
             cause = "with Basic, clients log in everywhere or nowhere"
-            raise UsageError("rules for anonymous need tokens", cause=cause, remedy=f"use --auth token={file}")
-        elif settings.token_key is not None:
-            raise UsageError("there are no tokens to sign with a key", remedy=f"use --auth token={file}")
+            raise UsageError("rules for anonymous need tokens", cause=cause, remedy=f"use token={file}")
+        elif settings.token_key is not None or settings.public_url is not None:
+            raise UsageError("a key and an address are for tokens", remedy=f"use token={file}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
@@ -75,7 +75,7 @@ class Guard:
         """The answer to a request for a token; None for what may pass."""
         route = routes.find(request.scope)
         if route is None:
-            return None  # nothing is there
+            return None  # there is nothing
         if route.kind == "token" and self._tokens is not None:
             return await self._tokens.answer(request)
         source = _source(request, route)

@@ -80,7 +80,7 @@ def parse_htpasswd(text: str, name: str) -> Mapping[str, bytes]:
         UsageError: a line is not `USER:HASH`, or its hash not bcrypt's.
     """
     users: dict[str, bytes] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
