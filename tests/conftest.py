@@ -1,6 +1,7 @@
 """Fixtures every test may ask for. What they give is in `support`."""
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from support.certs import Authority
 from support.docker import DockerCLI, dockerd
 from support.lading import Lading
+from support.parts import missing, need
+from support.process import bare_environment, run
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
@@ -77,3 +80,21 @@ def engine() -> Iterator[DockerCLI]:
     """The docker CLI bound to a docker daemon of the tests' own."""
     with dockerd() as running:
         yield running
+
+
+@pytest.fixture
+def podman() -> Iterator[Path]:
+    """The podman command with everything in a folder of its own, of which podman wants the path to be short."""
+    program = need("podman")
+    with tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        wrapper = folder / "podman"
+        options = f"--root={name}/root --runroot={name}/run --tmpdir={name}/tmp --storage-driver=vfs"
+        wrapper.write_text(
+            f'#!/bin/sh\nexec {program} {options} --cgroup-manager=cgroupfs --events-backend=file "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        tried = run([wrapper, "images"], check=False, env=bare_environment(folder))
+        if tried.returncode != 0:
+            missing(f"podman does not run here: {tried.stderr}")
+        yield wrapper

@@ -147,15 +147,15 @@ def test_forgets_uploads_that_are_not_complete(serve_folder: Serve, folder: Path
     assert not (folder / "a").exists()
 
 
-def test_removes_what_a_killed_process_left(folder: Path) -> None:
+def test_removes_what_a_killed_process_left(serve_folder: Serve, folder: Path) -> None:
     Folder(folder)
     old, young = (folder / ".uploads" / name for name in ("old", "young"))
     old.touch()
     young.touch()
     days_ago = time.time() - 2 * 24 * 60 * 60
     os.utime(old, (days_ago, days_ago))
-    Folder(folder)
-    assert (old.exists(), young.exists()) == (False, True)
+    with serve_folder():
+        assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_cannot_be_a_file(tmp_path: Path) -> None:

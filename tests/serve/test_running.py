@@ -18,7 +18,8 @@ from serve.caller import Caller
 from support.images import make_image, push
 
 SERVE = (
-    "import lading.serve as s; s.serve(s.open_storage({storage!r}), '127.0.0.1:0', lambda url: print(url, flush=True))"
+    "import lading.serve as s;"
+    "s.serve(s.open_storage({storage!r}), '127.0.0.1:0', ready=lambda url: print(url, flush=True))"
 )
 
 

@@ -10,10 +10,9 @@ import lzma
 import os
 import sys
 import tarfile
-import tempfile
 import threading
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -45,8 +44,8 @@ from lading.stores.tarball import has_zstd
 from lading.transfer.copy import Copier
 from support import images
 from support.docker import DockerCLI
-from support.parts import find, missing, need
-from support.process import bare_environment, run
+from support.parts import find, need
+from support.process import run
 from support.registry import RealRegistry
 
 PLAIN = "application/vnd.docker.image.rootfs.diff.tar"
@@ -867,21 +866,3 @@ class TestRealParts:
             assert manifest.config is not None
             assert manifest.config.digest == images.digest_of(IMAGE.config)
         await use(tmp_path / "b.tar")
-
-
-@pytest.fixture
-def podman() -> Iterator[Path]:
-    """The podman command with everything in a folder of its own, of which podman wants the path to be short."""
-    program = need("podman")
-    with tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        wrapper = folder / "podman"
-        options = f"--root={name}/root --runroot={name}/run --tmpdir={name}/tmp --storage-driver=vfs"
-        wrapper.write_text(
-            f'#!/bin/sh\nexec {program} {options} --cgroup-manager=cgroupfs --events-backend=file "$@"\n'
-        )
-        wrapper.chmod(0o755)
-        tried = run([wrapper, "images"], check=False, env=bare_environment(folder))
-        if tried.returncode != 0:
-            missing(f"podman does not run here: {tried.stderr}")
-        yield wrapper

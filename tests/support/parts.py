@@ -92,4 +92,5 @@ _HINTS = {
     "skopeo": "Debian package skopeo",
     "podman": "Debian package podman",
     "busybox": "Debian package busybox-static",
+    "htpasswd": "Debian package apache2-utils",
 }

@@ -6,89 +6,151 @@ This room knows the model, and nothing of clients, stores or the command line. W
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lading.errors import UsageError
+from lading.serve.settings import Settings
 
 if TYPE_CHECKING:
     from lading.serve.folder import Folder as Folder
     from lading.serve.storage import Memory as Memory
     from lading.serve.storage import Storage as Storage
 
-__all__ = ["ASGI", "Folder", "Memory", "Storage", "app", "background", "open_storage", "running", "serve"]
+__all__ = [
+    "ASGI",
+    "Folder",
+    "Memory",
+    "Settings",
+    "Storage",
+    "app",
+    "background",
+    "open_storage",
+    "running",
+    "serve",
+]
 
 _Message = MutableMapping[str, Any]
 ASGI = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]
 """An application that any ASGI server runs."""
 
 
-def app(storage: Storage | None = None) -> ASGI:
+def app(
+    storage: Storage | None = None, settings: Settings | None = None, *, clock: Callable[[], float] = time.time
+) -> ASGI:
     """The registry as an ASGI application, for a server of one's own.
+
+    Clients look for it at `/v2/` of a host. Mounted at another path, it answers with that path in its headers.
 
     Args:
         storage: what holds the content; memory if not given.
+        settings: how it behaves; open to everybody if not given.
+        clock: gives the time, in seconds since the epoch, by which uploads and tokens expire.
 
     Raises:
-        UsageError: the packages that serving takes are not installed.
+        UsageError: the settings contradict each other, a file in them cannot be read, or the packages that serving
+            takes are not installed.
     """
-    protocol = _load("protocol")
-    application: ASGI = protocol.Registry(storage or open_storage())
-    return application
+    settings = settings or Settings()
+    application: ASGI = _load("protocol").Registry(storage or open_storage(), settings, clock)
+    if settings.read_only:
+        application = _load("limits").ReadOnly(application)
+    if settings.auth is not None:
+        application = _load("guard").Guard(application, settings, clock)
+    elif settings.allow or settings.token_key is not None or settings.public_url is not None:
+        raise UsageError(
+            "rules, a key for tokens and an address are of no use while everybody may do everything",
+            remedy="say how users log in: htpasswd=FILE or token=FILE",
+        )
+    logged: ASGI = _load("access_log").AccessLog(application)
+    return logged
 
 
 @asynccontextmanager
-async def running(storage: Storage | None = None, address: str = "127.0.0.1:0") -> AsyncIterator[str]:
+async def running(
+    storage: Storage | None = None,
+    address: str = "127.0.0.1:0",
+    settings: Settings | None = None,
+    *,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+) -> AsyncIterator[str]:
     """Run a registry on the current event loop while the context lasts.
 
     Args:
         storage: what holds the content; memory if not given.
         address: `HOST:PORT`; port 0 takes any that is free.
+        settings: how it behaves; open to everybody if not given.
+        tls_cert: a file (PEM) with a certificate, and those that lead to its authority.
+        tls_key: a file (PEM) with its private key.
 
     Returns:
         The URL of the registry, such as `http://127.0.0.1:5000`.
 
     Raises:
-        UsageError: the address is none of this machine, or packages are not installed.
+        UsageError: the address is none of this machine, the certificate cannot be used, or what `app` raises.
         Conflict: the address is in use.
     """
-    async with _load("server").running(app(storage), address) as url:
+    server = _load("server")
+    async with server.running(app(storage, settings), address, _tls(tls_cert, tls_key)) as url:
         yield url
 
 
 @contextmanager
-def background(storage: Storage | None = None, address: str = "127.0.0.1:0") -> Iterator[str]:
+def background(
+    storage: Storage | None = None,
+    address: str = "127.0.0.1:0",
+    settings: Settings | None = None,
+    *,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+) -> Iterator[str]:
     """Run a registry on a thread of its own while the context lasts.
 
     It takes, gives and raises what `running` does.
     """
-    with _load("server").background(app(storage), address) as url:
+    with _load("server").background(app(storage, settings), address, _tls(tls_cert, tls_key)) as url:
         yield url
 
 
 def serve(
     storage: Storage | None = None,
     address: str = "127.0.0.1:5000",
+    settings: Settings | None = None,
+    *,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
     ready: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve a registry until the process gets SIGINT or SIGTERM. Call it on the main thread.
 
+    What is under way when the signal comes has some seconds to end; a second signal ends it.
+
     Args:
         storage: what holds the content; memory if not given.
         address: `HOST:PORT`; port 0 takes any that is free.
+        settings: how it behaves; open to everybody if not given.
+        tls_cert: a file (PEM) with a certificate, and those that lead to its authority.
+        tls_key: a file (PEM) with its private key.
         ready: called with the URL when the registry answers.
 
     Raises:
-        UsageError: the address is none of this machine, or packages are not installed.
+        UsageError: the address is none of this machine, the certificate cannot be used, or what `app` raises.
         Conflict: the address is in use.
     """
-    _load("server").serve(app(storage), address, ready)
+    _load("server").serve(app(storage, settings), address, ready, _tls(tls_cert, tls_key))
 
 
-def open_storage(name: str = "memory") -> Storage:
+def open_storage(name: str = "memory", *, read_only: bool = False) -> Storage:
     """The storage with a name: `memory`, or the path of a folder.
+
+    Args:
+        name: its name.
+        read_only: whether a folder must be there, and is never written to.
 
     Raises:
         UsageError: there can be no such folder.
@@ -99,7 +161,15 @@ def open_storage(name: str = "memory") -> Storage:
         return Memory()
     from lading.serve.folder import Folder
 
-    return Folder(name)
+    return Folder(name, read_only=read_only)
+
+
+def _tls(certificate: str | os.PathLike[str] | None, key: str | os.PathLike[str] | None) -> Any:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("a certificate and its key are given together", remedy="give both, or neither")
+    return _load("server").TLS(certificate, key)
 
 
 def _load(module: str) -> Any:

@@ -9,11 +9,11 @@ fields that are not known stay. One process at a time may write.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import threading
-import time
 import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +35,6 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _UPLOADS = ".uploads"  # no component of a repository's name begins with a dot
-_ABANDONED = 24 * 60 * 60  # seconds after which the temporary file of a process that ended is removed
 _RESERVED = frozenset({"blobs", "index.json", "oci-layout"})  # components that are files of the layout above
 _ESCAPE = "_"  # no component begins with it
 _LOCKS = 64  # repositories that share one wait for each other
@@ -50,20 +49,24 @@ class Folder:
             repository's name that would be a file of the layout above it (`blobs`, `index.json`,
             `oci-layout`) has an underscore before it. What is not whole yet is in `FOLDER/.uploads`.
 
+        read_only: whether it must exist, and nothing in it is changed.
+
     Raises:
-        UsageError: there can be no such folder.
+        UsageError: there can be no such folder, there is none, or it cannot be written to.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
         self.locks = [threading.Lock() for _ in range(_LOCKS)]
         self.states: dict[Path, tuple[_Stamp, _State]] = {}
         try:
-            uploads = self.path / _UPLOADS
-            uploads.mkdir(parents=True, exist_ok=True)
-            for file in uploads.iterdir():
-                if file.stat().st_mtime < time.time() - _ABANDONED:
-                    file.unlink()
+            if read_only:
+                os.scandir(self.path).close()
+            else:
+                (self.path / _UPLOADS).mkdir(parents=True, exist_ok=True)
+                probe = self.temporary()
+                probe.touch()
+                probe.unlink()
         except OSError as error:
             raise UsageError(f"cannot keep a registry in {self.path}", cause=error.strerror) from None
 
@@ -75,6 +78,14 @@ class Folder:
         """The repository with this valid name, whether it exists or not."""
         return _FolderRepository(self.place(name), self)
 
+    async def size(self) -> int:
+        """How many bytes it holds, with those of uploads that are not complete."""
+        return await asyncio.to_thread(self._measure)
+
+    async def sweep(self, before: float) -> None:
+        """Remove what is left of uploads that got nothing since `before`, whichever process received them."""
+        await asyncio.to_thread(self._sweep, before)
+
     def temporary(self) -> Path:
         """A path for a file that is to be moved into place when it is whole."""
         return self.path / _UPLOADS / uuid.uuid4().hex
@@ -83,6 +94,21 @@ class Folder:
         """Where a repository's layout is."""
         parts = (_ESCAPE + part if part in _RESERVED else part for part in name.split("/"))
         return self.path.joinpath(*parts)
+
+    def _measure(self) -> int:
+        sizes: dict[tuple[int, int], int] = {}
+        for folder, _, files in os.walk(self.path):
+            for name in files:
+                with contextlib.suppress(*_ABSENT):
+                    status = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - there are many
+                    sizes[status.st_dev, status.st_ino] = status.st_size
+        return sum(sizes.values())
+
+    def _sweep(self, before: float) -> None:
+        for file in (self.path / _UPLOADS).iterdir():
+            with contextlib.suppress(*_ABSENT):
+                if file.stat().st_mtime < before:
+                    file.unlink()
 
     def _walk(self) -> list[str]:
         found = []
@@ -315,12 +341,13 @@ class _FolderUpload:
         _unlink(self._path)
 
     def _write(self, data: bytes) -> None:
-        with self._path.open("ab") as file:  # not kept open: many may be waiting for their next chunk
+        with self._path.open("r+b") as file:  # not kept open: many may be waiting for their next chunk
+            file.seek(self.size)
             file.write(data)
 
     def _commit(self, digest: Digest) -> None:
         self._repository.make(digest.algorithm)
-        with self._path.open("ab") as file:
+        with self._path.open("r+b") as file:  # which must be there
             _sync(file)
         self._path.replace(self._repository.file(digest))
 

@@ -9,31 +9,97 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from lading.errors import Conflict, UsageError
 
 _log = logging.getLogger("lading.serve.http")
 _log.setLevel(logging.ERROR)
+# What had not ended when the server did is no failure of it.
+_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)))
 
 _GRACE = 3  # seconds that requests have to end when the server stops
+_LONG_GRACE = 9  # where there is a process to stop; who sends SIGTERM often waits for 10
 _KEEP_ALIVE = 75  # seconds that an idle connection is kept
+_PATIENCE = 60.0  # seconds that a client may be silent in the middle of something
+_HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers
+_RENEWAL = 1  # seconds between looks at the certificate
+
+
+class TLS(NamedTuple):
+    """A certificate to serve with."""
+
+    certificate: str | os.PathLike[str]
+    """A file (PEM) with the certificate and those that lead to its authority."""
+    key: str | os.PathLike[str]
+    """A file (PEM) with its private key, which is not encrypted."""
 
 
 class _Protocol(H11Protocol):
-    """Says nothing about clients that try TLS first, as many do: they are answered, and that is all."""
+    """Ends connections whose client is silent in the middle of a request, or reads no answer.
+
+    It says nothing about clients that try TLS first, as many do: they are answered, and that is all.
+    """
+
+    patience = _PATIENCE
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = _log
+        self._since = 0.0  # when it was last not the client's turn, or the client did its part
+        self._unsent = 0
+        self._looking: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's is
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            self._since = self.loop.time()  # but headers, however slowly they come, have to be complete in time
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._since = self.loop.time()
+
+    def _look(self) -> None:
+        """Look, a few times while patience lasts, whether the client still does its part."""
+        now = self.loop.time()
+        if not self._waits():
+            self._since = now
+        elif now - self._since > self.patience:
+            self.transport.abort()
+            return
+        self._looking = self.loop.call_later(self.patience / 4, self._look)
+
+    def _waits(self) -> bool:
+        """Whether the client has to do something now, and has done nothing."""
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            return self.timeout_keep_alive_task is None  # else it is between requests, where uvicorn looks after it
+        if self.flow.write_paused:
+            return self._unsent >= before
+        return cycle.more_body and not self.flow.read_paused and not cycle.waiting_for_100_continue
 
 
 class _Server(uvicorn.Server):
@@ -43,53 +109,88 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def hurry(self) -> None:
+        """End what is still under way."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
 
 @contextlib.asynccontextmanager
-async def running(application: Any, address: str) -> AsyncIterator[str]:
+async def running(
+    application: Any, address: str, tls: TLS | None = None, *, patience: float = _PATIENCE
+) -> AsyncIterator[str]:
     """Serve an ASGI application on the current event loop; gives its URL.
 
+    Args:
+        application: what answers.
+        address: `HOST:PORT`; port 0 takes any that is free.
+        tls: the certificate; without one, plain HTTP is spoken.
+        patience: how many seconds a client may be silent in the middle of a request or an answer.
+
     Raises:
-        UsageError: the address is malformed, or not one of this machine.
+        UsageError: the address is malformed, or not one of this machine, or the certificate cannot be used.
         Conflict: the address is in use.
     """
+    async with _running(application, address, tls, patience, _GRACE) as (url, _):
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    application: Any, address: str, tls: TLS | None, patience: float, grace: int
+) -> AsyncIterator[tuple[str, _Server]]:
     host, port = parse_address(address)
+    context = None if tls is None else _load_certificate(tls)
     listener = _listen(host, port)
+
+    class Protocol(_Protocol):
+        pass
+
+    Protocol.patience = patience
     config = uvicorn.Config(
         application,
-        http=_Protocol,
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        h11_max_incomplete_event_size=_HEAD_LIMIT,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_GRACE,
+        timeout_graceful_shutdown=grace,
     )
+    config.load()
+    config.ssl = context
     server = _Server(config)
     name = f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{listener.getsockname()[1]}"
+    url = f"{'http' if context is None else 'https'}://{name}:{listener.getsockname()[1]}"
     task = asyncio.create_task(server.serve(sockets=[listener]))
+    renewing = None
     try:
         while not server.started:
             if task.done():
                 task.result()
             await asyncio.sleep(0.001)
-        yield url
+        if tls is not None and context is not None:
+            renewing = asyncio.create_task(_renew(tls, context))
+        yield url, server
     finally:
+        if renewing is not None:
+            renewing.cancel()
         server.should_exit = True
         await task
 
 
 @contextlib.contextmanager
-def background(application: Any, address: str) -> Iterator[str]:
-    """Serve an ASGI application on an event loop in a thread of its own; gives its URL."""
+def background(application: Any, address: str, tls: TLS | None = None, *, patience: float = _PATIENCE) -> Iterator[str]:
+    """Serve an ASGI application on a thread of its own; takes, gives and raises what `running` does."""
     started: Future[tuple[str, Callable[[], None]]] = Future()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        async with running(application, address) as url:
+        async with running(application, address, tls, patience=patience) as url:
             started.set_result((url, lambda: _call(loop, ended.set)))
             await ended.wait()
 
@@ -115,14 +216,23 @@ def background(application: Any, address: str) -> Iterator[str]:
         thread.join()
 
 
-def serve(application: Any, address: str, ready: Callable[[str], None]) -> None:
-    """Serve an ASGI application until SIGINT or SIGTERM; `ready` is called with its URL."""
+def serve(application: Any, address: str, ready: Callable[[str], None], tls: TLS | None = None) -> None:
+    """Serve an ASGI application until SIGINT or SIGTERM; `ready` is called with its URL.
+
+    What is under way when the signal comes may end; a second signal ends it.
+    """
 
     async def main() -> None:
         ended = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        async with running(application, address) as url:
+        async with _running(application, address, tls, _PATIENCE, _LONG_GRACE) as (url, server):
+
+            def end() -> None:
+                if ended.is_set():
+                    server.hurry()
+                ended.set()
+
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, end)
             ready(url)
             await ended.wait()
 
@@ -152,6 +262,66 @@ def _listen(host: str, port: int) -> socket.socket:
             raise Conflict(f"{host}:{port} is in use", remedy=remedy) from None
         cause = str(error.strerror).partition(" (while")[0]  # the rest says the address again
         raise UsageError(f"cannot listen on {host}:{port}", cause=cause) from None
+
+
+def _load_certificate(tls: TLS) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    _load_into(context, tls)
+    return context
+
+
+def _load_into(context: ssl.SSLContext, tls: TLS) -> None:
+    for file in tls:
+        try:
+            Path(file).read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read {file}", cause=error.strerror) from None
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, _no_password)
+    except ssl.SSLError as error:
+        reason = (error.reason or "malformed").replace("_", " ").lower()
+        cause = "they are not of each other" if reason == "key values mismatch" else f"OpenSSL says {reason}"
+        raise UsageError(f"cannot serve with {tls.certificate} and {tls.key}", cause=cause) from None
+    except _Encrypted:
+        remedy = f"decrypt it: openssl pkey -in {tls.key} -out FILE"
+        raise UsageError(f"the key in {tls.key} is encrypted", remedy=remedy) from None
+
+
+class _Encrypted(Exception):
+    """A key needs a password."""
+
+
+def _no_password() -> str:
+    raise _Encrypted
+
+
+async def _renew(tls: TLS, context: ssl.SSLContext) -> None:
+    """Use the certificate that is there: new connections get a new one as soon as it has replaced the old one."""
+    known = _look_at(tls)
+    while True:
+        await asyncio.sleep(_RENEWAL)
+        found = _look_at(tls)
+        if found == known:
+            continue
+        known = found
+        try:
+            _load_certificate(tls)
+            _load_into(context, tls)
+        except UsageError as error:
+            _log.error("the certificate has changed and cannot be used, so the one before is: %s", error)
+
+
+def _look_at(tls: TLS) -> list[tuple[int, int, int] | None]:
+    return [_stamp(Path(file)) for file in tls]
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    with contextlib.suppress(OSError):
+        status = file.stat()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+    return None
 
 
 def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

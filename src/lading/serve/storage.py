@@ -132,12 +132,19 @@ class Storage(Protocol):
     def repository(self, name: str) -> Repository:
         """The repository with this valid name, whether it exists or not."""
 
+    async def size(self) -> int:
+        """How many bytes it holds, with those of uploads that are not complete."""
+
+    async def sweep(self, before: float) -> None:
+        """Remove what is left of uploads that got nothing since `before` (seconds since the epoch)."""
+
 
 class Memory:
     """A storage that is gone when the process is."""
 
     def __init__(self) -> None:
         self._repositories: dict[str, _MemoryRepository] = {}
+        self.uploads: set[_MemoryUpload] = set()
 
     async def repositories(self) -> Collection[str]:
         """The names of the repositories that exist, in any order."""
@@ -145,13 +152,22 @@ class Memory:
 
     def repository(self, name: str) -> Repository:
         """The repository with this valid name, whether it exists or not."""
-        return self._repositories.get(name) or _MemoryRepository(name, self._repositories)
+        return self._repositories.get(name) or _MemoryRepository(name, self._repositories, self.uploads)
+
+    async def size(self) -> int:
+        """How many bytes it holds, with those of uploads that are not complete."""
+        held = {id(data): len(data) for one in self._repositories.values() for data in one.content.values()}
+        return sum(held.values()) + sum(upload.size for upload in self.uploads)
+
+    async def sweep(self, before: float) -> None:
+        """Nothing is left of uploads that ended."""
 
 
 class _MemoryRepository:
-    def __init__(self, name: str, siblings: dict[str, _MemoryRepository]) -> None:
+    def __init__(self, name: str, siblings: dict[str, _MemoryRepository], uploads: set[_MemoryUpload]) -> None:
         self._name = name
         self._siblings = siblings
+        self.uploads = uploads
         self._media_types: dict[Digest, str] = {}
         self._tags: dict[str, Digest] = {}
         self.content: dict[Digest, bytes] = {}
@@ -233,6 +249,7 @@ class _MemoryUpload:
         self.size = 0
         self._repository = repository
         self._parts: list[bytes] = []
+        repository.uploads.add(self)
 
     async def append(self, data: bytes) -> None:
         self._parts.append(data)
@@ -244,7 +261,8 @@ class _MemoryUpload:
 
     async def commit(self, digest: Digest) -> None:
         self._repository.keep(digest, b"".join(self._parts))
-        self._parts.clear()
+        await self.discard()
 
     async def discard(self) -> None:
         self._parts.clear()
+        self._repository.uploads.discard(self)

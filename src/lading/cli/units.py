@@ -1,0 +1,38 @@
+"""Sizes and times as people write them, for options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import click
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+_SIZES = {"": 1, "b": 1} | {
+    f"{letter}{suffix}": base**power
+    for power, letter in enumerate("kmgt", 1)
+    for suffix, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
+}
+_TIMES = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
+
+
+def size(value: str) -> int:
+    """A number of bytes: `500MB`, `4MiB`, `4096`. For the `type` of an option."""
+    number = _read(value, _SIZES)
+    if number < 1:
+        raise click.BadParameter(f"{value!r} is not a size such as 500MB, 10GiB or 4096")
+    return int(number)
+
+
+def duration(value: str) -> float:
+    """Seconds: `30m`, `24h`, `7d`, `90s`. For the `type` of an option."""
+    number = _read(value, _TIMES)
+    if number <= 0:
+        raise click.BadParameter(f"{value!r} is not a time such as 30m, 24h or 7d")
+    return number
+
+
+def _read(text: str, units: Mapping[str, int]) -> float:
+    """A number with a unit, as a multiple of the smallest; 0 for what is none."""
+    found = _NUMBER.fullmatch(text.strip())
+    return float(found[1]) * units.get(found[2].lower(), 0) if found else 0

@@ -1,0 +1,108 @@
+"""What a registry does not do: grow without end, or change when it is read-only.
+
+This module knows how much the storage holds, and nothing of what that is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lading.serve.problems import Problem, drain, respond
+from lading.serve.storage import Storage
+
+_STALE = 60  # seconds after which the storage is measured again: others may use it, too
+_HASTE = 5  # seconds between measurements while it is full
+_READING = ("GET", "HEAD", "OPTIONS")
+
+
+class ReadOnly:
+    """An application that is only read from (ASGI)."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] != "http" or scope["method"] in _READING:
+            return await self._application(scope, receive, send)
+        await drain(Request(scope, receive))
+        message = "this registry is read-only"
+        problem = Problem(405, "UNSUPPORTED", message, headers={"allow": "GET, HEAD"})
+        await respond(problem.response(), scope, receive, send)
+
+
+class Quota:
+    """How much a storage may hold.
+
+    What is taken is counted; what is given back is found by measuring the storage again when it seems to be full.
+
+    Args:
+        storage: what is measured.
+        limit: in bytes; None for no limit.
+        clock: gives the time, in seconds since the epoch.
+    """
+
+    def __init__(self, storage: Storage, limit: int | None, clock: Callable[[], float]) -> None:
+        self._storage = storage
+        self._limit = limit
+        self._clock = clock
+        self._used = 0
+        self._measured = float("-inf")
+        self._changed = True
+        self._measuring = asyncio.Lock()
+
+    def changed(self) -> None:
+        """Take note that something was removed."""
+        self._changed = True
+
+    async def check(self, amount: int) -> None:
+        """Make sure that there is place.
+
+        Args:
+            amount: for so many bytes.
+
+        Raises:
+            Problem: there is not.
+        """
+        if self._limit is None:
+            return
+        if self._is_due(_STALE) or (self._used + amount > self._limit and (self._changed or self._is_due(_HASTE))):
+            await self._measure()
+        if self._used + amount > self._limit:
+            raise full(f"it may hold {self._limit} bytes, and holds {self._used}")
+
+    async def take(self, amount: int) -> None:
+        """Count what is about to be stored; raises what `check` raises."""
+        await self.check(amount)
+        self._used += amount
+
+    def _is_due(self, age: float) -> bool:
+        return self._clock() - self._measured >= age
+
+    async def _measure(self) -> None:
+        known = self._measured
+        async with self._measuring:
+            if self._measured != known:
+                return  # somebody else has just done it
+            self._changed = False
+            before = self._used
+            found = await self._storage.size()
+            self._used = found + self._used - before  # what was taken meanwhile may have been seen, or not
+            self._measured = self._clock()
+
+
+def full(cause: str) -> Problem:
+    """The answer where there is no place. Clients do not try again after a 403, as they would after a 507."""
+    return Problem(403, "DENIED", f"the registry is full: {cause}")
+
+
+def full_disk(error: OSError) -> Problem | None:
+    """The answer where the disk has no place; None for any other error."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return full(str(error.strerror).lower())
+    return None

@@ -1,0 +1,85 @@
+"""Answers that are the same wherever they come from: errors as the specification's JSON, and how they are sent.
+
+This module knows HTTP, and nothing of content or of who may have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+_DRAIN_LIMIT = 8 * 1024 * 1024  # how much of a refused body is read, so that the client reads the answer
+_DRAIN_PATIENCE = 10  # seconds that takes at most
+_HEADERS = {"docker-distribution-api-version": "registry/2.0"}
+
+
+class Problem(Exception):
+    """A request that is answered with an error (distribution-spec §Error Codes).
+
+    Args:
+        status: of HTTP.
+        code: of the specification.
+        message: for people.
+        details: one error is reported for each; one without, if there is none.
+        headers: of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *details: dict[str, Any],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.details = details
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """The answer: one error, or one for each detail."""
+        error: dict[str, Any] = {"code": self.code, "message": str(self)}
+        errors = [error | {"detail": detail} for detail in self.details] or [error]
+        return json_response({"errors": errors}, status=self.status, headers=self.headers)
+
+
+def json_response(
+    document: dict[str, Any],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = "application/json",
+) -> Response:
+    """An answer that is a document."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    content = text.encode("utf-8", "backslashreplace")
+    return Response(content, status_code=status, headers={**(headers or {}), "content-type": media_type})
+
+
+async def respond(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer, with what every one has, and without a body where HEAD asked."""
+    if scope["method"] == "HEAD":
+        response.body = b""
+    response.headers.update(_HEADERS)
+    await response(scope, receive, send)
+
+
+async def drain(request: Request) -> None:
+    """Read the rest of a body that was refused, so that a client that only then reads gets the answer."""
+    if "expect" in request.headers:
+        return
+    rest = _DRAIN_LIMIT
+    with contextlib.suppress(ClientDisconnect, RuntimeError, TimeoutError):  # RuntimeError: it was read to its end
+        async with asyncio.timeout(_DRAIN_PATIENCE):
+            async for part in request.stream():
+                rest -= len(part)
+                if rest < 0:
+                    return

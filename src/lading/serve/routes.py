@@ -1,0 +1,76 @@
+"""What the paths of the protocol mean (distribution-spec §Endpoints), wherever the registry is mounted.
+
+This module knows paths, and nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+Scope = Mapping[str, Any]
+"""Of a request (ASGI)."""
+
+TOKEN = "token"
+"""Where tokens are given, below `/v2/`; no repository can be meant."""
+VISIBLE = "lading.visible"
+"""What `visible` gives is kept in a request's scope by this name, by whoever knows who sent it."""
+USER = "lading.user"
+"""Who sent a request is kept in its scope by this name, once it is known."""
+
+# The last parts of a path say what it is about, so that a repository may be called `a/blobs/manifests`.
+_ROUTES = (
+    ("base", re.compile(r"")),
+    ("catalog", re.compile(r"_catalog")),
+    ("token", re.compile(TOKEN)),
+    ("tags", re.compile(r"(?P<name>.+)/tags/list")),
+    ("uploads", re.compile(r"(?P<name>.+)/blobs/uploads/?")),
+    ("upload", re.compile(r"(?P<name>.+)/blobs/uploads/(?P<upload>[^/]+)")),
+    ("blob", re.compile(r"(?P<name>.+)/blobs/(?P<digest>[^/]+)")),
+    ("manifest", re.compile(r"(?P<name>.+)/manifests/(?P<reference>[^/]+)")),
+    ("referrers", re.compile(r"(?P<name>.+)/referrers/(?P<digest>[^/]+)")),
+)
+
+
+class Route(NamedTuple):
+    """What a path is about."""
+
+    kind: str
+    """`base`, `catalog`, `token`, `tags`, `uploads`, `upload`, `blob`, `manifest` or `referrers`."""
+    values: dict[str, str]
+    """What is in the path, as it stands there: `name`, and `upload`, `digest` or `reference`."""
+
+
+def find(scope: Scope) -> Route | None:
+    """What a request's path is about; None if the protocol has no such path."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    inner = "" if path == "/v2" else path.removeprefix("/v2/")
+    if inner == path:
+        return None
+    for kind, pattern in _ROUTES:
+        if found := pattern.fullmatch(inner):
+            return Route(kind, found.groupdict())
+    return None
+
+
+def location(scope: Scope, path: str) -> str:
+    """A path below `/v2/` as whoever sent this request reaches it, for a header."""
+    return f"{quote(scope.get('root_path', ''))}/v2/{path}"
+
+
+def shown(scope: Scope) -> str:
+    """A request's path for a log: as it was sent, without its query, which may hold what is nobody's business."""
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    return raw.decode("ascii", "backslashreplace")
+
+
+def visible(scope: Scope) -> Callable[[str], bool]:
+    """Tells of each repository whether whoever sent this request may know what is in it."""
+    decide: Callable[[str], bool] = scope.get(VISIBLE, _everything)
+    return decide
+
+
+def _everything(repository: str) -> bool:
+    return True
