@@ -407,6 +407,7 @@ class Session:
         if refusal.status in {401, 403}:
             return await self._denied(call, refusal, refused=False)
         failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
+        failure.retry_after = after
         if after:
             failure.cause = f"{(failure.cause or '').rstrip('.')}; it asks to wait {after:.0f} seconds"
         if 300 <= refusal.status < 400:
@@ -656,10 +657,11 @@ def _may_retry(failure: LadingError, call: _Call) -> bool:
         return False
     if isinstance(failure, ConnectionRefused | ConnectFailed):
         return True  # nothing was sent
-    if isinstance(failure, ConnectionBroken):
-        # An upload may be there in part: it is for whoever began it to begin it anew.
-        return call.method != "PATCH" and not callable(call.body)
-    return failure.status in _RETRIED and (call.method != "PATCH" or failure.status == 429)
+    if failure.status == 429:
+        return True
+    # An upload may be there in part: it is for whoever began it to go on with it, or to begin it anew.
+    is_upload = call.method == "PATCH" or callable(call.body)
+    return not is_upload and (isinstance(failure, ConnectionBroken) or failure.status in _RETRIED)
 
 
 def _retry_after(response: Response) -> float | None:
