@@ -10,6 +10,7 @@ after a whole one, like those of TCP. It does not read what it passes on, so tha
 import asyncio
 import sys
 from collections import deque
+from functools import partial
 
 _FULL = 16 * 1024 * 1024
 
@@ -102,7 +103,7 @@ class Near(End):
 async def main(latency: float, upstreams: list[str]) -> None:
     loop = asyncio.get_running_loop()
     servers = [
-        await loop.create_server(lambda upstream=upstream: Near(latency, upstream), "127.0.0.1", 0)
+        await loop.create_server(partial(Near, latency, upstream), "127.0.0.1", 0)
         for upstream in upstreams
     ]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
