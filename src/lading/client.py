@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from lading.images.overview import Overview
     from lading.registry.config import Config
     from lading.registry.credentials import Credentials
-    from lading.transfer.convert import Compression, Format
     from lading.transfer.events import OnEvent
     from lading.transfer.places import AnyLocation
-    from lading.transfer.report import CopyReport
+    from lading.transfer.report import Compression, CopyReport, Format
 
 P = ParamSpec("P")
 T = TypeVar("T")

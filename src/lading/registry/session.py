@@ -6,7 +6,6 @@ Knows nothing of repositories, manifests or blobs. What it learns of a host (sch
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -402,6 +401,8 @@ class Session:
         if after is not None:
             # What is further away than all tries together is not worth the wait.
             return min(after, RETRY_AFTER_LIMIT) if after <= left * RETRY_AFTER_LIMIT else None
+        import random
+
         return random.uniform(0, self._backoff * 2**tries)
 
     async def _failure(self, response: Response, call: _Call, after: float | None) -> LadingError:

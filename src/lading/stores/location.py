@@ -23,7 +23,6 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.reference import Reference, is_tag
 from lading.store import Store
-from lading.stores.layout_reader import LayoutReader
 
 Kind = Literal["registry", "oci", "oci-archive", "docker-archive", "docker-daemon"]
 
@@ -158,6 +157,8 @@ async def resolve_location(store: Store, location: Location) -> Descriptor:
         Conflict: there are several, and the location does not say which.
         UsageError: the store cannot tell which one is meant without a name.
     """
+    from lading.stores.layout_reader import LayoutReader
+
     if location.name is not None:
         return await store.resolve(location.name)
     if isinstance(store, LayoutReader):

@@ -6,9 +6,6 @@ Puts the parts of this room together. Knows stores, and not which ones; whoever 
 from __future__ import annotations
 
 import asyncio
-import platform as machine
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -60,6 +57,8 @@ class Place(msgspec.Struct, frozen=True):
 
 def this_platform() -> Platform:
     """The platform of images that run on this machine: Linux, whatever runs the engine's virtual machine."""
+    import platform as machine
+
     return Platform.parse(f"linux/{machine.machine().lower()}")
 
 
@@ -289,6 +288,9 @@ class _Operation:
             raise NotFound(f"{what} has nothing for {platforms[0]}", cause=f"it is an image for {config.platform}")
 
     async def _convert(self, stack: AsyncExitStack, tasks: _Tasks) -> None:
+        import shutil
+        import tempfile
+
         from lading.transfer.convert import Converter, Overlay
 
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lading-"))
