@@ -44,9 +44,8 @@ if TYPE_CHECKING:
     from lading.registry.config import Config
     from lading.registry.credentials import Credentials
     from lading.results import Resolution
-    from lading.transfer.convert import Compression, Format
     from lading.transfer.events import OnEvent
-    from lading.transfer.report import CopyReport
+    from lading.transfer.report import Compression, CopyReport, Format
 
 P = ParamSpec("P")
 T = TypeVar("T")

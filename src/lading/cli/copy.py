@@ -148,7 +148,7 @@ def push(options: Options, location: str, references: tuple[str, ...], **given: 
 def _run(
     options: Options, source: str, targets: tuple[str, ...], given: dict[str, Any], *, own_tags: bool = False
 ) -> None:
-    from lading.cli.daily import helped
+    from lading.cli.missing import helped
     from lading.cli.output import emit
     from lading.cli.progress import shown_progress
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from lading.cli.frame import Command, Option, Options, common, format_option, platform_option
-from lading.errors import LadingError, NotFound, UsageError
+from lading.cli.missing import NO_REPOSITORY, helped
+from lading.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.images.overview import Entry, Overview
     from lading.model.reference import Reference
     from lading.results import Deletion, TagInfo
-    from lading.stores.location import AnyLocation, Location
+    from lading.stores.location import Location
 
 T = TypeVar("T")
 
@@ -338,50 +338,10 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-async def helped(client: AsyncClient, places: Iterable[AnyLocation], work: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
-    """Await `work`; where one of the places is a reference that is not found, add which tags are nearest."""
-    from lading.stores.location import as_location
-
-    try:
-        return await work
-    except NotFound as error:
-        for location in map(as_location, places):
-            reference = location.full().reference
-            if reference is None or not location.is_registry:
-                continue
-            missing = error.message.startswith(f"{reference} was not found")
-            if missing and error.remedy is None and reference.digest is None:
-                await _suggest(client, reference, error)
-        raise
-
-
-async def _suggest(client: AsyncClient, reference: Reference, error: NotFound) -> None:
-    from lading.cli.output import count
-    from lading.model.tags import nearest
-
-    try:
-        names = [info.tag for info in await client.tags(reference)]
-    except NotFound:
-        error.cause, error.remedy = _NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
-        return
-    except LadingError:
-        return
-    if reference.tag in names:
-        return
-    close = nearest(reference.tag or "", names)
-    error.cause = f"the repository has {count(len(names), 'tag')}"
-    if close:
-        error.cause += f"; the nearest {'are' if len(close) > 1 else 'is'} {', '.join(close)}"
-    error.remedy = f"see them: lading tags {reference.name}" if names else None
-
-
-_NO_REPOSITORY = "the registry has no such repository, or does not show it to you"
-
-
 def _no_repository(repository: Reference, error: NotFound) -> NotFound:
     return NotFound(
         f"{repository.name} was not found",
-        cause=_NO_REPOSITORY,
+        cause=NO_REPOSITORY,
         remedy=f"see what there is: lading repos {repository.registry}",
         status=error.status,
         code=error.code,

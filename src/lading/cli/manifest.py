@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lading.cli.daily import helped
 from lading.cli.frame import Group, Option, Options, common, format_option, platform_option
+from lading.cli.missing import helped
 from lading.errors import LadingError, NotFound, UsageError
 
 if TYPE_CHECKING:

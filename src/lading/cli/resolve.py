@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.daily import helped
 from lading.cli.frame import Command, Options, common, format_option, platform_option
+from lading.cli.missing import helped
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient

@@ -24,7 +24,6 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_tag, is_tag
 from lading.store import AnyManifest, Store, fetch_manifest
-from lading.stores.layout_reader import LayoutReader
 
 Kind = Literal["registry", "oci", "oci-archive", "docker-archive", "docker-daemon"]
 
@@ -262,6 +261,8 @@ async def resolve_location(store: Store, location: Location) -> Descriptor:
         Conflict: there are several, and the location does not say which.
         UsageError: there are several in a Docker archive.
     """
+    from lading.stores.layout_reader import LayoutReader
+
     if location.name is not None:
         return await store.resolve(location.name)
     if isinstance(store, LayoutReader):

@@ -6,9 +6,6 @@ Puts the parts of this room together. Knows stores, and not which ones; whoever 
 from __future__ import annotations
 
 import asyncio
-import platform as machine
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -70,6 +67,8 @@ class Place(msgspec.Struct, frozen=True):
 
 def this_platform() -> Platform:
     """The platform of images that run on this machine: Linux, whatever runs the engine's virtual machine."""
+    import platform as machine
+
     return Platform.parse(f"linux/{machine.machine().lower()}")
 
 
@@ -300,6 +299,9 @@ class _Operation:
             raise NotFound(f"{what} has nothing for {platforms[0]}", cause=f"it is an image for {config.platform}")
 
     async def _convert(self, stack: AsyncExitStack, tasks: _Tasks) -> None:
+        import shutil
+        import tempfile
+
         from lading.transfer.convert import Converter, Overlay
 
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lading-"))
