@@ -39,6 +39,7 @@ from lading.transfer.copy import Copier, gather
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts, SyncDrafts
+    from lading.images.lint import Report
     from lading.images.overview import Overview
     from lading.model.selection import PullClient
     from lading.registry.config import Config
@@ -289,6 +290,51 @@ class AsyncClient:
                 name, manifest = str(location), await fetch_location(store, location)
                 found = await selections(Shelf(store), manifest, who, platform=asked, host=machine, name=name)
         return Resolution(reference=name, platform=asked, host=machine, selections=found)
+
+    async def lint(
+        self,
+        reference: AnyLocation | Draft,
+        *,
+        against: AnyLocation | None = None,
+        select: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+    ) -> Report:
+        """What is wrong with an image, an index or a draft, or will surprise whoever pulls it.
+
+        Reads every manifest and config of it, and asks for every layer, many at once.
+
+        Args:
+            reference: a reference or another location; or a draft, as what it will be when it is pushed.
+            against: the last release, whose platforms should all be there.
+            select: only these codes, or all that start so, such as `LAD1`.
+            ignore: not these.
+
+        Raises:
+            UsageError: there is no such code.
+
+        >>> with Client() as client:
+        ...     client.lint(f"{registry}/app:1.0").findings
+        ()
+        """
+        from lading.drafts.draft import Draft
+        from lading.images.lint import gather_facts, lint, platforms_of
+        from lading.images.lint.facts import READ_LIMIT
+
+        compared = None
+        if against is not None:
+            other = as_location(against).full()
+            async with self.open(other) as store:
+                compared = str(other), await platforms_of(store, await fetch_location(store, other))
+        if isinstance(reference, Draft):
+            homes = [self.connect(entry.reference) for entry in reference.entries]
+            name = str(reference.reference)
+            facts = await gather_facts(name, reference.index, homes.__getitem__, is_draft=True, against=compared)
+        else:
+            location = as_location(reference).full()
+            async with self.open(location) as store:
+                manifest = await fetch_location(store, location, READ_LIMIT)
+                facts = await gather_facts(str(location), manifest, lambda _: store, against=compared)
+        return lint(facts, select=select, ignore=ignore)
 
     # Tags
 
@@ -638,6 +684,7 @@ class Client:
     config = _Face(AsyncClient.config)
     inspect = _Face(AsyncClient.inspect)
     resolve = _Face(AsyncClient.resolve)
+    lint = _Face(AsyncClient.lint)
     tags = _Face(AsyncClient.tags)
     tag_digests = _Face(AsyncClient.tag_digests)
     tags_of = _Face(AsyncClient.tags_of)

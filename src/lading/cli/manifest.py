@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from lading.cli.frame import Group, Option, Options, common, format_option, platform_option
 from lading.cli.missing import helped
@@ -416,11 +417,21 @@ def _report(options: Options, created: Created) -> None:
             options.note(str(change))
 
 
+def _serious(pushed: Pushed) -> list[str]:
+    """What the list says that will break for whoever pulls it; nothing is read for this."""
+    from lading.images.lint import lint, listed_facts
+
+    name = str(msgspec.structs.replace(pushed.reference, digest=None))
+    report = lint(listed_facts(name, pushed.index, is_draft=True))
+    errors = [found for found in report.findings if found.severity == "error"]
+    return [f"{found.message} ({found.code})\n  {found.remedy}" for found in errors]
+
+
 def _pushed(options: Options, pushed: Pushed, format: str = "text") -> None:
     from lading.cli.documents import PushDocument
     from lading.cli.output import emit
 
-    for warning in pushed.warnings:
+    for warning in (*pushed.warnings, *_serious(pushed)):
         options.warn(warning)
     document = PushDocument(
         reference=str(pushed.reference),

@@ -54,7 +54,7 @@ def resolve(
 
     if clients and all_clients:
         raise click.UsageError("--as and --all-clients exclude each other")
-    draft = None if remote else _draft(reference)
+    draft = None if remote else local_list(reference)
     for warning in draft.warnings if draft is not None else ():
         options.warn(warning)
     who = every() if all_clients else clients or None
@@ -78,7 +78,7 @@ def resolve(
         raise click.exceptions.Exit(1)
 
 
-def _draft(reference: str) -> Draft | None:
+def local_list(reference: str) -> Draft | None:
     """The local list of this name, if there is one."""
     from lading.drafts.store import DraftStore
     from lading.stores.location import parse_location

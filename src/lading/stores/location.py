@@ -22,6 +22,7 @@ import msgspec
 from lading.errors import InvalidDigest, InvalidReference, Unsupported, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.encoding import SIZE_LIMIT
 from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_tag, is_tag
 from lading.store import AnyManifest, Store, fetch_manifest
 
@@ -270,11 +271,17 @@ async def resolve_location(store: Store, location: Location) -> Descriptor:
     return await store.resolve("")
 
 
-async def fetch_location(store: Store, location: Location) -> AnyManifest:
-    """The manifest that a location names, in one round trip where its store can; see `resolve_location`."""
+async def fetch_location(store: Store, location: Location, limit: int = SIZE_LIMIT) -> AnyManifest:
+    """The manifest that a location names, in one round trip where its store can; see `resolve_location`.
+
+    Args:
+        store: the location's.
+        location: what to find.
+        limit: the largest size accepted, in bytes.
+    """
     if location.name is not None:
-        return await fetch_manifest(store, location.name)
-    return await fetch_manifest(store, await resolve_location(store, location))
+        return await fetch_manifest(store, location.name, limit)
+    return await fetch_manifest(store, await resolve_location(store, location), limit)
 
 
 def open_to_change(location: Location) -> AbstractAsyncContextManager[Store]:
