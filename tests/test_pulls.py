@@ -1,5 +1,6 @@
 """What the clients that are installed here take from lists made at random is what lading says they take."""
 
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from support.registry import RealRegistry
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-LISTS = 60
+LISTS = int(os.environ.get("LADING_TEST_LISTS", "60"))
 """Each is pulled once: what a client has already, it does not fetch."""
 VARIANTS = {"amd64": ["", "", "v1", "v2", "v3", "v4"], "arm": ["", "v5", "v6", "v7", "v8"], "arm64": ["", "v8", "v9"]}
 PLATFORMS = [
@@ -25,7 +26,20 @@ PLATFORMS = [
     for architecture, variants in VARIANTS.items()
     for variant in variants
 ] + ["linux/386", "linux/riscv64", "linux/x86_64", "linux/aarch64"]
-REQUESTS = [None, *sorted(set(PLATFORMS) - {"linux/x86_64"}), "linux/s390x"]
+ODD_PLATFORMS: list[dict[str, object]] = [
+    {"architecture": "amd64"},
+    {"os": "linux"},
+    {"os": "", "architecture": ""},
+    {"architecture": "amd64", "os": "linux", "os.version": "6.1"},
+    {"architecture": "amd64", "os": "linux", "os.features": ["sse4"]},
+    {"architecture": "arm64", "os": "linux", "variant": "v8.2"},
+    {"architecture": "ARM64", "os": "linux", "variant": "V8"},
+]
+REQUESTS = [
+    None,
+    *sorted(set(PLATFORMS) - {"linux/x86_64"}),
+    *("linux/s390x", "windows/amd64", "amd64", "linux", "linux/arm64/v8.3"),
+]
 CLIENTS: dict[str, Callable[[], AbstractContextManager[Puller]]] = {
     "docker": pullers.docker,
     "podman": pullers.podman,
@@ -71,7 +85,12 @@ class RandomList:
         platform = self._platform()
         if chance < 0.08 and depth < 2:
             return [Entry(self._list(depth + 1), platform=self.random.choice([{}, platform]))]
+        if chance < 0.11:
+            version = f"10.0.{self.random.choice([17763, 20348, 26100])}.1"
+            return [Entry(self._image("windows/amd64", os_version=version))]
         image = self._image()
+        if chance < 0.15:
+            return [Entry(image, platform=self.random.choice(ODD_PLATFORMS))]
         if chance < 0.2:
             return [Entry(image, platform={})]
         if chance < 0.25:
@@ -85,12 +104,11 @@ class RandomList:
             return [Entry(image), attestation]
         return [Entry(image)]
 
-    def _image(self) -> Manifest:
-        image = make_image(
-            self.random.choice(PLATFORMS), kind=self.kind, seed=f"{self.seed}/{len(self.images)}", os_version=None
-        )
-        self.images.append(image)
-        return image
+    def _image(self, platform: str | None = None, os_version: str | None = None) -> Manifest:
+        seed = f"{self.seed}/{len(self.images)}"
+        platform = platform or self.random.choice(PLATFORMS)
+        self.images.append(make_image(platform, kind=self.kind, seed=seed, os_version=os_version))
+        return self.images[-1]
 
     def _platform(self) -> dict[str, str]:
         names = self.random.choice(PLATFORMS).split("/")

@@ -26,6 +26,8 @@ class Choice(NamedTuple):
     os: str
     architecture: str
     variant: str
+    problem: str = ""
+    """Why it could not be normalized; what is pulled all the same is refused afterwards."""
 
 
 def pull_with_image_library(pull: Pull, top: Manifest | Index) -> Selection:
@@ -35,8 +37,13 @@ def pull_with_image_library(pull: Pull, top: Manifest | Index) -> Selection:
     except Refused as refused:
         return _ends(pull, "refused", error=f"Error: {refused}", reason="")
     if isinstance(top, Manifest):
-        return _finish(pull, pull.image(top), top)
-    return _choose(pull, top, _wanted(choice, pull.host))
+        found = _finish(pull, pull.image(top), top)
+    else:
+        found = _choose(pull, top, _wanted(choice, pull.host))
+    if choice.problem and found.is_pulled:
+        error = f"Error: checking platform of image …: parsing host platform: {choice.problem}"
+        return pull.ends("fails", *found.taken, fetched=found.fetched, error=error, reason="the platform is malformed")
+    return found
 
 
 def _choose(pull: Pull, index: Index, wanted: list[Platform]) -> Selection:
@@ -46,7 +53,7 @@ def _choose(pull: Pull, index: Index, wanted: list[Platform]) -> Selection:
     entry = order[0]
     found = pull.look(entry)
     if found is Gap.MISSING:
-        return _missing(pull, entry)
+        return _missing(pull, index, entry)
     if is_index(entry, found):
         if pull.client.variant == "inspect":
             if isinstance(found, Index):
@@ -115,7 +122,6 @@ def _finish(pull: Pull, entry: Descriptor, manifest: Manifest | None) -> Selecti
 
 
 def _no_match(pull: Pull, index: Index, wanted: Platform) -> Selection:
-    what = "image index" if index.media_type == OCI_INDEX else "manifest list"
     if pull.client.image_library >= (5, 31):
         names = f"architecture {quoted(wanted.architecture)}, variant {quoted(wanted.variant)}, OS {quoted(wanted.os)}"
     else:
@@ -125,12 +131,12 @@ def _no_match(pull: Pull, index: Index, wanted: Platform) -> Selection:
         if pull.client.variant == "inspect"
         else f"choosing an image from manifest list docker://{pull.name}"
     )
-    return _ends(pull, "no match", error=f"{how}: no image found in {what} for {names}", reason="no entry fits")
+    return _ends(pull, "no match", error=f"{how}: no image found in {_kind(index)} for {names}", reason="no entry fits")
 
 
-def _missing(pull: Pull, entry: Descriptor) -> Selection:
+def _missing(pull: Pull, index: Index, entry: Descriptor) -> Selection:
     how = (
-        "Error parsing manifest for image: fetching target platform image selected from image index"
+        f"Error parsing manifest for image: fetching target platform image selected from {_kind(index)}"
         if pull.client.variant == "inspect"
         else f"copying system image from manifest list: determining manifest MIME type for docker://{pull.name}"
     )
@@ -141,6 +147,10 @@ def _missing(pull: Pull, entry: Descriptor) -> Selection:
         error=f"{how}: reading manifest {entry.digest} in …: manifest unknown…",
         reason="the list has it, the repository does not, and no other entry is tried",
     )
+
+
+def _kind(index: Index) -> str:
+    return "image index" if index.media_type == OCI_INDEX else "manifest list"
 
 
 def _ends(pull: Pull, outcome: Outcome, *taken: Descriptor, error: str | None = None, reason: str = "") -> Selection:
@@ -186,8 +196,8 @@ def _normalized(pull: Pull, raw: Choice) -> Choice:
     text = "/".join(part for part in (normal.os, normal.architecture or pull.host.architecture, variant) if part)
     try:
         parsed = parse(text, pull.client.library, pull.host)
-    except Refused:
-        return raw
+    except Refused as refused:
+        return raw._replace(problem=str(refused))
     return Choice(parsed.os if raw.os else "", parsed.architecture if raw.architecture else "", parsed.variant)
 
 
