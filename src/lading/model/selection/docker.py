@@ -114,7 +114,7 @@ def _rank_for_20_10(pull: Pull, index: Index, wanted: Platform) -> list[Descript
         if matcher.rank(platform) is not None:
             return Fit((), matcher.why(platform))
         if not equal and normal.architecture == "arm" and (platform.os, platform.architecture) == (normal.os, "arm"):
-            return Fit((), "no exact match: the first arm entry, whatever its variant")
+            return Fit((), "no exact match: any arm entry will do, whatever its variant")
         return matcher.why_not(platform)
 
     return pull.rank(index.manifests, judge)
