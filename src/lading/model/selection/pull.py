@@ -143,8 +143,8 @@ class Pull:
         verdicts = [(entry, judge(entry)) for entry in entries]
         fitting = [(entry, fit) for entry, fit in verdicts if isinstance(fit, Fit)]
         fitting.sort(key=lambda item: item[1].key)
+        alike = sum(fit.key == fitting[0][1].key for _, fit in fitting)
         for place, (entry, fit) in enumerate(fitting):
-            alike = sum(other.key == fit.key for _, other in fitting)
             reason = fit.reason
             if place and not takes_all:
                 reason = _passed(fit, *fitting[0])
