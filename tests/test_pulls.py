@@ -67,10 +67,11 @@ class RandomList:
         self.kind: Kind = self.random.choice(["docker", "oci"])
         self.top = self._list(depth=0)
         self.request = self.random.choice(REQUESTS)
+        self.tag = self.random.choice(["1.0", "latest"])
 
     def push(self, host: str, repository: str) -> None:
         with RegistryClient(host, repository) as registry:
-            registry.push("list", self.top)
+            registry.push(self.tag, self.top)
             for manifest in self.gone:
                 registry.delete(manifest.digest)
 
@@ -121,7 +122,7 @@ async def test_the_prediction_is_what_happens(puller: Puller, registry: RealRegi
         for number in range(LISTS):
             made = RandomList(f"list {number}")
             made.push(registry.host, f"{repository}/{number}")
-            name = f"{registry.host}/{repository}/{number}:list"
+            name = f"{registry.host}/{repository}/{number}:{made.tag}"
             found = await client.resolve(name, platform=made.request, clients=[puller.client])
             (predicted,) = found.selections
             took = puller.pull(name, made.request, made.images)

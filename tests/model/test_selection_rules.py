@@ -92,6 +92,7 @@ def place(found: Selection, of: Index) -> int | None:
         ("LINUX/AMD64", "linux/amd64", "skopeo", None),
         ("linux/arm64", "linux/aarch64", "podman", 0),
         ("linux/arm64", "linux/aarch64", "skopeo", None),
+        ("linux/arm/v5", "linux/arm/v6", "docker@28", 0),
         # arm64: what a v9 runs, and from when on
         ("linux/arm64/v8,linux/arm64/v8.5,linux/arm64/v8.6", "linux/arm64/v9", "containerd@2.3", 1),
         ("linux/arm64/v8,linux/arm64/v8.5,linux/arm64/v8.6", "linux/arm64/v9.1", "containerd@2.3", 2),
@@ -217,6 +218,66 @@ def test_who_gives_no_platform_is_asked_for_it_afterwards() -> None:
     assert [item.digest for item in transfer.taken] == [arm.digest, amd.digest]
     local = select(listed, as_="ctr@2.3.4+local", host=AMD64, contents=contents)
     assert (local.outcome, [item.digest for item in local.fetched]) == ("no match", [arm.digest, amd.digest])
+
+
+@pytest.mark.parametrize(
+    "config,request_,client,expected",
+    [
+        # Docker holds an image without a variant for one of any, and falls over another one
+        ("linux/arm", "linux/arm/v6", "docker+graphdriver", "taken"),
+        ("linux/arm/v7", "linux/arm/v6", "docker+graphdriver", "crashes"),
+        ("linux/arm/v5", "linux/arm/v6", "docker+graphdriver", "taken"),
+        ("linux/arm64", "linux/amd64", "docker@25", "crashes"),
+        ("linux/arm64", "linux/amd64", "docker@24", "taken"),
+        # Old containerd does not look at the variant
+        ("linux/amd64/v3", "linux/amd64", "containerd@1.6", "taken"),
+        ("linux/amd64/v3", "linux/amd64", "containerd@2.0", "no match"),
+        # podman parses the platform once more when all is there
+        ("linux/arm64", "linux/arm64/v8.3", "podman@4.3.1", "fails"),
+        ("linux/arm64", "linux/arm64/v8.3", "podman@5.8.2", "taken"),
+        ("linux/arm64", "linux(+x)/arm64", "podman@5.8.2", "fails"),
+    ],
+)
+def test_what_becomes_of_an_entry_without_a_platform(config: str, request_: str, client: str, expected: str) -> None:
+    image, contents = make_image(config)
+    listed = Index.build([described(image)])
+    found = select(listed, request_, as_=client, host=AMD64, contents=contents, name="reg:5/app:1")
+    assert found.outcome == expected, found
+    assert not found.needs
+    assert (found.error is None) == (expected == "taken")
+
+
+@pytest.mark.parametrize(
+    "name,crashes", [("app:latest", True), ("reg:5/app", True), ("app:1", False), ("app@d", False)]
+)
+def test_docker_before_25_crashes_on_what_is_called_latest(name: str, crashes: bool) -> None:
+    """It looks for the image's platform in a list in which another entry has none; of other tags it finds nothing."""
+    bare, contents = make_image("linux/amd64", "bare")
+    lying, more = make_image("linux/amd64", "lying")
+    listed = Index.build([described(bare), described(lying, "linux/arm64")])
+    contents |= more
+    for client in ("docker@20.10", "docker@24+graphdriver"):
+        found = select(listed, "linux/arm64", as_=client, host=AMD64, contents=contents, name=name)
+        assert found.digest == lying.digest
+        assert (found.outcome == "crashes") == crashes
+    other_way_round = Index.build([described(lying, "linux/arm64"), described(bare)])
+    found = select(other_way_round, "linux/arm64", as_="docker@20.10", host=AMD64, contents=contents, name=name)
+    assert found.is_pulled
+
+
+def test_docker_goes_on_where_an_index_in_the_index_fails() -> None:
+    image, contents = make_image("linux/amd64")
+    gone = entry("gone", platform("linux/amd64"))
+    inner = Index.build([gone])
+    listed = Index.build([described(inner, "linux/amd64"), described(image, "linux/amd64")])
+    contents |= {inner.digest: inner, gone.digest: Gap.MISSING}
+    assert select(listed, as_="docker@28+graphdriver", contents=contents).digest == image.digest
+    assert select(listed, as_="docker@28+containerd", contents=contents).outcome == "fails"
+    # Where nothing in it fits, that is the answer.
+    empty = Index.build([entry("arm", platform("linux/arm64"))])
+    listed = Index.build([described(empty, "linux/amd64"), described(image, "linux/amd64")])
+    found = select(listed, as_="docker@28+graphdriver", contents=contents | {empty.digest: empty})
+    assert found.outcome == "no match"
 
 
 def test_only_the_first_of_two_indexes_is_followed() -> None:

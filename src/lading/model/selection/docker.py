@@ -62,7 +62,6 @@ def _pull_list(pull: Pull, index: Index, asked: Platform | None) -> Selection:
         order = pull.rank(index.manifests, lambda entry: _judge(matcher, entry))
     else:
         order = _rank_for_20_10(pull, index, asked or default_platform(pull, levels=False))
-        order = order[:1]
     for entry in order:
         found = pull.look(entry)
         if found is Gap.MISSING:
@@ -185,7 +184,7 @@ def _operating_system(pull: Pull, entry: Descriptor, manifest: Manifest | None) 
 
 def _crashes(pull: Pull, entry: Descriptor, manifest: Manifest, asked: Platform | None, index: Index) -> bool:
     """Whether the daemon looks for the image's platform in a list with an entry that has none, and falls over it."""
-    if asked is None or not pull.client.since("23"):
+    if asked is None or not (pull.client.since("25") or _is_latest(pull.name)):
         return False
     images = [item for item in index.manifests if item.media_type in IMAGES]
     before = images[: images.index(entry)] if entry in images else images
@@ -199,6 +198,12 @@ def _crashes(pull: Pull, entry: Descriptor, manifest: Manifest, asked: Platform 
         return False
     normal, wanted = (normalize(platform, pull.client.library, pull.host) for platform in (its, asked))
     return bool(its.variant) or (normal.os, normal.architecture) != (wanted.os, wanted.architecture)
+
+
+def _is_latest(name: str) -> bool:
+    """Whether a name is found again without its tag, which is how it was looked for before 25."""
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return tag in ("", "latest") and "@" not in name
 
 
 def _is_pulled(media_type: str) -> bool:
