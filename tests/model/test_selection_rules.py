@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidPlatform, UsageError
@@ -491,7 +491,8 @@ def test_what_clients_do_not_read_changes_nothing(
 def test_the_first_of_two_for_a_platform_is_taken(
     listed: Index, request: str | None, client: str, host: Platform, data: st.DataObject
 ) -> None:
-    assume(listed.manifests)
+    if not listed.manifests:
+        return
     again = data.draw(st.sampled_from(listed.manifests))
     copy = msgspec.structs.replace(again, digest=Digest.of(b"the same again"))
     longer = msgspec.structs.replace(listed, manifests=(*listed.manifests, copy))
@@ -505,7 +506,8 @@ def test_what_is_passed_over_could_as_well_not_be_there(
 ) -> None:
     before = select(listed, request, as_=client, host=host)
     others = [item for item in listed.manifests if item.digest != before.digest]
-    assume(others and before.taken)
+    if not others or not before.taken:
+        return
     gone = data.draw(st.sampled_from(others))
     shorter = msgspec.structs.replace(
         listed, manifests=tuple(item for item in listed.manifests if item.digest != gone.digest)

@@ -83,8 +83,8 @@ def local_list(reference: str) -> Draft | None:
     from lading.drafts.store import DraftStore
     from lading.stores.location import parse_location
 
-    name = parse_location(reference).reference
-    store = DraftStore()
+    location, store = parse_location(reference), DraftStore()
+    name = location.reference if location.is_registry else None
     return store.load(name) if name is not None and store.exists(name) else None
 
 
