@@ -28,7 +28,9 @@ def imported(lading: Lading, *args: str) -> set[str]:
     return names & HEAVY
 
 
-@pytest.mark.parametrize("args", [("--version",), ("--help",), ("manifest", "--help"), ("inspect", "--help")])
+@pytest.mark.parametrize(
+    "args", [("--version",), ("--help",), ("manifest", "--help"), ("inspect", "--help"), ("resolve", "--help")]
+)
 def test_what_needs_no_registry_imports_nothing_heavy(lading: Lading, args: tuple[str, ...]) -> None:
     assert imported(lading, *args) == set()
 
