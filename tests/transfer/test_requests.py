@@ -43,8 +43,8 @@ async def test_a_fresh_copy_within_a_registry_mounts_with_one_request_for_each_b
     proxy.reset()
     report = await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:1")
     assert report.copied.mounted == len(image.blobs) == 6
-    # HEAD of both tags, GET of the manifest, a mount for each blob, PUT of the manifest.
-    assert len(proxy.exchanges) == 2 + 1 + 6 + 1 <= 3 * 6 - 6
+    # HEAD of both tags, GET of the manifest and HEAD of it where it goes, a mount for each blob, PUT of the manifest.
+    assert len(proxy.exchanges) == 2 + 2 + 6 + 1 <= 3 * 6 - 6
     assert proxy.count(path=r"/v2/$") == 0
 
 
@@ -59,6 +59,24 @@ async def test_where_mounts_are_refused_a_blob_costs_its_transfer_and_one_questi
     report = await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:1")
     assert (report.copied.mounted, report.copied.uploaded) == (0, 6)
     assert proxy.count("GET", "/blobs/") == 6
+
+
+@pytest.mark.parametrize("is_index", [False, True])
+async def test_a_second_tag_within_a_registry_is_five_requests_in_three_rounds(
+    is_index: bool, client: AsyncClient, proxy: CountingProxy, new_repository: Callable[[], str]
+) -> None:
+    images_of_it = [images.make_image(f"linux/{arch}", seed=arch, layers=5) for arch in ARCHITECTURES]
+    content = images.make_index(images_of_it) if is_index else images_of_it[0]
+    source, target = new_repository(), new_repository()
+    images.push(proxy.host, source, "1", content)
+    await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:1")
+    proxy.reset()
+    proxy.latency = 0.3
+    report = await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:2")
+    proxy.latency = 0
+    assert report.copied.mounted == report.copied.uploaded == 0
+    assert sorted(exchange.method for exchange in proxy.exchanges) == ["GET", "HEAD", "HEAD", "HEAD", "PUT"]
+    assert proxy.rounds() == 3
 
 
 async def test_a_second_tag_elsewhere_is_four_requests(

@@ -96,6 +96,7 @@ class Copier:
         self._verify = verify
         self._dry_run = dry_run
         self._once = Once()
+        self._asked: dict[Digest, bool] = {}
 
     @property
     def steps(self) -> list[Step]:
@@ -144,18 +145,28 @@ class Copier:
         if isinstance(self.target, Chooses):
             self.target.check_manifest(manifest)
         may_skip = only is None and self._may_skip(source, manifest)
-        is_there = may_skip and await self.target.contains(manifest.descriptor)
+        is_there = may_skip and await self._has(manifest.descriptor)
         self._meter.found(manifest.descriptor)
         if not is_there:
             await self._children(source, manifest, None, 0, only)
         await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there)
         return manifest
 
+    async def ask(self, content: Descriptor) -> None:
+        """Find out whether the target has a manifest, while that is still being read: later it costs a round trip."""
+        if not self._verify:
+            self._asked[content.digest] = await self.target.contains(content)
+
+    async def _has(self, content: Descriptor) -> bool:
+        known = self._asked.get(content.digest)
+        return await self.target.contains(content) if known is None else known
+
     def _may_skip(self, source: Store, manifest: AnyManifest) -> bool:
         """Whether it is worth asking if the target has a manifest: not where finding out costs what it saves."""
         if self._verify or self._is_same(source):
             return False
-        return self._dry_run or isinstance(manifest, Index) or not self._is_sibling(source)
+        worth = self._dry_run or isinstance(manifest, Index) or not self._is_sibling(source)
+        return worth or manifest.digest in self._asked
 
     async def _children(
         self,
