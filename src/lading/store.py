@@ -168,6 +168,14 @@ class Mounts(Protocol):
 
 
 @runtime_checkable
+class Claims(Protocol):
+    """A store that answers whether it has a blob, and prepares for it where it has not, in one round trip."""
+
+    async def claim(self, content: Descriptor) -> bool:
+        """Whether a blob is there; where it is not, the write that follows has a round trip less to go."""
+
+
+@runtime_checkable
 class HasSiblings(Protocol):
     """A store that knows which others it shares content with, without asking anybody."""
 

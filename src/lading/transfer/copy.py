@@ -20,6 +20,7 @@ from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.store import (
     AnyManifest,
     Chooses,
+    Claims,
     HasSiblings,
     Layered,
     Mounts,
@@ -236,16 +237,23 @@ class Copier:
         if self._verify and await self._is_intact(blob):
             self._count(blob, "present", platform)
             return
+        # The config of an image that is not there is not there, either, and small: it is sent unasked.
+        is_small = blob.size <= _SMALL
+        is_asked = not self._verify and not (is_config and is_small)
         # A mount costs one request whether the blob is there or not, so it comes before the question.
-        if self._is_sibling(source) and isinstance(self.target, Mounts) and await self.target.mount(blob, source):
-            if not self._verify or await self._is_intact(blob):
+        if self._is_sibling(source) and isinstance(self.target, Mounts):
+            if await self.target.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
                 self._count(blob, "mounted", platform)
                 return
-        # The config of an image that is not there is not there, either, and small: it is sent unasked.
-        elif not self._verify and not (is_config and blob.size <= _SMALL) and await self.target.contains(blob):
+            is_asked = False
+        claims = self.target if is_asked and is_small and isinstance(self.target, Claims) else None
+        if is_asked and claims is None and await self.target.contains(blob):
             self._count(blob, "present", platform)
             return
         async with self._limits.place(blob.size):
+            if claims is not None and await claims.claim(blob):
+                self._count(blob, "present", platform)
+                return
             read = self._meter.counted(self.target.name, blob, platform, _Supply(source, blob))
             await self._write(blob, read)
         if self._verify and not await self._is_intact(blob):
