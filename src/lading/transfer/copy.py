@@ -91,6 +91,11 @@ class Copier:
         dry_run: bool = False,
     ) -> None:
         self.target = target
+        # What the target can do is asked once: the question costs more than most answers.
+        self._siblings = target if isinstance(target, HasSiblings) else None
+        self._mounts = target if isinstance(target, Mounts) else None
+        self._claims = target if isinstance(target, Claims) else None
+        self._resumes = target if isinstance(target, Resumes) else None
         self._steps: dict[tuple[Digest, bool], Step] = {}
         self._limits = limits or Limits()
         self._meter = meter or Meter()
@@ -241,12 +246,12 @@ class Copier:
         is_small = blob.size <= _SMALL
         is_asked = not self._verify and not (is_config and is_small)
         # A mount costs one request whether the blob is there or not, so it comes before the question.
-        if self._is_sibling(source) and isinstance(self.target, Mounts):
-            if await self.target.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
+        if self._mounts is not None and self._is_sibling(source):
+            if await self._mounts.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
                 self._count(blob, "mounted", platform)
                 return
             is_asked = False
-        claims = self.target if is_asked and is_small and isinstance(self.target, Claims) else None
+        claims = self._claims if is_asked and is_small else None
         if is_asked and claims is None and await self.target.contains(blob):
             self._count(blob, "present", platform)
             return
@@ -265,21 +270,19 @@ class Copier:
 
     async def _write(self, blob: Descriptor, source: Source) -> None:
         """Write a blob, on from what an earlier run has left of it where the target keeps that."""
-        target = self.target
-        if isinstance(target, Resumes):
-            kept = await target.resumed(blob)
-            if kept:
-                try:
-                    await target.write(blob, lambda: since(source, kept), kept)
-                    return
-                except (Conflict, DigestMismatch):
-                    pass  # it is gone by now: everything again
-        await target.write(blob, source)
+        kept = await self._resumes.resumed(blob) if self._resumes is not None else 0
+        if self._resumes is not None and kept:
+            try:
+                await self._resumes.write(blob, lambda: since(source, kept), kept)
+                return
+            except (Conflict, DigestMismatch):
+                pass  # it is gone by now: everything again
+        await self.target.write(blob, source)
 
     async def _plan(self, source: Store, blob: Descriptor) -> Outcome:
         if await self.target.contains(blob):
             return "present"
-        return "mounted" if self._is_sibling(source) and isinstance(self.target, Mounts) else "copied"
+        return "mounted" if self._mounts is not None and self._is_sibling(source) else "copied"
 
     async def _has_manifest(self, manifest: AnyManifest) -> bool:
         try:
@@ -298,12 +301,12 @@ class Copier:
         return True
 
     def _is_same(self, source: Store) -> bool:
-        return source is self.target or (isinstance(self.target, HasSiblings) and self.target.is_same(source))
+        return source is self.target or (self._siblings is not None and self._siblings.is_same(source))
 
     def _is_sibling(self, source: Store) -> bool:
-        if isinstance(self.target, HasSiblings):
-            return self.target.is_sibling(source)
-        return isinstance(self.target, Mounts) and type(self.target) is type(source)
+        if self._siblings is not None:
+            return self._siblings.is_sibling(source)
+        return self._mounts is not None and type(self.target) is type(source)
 
     def _count(self, content: Descriptor, outcome: Outcome, platform: str | None, counted: int = 0) -> None:
         # What this run has brought is there for the next that asks, and was brought all the same.
