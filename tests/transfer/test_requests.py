@@ -115,6 +115,21 @@ async def test_where_nothing_is_mounted_a_small_blob_is_asked_for(
     assert (report.copied.uploaded, report.copied.present) == (1, 3)
 
 
+async def test_an_upload_is_opened_while_the_blob_is_fetched(
+    client: AsyncClient, proxy: CountingProxy, other: CountingProxy, repository: str
+) -> None:
+    image = images.make_image(layer_size=500_000)
+    images.push(proxy.host, repository, "1", image)
+    proxy.reset()
+    proxy.latency = other.latency = 0.3
+    await client.copy(f"{proxy.host}/{repository}:1", f"{other.host}/{repository}:1")
+    (layer,) = (images.digest_of(layer) for layer in image.layers)
+    (fetched,) = (exchange for exchange in proxy.exchanges if layer in exchange.path)
+    (opened,) = (exchange for exchange in other.exchanges if (exchange.method, exchange.query) == ("POST", ""))
+    assert opened.started < fetched.ended
+    assert fetched.started < opened.ended
+
+
 async def test_a_second_tag_elsewhere_is_four_requests(
     client: AsyncClient, registry: RealRegistry, other: CountingProxy, repository: str
 ) -> None:

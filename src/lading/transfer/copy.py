@@ -32,6 +32,7 @@ from lading.store import (
     from_bytes,
     from_store,
     is_manifest,
+    is_verified,
     put_manifest,
     since,
 )
@@ -324,6 +325,7 @@ class _Supply:
         self._store = store
         self._blob = blob
         self._source = _embedded(blob) or from_store(store, blob)
+        self.is_verified = is_verified(self._source)
 
     def __call__(self) -> AsyncIterator[bytes]:
         return self.since(0)
