@@ -168,6 +168,14 @@ class Mounts(Protocol):
 
 
 @runtime_checkable
+class Claims(Protocol):
+    """A store that answers whether it has a blob, and prepares for it where it has not, in one round trip."""
+
+    async def claim(self, content: Descriptor) -> bool:
+        """Whether a blob is there; where it is not, the write that follows has a round trip less to go."""
+
+
+@runtime_checkable
 class HasSiblings(Protocol):
     """A store that knows which others it shares content with, without asking anybody."""
 
@@ -234,18 +242,34 @@ class Untags(Protocol):
         """
 
 
+class Held:
+    """A source of bytes in memory.
+
+    Args:
+        data: all of it.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    async def __call__(self) -> AsyncIterator[bytes]:
+        """Read them."""
+        yield self.data
+
+
 def from_bytes(data: bytes) -> Source:
     """A source of bytes in memory."""
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield data
-
-    return chunks
+    return Held(data)
 
 
 def from_store(store: Store, content: Descriptor) -> Source:
     """A source that reads from another store, verified; one that can be started anywhere."""
     return _Stored(store, content)
+
+
+def is_verified(source: Source) -> bool:
+    """Whether a source verifies what it gives, when it is read from its first byte to its last."""
+    return getattr(source, "is_verified", False)
 
 
 def since(source: Source, start: int) -> AsyncIterator[bytes]:
@@ -276,6 +300,8 @@ async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[b
 
 
 class _Stored:
+    is_verified = True
+
     def __init__(self, store: Store, content: Descriptor) -> None:
         self._store = store
         self._content = content

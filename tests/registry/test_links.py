@@ -94,6 +94,8 @@ def test_an_origin_is_scheme_host_and_port(url: str, expected: tuple[str, str, i
         "https://a.example:https/",
         "https://%61.example/",
         "https://ä.example/",
+        "https://\u212a.example/",  # the sign for kelvin, which is a k in lower case
+        "https://a.example/\u017f",  # a long s, which is one in upper case
         "https://127。0。0。1/",
         "https://./",
         "https://[fe80::1%25eth0]/",

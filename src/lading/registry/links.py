@@ -7,6 +7,7 @@ addresses loosely: what one reading calls a harmless path, another calls a host.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from lading.errors import Unsupported
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 # No user information, no backslash, no blanks, nothing but ASCII: every parser agrees on what remains.
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:[/?](?:(?!\\)[!-~])*)?(?:#(?:(?!\\)[!-~])*)?",
-    re.IGNORECASE,
+    r"(?:[/?][!-\[\]-~]*)?(?:#[!-\[\]-~]*)?",
+    re.ASCII | re.IGNORECASE,
 )
+_VISIBLE = re.compile("[!-~]*")
 _NUMERIC_HOST = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}\.?", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
@@ -85,7 +87,7 @@ def join(base: str, target: str) -> str:
     """
     from urllib.parse import urljoin
 
-    if not all("!" <= character <= "~" for character in target):
+    if not _VISIBLE.fullmatch(target):
         raise ValueError("it has a blank or a character beyond ASCII in it")
     joined = urljoin(base, target).partition("#")[0]
     origin(joined)
@@ -148,6 +150,7 @@ def parse_links(value: str) -> list[tuple[str, frozenset[str]]]:
     return links
 
 
+@lru_cache
 def is_loopback(host: str) -> bool:
     """Whether a host (without port) is this machine: `localhost`, a name under it, 127.0.0.0/8 or ::1."""
     name = host.lower().removesuffix(".")

@@ -281,25 +281,46 @@ class Repository:
         if not isinstance(source, Repository) or source.registry != self.registry or is_manifest(content):
             return False
         try:
-            async with self._request(
-                "POST",
-                "blobs/uploads/",
-                scopes=(Scope(self.repository, ("pull", "push")), Scope(source.repository, ("pull",))),
-                query=(("mount", content.digest), ("from", source.repository)),
-                body=b"",
-                what=f"{self.name}@{content.digest}",
-            ) as response:
-                if response.status == 201:
-                    return True
-                # The registry opened an upload instead; the write that follows uses it.
-                location = response.headers.get("location")
-                if location:
-                    self.uploads.opened(content.digest, resolve_location(response, location))
+            if await self._mount(content, source.repository):
+                return True
         except LadingError as error:
             # However it is refused, or fails: an upload may still be taken.
             if error.status is None or error.status == 429:
                 raise
         self._refused_mounts.add(source.repository)
+        return False
+
+    async def claim(self, content: Descriptor) -> bool:
+        """Whether a blob is here; where it is not, an upload is opened in the same request, for the write that follows.
+
+        It is mounted from this very repository, which takes what is there (distribution-spec §Mounting a blob). A
+        registry without mounts opens an upload for what it has, too: not for blobs that are worth one more question.
+        """
+        if self.repository not in self._refused_mounts:
+            try:
+                return await self._mount(content, self.repository)
+            except LadingError as error:
+                if error.status is None or error.status == 429:
+                    raise
+            self._refused_mounts.add(self.repository)
+        return await self.contains(content)
+
+    async def _mount(self, content: Descriptor, repository: str) -> bool:
+        pull = () if repository == self.repository else (Scope(repository, ("pull",)),)
+        async with self._request(
+            "POST",
+            "blobs/uploads/",
+            scopes=(Scope(self.repository, ("pull", "push")), *pull),
+            query=(("mount", content.digest), ("from", repository)),
+            body=b"",
+            what=f"{self.name}@{content.digest}",
+        ) as response:
+            if response.status == 201:
+                return True
+            # The registry opened an upload instead; the write that follows uses it.
+            location = response.headers.get("location")
+            if location:
+                self.uploads.opened(content.digest, resolve_location(response, location))
         return False
 
     async def delete(self, content: Descriptor) -> None:

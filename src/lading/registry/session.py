@@ -46,7 +46,7 @@ from lading.registry.transport import (
     Transport,
     UntrustedCertificate,
 )
-from lading.store import Source
+from lading.store import Held, Source
 
 __all__ = ["CATALOG", "Scope", "Session", "resolve_location", "same_origin", "verify"]
 
@@ -288,10 +288,12 @@ class Session:
         host = call.host
         await host.listen()
         headers = (*call.headers, *self._private_headers(shown))
+        # What is in memory is sent in one piece, whoever is to try again when that fails.
+        body = call.body.data if isinstance(call.body, Held) else call.body
         failure: Unreachable | None = None
         for scheme in host.schemes:
             url = _target(scheme, call)
-            request = Request(method=call.method, url=url, headers=headers, body=call.body, size=call.size)
+            request = Request(method=call.method, url=url, headers=headers, body=body, size=call.size)
             async with AsyncExitStack() as trial:
                 try:
                     response = await self._sent(trial, host, request)

@@ -21,13 +21,15 @@ from lading.registry.journal import JOURNALED, Journal
 from lading.registry.links import resolve_location
 from lading.registry.session import RETRY_AFTER_LIMIT
 from lading.registry.transport import Response
-from lading.store import Reader, Source, closing, from_bytes, since
+from lading.store import Held, Reader, Source, closing, is_verified, since
 
 Requests = Callable[..., AbstractAsyncContextManager[Response]]
 """Sends a request to a repository: `Repository`'s own way of doing so."""
 
 SMALL = 64 * 1024
 """The largest blob that is sent along with the first request, in bytes: registries may not want it there."""
+HELD = 1024 * 1024
+"""The largest blob that is held in memory while it is uploaded, in bytes."""
 CHUNK = 128 * 1024 * 1024
 """What is sent with one request at most, in bytes, unless a registry wants less."""
 _CHUNK_MIN = 1024 * 1024
@@ -71,11 +73,10 @@ class Uploads:
             DigestMismatch: the source is not what the descriptor says; nothing was written.
         """
         state = _State(content, source, self._opened.pop(content.digest, None))
-        if content.size <= SMALL:
-            # It may have to be sent twice, and should not be fetched twice for that.
-            data = await Reader(content, source()).read()
-            state.source = from_bytes(data)
-            if state.location is None and self._takes_post and await self._post(state, data):
+        if content.size <= HELD:
+            is_posted = content.size <= SMALL and self._takes_post and state.location is None
+            data = await self._hold(state, opens=state.location is None and not is_posted)
+            if is_posted and await self._post(state, data):
                 return
         state.is_journaled = content.size >= JOURNALED
         if state.location is not None:
@@ -109,6 +110,32 @@ class Uploads:
                         return  # it was only the answer that was lost
                 else:
                     raise
+
+    async def _hold(self, state: _State, *, opens: bool) -> bytes:
+        """Read a blob whole; meanwhile its upload can be opened. It may be sent twice, and is fetched once for that.
+
+        A source that is read so does not wait for the registry, while a request there waits for the source.
+        """
+        opening = asyncio.ensure_future(self._open()) if opens else None
+        try:
+            chunks = state.source()
+            if not is_verified(state.source):
+                chunks = aiter(Reader(state.content, chunks))
+            async with closing(chunks):
+                data = b"".join([chunk async for chunk in chunks])
+        except BaseException:
+            if opening is not None:
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+            raise
+        state.source = Held(data)
+        if opening is not None:
+            try:
+                state.location, state.least = await opening
+            except LadingError as error:
+                if not _is_lost(error):
+                    raise  # else it is opened once more when it is needed
+        return data
 
     async def stream(self, source: Source, algorithm: str = "sha256") -> Descriptor:
         """Upload content whose digest is not known beforehand, in one stream; see `Repository.write_stream`."""
@@ -158,7 +185,8 @@ class Uploads:
         state.in_chunks = state.offset > 0 or (is_asked_for and self._takes_chunks)
         state.most = chunk if state.in_chunks else content.size
         if not state.in_chunks:
-            await self._put(state.location, content.digest, state.read, content.size)
+            body = state.source if isinstance(state.source, Held) else state.read
+            await self._put(state.location, content.digest, body, content.size)
             return
         feed = _Feed(state.read())
         try:

@@ -45,6 +45,11 @@ _SUFFIXES: dict[str, Compression] = {
     ".txz": "xz",
 }
 _BLOCK = 512
+# Measured on 200 MB of programs and Python modules, one thread, in MB/s and in percent of the plain size: zlib 6 writes
+# 28 (32.8 %), zlib-ng 6 71 (33.7 %), isal 3 250 (36.8 %), zstd 3 169 (32.0 %); zlib reads 343, zlib-ng 650, isal 696,
+# zstd 953. zlib stays: layers are compressed anew only where that is asked for, several at once; what is read is hashed
+# and sent on no faster than zlib reads; and the bytes of zlib 6, and so digests, hardly differ between machines and
+# versions, while the others choose by what the processor can do. Who is in a hurry asks for zstd.
 _GZIP_LEVEL = 6
 _LINKS = 16
 _ZSTD_REMEDY = "install the Python package backports.zstd"

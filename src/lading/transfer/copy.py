@@ -20,6 +20,7 @@ from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.store import (
     AnyManifest,
     Chooses,
+    Claims,
     HasSiblings,
     Layered,
     Mounts,
@@ -31,6 +32,7 @@ from lading.store import (
     from_bytes,
     from_store,
     is_manifest,
+    is_verified,
     put_manifest,
     since,
 )
@@ -90,12 +92,18 @@ class Copier:
         dry_run: bool = False,
     ) -> None:
         self.target = target
+        # What the target can do is asked once: the question costs more than most answers.
+        self._siblings = target if isinstance(target, HasSiblings) else None
+        self._mounts = target if isinstance(target, Mounts) else None
+        self._claims = target if isinstance(target, Claims) else None
+        self._resumes = target if isinstance(target, Resumes) else None
         self._steps: dict[tuple[Digest, bool], Step] = {}
         self._limits = limits or Limits()
         self._meter = meter or Meter()
         self._verify = verify
         self._dry_run = dry_run
         self._once = Once()
+        self._asked: dict[Digest, bool] = {}
 
     @property
     def steps(self) -> list[Step]:
@@ -144,18 +152,28 @@ class Copier:
         if isinstance(self.target, Chooses):
             self.target.check_manifest(manifest)
         may_skip = only is None and self._may_skip(source, manifest)
-        is_there = may_skip and await self.target.contains(manifest.descriptor)
+        is_there = may_skip and await self._has(manifest.descriptor)
         self._meter.found(manifest.descriptor)
         if not is_there:
             await self._children(source, manifest, None, 0, only)
         await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there)
         return manifest
 
+    async def ask(self, content: Descriptor) -> None:
+        """Find out whether the target has a manifest, while that is still being read: later it costs a round trip."""
+        if not self._verify:
+            self._asked[content.digest] = await self.target.contains(content)
+
+    async def _has(self, content: Descriptor) -> bool:
+        known = self._asked.get(content.digest)
+        return await self.target.contains(content) if known is None else known
+
     def _may_skip(self, source: Store, manifest: AnyManifest) -> bool:
         """Whether it is worth asking if the target has a manifest: not where finding out costs what it saves."""
         if self._verify or self._is_same(source):
             return False
-        return self._dry_run or isinstance(manifest, Index) or not self._is_sibling(source)
+        worth = self._dry_run or isinstance(manifest, Index) or not self._is_sibling(source)
+        return worth or manifest.digest in self._asked
 
     async def _children(
         self,
@@ -225,16 +243,23 @@ class Copier:
         if self._verify and await self._is_intact(blob):
             self._count(blob, "present", platform)
             return
+        # The config of an image that is not there is not there, either, and small: it is sent unasked.
+        is_small = blob.size <= _SMALL
+        is_asked = not self._verify and not (is_config and is_small)
         # A mount costs one request whether the blob is there or not, so it comes before the question.
-        if self._is_sibling(source) and isinstance(self.target, Mounts) and await self.target.mount(blob, source):
-            if not self._verify or await self._is_intact(blob):
+        if self._mounts is not None and self._is_sibling(source):
+            if await self._mounts.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
                 self._count(blob, "mounted", platform)
                 return
-        # The config of an image that is not there is not there, either, and small: it is sent unasked.
-        elif not self._verify and not (is_config and blob.size <= _SMALL) and await self.target.contains(blob):
+            is_asked = False
+        claims = self._claims if is_asked and is_small else None
+        if is_asked and claims is None and await self.target.contains(blob):
             self._count(blob, "present", platform)
             return
         async with self._limits.place(blob.size):
+            if claims is not None and await claims.claim(blob):
+                self._count(blob, "present", platform)
+                return
             read = self._meter.counted(self.target.name, blob, platform, _Supply(source, blob))
             await self._write(blob, read)
         if self._verify and not await self._is_intact(blob):
@@ -246,21 +271,19 @@ class Copier:
 
     async def _write(self, blob: Descriptor, source: Source) -> None:
         """Write a blob, on from what an earlier run has left of it where the target keeps that."""
-        target = self.target
-        if isinstance(target, Resumes):
-            kept = await target.resumed(blob)
-            if kept:
-                try:
-                    await target.write(blob, lambda: since(source, kept), kept)
-                    return
-                except (Conflict, DigestMismatch):
-                    pass  # it is gone by now: everything again
-        await target.write(blob, source)
+        kept = await self._resumes.resumed(blob) if self._resumes is not None else 0
+        if self._resumes is not None and kept:
+            try:
+                await self._resumes.write(blob, lambda: since(source, kept), kept)
+                return
+            except (Conflict, DigestMismatch):
+                pass  # it is gone by now: everything again
+        await self.target.write(blob, source)
 
     async def _plan(self, source: Store, blob: Descriptor) -> Outcome:
         if await self.target.contains(blob):
             return "present"
-        return "mounted" if self._is_sibling(source) and isinstance(self.target, Mounts) else "copied"
+        return "mounted" if self._mounts is not None and self._is_sibling(source) else "copied"
 
     async def _has_manifest(self, manifest: AnyManifest) -> bool:
         try:
@@ -279,12 +302,12 @@ class Copier:
         return True
 
     def _is_same(self, source: Store) -> bool:
-        return source is self.target or (isinstance(self.target, HasSiblings) and self.target.is_same(source))
+        return source is self.target or (self._siblings is not None and self._siblings.is_same(source))
 
     def _is_sibling(self, source: Store) -> bool:
-        if isinstance(self.target, HasSiblings):
-            return self.target.is_sibling(source)
-        return isinstance(self.target, Mounts) and type(self.target) is type(source)
+        if self._siblings is not None:
+            return self._siblings.is_sibling(source)
+        return self._mounts is not None and type(self.target) is type(source)
 
     def _count(self, content: Descriptor, outcome: Outcome, platform: str | None, counted: int = 0) -> None:
         # What this run has brought is there for the next that asks, and was brought all the same.
@@ -302,6 +325,7 @@ class _Supply:
         self._store = store
         self._blob = blob
         self._source = _embedded(blob) or from_store(store, blob)
+        self.is_verified = is_verified(self._source)
 
     def __call__(self) -> AsyncIterator[bytes]:
         return self.since(0)

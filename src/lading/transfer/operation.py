@@ -6,7 +6,7 @@ Puts the parts of this room together. Knows stores, and not which ones; whoever 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -184,7 +184,10 @@ class _Operation:
         async with AsyncExitStack() as stack:
             digest = content if isinstance(content, Digest) else content.digest
             if not self._is_done(digest, goals, before):
-                await self._prepare(stack, tasks, content)
+                async with _group() as group:
+                    group.create_task(self._prepare(stack, tasks, content))
+                    for copier, wanted in self._worth_asking(content, goals, before):
+                        group.create_task(copier.ask(wanted))
                 digest = tasks.ready.digest
             changes = self._changes(goals, before, digest, as_tag is not None)
             if tasks.manifest is not None:
@@ -246,6 +249,20 @@ class _Operation:
                 if now is None or now.digest != digest:
                     return False
         return True
+
+    def _worth_asking(
+        self, content: Descriptor | Digest, goals: Sequence[_Goal], before: dict[str, Descriptor | None]
+    ) -> Iterator[tuple[Copier, Descriptor]]:
+        """Which targets may have what will be copied under another name; those within reach of a request only."""
+        options = self._options
+        if not isinstance(content, Descriptor) or options.platforms or options.format or options.compression:
+            return
+        for target, names in goals:
+            place = target.place
+            found = [before.get(place.title(name)) if name is not None else None for name in names]
+            is_done = all(now is not None and now.digest == content.digest for now in found)
+            if place.is_remote and not is_done and not _is_same(place.store, self._source.store):
+                yield target.copier, content.content
 
     async def _prepare(self, stack: AsyncExitStack, tasks: _Tasks, content: Descriptor | Digest) -> None:
         """Read what is to be copied, and make of it what was asked for."""
