@@ -177,6 +177,8 @@ def _summary(report: CopyReport, seconds: float) -> str:
     blobs = done.uploaded + done.mounted
     kept = sum(tag.state == "kept" for image in report.images for tag in image.targets)
     left = f"; {count(kept, 'tag')} left as {'it is' if kept == 1 else 'they are'}" if kept else ""
+    only = dict.fromkeys(image.platform for image in report.images if image.platform is not None)
+    left += f"; only for {', '.join(only)}" if only else ""
     if not done.manifests and not blobs:
         moved = any(tag.state in ("new", "moved", "set") for image in report.images for tag in image.targets)
         return f"{'Nothing to send' if moved else 'Nothing to copy'}: all of it is there already{left}"

@@ -112,6 +112,12 @@ def check(source: Place, targets: Sequence[Place], options: CopyOptions) -> None
         raise UsageError("--sparse copies some entries of an index", remedy="say which with --platform")
     if options.sparse and (options.format or options.compression):
         raise UsageError("--sparse keeps the index as it is, and --to and --compression change it")
+    if options.referrers:
+        for target in targets:
+            if not target.takes_indexes:
+                raise UsageError(
+                    f"{target.store.name} holds no referrers", remedy="leave out --referrers, or write an oci-archive"
+                )
     if options.artifact_types and not options.referrers:
         raise UsageError("--artifact-type chooses among referrers", remedy="add --referrers")
 
@@ -198,6 +204,7 @@ class _Operation:
             targets=[change for group in changes for change in group],
             original=original if original != digest else None,
             referrers=len(tasks.referrers),
+            platform=str(tasks.platform) if tasks.platform is not None else None,
         )
 
     def _names(self, target: _Target, name: str, as_tag: str | None) -> list[str | None]:
@@ -256,6 +263,8 @@ class _Operation:
         tasks.manifest = found
         if isinstance(found, Index) and not all(target.place.takes_indexes for target in self._targets):
             tasks.manifest = await self._one_image(found, what)
+            if not options.platforms and len(found.images) > 1:
+                tasks.platform = this_platform()
         elif options.platforms:
             if not isinstance(found, Index):
                 await self._check_platform(found, what)
@@ -285,8 +294,8 @@ class _Operation:
         platforms = self._options.platforms or (this_platform(),)
         if len(platforms) > 1:
             raise UsageError(f"{self._targets[0].place.store.name} takes one platform", remedy="give one --platform")
-        entry = choose_entries(index, platforms, what).images[0]
-        return await fetch_manifest(self._source.store, entry.content)
+        chosen = choose_entries(index, platforms, what)
+        return await fetch_manifest(self._source.store, chosen.images[0].content)
 
     async def _check_platform(self, manifest: AnyManifest, what: str) -> None:
         from lading.model.config import ImageConfig
@@ -405,7 +414,8 @@ class _Operation:
         chosen = {image.source.rpartition(":")[2] for image in images}
         left = [tag for tag in self._tags if tag not in chosen and subject_of(tag) in copied]
         if left:
-            self._note(f"{len(left)} tags with signatures or referrers were not copied: --referrers brings them along")
+            tags = f"{len(left)} tag{'s' if len(left) > 1 else ''}"
+            self._note(f"{tags} with signatures or referrers stayed behind: --referrers brings them along")
 
     def _note(self, text: str) -> None:
         if text not in self._notes:
@@ -431,6 +441,8 @@ class _Tasks:
         self.name = name
         self.source: Store = place.store
         self.manifest: AnyManifest | None = None
+        self.platform: Platform | None = None
+        """The platform that was chosen for the user, where a target holds no indexes."""
         self.only: Collection[Digest] | None = None
         self.referrers: list[Referrer] = []
 

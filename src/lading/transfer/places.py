@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from lading.errors import UsageError
+from lading.errors import Conflict, UsageError
 from lading.model.reference import DEFAULT_TAG, Reference, is_tag
 from lading.registry.journal import Journal
 from lading.registry.repository import Repository
@@ -148,8 +148,12 @@ class _Targets:
             raise UsageError(
                 f"{location} has no repository for the tags to be in", remedy=f"name one: {location}:REPOSITORY"
             )
-        store = await self._store(location)
         is_archive = location.kind == "docker-archive"
+        if is_archive and not options.clobber and Path(location.path).is_file():
+            raise Conflict(
+                f"{location.path} exists, and was not changed", cause="a Docker archive is written as a whole"
+            )
+        store = await self._store(location)
         if not is_archive:
             async for _ in store.tags():
                 break  # the engine answers: better to know before the download than after it
