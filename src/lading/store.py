@@ -163,6 +163,9 @@ class Chooses(Protocol):
 class Mounts(Protocol):
     """A store that can take a blob from a sibling without its bytes passing through the client."""
 
+    asks_first: bool
+    """Whether to ask if a blob is there before mounting it: where that costs less than to mount what is there."""
+
     async def mount(self, content: Descriptor, source: Store) -> bool:
         """Take a blob from another store; False where that cannot be done, and nothing has changed then."""
 

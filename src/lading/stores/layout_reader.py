@@ -5,7 +5,6 @@ This module knows the layout's form (image-spec image-layout); where the files a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import BinaryIO
@@ -20,7 +19,7 @@ from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores import layout_entries
 from lading.stores.facts import Facts, facts_of, is_known
 from lading.stores.layout_entries import Listing, names_of
-from lading.stores.layout_parts import ABSENT, CHUNK, in_thread, reporting
+from lading.stores.layout_parts import ABSENT, CHUNK, in_thread, matches, reporting
 
 _FACTS_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
 _SHOWN = 5
@@ -259,11 +258,8 @@ class LayoutReader:
             return False
 
     def _matches(self, digest: Digest) -> bool:
-        hasher = hashlib.new(digest.algorithm)
         with self._open(blob_path(digest)) as file:
-            while chunk := file.read(CHUNK):
-                hasher.update(chunk)
-        return hasher.hexdigest() == digest.hex
+            return matches(file, digest)
 
     def _roots(self) -> tuple[Descriptor, ...]:
         entries = self._listing().entries

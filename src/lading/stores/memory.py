@@ -94,6 +94,8 @@ class Memory:
         if name is not None:
             self._tags[name] = manifest.digest
 
+    asks_first = True
+
     async def mount(self, content: Descriptor, source: Store) -> bool:
         """Share a blob with another store in memory."""
         if not isinstance(source, Memory) or is_manifest(content):

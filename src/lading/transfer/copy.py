@@ -225,8 +225,12 @@ class Copier:
         if self._verify and await self._is_intact(blob):
             self._count(blob, "present", platform)
             return
-        # A mount costs one request whether the blob is there or not, so it comes before the question.
-        if self._is_sibling(source) and isinstance(self.target, Mounts) and await self.target.mount(blob, source):
+        # A mount in a registry costs one request whether the blob is there or not, and comes before the question.
+        mounts = self.target if isinstance(self.target, Mounts) and self._is_sibling(source) else None
+        if mounts is not None and mounts.asks_first and not self._verify and await self.target.contains(blob):
+            self._count(blob, "present", platform)
+            return
+        if mounts is not None and await mounts.mount(blob, source):
             if not self._verify or await self._is_intact(blob):
                 self._count(blob, "mounted", platform)
                 return
