@@ -182,6 +182,14 @@ class HasSiblings(Protocol):
 
 
 @runtime_checkable
+class SeesAll(Protocol):
+    """A store that is asked for much at no cost."""
+
+    async def contains_all(self, content: Descriptor) -> bool:
+        """Whether a manifest is there with everything it leads to, but for foreign layers."""
+
+
+@runtime_checkable
 class Layered(Protocol):
     """A store over another one."""
 

@@ -14,6 +14,7 @@ from lading.model.digest import Digest
 from lading.registry.repository import Repository
 from lading.transfer.events import Event, Finished, Progressed, Started, Totals
 from support import images
+from support.http import Reply
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
@@ -67,6 +68,58 @@ async def test_a_sparse_copy_keeps_the_index(
         assert ATTESTED.digest.partition(":")[2] in {path.name for path in tmp_path.glob("layout/blobs/sha256/*")}
     there = {path.name for path in tmp_path.glob("layout/blobs/sha256/*")}
     assert [image.digest.partition(":")[2] in there for image in IMAGES] == [True, True, False]
+
+
+async def test_a_whole_copy_after_a_sparse_one_brings_the_rest(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    source, target = f"{elsewhere}/{repository}:1", f"oci:{tmp_path}/layout:1"
+    await client.copy(source, target, platforms=["linux/amd64"], sparse=True)
+    for _ in range(2):
+        report = await client.copy(source, target)
+    assert report.copied.manifests == 0
+    await client.copy(target, f"{elsewhere}/{repository}-back:1")
+    assert images.get_manifest(elsewhere, f"{repository}-back", IMAGES[2].digest)[0] == IMAGES[2].content
+    # So does one that is sparse by name only.
+    wanted = [f"linux/{arch}" for arch in ARCHITECTURES]
+    await client.copy(source, f"{elsewhere}/{repository}-all:1", platforms=wanted, sparse=True)
+    assert images.get_manifest(elsewhere, f"{repository}-all", "1")[2] == ATTESTED.digest
+
+
+async def test_what_is_missing_below_an_index_in_a_layout_is_brought_again(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    source, target = f"{elsewhere}/{repository}:1", f"oci:{tmp_path}/layout:1"
+    await client.copy(source, target)
+    blob = tmp_path / "layout/blobs/sha256" / images.digest_of(IMAGES[1].layers[0]).partition(":")[2]
+    blob.unlink()
+    report = await client.copy(source, target)
+    assert blob.exists()
+    assert (report.copied.uploaded, [change.state for change in report.images[0].targets]) == (1, ["unchanged"])
+
+
+async def test_a_whole_copy_after_a_sparse_one_brings_the_rest_to_a_registry_too(
+    client: AsyncClient, proxy: CountingProxy, elsewhere: str, repository: str
+) -> None:
+    """Of a registry that takes an index without its children, played by one that had them and lost one."""
+    images.push(elsewhere, repository, "1", ATTESTED)
+    images.push(proxy.host, repository, "1", ATTESTED)
+    store = client.connect(f"{proxy.host}/{repository}")
+    await store.delete(await store.resolve(IMAGES[2].digest))
+    source, target = f"{elsewhere}/{repository}:1", f"{proxy.host}/{repository}:1"
+    proxy.intercept = lambda request: (
+        Reply(status=201) if request.method == "PUT" and request.path.endswith(ATTESTED.digest) else None
+    )
+    await client.copy(source, target, platforms=["linux/amd64"], sparse=True)
+    proxy.intercept = None
+    await client.copy(source, target)
+    assert images.get_manifest(proxy.host, repository, IMAGES[2].digest)[0] == IMAGES[2].content
+    proxy.reset()
+    report = await client.copy(source, target)
+    assert report.copied.manifests == 0
+    assert [exchange.method for exchange in proxy.exchanges] == ["HEAD"]
 
 
 async def test_a_platform_that_is_not_there_is_said_and_nothing_is_written(

@@ -76,6 +76,10 @@ class LayoutReader:
         """Whether a manifest or blob is there; of a blob only the size is looked at."""
         return await in_thread(self._contains, content)
 
+    async def contains_all(self, content: Descriptor) -> bool:
+        """Whether a manifest is there with everything it leads to, but for foreign layers; see `contains`."""
+        return await in_thread(self._contains_all, content)
+
     async def tags(self) -> AsyncIterator[str]:
         """All tags, in the order of `index.json`; where two repositories have the same one, with their names."""
         listing = await in_thread(self._listing)
@@ -255,6 +259,18 @@ class LayoutReader:
                     return False
                 return not (verify or is_manifest(content)) or self._matches(content.digest)
         except ABSENT:
+            return False
+
+    def _contains_all(self, content: Descriptor) -> bool:
+        if not self._contains(content):
+            return False
+        try:
+            return all(
+                self._contains(child) or is_foreign_layer(child.media_type)
+                for _, facts in self._walk([content])
+                for child in facts.children
+            )
+        except DigestMismatch:
             return False
 
     def _matches(self, digest: Digest) -> bool:

@@ -6,7 +6,7 @@ This module knows stores, and not which ones: what a store can do better (mount,
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Container, Iterable
 from functools import partial
 
 import msgspec
@@ -24,6 +24,7 @@ from lading.store import (
     Layered,
     Mounts,
     Resumes,
+    SeesAll,
     Source,
     Store,
     closing,
@@ -78,6 +79,7 @@ class Copier:
         meter: what is told of it; several copiers may share one.
         verify: believe no target that it has something: walk everything, and read it back.
         dry_run: write nothing, and say what would be done.
+        sparse: the indexes that the target may have without everything they list.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class Copier:
         meter: Meter | None = None,
         verify: bool = False,
         dry_run: bool = False,
+        sparse: Container[Digest] = (),
     ) -> None:
         self.target = target
+        self._sparse = sparse
         self._steps: dict[tuple[Digest, bool], Step] = {}
         self._limits = limits or Limits()
         self._meter = meter or Meter()
@@ -118,6 +122,17 @@ class Copier:
                 done.bytes += step.size
         return done
 
+    async def is_whole(self, content: Descriptor) -> bool:
+        """Whether a manifest that the target is known to have is there with all it lists, as far as asking is free."""
+        if isinstance(self.target, SeesAll):
+            return await self.target.contains_all(content)
+        return content.digest not in self._sparse
+
+    async def _contains(self, content: Descriptor) -> bool:
+        return await self.is_whole(content) and (
+            isinstance(self.target, SeesAll) or await self.target.contains(content)
+        )
+
     async def copy(
         self,
         source: Store,
@@ -144,7 +159,7 @@ class Copier:
         if isinstance(self.target, Chooses):
             self.target.check_manifest(manifest)
         may_skip = only is None and self._may_skip(source, manifest)
-        is_there = may_skip and await self.target.contains(manifest.descriptor)
+        is_there = may_skip and await self._contains(manifest.descriptor)
         self._meter.found(manifest.descriptor)
         if not is_there:
             await self._children(source, manifest, None, 0, only)
@@ -187,7 +202,7 @@ class Copier:
 
     async def _subtree(self, source: Store, child: Descriptor, platform: str | None, depth: int) -> None:
         self._meter.found(child)
-        if not self._verify and await self.target.contains(child):
+        if not self._verify and await self._contains(child):
             self._count(child, "present", platform)
             return
         try:
@@ -234,8 +249,7 @@ class Copier:
             if not self._verify or await self._is_intact(blob):
                 self._count(blob, "mounted", platform)
                 return
-        # The config of an image that is not there is not there, either, and small: it is sent unasked.
-        elif not self._verify and not (is_config and blob.size <= _SMALL) and await self.target.contains(blob):
+        elif not self._verify and self._is_worth_asking(blob, is_config) and await self.target.contains(blob):
             self._count(blob, "present", platform)
             return
         async with self._limits.place(blob.size):
@@ -247,6 +261,10 @@ class Copier:
                 remedy=f"what {self.target.name} stores is damaged, and writing it again did not help",
             )
         self._count(blob, "copied", platform, counted_bytes(read))
+
+    def _is_worth_asking(self, blob: Descriptor, is_config: bool) -> bool:
+        # The config of an image that is not there is not there, either, and small: it is sent unasked.
+        return isinstance(self.target, SeesAll) or not (is_config and blob.size <= _SMALL)
 
     async def _write(self, blob: Descriptor, source: Source) -> None:
         """Write a blob, on from what an earlier run has left of it where the target keeps that."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,6 +26,9 @@ from lading.transfer.referrers import Finder, Referrer, subject_of
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.selection import choose_entries, choose_tags
 from lading.transfer.tasks import Limits, first_failure, gather
+
+if TYPE_CHECKING:
+    from lading.registry.sparse import Sparse
 
 _IMAGES = 8
 
@@ -43,6 +47,8 @@ class Place(msgspec.Struct, frozen=True):
     """Whether it is worth asking what a name stands for before it is written."""
     repository: str | None = None
     """What tags are in, where names are whole references and one repository is meant."""
+    sparse: Sparse | None = None
+    """The indexes that were copied there in part, where the store itself cannot tell."""
 
     def named(self, tag: str) -> str:
         """What a tag is called in this place."""
@@ -138,7 +144,12 @@ class _Operation:
                 same.names.append(place.name)
                 continue
             copier = Copier(
-                place.store, limits=self._limits, meter=meter, verify=options.verify, dry_run=options.dry_run
+                place.store,
+                limits=self._limits,
+                meter=meter,
+                verify=options.verify,
+                dry_run=options.dry_run,
+                sparse=place.sparse or (),
             )
             self._targets.append(_Target(place, copier, [place.name]))
 
@@ -189,7 +200,7 @@ class _Operation:
         tasks = _Tasks(self._source, name)
         async with AsyncExitStack() as stack:
             digest = content if isinstance(content, Digest) else content.digest
-            if not self._is_done(digest, goals, before):
+            if not await self._is_done(digest, goals, before):
                 await self._prepare(stack, tasks, content)
                 digest = tasks.ready.digest
             changes = self._changes(goals, before, digest, as_tag is not None)
@@ -242,7 +253,7 @@ class _Operation:
         content, found = finding.result(), looking.result()
         return content, {place.title(wanted): now for (place, wanted), now in zip(asked, found, strict=True)}
 
-    def _is_done(self, digest: Digest, goals: Sequence[_Goal], before: dict[str, Descriptor | None]) -> bool:
+    async def _is_done(self, digest: Digest, goals: Sequence[_Goal], before: dict[str, Descriptor | None]) -> bool:
         """Whether every name has the source's digest already, and nothing else was asked for."""
         options = self._options
         if options.verify or options.platforms or options.referrers or options.format or options.compression:
@@ -250,7 +261,7 @@ class _Operation:
         for target, names in goals:
             for name in names:
                 now = before.get(target.place.title(name)) if name is not None else None
-                if now is None or now.digest != digest:
+                if now is None or now.digest != digest or not await target.copier.is_whole(now):
                     return False
         return True
 
@@ -269,7 +280,8 @@ class _Operation:
             if not isinstance(found, Index):
                 await self._check_platform(found, what)
             elif options.sparse:
-                tasks.only = {entry.digest for entry in choose_entries(found, options.platforms, what).manifests}
+                chosen = choose_entries(found, options.platforms, what)
+                tasks.only = {entry.digest for entry in chosen.manifests} if chosen is not found else None
             else:
                 tasks.manifest = choose_entries(found, options.platforms, what)
         if options.referrers:
@@ -382,9 +394,9 @@ class _Operation:
                 and change.state != "kept"
                 and (change.state != "unchanged" or self._options.verify)
             ]
-            if all(change.state == "unchanged" for change in group) and not (
-                self._options.verify or tasks.referrers or tasks.only is not None
-            ):
+            is_asked_for = self._options.verify or tasks.referrers or tasks.only is not None
+            is_same = all(change.state == "unchanged" for change in group)
+            if is_same and not is_asked_for and await target.copier.is_whole(tasks.ready.descriptor):
                 continue
             chain = next((chain for chain in chains if _is_sibling(chain[0][0], target)), None)
             if chain is None:
@@ -400,7 +412,12 @@ class _Operation:
             for referrer in _each_once(tasks.referrers):
                 name = [referrer.tag] if referrer.tag is not None else []
                 await copier.copy(self._source.store, referrer.content, names=name)
+            sparse = target.place.sparse if not self._options.dry_run else None
+            if sparse is not None and tasks.only is not None:
+                sparse.add(tasks.ready.digest)
             await copier.copy(source, tasks.ready, names=names, only=tasks.only)
+            if sparse is not None and tasks.only is None and isinstance(tasks.ready, Index):
+                sparse.discard(tasks.ready.digest)
             if not self._options.dry_run:
                 source = target.place.store
 

@@ -16,6 +16,7 @@ from lading.errors import Conflict, UsageError
 from lading.model.reference import DEFAULT_TAG, Reference, is_tag
 from lading.registry.journal import Journal
 from lading.registry.repository import Repository
+from lading.registry.sparse import sparse_indexes
 from lading.store import Store
 from lading.stores.location import AnyLocation, Location, as_location, open_local, resolve_location
 from lading.transfer.events import OnEvent
@@ -131,7 +132,8 @@ class _Targets:
         if journal is not None and not options.dry_run:
             journal.prune()
             repository.uploads.journal = journal
-        return Place(repository, None if options.all_tags else location.name)
+        sparse = sparse_indexes(repository.registry, repository.repository)
+        return Place(repository, None if options.all_tags else location.name, sparse=sparse)
 
     async def _in_docker(self, location: Location) -> Place:
         """A place where names are whole references."""
