@@ -76,9 +76,8 @@ async def test_a_whole_copy_after_a_sparse_one_brings_the_rest(
     images.push(elsewhere, repository, "1", ATTESTED)
     source, target = f"{elsewhere}/{repository}:1", f"oci:{tmp_path}/layout:1"
     await client.copy(source, target, platforms=["linux/amd64"], sparse=True)
-    for _ in range(2):
-        report = await client.copy(source, target)
-    assert report.copied.manifests == 0
+    reports = [await client.copy(source, target) for _ in range(2)]
+    assert [report.copied.manifests > 0 for report in reports] == [True, False]
     await client.copy(target, f"{elsewhere}/{repository}-back:1")
     assert images.get_manifest(elsewhere, f"{repository}-back", IMAGES[2].digest)[0] == IMAGES[2].content
     # So does one that is sparse by name only.
@@ -189,6 +188,38 @@ async def test_referrers_come_along_from_wherever_they_are_kept(
         artifact_types=["application/vnd.example.sbom"],
     )
     assert only.images[0].referrers == 2
+
+
+@pytest.mark.parametrize(
+    "wanted, suffixes",
+    [
+        (["application/vnd.dev.cosign.simplesigning.v1+json"], ["sig"]),
+        (["application/vnd.dev.cosign.artifact.att.v1+json"], ["att"]),
+        (["application/spdx+json", "application/vnd.dev.cosign.artifact.sig.v1+json"], ["sbom", "sig"]),
+        (["application/vnd.oci.image.config.v1+json"], []),
+        ([], ["att", "sbom", "sig"]),
+    ],
+)
+async def test_cosigns_tags_are_chosen_by_what_is_in_them(
+    wanted: list[str], suffixes: list[str], client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    """As cosign writes them: images by their config, and by their layers what they are."""
+    image = IMAGES[0]
+    images.push(elsewhere, repository, "1", image)
+    prefix = image.digest.replace(":", "-")
+    for suffix, layer in (
+        ("sig", "application/vnd.dev.cosign.simplesigning.v1+json"),
+        ("att", "application/vnd.dsse.envelope.v1+json"),
+        ("sbom", "application/spdx+json"),
+    ):
+        signed = images.make_image(kind="oci", seed=suffix)
+        document = signed.document | {"layers": [dict(item, mediaType=layer) for item in signed.document["layers"]]}
+        content = json.dumps(document, separators=(",", ":")).encode()
+        tagged = images.Manifest(content, signed.media_type, "oci", blobs=signed.blobs)
+        images.push(elsewhere, repository, f"{prefix}.{suffix}", tagged)
+    target = f"{repository}-copy"
+    await client.copy(f"{elsewhere}/{repository}:1", f"{elsewhere}/{target}:1", referrers=True, artifact_types=wanted)
+    assert images.list_tags(elsewhere, target) == ["1", *(f"{prefix}.{suffix}" for suffix in suffixes)]
 
 
 async def test_signatures_that_stay_behind_are_mentioned_where_that_is_known(
