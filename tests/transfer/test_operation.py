@@ -10,8 +10,11 @@ import pytest
 
 from lading.client import AsyncClient
 from lading.errors import Conflict, DigestMismatch, LadingError, NotFound, UsageError
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.manifest import parse
 from lading.registry.repository import Repository
+from lading.store import from_bytes, put_manifest
 from lading.transfer.events import Event, Finished, Progressed, Started, Totals
 from support import images
 from support.http import Reply
@@ -247,6 +250,31 @@ async def test_all_tags_by_pattern(client: AsyncClient, elsewhere: str, reposito
     assert images.list_tags(elsewhere, f"{repository}-copy") == ["1.0", "latest"]
     with pytest.raises(NotFound):
         await client.copy(f"{elsewhere}/{repository}", f"{elsewhere}/{repository}-copy", all_tags=True, include=["no*"])
+
+
+async def test_all_tags_leave_the_targets_own_lists_of_referrers_alone(
+    client: AsyncClient, registry: RealRegistry, repository: str
+) -> None:
+    """On registries without the referrers API they are tags."""
+    source, target = repository, f"{repository}-copy"
+    for name, type_ in ((source, "application/vnd.example.theirs"), (target, "application/vnd.example.ours")):
+        images.push(registry.host, name, "1", IMAGES[0])
+        signature = images.make_artifact(type_, subject=IMAGES[0])
+        async with client.open(f"{registry.host}/{name}", writing=True) as store:
+            for digest, blob in signature.blobs.items():
+                await store.write(Descriptor(digest=Digest(digest), size=len(blob)), from_bytes(blob))
+            await put_manifest(store, parse(signature.content, signature.media_type))
+    report = await client.copy(f"{registry.host}/{source}", f"{registry.host}/{target}", all_tags=True)
+    assert [image.source for image in report.images] == [f"{registry.host}/{source}:1"]
+    assert "--referrers" in report.notes[0]
+
+    async def listed() -> set[str]:
+        store = client.connect(f"{registry.host}/{target}")
+        return {found.artifact_type async for found in store.referrers(await store.resolve("1"))}
+
+    assert await listed() == {"application/vnd.example.ours"}
+    await client.copy(f"{registry.host}/{source}", f"{registry.host}/{target}", all_tags=True, referrers=True)
+    assert await listed() == {"application/vnd.example.ours", "application/vnd.example.theirs"}
 
 
 async def test_guards_refuse_before_anything_is_written(client: AsyncClient, elsewhere: str, repository: str) -> None:

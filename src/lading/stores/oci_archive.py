@@ -276,12 +276,9 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _stream(path: str) -> Iterator[BinaryIO]:
-    if path == STREAM:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    else:
-        with Path(path).open("wb") as file:
-            yield file
+    # Of standard output nothing is left in a buffer that somebody else would have to write.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") if path == STREAM else Path(path).open("wb") as file:
+        yield file
 
 
 @contextmanager

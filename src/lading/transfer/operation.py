@@ -22,7 +22,7 @@ from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
 from lading.transfer.copy import Copied, Copier
 from lading.transfer.events import Meter, OnEvent
-from lading.transfer.referrers import Finder, Referrer, subject_of
+from lading.transfer.referrers import Finder, Referrer, is_fallback, subject_of
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.selection import choose_entries, choose_tags
 from lading.transfer.tasks import Limits, first_failure, gather
@@ -174,6 +174,9 @@ class _Operation:
     async def _every_tag(self) -> list[CopiedImage]:
         self._tags = [tag async for tag in self._source.store.tags() if self._source.has(tag)]
         chosen = choose_tags(self._tags, self._options.include, self._options.exclude)
+        if not self._options.include:
+            # The list of referrers is no image: as a tag it would take the place of the one in the target.
+            chosen = [tag for tag in chosen if not is_fallback(tag)]
         if not chosen:
             raise NotFound(
                 f"{self._source.store.name} has no tags" + (" like that" if self._tags else ""),

@@ -100,8 +100,8 @@ class Finder:
         try:
             async for tag in self._source.tags():
                 subject = subject_of(tag)
-                # The tag without a suffix is the list of referrers itself, which the store has read.
-                if subject is not None and "." in tag:
+                # The list of referrers itself is read by the store.
+                if subject is not None and not is_fallback(tag):
                     found.setdefault(subject, []).append(tag)
         except (NotFound, Unsupported):
             return found
@@ -119,6 +119,11 @@ def artifact_types(manifest: AnyManifest, tag: str) -> set[str]:
         config = manifest.config.media_type if manifest.config is not None else ""
         types |= {layer.media_type for layer in manifest.layers} | ({config} - IMAGE_CONFIGS)
     return types - {""}
+
+
+def is_fallback(tag: str) -> bool:
+    """Whether a tag is that of a list of referrers (distribution-spec §Referrers Tag Schema)."""
+    return "." not in tag and subject_of(tag) is not None
 
 
 def subject_of(tag: str) -> Digest | None:
