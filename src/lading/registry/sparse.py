@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lading.model.digest import Digest
+from lading.registry.config import user_folder
 
 _KEPT = 365 * 24 * 3600.0
 
@@ -21,10 +22,7 @@ def sparse_indexes(registry: str, repository: str) -> Sparse:
     """Those of a repository; only this run's where `LADING_CACHE=0` says that nothing is to be remembered."""
     if os.environ.get("LADING_CACHE") == "0":
         return Sparse(None, "")
-    import platformdirs
-
-    folder = Path(platformdirs.user_cache_dir("lading", appauthor=False)) / "sparse"
-    return Sparse(folder, f"{registry}\0{repository}")
+    return Sparse(user_folder("cache") / "sparse", f"{registry}\0{repository}")
 
 
 class Sparse:
