@@ -601,7 +601,7 @@ class AsyncClient:
         if goal.pinned is not None:
             raise InvalidReference(f"{goal} cannot be a new tag", cause="it has a digest")
         if goal.own_tag is None:
-            raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:TAG")
+            raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:{'REPOSITORY:' if goal.is_docker else ''}TAG")
         return goal.with_tag(goal.own_tag)
 
     async def _present(self, store: Store, source: Location, goal: Location) -> str | None:

@@ -163,6 +163,9 @@ class Chooses(Protocol):
 class Mounts(Protocol):
     """A store that can take a blob from a sibling without its bytes passing through the client."""
 
+    asks_first: bool
+    """Whether to ask if a blob is there before mounting it: where that costs less than to mount what is there."""
+
     async def mount(self, content: Descriptor, source: Store) -> bool:
         """Take a blob from another store; False where that cannot be done, and nothing has changed then."""
 
@@ -184,6 +187,14 @@ class HasSiblings(Protocol):
 
     def is_sibling(self, other: Store) -> bool:
         """Whether mounting from the other may work: False where it cannot, or has been refused."""
+
+
+@runtime_checkable
+class SeesAll(Protocol):
+    """A store that is asked for much at no cost."""
+
+    async def contains_all(self, content: Descriptor) -> bool:
+        """Whether a manifest is there with everything it leads to, but for foreign layers."""
 
 
 @runtime_checkable

@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from support import images
 from support.docker import DockerCLI
 from support.lading import Lading
+from support.process import run
 from support.registry import RealRegistry
 
 IMAGES = [images.make_image(f"linux/{arch}", seed=arch) for arch in ("amd64", "arm64/v8")]
@@ -149,3 +152,36 @@ def test_pull_into_the_engine_and_push_from_it(
     assert images.list_tags(registry.host, repository) == ["1", "latest", "pushed"]
     pushed = json.loads(images.get_manifest(registry.host, repository, "pushed")[0])
     assert pushed["config"]["digest"] == image.document["config"]["digest"]
+
+
+@pytest.mark.parametrize("kind", ["docker-archive", "oci-archive"])
+def test_standard_output_is_the_archive_and_nothing_else(
+    kind: str, lading: Lading, source: str, tmp_path: Path
+) -> None:
+    ran = lading.run("copy", f"{source}:1", f"{kind}:-", "--platform", "linux/amd64")
+    assert f"{kind}:-" in ran.stderr
+    (tmp_path / "a.tar").write_bytes(ran.stdout_bytes)
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        members = sum(512 + -(-member.size // 512) * 512 for member in tar)
+    assert len(ran.stdout_bytes) - members <= 10240, "there is only the padding of a tar file after the last member"
+    piped = lading.run("push", f"{kind}:-", f"{source}-piped:1", stdin=ran.stdout_bytes)
+    assert piped.stdout.startswith(f"{source}-piped:1@")
+    for words in (("--format", "json"), ("oci:other:1",)):
+        refused = lading.run("copy", f"{source}:1", f"{kind}:-", *words, cwd=tmp_path, check=False)
+        assert (refused.returncode, refused.stdout_bytes) == (2, b"")
+    planned = lading.run("copy", f"{source}:1", f"{kind}:-", "--dry-run", "--format", "json")
+    assert json.loads(planned.stdout)["dry_run"]
+
+
+@pytest.mark.parametrize("kind", ["docker-archive", "oci-archive"])
+def test_a_reader_that_leaves_early_is_no_success(
+    kind: str, lading: Lading, registry: RealRegistry, repository: str
+) -> None:
+    # More than a pipe holds.
+    images.push(registry.host, repository, "large", images.make_image(layer_size=1_000_000))
+    source = f"{registry.host}/{repository}:large"
+    command = f'"{sys.executable}" -m lading copy {source} {kind}:- | head -c 10; exit ${{PIPESTATUS[0]}}'
+    ran = run(["bash", "-c", command], env=lading.environment, check=False)
+    assert (ran.returncode, len(ran.stdout_bytes)) == (1, 10)
+    assert "Broken pipe" in ran.stderr
+    assert len(ran.stderr.splitlines()) <= 3

@@ -44,7 +44,7 @@ from lading.stores.tarball import has_zstd
 from lading.transfer.copy import Copier
 from support import images
 from support.docker import DockerCLI
-from support.parts import find, need
+from support.parts import need
 from support.process import run
 from support.registry import RealRegistry
 
@@ -837,12 +837,10 @@ class TestRealParts:
     async def test_lading_reads_what_crane_wrote(
         self, registry: RealRegistry, repository: str, tmp_path: Path, form: str
     ) -> None:
-        program = find("crane")
-        if program is None:
-            pytest.skip("crane is not on this machine")
+        crane = need("crane")
         images.push(registry.host, repository, "1", IMAGE)
         name = f"{registry.host}/{repository}:1"
-        run([program, "pull", "--insecure", f"--format={form}", name, tmp_path / "a.tar"])
+        run([crane, "pull", "--insecure", f"--format={form}", name, tmp_path / "a.tar"])
         async with DockerArchive(tmp_path / "a.tar") as archive:
             manifest = await manifest_in(archive, name)
             if form == "tarball":

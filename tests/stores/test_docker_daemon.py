@@ -3,9 +3,8 @@
 import asyncio
 import os
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,8 +23,7 @@ from lading.stores.memory import Memory
 from lading.transfer.copy import Copier
 from support import images
 from support.docker import NO_DAEMON, DockerCLI
-from support.parts import missing, need
-from support.process import bare_environment, run
+from support.parts import need
 from support.registry import RealRegistry
 
 
@@ -175,10 +173,10 @@ class TestDocker:
 
 
 class TestPodman:
-    async def test_loads_saves_and_tags(self, podman: str) -> None:
+    async def test_loads_saves_and_tags(self, podman: Path) -> None:
         image = images.make_image(seed="podman")
-        await load(podman, image, "app:1", "reg.example/app:2")
-        async with DockerDaemon(podman) as store:
+        await load(str(podman), image, "app:1", "reg.example/app:2")
+        async with DockerDaemon(str(podman)) as store:
             assert sorted([name async for name in store.tags()]) == ["docker.io/library/app:1", "reg.example/app:2"]
             manifest = await fetch_manifest(store, await store.resolve("app:1"))
             assert isinstance(manifest, Manifest)
@@ -327,18 +325,3 @@ pathlib.Path('{pid}.new').write_text(str(os.getpid())); os.rename('{pid}.new', '
                 await working
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid.read_text()), 0)
-
-
-@pytest.fixture
-def podman() -> Iterator[str]:
-    """The podman command with everything in a folder of its own, of which podman wants the path to be short."""
-    program = need("podman")
-    with tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as name:
-        options = f"--root={name}/root --runroot={name}/run --tmpdir={name}/tmp --storage-driver=vfs"
-        wrapper = script(
-            Path(name) / "podman", f'exec {program} {options} --cgroup-manager=cgroupfs --events-backend=file "$@"'
-        )
-        tried = run([wrapper, "images"], check=False, env=bare_environment(Path(name)))
-        if tried.returncode != 0:
-            missing(f"podman does not run here: {tried.stderr}")
-        yield wrapper

@@ -382,3 +382,22 @@ async def test_gnu_tar_unpacks_what_was_written(tmp_path: Path, fill: Fill) -> N
         assert hashlib.sha256(file.read_bytes()).hexdigest() == file.name
     layout: Any = Layout(tmp_path / "out")
     assert (await layout.fetch("1")).raw == image.content
+
+
+async def test_an_archive_is_written_only_if_something_was(tmp_path: Path, fill: Fill, image: images.Manifest) -> None:
+    path = tmp_path / "a.tar"
+    async with OCIArchive(path, writing=True):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    async with OCIArchive(path, writing=True) as store:
+        await fill(store, image, "v1")
+    before = path.stat()
+    async with OCIArchive(path, writing=True) as store:
+        await fill(store, image, "v1")
+    assert path.stat() == before
+    async with OCIArchive(path, writing=True) as store:
+        assert isinstance(store, Layout)
+        await store.tag(await store.resolve("v1"), "v2")
+        await store.untag("v1")
+    async with OCIArchive(path) as store:
+        assert [tag async for tag in store.tags()] == ["v2"]

@@ -50,9 +50,12 @@ def find(name: str) -> Path | None:
 
 
 def _candidates(name: str) -> Iterator[Path]:
-    """Every executable of that name: on PATH first, then where daemons live."""
+    """Every executable of that name: on PATH first, then where `go install` puts them, and where daemons live."""
+    go = os.environ.get("GOPATH") or str(Path.home() / "go")
     folders = [
         *os.get_exec_path(),
+        os.environ.get("GOBIN") or f"{go}/bin",
+        f"{go}/bin",
         "/usr/local/bin",
         "/usr/local/sbin",
         "/usr/bin",
@@ -86,6 +89,9 @@ def _is_static(path: Path) -> bool:
 _FITNESS: dict[str, Callable[[Path], bool]] = {"docker": _is_current_docker, "busybox": _is_static}
 
 _HINTS = {
+    "crane": "go install github.com/google/go-containerregistry/cmd/crane@v0.20.6",
+    "oras": "go install oras.land/oras/cmd/oras@v1.3.3",
+    "regctl": "go install github.com/regclient/regclient/cmd/regctl@v0.11.7",
     "docker": f"the docker CLI, version {OLDEST_DOCKER} or later",
     "docker-registry": "Debian package docker-registry",
     "dockerd": "Debian package docker.io",

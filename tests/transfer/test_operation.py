@@ -10,10 +10,14 @@ import pytest
 
 from lading.client import AsyncClient
 from lading.errors import Conflict, DigestMismatch, LadingError, NotFound, UsageError
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.manifest import parse
 from lading.registry.repository import Repository
+from lading.store import from_bytes, put_manifest
 from lading.transfer.events import Event, Finished, Progressed, Started, Totals
 from support import images
+from support.http import Reply
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
@@ -67,6 +71,57 @@ async def test_a_sparse_copy_keeps_the_index(
         assert ATTESTED.digest.partition(":")[2] in {path.name for path in tmp_path.glob("layout/blobs/sha256/*")}
     there = {path.name for path in tmp_path.glob("layout/blobs/sha256/*")}
     assert [image.digest.partition(":")[2] in there for image in IMAGES] == [True, True, False]
+
+
+async def test_a_whole_copy_after_a_sparse_one_brings_the_rest(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    source, target = f"{elsewhere}/{repository}:1", f"oci:{tmp_path}/layout:1"
+    await client.copy(source, target, platforms=["linux/amd64"], sparse=True)
+    reports = [await client.copy(source, target) for _ in range(2)]
+    assert [report.copied.manifests > 0 for report in reports] == [True, False]
+    await client.copy(target, f"{elsewhere}/{repository}-back:1")
+    assert images.get_manifest(elsewhere, f"{repository}-back", IMAGES[2].digest)[0] == IMAGES[2].content
+    # So does one that is sparse by name only.
+    wanted = [f"linux/{arch}" for arch in ARCHITECTURES]
+    await client.copy(source, f"{elsewhere}/{repository}-all:1", platforms=wanted, sparse=True)
+    assert images.get_manifest(elsewhere, f"{repository}-all", "1")[2] == ATTESTED.digest
+
+
+async def test_what_is_missing_below_an_index_in_a_layout_is_brought_again(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    images.push(elsewhere, repository, "1", ATTESTED)
+    source, target = f"{elsewhere}/{repository}:1", f"oci:{tmp_path}/layout:1"
+    await client.copy(source, target)
+    blob = tmp_path / "layout/blobs/sha256" / images.digest_of(IMAGES[1].layers[0]).partition(":")[2]
+    blob.unlink()
+    report = await client.copy(source, target)
+    assert blob.exists()
+    assert (report.copied.uploaded, [change.state for change in report.images[0].targets]) == (1, ["unchanged"])
+
+
+async def test_a_whole_copy_after_a_sparse_one_brings_the_rest_to_a_registry_too(
+    client: AsyncClient, proxy: CountingProxy, elsewhere: str, repository: str
+) -> None:
+    """Of a registry that takes an index without its children, played by one that had them and lost one."""
+    images.push(elsewhere, repository, "1", ATTESTED)
+    images.push(proxy.host, repository, "1", ATTESTED)
+    store = client.connect(f"{proxy.host}/{repository}")
+    await store.delete(await store.resolve(IMAGES[2].digest))
+    source, target = f"{elsewhere}/{repository}:1", f"{proxy.host}/{repository}:1"
+    proxy.intercept = lambda request: (
+        Reply(status=201) if request.method == "PUT" and request.path.endswith(ATTESTED.digest) else None
+    )
+    await client.copy(source, target, platforms=["linux/amd64"], sparse=True)
+    proxy.intercept = None
+    await client.copy(source, target)
+    assert images.get_manifest(proxy.host, repository, IMAGES[2].digest)[0] == IMAGES[2].content
+    proxy.reset()
+    report = await client.copy(source, target)
+    assert report.copied.manifests == 0
+    assert [exchange.method for exchange in proxy.exchanges] == ["HEAD"]
 
 
 async def test_a_platform_that_is_not_there_is_said_and_nothing_is_written(
@@ -138,6 +193,38 @@ async def test_referrers_come_along_from_wherever_they_are_kept(
     assert only.images[0].referrers == 2
 
 
+@pytest.mark.parametrize(
+    "wanted, suffixes",
+    [
+        (["application/vnd.dev.cosign.simplesigning.v1+json"], ["sig"]),
+        (["application/vnd.dev.cosign.artifact.att.v1+json"], ["att"]),
+        (["application/spdx+json", "application/vnd.dev.cosign.artifact.sig.v1+json"], ["sbom", "sig"]),
+        (["application/vnd.oci.image.config.v1+json"], []),
+        ([], ["att", "sbom", "sig"]),
+    ],
+)
+async def test_cosigns_tags_are_chosen_by_what_is_in_them(
+    wanted: list[str], suffixes: list[str], client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    """As cosign writes them: images by their config, and by their layers what they are."""
+    image = IMAGES[0]
+    images.push(elsewhere, repository, "1", image)
+    prefix = image.digest.replace(":", "-")
+    for suffix, layer in (
+        ("sig", "application/vnd.dev.cosign.simplesigning.v1+json"),
+        ("att", "application/vnd.dsse.envelope.v1+json"),
+        ("sbom", "application/spdx+json"),
+    ):
+        signed = images.make_image(kind="oci", seed=suffix)
+        document = signed.document | {"layers": [dict(item, mediaType=layer) for item in signed.document["layers"]]}
+        content = json.dumps(document, separators=(",", ":")).encode()
+        tagged = images.Manifest(content, signed.media_type, "oci", blobs=signed.blobs)
+        images.push(elsewhere, repository, f"{prefix}.{suffix}", tagged)
+    target = f"{repository}-copy"
+    await client.copy(f"{elsewhere}/{repository}:1", f"{elsewhere}/{target}:1", referrers=True, artifact_types=wanted)
+    assert images.list_tags(elsewhere, target) == ["1", *(f"{prefix}.{suffix}" for suffix in suffixes)]
+
+
 async def test_signatures_that_stay_behind_are_mentioned_where_that_is_known(
     client: AsyncClient, elsewhere: str, repository: str
 ) -> None:
@@ -163,6 +250,31 @@ async def test_all_tags_by_pattern(client: AsyncClient, elsewhere: str, reposito
     assert images.list_tags(elsewhere, f"{repository}-copy") == ["1.0", "latest"]
     with pytest.raises(NotFound):
         await client.copy(f"{elsewhere}/{repository}", f"{elsewhere}/{repository}-copy", all_tags=True, include=["no*"])
+
+
+async def test_all_tags_leave_the_targets_own_lists_of_referrers_alone(
+    client: AsyncClient, registry: RealRegistry, repository: str
+) -> None:
+    """On registries without the referrers API they are tags."""
+    source, target = repository, f"{repository}-copy"
+    for name, type_ in ((source, "application/vnd.example.theirs"), (target, "application/vnd.example.ours")):
+        images.push(registry.host, name, "1", IMAGES[0])
+        signature = images.make_artifact(type_, subject=IMAGES[0])
+        async with client.open(f"{registry.host}/{name}", writing=True) as store:
+            for digest, blob in signature.blobs.items():
+                await store.write(Descriptor(digest=Digest(digest), size=len(blob)), from_bytes(blob))
+            await put_manifest(store, parse(signature.content, signature.media_type))
+    report = await client.copy(f"{registry.host}/{source}", f"{registry.host}/{target}", all_tags=True)
+    assert [image.source for image in report.images] == [f"{registry.host}/{source}:1"]
+    assert "--referrers" in report.notes[0]
+
+    async def listed() -> set[str]:
+        store = client.connect(f"{registry.host}/{target}")
+        return {found.artifact_type async for found in store.referrers(await store.resolve("1"))}
+
+    assert await listed() == {"application/vnd.example.ours"}
+    await client.copy(f"{registry.host}/{source}", f"{registry.host}/{target}", all_tags=True, referrers=True)
+    assert await listed() == {"application/vnd.example.ours", "application/vnd.example.theirs"}
 
 
 async def test_guards_refuse_before_anything_is_written(client: AsyncClient, elsewhere: str, repository: str) -> None:

@@ -151,9 +151,14 @@ def _run(
     from lading.cli.missing import helped
     from lading.cli.output import emit
     from lading.cli.progress import shown_progress
+    from lading.stores.location import parse_location
 
     format_, style = given.pop("format_"), given.pop("progress")
     clobber = not given.pop("no_clobber")
+    # Standard output is the archive, then, and nothing else.
+    is_stream = not given["dry_run"] and any(parse_location(target).is_stream for target in targets)
+    if is_stream and format_ != "text":
+        raise click.UsageError("--format prints to standard output, where the archive goes")
     started = time.monotonic()
     with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
         report = options.run(
@@ -167,7 +172,10 @@ def _run(
         options.warn(note)
     if format_ == "text":
         options.note(_summary(report, time.monotonic() - started))
-    emit(report, format_, lambda: _names(report, options.quiet))
+    if is_stream:
+        options.note(_names(report, options.quiet))
+    else:
+        emit(report, format_, lambda: _names(report, options.quiet))
 
 
 def _summary(report: CopyReport, seconds: float) -> str:
@@ -177,6 +185,8 @@ def _summary(report: CopyReport, seconds: float) -> str:
     blobs = done.uploaded + done.mounted
     kept = sum(tag.state == "kept" for image in report.images for tag in image.targets)
     left = f"; {count(kept, 'tag')} left as {'it is' if kept == 1 else 'they are'}" if kept else ""
+    only = dict.fromkeys(image.platform for image in report.images if image.platform is not None)
+    left += f"; only for {', '.join(only)}" if only else ""
     if not done.manifests and not blobs:
         moved = any(tag.state in ("new", "moved", "set") for image in report.images for tag in image.targets)
         return f"{'Nothing to send' if moved else 'Nothing to copy'}: all of it is there already{left}"

@@ -457,7 +457,7 @@ def _pushed(options: Options, pushed: Pushed, format: str = "text") -> None:
 
     if pushed.dry_run and format == "text":
         for entry in pushed.copied:
-            options.note(f"would copy {entry.reference} to {pushed.reference.name}")
+            options.note(f"would copy {entry.location or entry.reference} to {pushed.reference.name}")
         for tag in pushed.tags:
             options.note(f"would push {pushed.reference.name}:{tag}")
     emit(document, format, text)

@@ -27,6 +27,8 @@ async def helped(client: AsyncClient, places: Iterable[AnyLocation], work: Corou
         for location in map(as_location, places):
             reference = location.full().reference
             if reference is None or not location.is_registry:
+                if error.remedy is None and error.message.startswith(f"{location.place} has no tag"):
+                    error.remedy = f"see them: lading tags {location.place}"
                 continue
             missing = error.message.startswith(f"{reference} was not found")
             if missing and error.remedy is None and reference.digest is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,12 +16,14 @@ from lading.cli.output import short, size
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from lading.transfer.events import Event, OnEvent
+    from lading.transfer.events import Event, OnEvent, Started
 
 Style = Literal["auto", "tty", "plain", "json", "none"]
 STYLES: tuple[Style, ...] = ("auto", "tty", "plain", "json", "none")
 
 _EVERY = 5.0
+_WINDOW = 10.0
+_PLATFORM = 14
 _LARGE = 256 * 1024
 
 
@@ -55,46 +58,79 @@ class _Lines:
     """One line every few seconds; a copy that is over before has none."""
 
     def __init__(self) -> None:
-        self._started = self._told = time.monotonic()
+        self._told = time.monotonic()
+        self._rate = _Rate()
 
     def tell(self, event: Event) -> None:
         from lading.transfer.events import Totals
 
-        now = time.monotonic()
-        if not isinstance(event, Totals) or now - self._told < _EVERY:
+        if not isinstance(event, Totals):
             return
-        self._told = now
+        self._rate.add(event.moved)
+        if time.monotonic() - self._told < _EVERY:
+            return
+        self._told = time.monotonic()
         percent = event.done * 100 // event.size if event.size else 100
-        rate = event.done / (now - self._started)
-        left = f", {(event.size - event.done) / rate:.0f} s left" if rate else ""
-        click.echo(f"  {percent}%  {size(event.done)} of {size(event.size)}, {size(int(rate))}/s{left}", err=True)
+        words = [f"{size(event.done)} of {size(event.size)}", *self._rate.words(event.size - event.done)]
+        click.echo(f"  {percent}%  {', '.join(words)}", err=True)
+
+
+class _Rate:
+    """How fast a number grows, by the last few seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def add(self, count: int) -> None:
+        """The number is this now."""
+        now = time.monotonic()
+        self._seen.append((now, count))
+        while now - self._seen[0][0] > _WINDOW and len(self._seen) > 2:
+            self._seen.popleft()
+
+    def words(self, left: int) -> list[str]:
+        """The rate, and how long so much takes that is left; nothing while that is not known."""
+        if len(self._seen) < 2:
+            return []
+        (start, first), (end, last) = self._seen[0], self._seen[-1]
+        rate = (last - first) / (end - start) if end > start else 0
+        return [f"{size(int(rate))}/s", _left(left / rate)] if rate > 0 else []
+
+
+def _left(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s left"
+    return f"{whole // 60} min left" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min left"
 
 
 @contextmanager
 def _bars() -> Iterator[_Bars]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    with Progress(
+    progress = Progress(
         TextColumn("  {task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=20),
         TextColumn("{task.percentage:>3.0f}%"),
         DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[rate]}"),
         console=Console(stderr=True),
         transient=True,
-    ) as progress:
-        yield _Bars(progress)
+    )
+    bars = _Bars(progress)
+    with progress:
+        yield bars
 
 
 class _Bars:
-    """One line per blob that is under way, and one for all of it."""
+    """One line per blob that is under way, and one for all of it below."""
 
     def __init__(self, progress: Any) -> None:
         self._progress = progress
-        self._total: TaskID = progress.add_task("total", total=None)
-        self._blobs: dict[tuple[str, str], TaskID] = {}
+        self._total: TaskID | None = None
+        self._all = _Rate()
+        self._blobs: dict[tuple[str, str], tuple[TaskID, _Rate]] = {}
 
     def tell(self, event: Event) -> None:
         from lading.transfer.events import Finished, Progressed, Started
@@ -102,16 +138,35 @@ class _Bars:
         if isinstance(event, Started):
             # What is over in no time would only flicker.
             if event.size >= _LARGE:
-                label = f"{event.platform or '':14} {short(event.digest)}"
-                key = (event.target, event.digest)
-                self._blobs[key] = self._progress.add_task(label, total=event.size)
+                self._begin(event)
         elif isinstance(event, Progressed):
-            task = self._blobs.get((event.target, event.digest))
-            if task is not None:
-                self._progress.update(task, completed=event.done)
+            known = self._blobs.get((event.target, event.digest))
+            if known is not None:
+                task, rate = known
+                rate.add(event.done)
+                self._progress.update(task, completed=event.done, rate="".join(rate.words(event.size - event.done)[:1]))
         elif isinstance(event, Finished):
-            task = self._blobs.pop((event.target, event.digest), None)
-            if task is not None:
-                self._progress.remove_task(task)
+            known = self._blobs.pop((event.target, event.digest), None)
+            if known is not None:
+                self._progress.remove_task(known[0])
         else:
-            self._progress.update(self._total, total=event.size, completed=event.done)
+            self._all.add(event.moved)
+            rate_of_all = "  ".join(self._all.words(event.size - event.done))
+            self._progress.update(self._last(), total=event.size, completed=event.done, rate=rate_of_all)
+
+    def _begin(self, event: Started) -> None:
+        # Tasks are drawn in the order in which they came: the total goes, and comes again below.
+        total = self._total
+        label = f"{event.platform or '':{_PLATFORM}} {short(event.digest)}"
+        task = self._progress.add_task(label, total=event.size, rate="")
+        self._blobs[event.target, event.digest] = (task, _Rate())
+        if total is not None:
+            shown = next(known for known in self._progress.tasks if known.id == total)
+            self._progress.remove_task(total)
+            self._total = None
+            self._progress.update(self._last(), total=shown.total, completed=shown.completed, rate=shown.fields["rate"])
+
+    def _last(self) -> TaskID:
+        if self._total is None:
+            self._total = self._progress.add_task("total".ljust(_PLATFORM + 13), total=None, rate="")
+        return self._total

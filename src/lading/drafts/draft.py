@@ -45,6 +45,8 @@ class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of the platform that were set or cleared by hand, in the names of `Platform`."""
     source: Reference | None = None
     """The index it was taken from, if it was not named itself."""
+    location: str = ""
+    """Where its content is on this machine, until it is pushed; empty for what is in a registry."""
     listed: bool = False
     """Whether an index in a registry says of it what the descriptor says; then it may be without a platform."""
     file: str = ""
@@ -186,7 +188,9 @@ def _meant(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
     by_name = [
         entry
         for entry in entries
-        if entry.reference.tag == image.removeprefix(":") or str(entry.reference).endswith(f"/{image}")
+        if entry.reference.tag == image.removeprefix(":")
+        or str(entry.reference).endswith(f"/{image}")
+        or entry.location.endswith(f"/{image.partition(':')[2].rpartition('/')[2]}")
     ]
     if by_name:
         return by_name

@@ -30,6 +30,7 @@ class EntryNotes(msgspec.Struct, omit_defaults=True):
     overrides: tuple[str, ...] = ()
     source: str = ""
     listed: bool = False
+    location: str = ""
 
 
 class Notes(msgspec.Struct, omit_defaults=True):
@@ -94,6 +95,7 @@ def write_notes(draft: Draft, list_id: str, folder: tuple[int, int]) -> bytes:
                 overrides=entry.overrides,
                 source=str(entry.source) if entry.source else "",
                 listed=entry.listed,
+                location=entry.location,
             )
             for entry in draft.entries
         ),
@@ -129,6 +131,7 @@ def _recalled(entry: DraftEntry, note: EntryNotes | None) -> DraftEntry:
             overrides=note.overrides,
             source=Reference.parse(note.source) if note.source else None,
             listed=note.listed,
+            location=note.location,
         )
     except LadingError:
         return entry

@@ -41,7 +41,14 @@ from lading.model.media_types import MANIFESTS, OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest, Store, fetch_manifest, put_manifest
-from lading.stores.location import AnyLocation, registry_reference
+from lading.stores.location import (
+    AnyLocation,
+    as_location,
+    open_local,
+    parse_location,
+    registry_reference,
+    resolve_location,
+)
 from lading.transfer.copy import Copied, Copier, gather
 
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
@@ -62,7 +69,7 @@ class Change(msgspec.Struct, frozen=True):
         subject = attested(self.entry.descriptor)
         if subject:
             of = f" (attestation of {subject.partition(':')[2][:12]})"
-        name = f"{self.entry.source or self.entry.reference}{of}"
+        name = f"{self.entry.location or self.entry.source or self.entry.reference}{of}"
         if self.kind == "moved" and self.old is not None:
             return f"{name} moved from {self.old.short} to {self.entry.digest.short}"
         return f"{name} {self.kind}" + ("" if self.kind == "kept" else f" ({self.entry.digest.short})")
@@ -126,7 +133,7 @@ async def create(
     connect: Connect,
     store: DraftStore,
     target: Reference | str,
-    sources: Iterable[Reference | str],
+    sources: Iterable[AnyLocation],
     *,
     amend: bool = False,
     replace: bool = False,
@@ -141,7 +148,8 @@ async def create(
         connect: gives the store of a reference.
         store: where the draft is kept.
         target: the draft's name.
-        sources: images and indexes, of any registry. `NAME:TAG@DIGEST` means the digest.
+        sources: images and indexes, of any registry; or in a layout or an archive, from which they are pushed with
+            the list. `NAME:TAG@DIGEST` means the digest.
         amend: extend a draft that is there: its tags are looked up again, and the sources added.
         replace: start over where there is one.
         platforms: what to take from an index; empty for all.
@@ -160,15 +168,17 @@ async def create(
     if not (amend or replace) and store.exists(target):
         raise _exists(target)
     before = store.load(target) if amend and store.exists(target) else None
-    named = dict.fromkeys(registry_reference(source) for source in sources)
+    named = dict.fromkeys(as_location(source).full() for source in sources)
     if not named and before is None:
         raise UsageError(f"no image was named for {target}")
     taken = Taking(tuple(_platform(wanted) for wanted in platforms), attestations)
     resolver = Resolver(connect, before)
-    stale = [source for source in tagged(before) if source not in named]
-    work = [resolver.renew(source) for source in stale] + [resolver.resolve(source, taken) for source in named]
-    found = dict(zip((*stale, *named), await gather(work), strict=True))
-    taken.check(entry for source in named for entry in found[source] or ())
+    again = {location.reference for location in named if location.is_registry}
+    stale = [source for source in tagged(before) if source not in again]
+    work = [resolver.renewed(source) for source in stale]
+    work += [resolver.resolve_place(location, target, taken) for location in named]
+    found = dict(await gather(work))
+    taken.check(entry for source, entries in found.items() if source not in stale for entry in entries or ())
     change = _Merging(target, found, frozenset(stale), resolver, amend, replace, annotations or {}, type)
     return await change.apply(store)
 
@@ -177,7 +187,7 @@ async def add(
     connect: Connect,
     store: DraftStore,
     target: Reference | str,
-    sources: Iterable[Reference | str],
+    sources: Iterable[AnyLocation],
     *,
     platforms: Iterable[Platform | str] = (),
     attestations: bool = True,
@@ -189,10 +199,10 @@ async def add(
     """
     target = registry_reference(target)
     must_exist(store, target)
-    named = dict.fromkeys(registry_reference(source) for source in sources)
+    named = dict.fromkeys(as_location(source).full() for source in sources)
     taken = Taking(tuple(_platform(wanted) for wanted in platforms), attestations)
     resolver = Resolver(connect, store.load(target))
-    found = dict(zip(named, await gather(resolver.resolve(source, taken) for source in named), strict=True))
+    found = dict(await gather(resolver.resolve_place(location, target, taken) for location in named))
     taken.check(entry for entries in found.values() for entry in entries or ())
     return await _Merging(target, found, frozenset(), resolver, amend=True).apply(store)
 
@@ -296,7 +306,7 @@ async def push(
     draft = store.load(target)
     index = _pushable(draft)
     names = _tag_names(target, tags)
-    foreign = tuple(entry for entry in draft.entries if entry.reference.name != target.name)
+    foreign = tuple(entry for entry in draft.entries if entry.location or entry.reference.name != target.name)
     reference = msgspec.structs.replace(target, digest=index.digest)
     repository = connect(target)
     if if_digest is not None:
@@ -533,9 +543,19 @@ async def _bring(copier: Copier, connect: Connect, entry: DraftEntry) -> None:
     if entry.raw is not None:
         content = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest, what=str(entry.reference))
     try:
-        await copier.copy(connect(entry.reference), content)
+        if not entry.location:
+            await copier.copy(connect(entry.reference), content)
+        # What was pushed before is there, even if it is no longer here.
+        elif not await copier.target.contains(entry.descriptor):
+            location = parse_location(entry.location)
+            async with open_local(location, writing=False) as source:
+                if location.kind == "docker-daemon":
+                    await resolve_location(source, location)
+                await copier.copy(source, content)
     except LadingError as error:
-        error.cause = f"needed for the entry {entry.reference}" + (f"; {error.cause}" if error.cause else "")
+        error.cause = f"needed for the entry {entry.location or entry.reference}" + (
+            f"; {error.cause}" if error.cause else ""
+        )
         raise
 
 

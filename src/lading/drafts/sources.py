@@ -1,4 +1,4 @@
-"""What sources stand for: the entries of images and indexes in registries.
+"""What sources stand for: the entries of images and indexes, in registries or anywhere else.
 
 This module reads stores, of any kind, and knows nothing of how drafts are kept or pushed.
 """
@@ -12,7 +12,7 @@ import msgspec
 
 from lading.drafts.draft import Draft, DraftEntry
 from lading.drafts.files import embed, file_name
-from lading.errors import InvalidContent, LadingError, NotFound
+from lading.errors import InvalidContent, LadingError, NotFound, UsageError
 from lading.model.descriptor import EMPTY, Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index, attested, is_attestation
@@ -21,6 +21,7 @@ from lading.model.media_types import INDEXES, MANIFESTS
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.store import AnyManifest, Store, fetch_manifest, read_config
+from lading.stores.location import AnyLocation, as_location, fetch_location, open_local, registry_reference
 from lading.transfer.copy import gather
 
 Connect = Callable[[Reference], Store]
@@ -74,7 +75,31 @@ class Resolver:
     async def resolve(self, source: Reference, taken: Taking) -> tuple[DraftEntry, ...] | None:
         """The entries of an image (one) or of an index (any number); never None."""
         store = self._store(source)
-        manifest = await fetch_manifest(store, source.locator)
+        return await self._entries_of(source, store, await fetch_manifest(store, source.locator), taken)
+
+    async def resolve_place(
+        self, place: AnyLocation, target: Reference, taken: Taking
+    ) -> tuple[Reference, tuple[DraftEntry, ...] | None]:
+        """The reference and the entries of a source anywhere.
+
+        What is not in a registry is called as it will be after the push: by its digest, in the list's repository.
+        """
+        location = as_location(place).full()
+        if location.is_registry:
+            reference = registry_reference(location)
+            return reference, await self.resolve(reference, taken)
+        if location.is_stream:
+            raise UsageError(f"{location} is read once, and a list is pushed later", remedy="copy it to a layout first")
+        async with open_local(location, writing=False) as store:
+            manifest = await fetch_location(store, location)
+            reference = target.with_digest(manifest.digest)
+            entries = await self._entries_of(reference, store, manifest, taken)
+        where = str(location.absolute())
+        return reference, tuple(msgspec.structs.replace(entry, location=where) for entry in entries)
+
+    async def _entries_of(
+        self, source: Reference, store: Store, manifest: AnyManifest, taken: Taking
+    ) -> tuple[DraftEntry, ...]:
         if isinstance(manifest, Index):
             return distinct_entries(await self._flatten(source, store, manifest, taken, 0))
         known = self._known.get(manifest.digest)
@@ -83,9 +108,12 @@ class Resolver:
         platform, _ = await gather((platform_of(store, manifest), self._recall(source, store)))
         return (entry_of(source, described(manifest, platform or Platform()), manifest),)
 
-    async def renew(self, source: Reference) -> tuple[DraftEntry, ...] | None:
+    async def renewed(self, source: Reference) -> tuple[Reference, tuple[DraftEntry, ...] | None]:
         """Look up again what a draft has of a source; None, and a warning, where that cannot be done."""
-        entries = [entry for entry in self._entries() if source in (entry.source, entry.reference)]
+        return source, await self._renew(source)
+
+    async def _renew(self, source: Reference) -> tuple[DraftEntry, ...] | None:
+        entries = [entry for entry in self._all() if source in (entry.source, entry.reference)]
         platforms = tuple(found_for(entry) for entry in entries if not is_attestation(entry.descriptor))
         taken = Taking(platforms, any(is_attestation(entry.descriptor) for entry in entries))
         try:
@@ -97,7 +125,7 @@ class Resolver:
 
     async def _recall(self, source: Reference, store: Store) -> None:
         """Find out what Docker found before it annotated: what differs from that was set by hand, and is to stay."""
-        for entry in self._entries():
+        for entry in self._all():
             if entry.reference == source and entry.found is None and entry.raw:
                 manifest = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
                 with suppress(LadingError):
@@ -122,7 +150,7 @@ class Resolver:
         found = await gather(entries_of(child) for child in taken.of(index))
         return tuple(entry for entries in found for entry in entries)
 
-    def _entries(self) -> tuple[DraftEntry, ...]:
+    def _all(self) -> tuple[DraftEntry, ...]:
         return self._before.entries if self._before is not None else ()
 
     def _store(self, reference: Reference) -> Store:

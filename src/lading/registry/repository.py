@@ -272,6 +272,8 @@ class Repository:
             and other.repository not in self._refused_mounts
         )
 
+    asks_first = False
+
     async def mount(self, content: Descriptor, source: Store) -> bool:
         """Take a blob from another repository of this registry (distribution-spec §Mounting a blob).
 

@@ -105,7 +105,9 @@ class NewArchive:
         """
         image = accepted(manifest, self.what)
         if image.digest not in self.images:
-            self.images[image.digest] = await asyncio.to_thread(self._examined, image)
+            examined = await asyncio.to_thread(self._examined, image)
+            # Somebody else may have been faster, and have given names to what is there.
+            self.images.setdefault(image.digest, examined)
 
     def name(self, digest: Digest, name: Reference) -> None:
         """Give an image that is here a name, which it takes from any other.
@@ -277,7 +279,7 @@ def accepted(manifest: AnyManifest, what: str) -> Manifest:
         raise UsageError(
             f"{what} cannot hold an index",
             cause="it holds images of a single platform",
-            remedy="choose the platform with --platform, or write an oci-archive",
+            remedy="copy the image for one, with --platform, or write an oci-archive",
         )
     if not manifest.is_image or manifest.config is None:
         raise _no_image(manifest, what, "it is an artifact")

@@ -244,8 +244,6 @@ class DockerArchive:
                     self._pack(writer(pipe.fileno(), stop), stop, "none")
             else:
                 self._replace(self.path.resolve(), stop)
-        except BrokenPipeError:
-            raise
         except OSError as error:
             raise LadingError(f"{self.name} cannot be written", cause=error.strerror) from None
 

@@ -29,11 +29,22 @@ from lading.model.digest import ALGORITHMS, Digest, verify
 from lading.model.encoding import SIZE_LIMIT, Document
 from lading.model.manifest import parse
 from lading.model.reference import check_tag
-from lading.store import AnyManifest, Reader, Source, is_manifest
+from lading.store import AnyManifest, Reader, Source, Store, is_manifest
 from lading.stores.facts import Facts
 from lading.stores.layout_entries import IMAGE_NAME, REF_NAME, Listing, add, is_digest, names_of, plain, untag
 from lading.stores.layout_index import LOCK, OURS, IndexFile
-from lading.stores.layout_parts import Part, changing, in_thread, make_folder, part_size, pour, replace
+from lading.stores.layout_parts import (
+    Part,
+    changing,
+    in_thread,
+    make_folder,
+    matches,
+    move,
+    part_size,
+    pour,
+    replace,
+    share,
+)
 from lading.stores.layout_reader import LayoutReader, blob_path
 
 __all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFolder"]
@@ -170,6 +181,33 @@ class Layout(LayoutFolder):
         entry = plain(msgspec.structs.replace(manifest.descriptor, artifact_type=manifest.artifact_type))
         await self._put(manifest.raw, manifest.descriptor, lambda entries: add(entries, entry, name, children))
 
+    asks_first = True
+
+    def is_same(self, other: Store) -> bool:
+        """Whether the other is this directory."""
+        try:
+            return isinstance(other, LayoutFolder) and self.path.samefile(other.path)
+        except OSError:
+            return False
+
+    def is_sibling(self, other: Store) -> bool:
+        """Whether the other is on this file system, so that both can share files."""
+        return isinstance(other, LayoutFolder) and _device(self.path) == _device(other.path)
+
+    async def mount(self, content: Descriptor, source: Store) -> bool:
+        """Share the file of a blob with another layout on this file system; its content is verified.
+
+        Returns:
+            False where that cannot be done, or the other's file is missing or damaged.
+        """
+        if not isinstance(source, LayoutFolder) or is_manifest(content) or not self.is_sibling(source):
+            return False
+        await self._make()
+        if not await in_thread(self._mount, content, source):
+            return False
+        self._damaged.discard(content.digest)
+        return True
+
     async def tag(self, content: Descriptor, name: str) -> None:
         """Give a manifest that is here a tag; the tag moves if it exists.
 
@@ -305,6 +343,23 @@ class Layout(LayoutFolder):
         except BaseException as error:
             part.give_up(error)
             raise
+
+    def _mount(self, content: Descriptor, source: LayoutFolder) -> bool:
+        copy = self._index.temporary()
+        path = blob_path(content.digest)
+        try:
+            share(source.path / path, copy)
+            # What was verified is what is kept: it is the same file, or has its blocks.
+            with copy.open("rb") as file:
+                if os.fstat(file.fileno()).st_size != content.size or not matches(file, content.digest):
+                    return False
+                os.fsync(file.fileno())
+            move(copy, self.path / path)
+        except OSError:
+            return False
+        finally:
+            copy.unlink(missing_ok=True)
+        return True
 
     def _resumed(self, content: Descriptor) -> int:
         if is_manifest(content):
@@ -443,6 +498,14 @@ class Layout(LayoutFolder):
 
     def _changing(self) -> AbstractContextManager[None]:
         return changing(self.name)
+
+
+def _device(path: Path) -> int | None:
+    """The file system that a directory is on, or will be."""
+    for place in (path, *path.absolute().parents):
+        with suppress(OSError):
+            return place.stat().st_dev
+    return None
 
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:

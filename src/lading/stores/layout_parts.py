@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import io
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from lading.errors import Conflict, DigestMismatch, LadingError
 from lading.model.descriptor import Descriptor
@@ -28,6 +29,7 @@ KEPT = 1024 * 1024
 ABSENT = (FileNotFoundError, NotADirectoryError)
 """How the file system says that there is no such file."""
 
+_FICLONE = 0x40049409  # of Linux
 _CATCH_UP = 16 * CHUNK
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -210,6 +212,32 @@ def replace(temporary: Path, target: Path, data: bytes, modified: int | None = N
         temporary.unlink(missing_ok=True)
         raise
     return status
+
+
+def matches(file: BinaryIO, digest: Digest) -> bool:
+    """Whether what follows in a file has a digest."""
+    hasher = hashlib.new(digest.algorithm)
+    while chunk := file.read(CHUNK):
+        hasher.update(chunk)
+    return hasher.hexdigest() == digest.hex
+
+
+def share(source: Path, copy: Path) -> None:
+    """Make a copy of a file that takes no room: of its blocks where the file system can, else another link to it.
+
+    Raises:
+        OSError: neither can be done.
+    """
+    import fcntl
+
+    try:
+        with source.open("rb") as whole, _create(copy, os.O_EXCL) as file:
+            fcntl.ioctl(file.fileno(), _FICLONE, whole.fileno())
+    except OSError:
+        copy.unlink(missing_ok=True)
+        os.link(source, copy)
+        # It counts as new, or it might be collected before anything refers to it.
+        os.utime(copy)
 
 
 def move(temporary: Path, target: Path) -> None:

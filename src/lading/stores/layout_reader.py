@@ -5,7 +5,6 @@ This module knows the layout's form (image-spec image-layout); where the files a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import BinaryIO
@@ -20,7 +19,7 @@ from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores import layout_entries
 from lading.stores.facts import Facts, facts_of, is_known
 from lading.stores.layout_entries import Listing, names_of
-from lading.stores.layout_parts import ABSENT, CHUNK, in_thread, reporting
+from lading.stores.layout_parts import ABSENT, CHUNK, in_thread, matches, reporting
 
 _FACTS_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
 _SHOWN = 5
@@ -76,6 +75,10 @@ class LayoutReader:
     async def contains(self, content: Descriptor) -> bool:
         """Whether a manifest or blob is there; of a blob only the size is looked at."""
         return await in_thread(self._contains, content)
+
+    async def contains_all(self, content: Descriptor) -> bool:
+        """Whether a manifest is there with everything it leads to, but for foreign layers; see `contains`."""
+        return await in_thread(self._contains_all, content)
 
     async def tags(self) -> AsyncIterator[str]:
         """All tags, in the order of `index.json`; where two repositories have the same one, with their names."""
@@ -258,12 +261,21 @@ class LayoutReader:
         except ABSENT:
             return False
 
+    def _contains_all(self, content: Descriptor) -> bool:
+        if not self._contains(content):
+            return False
+        try:
+            return all(
+                self._contains(child) or is_foreign_layer(child.media_type)
+                for _, facts in self._walk([content])
+                for child in facts.children
+            )
+        except DigestMismatch:
+            return False
+
     def _matches(self, digest: Digest) -> bool:
-        hasher = hashlib.new(digest.algorithm)
         with self._open(blob_path(digest)) as file:
-            while chunk := file.read(CHUNK):
-                hasher.update(chunk)
-        return hasher.hexdigest() == digest.hex
+            return matches(file, digest)
 
     def _roots(self) -> tuple[Descriptor, ...]:
         entries = self._listing().entries

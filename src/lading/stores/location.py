@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Literal, cast
 
 import msgspec
@@ -144,6 +145,10 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         if not self.is_registry or self.is_named or self.reference is None:
             return self
         return msgspec.structs.replace(self, reference=self.reference.with_tag(DEFAULT_TAG))
+
+    def absolute(self) -> Location:
+        """The same, from wherever it is looked at."""
+        return msgspec.structs.replace(self, path=str(Path(self.path).absolute())) if self.path else self
 
     def with_tag(self, tag: str) -> Location:
         """The same place with this tag, and no digest.

@@ -13,6 +13,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT
 from lading.model.manifest import parse
+from lading.model.media_types import is_foreign_layer
 from lading.model.reference import check_tag
 from lading.store import AnyManifest, Reader, Source, Store, is_manifest
 
@@ -67,6 +68,13 @@ class Memory:
         data = self._get(content.digest)
         return data is not None and len(data) == content.size
 
+    async def contains_all(self, content: Descriptor) -> bool:
+        """Whether a manifest is here with everything it leads to, but for foreign layers."""
+        if not await self.contains(content):
+            return is_foreign_layer(content.media_type)
+        found = self._manifests.get(content.digest)
+        return found is None or all([await self.contains_all(child) for child in found.children])
+
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob.
 
@@ -93,6 +101,8 @@ class Memory:
         self._manifests[manifest.digest] = manifest
         if name is not None:
             self._tags[name] = manifest.digest
+
+    asks_first = True
 
     async def mount(self, content: Descriptor, source: Store) -> bool:
         """Share a blob with another store in memory."""

@@ -47,8 +47,9 @@ class OCIArchive:
 
     Args:
         path: the file; `-` for standard input or output.
-        writing: what is written is added to the archive when the `with` ends without an exception; with one, the file
-            stays as it was. A file that does not exist is made. Equal content gives equal bytes.
+        writing: what is written is added to the archive when the `with` ends without an exception; with one, or where
+            nothing was written, the file stays as it was. A file that does not exist is made. Equal content gives
+            equal bytes.
         compression: of what is written; by default what the name of the file says (`.tar.gz`, `.tar.zst`), else none.
 
     Raises:
@@ -167,8 +168,11 @@ async def _written(path: str, name: str, compression: Compression | None) -> Asy
     try:
         if replaced and before is not None and before.st_size:
             await in_thread(_unpack, path, folder, name)
+        found = _state(folder)
         store = Layout(folder, create=True, name=name)
         yield store
+        if _state(folder) == found:
+            return  # nothing was written, and so nothing is
         await store._make()
         await in_thread(_pack, folder, target if replaced else path, before, compression or compression_for(path), name)
     finally:
@@ -207,6 +211,13 @@ def _unpack(path: str, folder: Path, name: str) -> None:
                 (folder / link).hardlink_to(folder / source)
     if not (folder / "index.json").exists():
         raise _no_layout(path)
+
+
+def _state(folder: Path) -> tuple[bytes, dict[Path, int]]:
+    """What tells whether a layout was changed: what it lists, and which blobs it has."""
+    index = folder / "index.json"
+    blobs = {path: path.stat().st_ino for path in (folder / "blobs").rglob("*") if path.is_file()}
+    return index.read_bytes() if index.exists() else b"", blobs
 
 
 def _is_blob(name: str) -> bool:
@@ -265,12 +276,9 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _stream(path: str) -> Iterator[BinaryIO]:
-    if path == STREAM:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    else:
-        with Path(path).open("wb") as file:
-            yield file
+    # Of standard output nothing is left in a buffer that somebody else would have to write.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") if path == STREAM else Path(path).open("wb") as file:
+        yield file
 
 
 @contextmanager

@@ -6,7 +6,7 @@ This module knows stores, and not which ones: what a store can do better (mount,
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Container, Iterable
 from functools import partial
 
 import msgspec
@@ -25,6 +25,7 @@ from lading.store import (
     Layered,
     Mounts,
     Resumes,
+    SeesAll,
     Source,
     Store,
     closing,
@@ -80,6 +81,7 @@ class Copier:
         meter: what is told of it; several copiers may share one.
         verify: believe no target that it has something: walk everything, and read it back.
         dry_run: write nothing, and say what would be done.
+        sparse: the indexes that the target may have without everything they list.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Copier:
         meter: Meter | None = None,
         verify: bool = False,
         dry_run: bool = False,
+        sparse: Container[Digest] = (),
     ) -> None:
         self.target = target
         # What the target can do is asked once: the question costs more than most answers.
@@ -97,6 +100,7 @@ class Copier:
         self._mounts = target if isinstance(target, Mounts) else None
         self._claims = target if isinstance(target, Claims) else None
         self._resumes = target if isinstance(target, Resumes) else None
+        self._sparse = sparse
         self._steps: dict[tuple[Digest, bool], Step] = {}
         self._limits = limits or Limits()
         self._meter = meter or Meter()
@@ -126,6 +130,19 @@ class Copier:
                 done.bytes += step.size
         return done
 
+    async def is_whole(self, content: Descriptor) -> bool:
+        """Whether a manifest that the target is known to have is there with all it lists, as far as asking is free."""
+        if isinstance(self.target, SeesAll):
+            return await self.target.contains_all(content)
+        return content.digest not in self._sparse
+
+    async def _contains(self, content: Descriptor) -> bool:
+        """Whether the target has a manifest with all it lists, as far as asking is free."""
+        if not await self.is_whole(content):
+            return False
+        known = True if isinstance(self.target, SeesAll) else self._asked.get(content.digest)
+        return await self.target.contains(content) if known is None else known
+
     async def copy(
         self,
         source: Store,
@@ -152,7 +169,7 @@ class Copier:
         if isinstance(self.target, Chooses):
             self.target.check_manifest(manifest)
         may_skip = only is None and self._may_skip(source, manifest)
-        is_there = may_skip and await self._has(manifest.descriptor)
+        is_there = may_skip and await self._contains(manifest.descriptor)
         self._meter.found(manifest.descriptor)
         if not is_there:
             await self._children(source, manifest, None, 0, only)
@@ -163,10 +180,6 @@ class Copier:
         """Find out whether the target has a manifest, while that is still being read: later it costs a round trip."""
         if not self._verify:
             self._asked[content.digest] = await self.target.contains(content)
-
-    async def _has(self, content: Descriptor) -> bool:
-        known = self._asked.get(content.digest)
-        return await self.target.contains(content) if known is None else known
 
     def _may_skip(self, source: Store, manifest: AnyManifest) -> bool:
         """Whether it is worth asking if the target has a manifest: not where finding out costs what it saves."""
@@ -205,7 +218,7 @@ class Copier:
 
     async def _subtree(self, source: Store, child: Descriptor, platform: str | None, depth: int) -> None:
         self._meter.found(child)
-        if not self._verify and await self.target.contains(child):
+        if not self._verify and await self._contains(child):
             self._count(child, "present", platform)
             return
         try:
@@ -243,12 +256,15 @@ class Copier:
         if self._verify and await self._is_intact(blob):
             self._count(blob, "present", platform)
             return
-        # The config of an image that is not there is not there, either, and small: it is sent unasked.
         is_small = blob.size <= _SMALL
-        is_asked = not self._verify and not (is_config and is_small)
-        # A mount costs one request whether the blob is there or not, so it comes before the question.
-        if self._mounts is not None and self._is_sibling(source):
-            if await self._mounts.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
+        is_asked = not self._verify and self._is_worth_asking(blob, is_config)
+        # A mount in a registry costs one request whether the blob is there or not, and comes before the question.
+        mounts = self._mounts if self._is_sibling(source) else None
+        if mounts is not None and mounts.asks_first and is_asked and await self.target.contains(blob):
+            self._count(blob, "present", platform)
+            return
+        if mounts is not None:
+            if await mounts.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
                 self._count(blob, "mounted", platform)
                 return
             is_asked = False
@@ -268,6 +284,10 @@ class Copier:
                 remedy=f"what {self.target.name} stores is damaged, and writing it again did not help",
             )
         self._count(blob, "copied", platform, counted_bytes(read))
+
+    def _is_worth_asking(self, blob: Descriptor, is_config: bool) -> bool:
+        # The config of an image that is not there is not there, either, and small: it is sent unasked.
+        return isinstance(self.target, SeesAll) or not (is_config and blob.size <= _SMALL)
 
     async def _write(self, blob: Descriptor, source: Source) -> None:
         """Write a blob, on from what an earlier run has left of it where the target keeps that."""

@@ -64,6 +64,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="
     """The bytes of all of them together."""
     done: int
     """The bytes that are in the targets."""
+    moved: int
+    """The bytes that went through here in this run; of what was mounted or there already, none."""
 
 
 Event = Started | Progressed | Finished | Totals
@@ -79,7 +81,7 @@ class Meter:
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
         self._tell = on_event
-        self._contents = self._finished = self._size = self._done = 0
+        self._contents = self._finished = self._size = self._done = self._moved = 0
         self._told = 0.0
 
     def found(self, content: Descriptor) -> None:
@@ -118,9 +120,10 @@ class Meter:
             )
             self._tell_totals()
 
-    def progressed(self, event: Progressed, more: int) -> None:
-        """Bytes have moved."""
+    def progressed(self, event: Progressed, more: int, moved: int) -> None:
+        """More bytes are there, of which some have moved now; the others were there from an earlier run."""
         self._done += more
+        self._moved += moved
         if self._tell is not None:
             self._tell(event)
             now = time.monotonic()
@@ -130,7 +133,15 @@ class Meter:
 
     def _tell_totals(self) -> None:
         if self._tell is not None:
-            self._tell(Totals(contents=self._contents, finished=self._finished, size=self._size, done=self._done))
+            self._tell(
+                Totals(
+                    contents=self._contents,
+                    finished=self._finished,
+                    size=self._size,
+                    done=self._done,
+                    moved=self._moved,
+                )
+            )
 
 
 class _Counted:
@@ -146,7 +157,7 @@ class _Counted:
         return self.since(0)
 
     async def since(self, start: int) -> AsyncIterator[bytes]:
-        self._moved(start)
+        self._tell(start, moved=False)
         told = time.monotonic()
         done = start
         async with closing(since(self._source, start)) as chunks:
@@ -156,14 +167,14 @@ class _Counted:
                 now = time.monotonic()
                 if now - told > _EVERY:
                     told = now
-                    self._moved(done)
-        self._moved(done)
+                    self._tell(done)
+        self._tell(done)
 
-    def _moved(self, done: int) -> None:
+    def _tell(self, done: int, *, moved: bool = True) -> None:
         more, self.done = done - self.done, done
         if more:
             event = Progressed(target=self._target, digest=self._content.digest, done=done, size=self._content.size)
-            self._meter.progressed(event, more)
+            self._meter.progressed(event, more, more if moved else 0)
 
 
 def counted_bytes(source: Source) -> int:

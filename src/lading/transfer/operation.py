@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,10 +22,13 @@ from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
 from lading.transfer.copy import Copied, Copier
 from lading.transfer.events import Meter, OnEvent
-from lading.transfer.referrers import Finder, Referrer, subject_of
+from lading.transfer.referrers import Finder, Referrer, is_fallback, subject_of
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.selection import choose_entries, choose_tags
 from lading.transfer.tasks import Limits, first_failure, gather
+
+if TYPE_CHECKING:
+    from lading.registry.sparse import Sparse
 
 _IMAGES = 8
 
@@ -43,6 +47,8 @@ class Place(msgspec.Struct, frozen=True):
     """Whether it is worth asking what a name stands for before it is written."""
     repository: str | None = None
     """What tags are in, where names are whole references and one repository is meant."""
+    sparse: Sparse | None = None
+    """The indexes that were copied there in part, where the store itself cannot tell."""
 
     def named(self, tag: str) -> str:
         """What a tag is called in this place."""
@@ -112,6 +118,12 @@ def check(source: Place, targets: Sequence[Place], options: CopyOptions) -> None
         raise UsageError("--sparse copies some entries of an index", remedy="say which with --platform")
     if options.sparse and (options.format or options.compression):
         raise UsageError("--sparse keeps the index as it is, and --to and --compression change it")
+    if options.referrers:
+        for target in targets:
+            if not target.takes_indexes:
+                raise UsageError(
+                    f"{target.store.name} holds no referrers", remedy="leave out --referrers, or write an oci-archive"
+                )
     if options.artifact_types and not options.referrers:
         raise UsageError("--artifact-type chooses among referrers", remedy="add --referrers")
 
@@ -132,7 +144,12 @@ class _Operation:
                 same.names.append(place.name)
                 continue
             copier = Copier(
-                place.store, limits=self._limits, meter=meter, verify=options.verify, dry_run=options.dry_run
+                place.store,
+                limits=self._limits,
+                meter=meter,
+                verify=options.verify,
+                dry_run=options.dry_run,
+                sparse=place.sparse or (),
             )
             self._targets.append(_Target(place, copier, [place.name]))
 
@@ -157,6 +174,9 @@ class _Operation:
     async def _every_tag(self) -> list[CopiedImage]:
         self._tags = [tag async for tag in self._source.store.tags() if self._source.has(tag)]
         chosen = choose_tags(self._tags, self._options.include, self._options.exclude)
+        if not self._options.include:
+            # The list of referrers is no image: as a tag it would take the place of the one in the target.
+            chosen = [tag for tag in chosen if not is_fallback(tag)]
         if not chosen:
             raise NotFound(
                 f"{self._source.store.name} has no tags" + (" like that" if self._tags else ""),
@@ -183,7 +203,7 @@ class _Operation:
         tasks = _Tasks(self._source, name)
         async with AsyncExitStack() as stack:
             digest = content if isinstance(content, Digest) else content.digest
-            if not self._is_done(digest, goals, before):
+            if not await self._is_done(digest, goals, before):
                 async with _group() as group:
                     group.create_task(self._prepare(stack, tasks, content))
                     for copier, wanted in self._worth_asking(content, goals, before):
@@ -201,6 +221,7 @@ class _Operation:
             targets=[change for group in changes for change in group],
             original=original if original != digest else None,
             referrers=len(tasks.referrers),
+            platform=str(tasks.platform) if tasks.platform is not None else None,
         )
 
     def _names(self, target: _Target, name: str, as_tag: str | None) -> list[str | None]:
@@ -238,7 +259,7 @@ class _Operation:
         content, found = finding.result(), looking.result()
         return content, {place.title(wanted): now for (place, wanted), now in zip(asked, found, strict=True)}
 
-    def _is_done(self, digest: Digest, goals: Sequence[_Goal], before: dict[str, Descriptor | None]) -> bool:
+    async def _is_done(self, digest: Digest, goals: Sequence[_Goal], before: dict[str, Descriptor | None]) -> bool:
         """Whether every name has the source's digest already, and nothing else was asked for."""
         options = self._options
         if options.verify or options.platforms or options.referrers or options.format or options.compression:
@@ -246,7 +267,7 @@ class _Operation:
         for target, names in goals:
             for name in names:
                 now = before.get(target.place.title(name)) if name is not None else None
-                if now is None or now.digest != digest:
+                if now is None or now.digest != digest or not await target.copier.is_whole(now):
                     return False
         return True
 
@@ -273,11 +294,14 @@ class _Operation:
         tasks.manifest = found
         if isinstance(found, Index) and not all(target.place.takes_indexes for target in self._targets):
             tasks.manifest = await self._one_image(found, what)
+            if not options.platforms and len(found.images) > 1:
+                tasks.platform = this_platform()
         elif options.platforms:
             if not isinstance(found, Index):
                 await self._check_platform(found, what)
             elif options.sparse:
-                tasks.only = {entry.digest for entry in choose_entries(found, options.platforms, what).manifests}
+                chosen = choose_entries(found, options.platforms, what)
+                tasks.only = {entry.digest for entry in chosen.manifests} if chosen is not found else None
             else:
                 tasks.manifest = choose_entries(found, options.platforms, what)
         if options.referrers:
@@ -302,8 +326,8 @@ class _Operation:
         platforms = self._options.platforms or (this_platform(),)
         if len(platforms) > 1:
             raise UsageError(f"{self._targets[0].place.store.name} takes one platform", remedy="give one --platform")
-        entry = choose_entries(index, platforms, what).images[0]
-        return await fetch_manifest(self._source.store, entry.content)
+        chosen = choose_entries(index, platforms, what)
+        return await fetch_manifest(self._source.store, chosen.images[0].content)
 
     async def _check_platform(self, manifest: AnyManifest, what: str) -> None:
         from lading.model.config import ImageConfig
@@ -390,9 +414,9 @@ class _Operation:
                 and change.state != "kept"
                 and (change.state != "unchanged" or self._options.verify)
             ]
-            if all(change.state == "unchanged" for change in group) and not (
-                self._options.verify or tasks.referrers or tasks.only is not None
-            ):
+            is_asked_for = self._options.verify or tasks.referrers or tasks.only is not None
+            is_same = all(change.state == "unchanged" for change in group)
+            if is_same and not is_asked_for and await target.copier.is_whole(tasks.ready.descriptor):
                 continue
             chain = next((chain for chain in chains if _is_sibling(chain[0][0], target)), None)
             if chain is None:
@@ -408,7 +432,12 @@ class _Operation:
             for referrer in _each_once(tasks.referrers):
                 name = [referrer.tag] if referrer.tag is not None else []
                 await copier.copy(self._source.store, referrer.content, names=name)
+            sparse = target.place.sparse if not self._options.dry_run else None
+            if sparse is not None and tasks.only is not None:
+                sparse.add(tasks.ready.digest)
             await copier.copy(source, tasks.ready, names=names, only=tasks.only)
+            if sparse is not None and tasks.only is None and isinstance(tasks.ready, Index):
+                sparse.discard(tasks.ready.digest)
             if not self._options.dry_run:
                 source = target.place.store
 
@@ -422,7 +451,8 @@ class _Operation:
         chosen = {image.source.rpartition(":")[2] for image in images}
         left = [tag for tag in self._tags if tag not in chosen and subject_of(tag) in copied]
         if left:
-            self._note(f"{len(left)} tags with signatures or referrers were not copied: --referrers brings them along")
+            tags = f"{len(left)} tag{'s' if len(left) > 1 else ''}"
+            self._note(f"{tags} with signatures or referrers stayed behind: --referrers brings them along")
 
     def _note(self, text: str) -> None:
         if text not in self._notes:
@@ -448,6 +478,8 @@ class _Tasks:
         self.name = name
         self.source: Store = place.store
         self.manifest: AnyManifest | None = None
+        self.platform: Platform | None = None
+        """The platform that was chosen for the user, where a target holds no indexes."""
         self.only: Collection[Digest] | None = None
         self.referrers: list[Referrer] = []
 

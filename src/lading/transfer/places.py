@@ -12,10 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from lading.errors import UsageError
+from lading.errors import Conflict, UsageError
 from lading.model.reference import DEFAULT_TAG, Reference, is_tag
 from lading.registry.journal import Journal
 from lading.registry.repository import Repository
+from lading.registry.sparse import sparse_indexes
 from lading.store import Store
 from lading.stores.location import AnyLocation, Location, as_location, open_local, resolve_location
 from lading.transfer.events import OnEvent
@@ -131,7 +132,8 @@ class _Targets:
         if journal is not None and not options.dry_run:
             journal.prune()
             repository.uploads.journal = journal
-        return Place(repository, None if options.all_tags else location.name)
+        sparse = sparse_indexes(repository.registry, repository.repository)
+        return Place(repository, None if options.all_tags else location.name, sparse=sparse)
 
     async def _in_docker(self, location: Location) -> Place:
         """A place where names are whole references."""
@@ -148,8 +150,12 @@ class _Targets:
             raise UsageError(
                 f"{location} has no repository for the tags to be in", remedy=f"name one: {location}:REPOSITORY"
             )
-        store = await self._store(location)
         is_archive = location.kind == "docker-archive"
+        if is_archive and not options.clobber and Path(location.path).is_file():
+            raise Conflict(
+                f"{location.path} exists, and was not changed", cause="a Docker archive is written as a whole"
+            )
+        store = await self._store(location)
         if not is_archive:
             async for _ in store.tags():
                 break  # the engine answers: better to know before the download than after it

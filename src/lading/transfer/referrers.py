@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import suppress
 
 import msgspec
 
@@ -15,7 +16,9 @@ from lading.errors import NotFound, Unsupported
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
-from lading.store import AnyManifest, Store
+from lading.model.manifest import Manifest
+from lading.model.media_types import IMAGE_CONFIGS
+from lading.store import AnyManifest, Store, fetch_manifest
 from lading.transfer.tasks import gather
 
 _DIGEST_TAG = re.compile(r"(sha256|sha384|sha512)-([0-9a-f]{64,128})(\..+)?")
@@ -36,6 +39,7 @@ class Finder:
     Args:
         source: the store.
         artifact_types: only referrers of these types, together with what refers to those; all, if there are none.
+            What cosign's tags name has the types that `artifact_types` says.
     """
 
     def __init__(self, source: Store, artifact_types: Collection[str] = ()) -> None:
@@ -72,14 +76,19 @@ class Finder:
 
     async def _of_one(self, subject: Descriptor, is_first: bool) -> list[Referrer]:
         listed = [Referrer(item.content, subject.digest) async for item in self._listed(subject, is_first)]
-        if is_first and self._types:
-            return listed  # what cosign's tags name has no artifact type
         for tag in (self._tags or {}).get(subject.digest, ()):
-            try:
-                listed.append(Referrer(await self._source.resolve(tag), subject.digest, tag))
-            except NotFound:
-                continue  # it was removed meanwhile
+            with suppress(NotFound):  # it was removed meanwhile
+                content = await self._tagged(tag, is_wanted=not is_first or not self._types)
+                if content is not None:
+                    listed.append(Referrer(content, subject.digest, tag))
         return listed
+
+    async def _tagged(self, tag: str, *, is_wanted: bool) -> Descriptor | None:
+        """What one of cosign's tags names, if it is wanted, or of one of the types that are."""
+        if is_wanted:
+            return await self._source.resolve(tag)
+        manifest = await fetch_manifest(self._source, tag)
+        return manifest.descriptor if self._types & artifact_types(manifest, tag) else None
 
     async def _listed(self, subject: Descriptor, is_first: bool) -> AsyncIterator[Descriptor]:
         async for item in self._source.referrers(subject):
@@ -91,12 +100,30 @@ class Finder:
         try:
             async for tag in self._source.tags():
                 subject = subject_of(tag)
-                # The tag without a suffix is the list of referrers itself, which the store has read.
-                if subject is not None and "." in tag:
+                # The list of referrers itself is read by the store.
+                if subject is not None and not is_fallback(tag):
                     found.setdefault(subject, []).append(tag)
         except (NotFound, Unsupported):
             return found
         return found
+
+
+def artifact_types(manifest: AnyManifest, tag: str) -> set[str]:
+    """What may be taken for the artifact type of what one of cosign's tags names, which has none of its own.
+
+    That is the type of its config, unless that is an image's, those of its layers, and the one that cosign gives to
+    the like where it is listed as a referrer.
+    """
+    types = {manifest.artifact_type, f"application/vnd.dev.cosign.artifact.{tag.partition('.')[2]}.v1+json"}
+    if isinstance(manifest, Manifest):
+        config = manifest.config.media_type if manifest.config is not None else ""
+        types |= {layer.media_type for layer in manifest.layers} | ({config} - IMAGE_CONFIGS)
+    return types - {""}
+
+
+def is_fallback(tag: str) -> bool:
+    """Whether a tag is that of a list of referrers (distribution-spec §Referrers Tag Schema)."""
+    return "." not in tag and subject_of(tag) is not None
 
 
 def subject_of(tag: str) -> Digest | None:

@@ -60,6 +60,8 @@ class CopiedImage(msgspec.Struct, kw_only=True):
     """The digest in the source, where the copy has another: platforms were chosen, or it was encoded anew."""
     referrers: int = 0
     """How many signatures, SBOMs and the like came along."""
+    platform: str | None = None
+    """The platform whose image was copied of an index, where a target holds no indexes and none was asked for."""
 
 
 class CopyReport(msgspec.Struct, kw_only=True):

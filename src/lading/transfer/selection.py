@@ -73,6 +73,7 @@ def choose_entries(index: Index, platforms: Sequence[Platform], what: str) -> In
             raise NotFound(
                 f"{what} has nothing for {platform}",
                 cause=f"it has {there}" if there else "none of its entries has a platform",
+                remedy="choose one of those with --platform" if there else None,
             )
     chosen = index.select(platforms)
     if len(chosen) == len(index.manifests):

@@ -1,0 +1,101 @@
+"""What is seen of a copy while it goes on: on a terminal, in a log, and by a program."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cli.terminal import on_terminal
+from lading.cli import progress
+from lading.model.digest import Digest
+from lading.transfer.events import Event, Finished, Progressed, Started, Totals
+from support import images
+from support.lading import Lading
+from support.proxy import Alter, CountingProxy, when
+from support.registry import RealRegistry
+
+IMAGES = [
+    images.make_image(f"linux/{arch}", seed=f"{arch} in progress", layer_size=3_000_000)
+    for arch in ("amd64", "arm64/v8")
+]
+DIGEST = Digest.of(b"blob")
+
+
+@pytest.fixture
+def slow(registry: RealRegistry, repository: str) -> str:
+    """The reference of an index whose layers come slowly."""
+    images.push(registry.host, repository, "1", images.make_index(IMAGES))
+    return repository
+
+
+def test_on_a_terminal_each_blob_has_a_line_and_all_of_it_the_last(
+    lading: Lading, registry: RealRegistry, slow: str, tmp_path: Path
+) -> None:
+    with CountingProxy(registry.url) as proxy:
+        proxy.intercept = when(Alter(pause=0.02), method="GET", path="/blobs/")
+        seen = on_terminal(lading, "copy", f"{proxy.host}/{slow}:1", f"oci:{tmp_path}/layout:1", env={"COLUMNS": "100"})
+    assert seen.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.text)
+    frames = text.split("\r")
+    whole = [frame for frame in frames if "left" in frame and "linux/amd64" in frame and "linux/arm64/v8" in frame]
+    assert whole, text
+    lines = whole[-1].strip("\n").splitlines()
+    for image, platform in zip(IMAGES, ("linux/amd64", "linux/arm64/v8"), strict=True):
+        layer = images.digest_of(image.layers[0])[7:19]
+        line = next(line for line in lines if layer in line)
+        assert re.search(rf"{platform} +{layer} .* \d+% +[\d.]+/3\.\d MB +[\d.]+ [kM]B/s", line), line
+    assert re.search(r"^ +total .* \d+% +[\d.]+/[\d.]+ MB +[\d.]+ [kM]B/s +\d+ s left", lines[-1]), lines
+    # The bars are gone at the end, and what stays is said once.
+    last = seen.text.rpartition("\x1b[2K")[2]
+    assert last.count("Copied 3 manifests and 4 blobs") == 1
+    assert "total" not in last
+    assert "\x1b[?25h" in seen.text, "the cursor is there again"
+
+
+def test_elsewhere_nothing_is_drawn_and_a_fast_copy_has_no_lines(
+    lading: Lading, registry: RealRegistry, slow: str, tmp_path: Path
+) -> None:
+    ran = lading.run("copy", f"{registry.host}/{slow}:1", f"oci:{tmp_path}/layout:1")
+    assert len(ran.stderr.splitlines()) == 1
+    quiet = lading.run("copy", "-q", f"{registry.host}/{slow}:1", f"oci:{tmp_path}/other:1")
+    assert quiet.stderr == ""
+
+
+def test_lines_say_how_far_how_fast_and_how_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with progress.shown_progress("plain") as tell:
+        assert tell is not None
+        # What was there already is no sign of how fast the rest comes.
+        for now, done, moved in ((100, 50_000_000, 0), (103, 53_000_000, 3_000_000), (106, 56_000_000, 6_000_000)):  # noqa: B007
+            tell(Totals(contents=9, finished=3, size=200_000_000, done=done, moved=moved))
+        now = 107
+        tell(Totals(contents=9, finished=3, size=200_000_000, done=57_000_000, moved=7_000_000))
+    assert capsys.readouterr().err == "  28%  56.0 MB of 200 MB, 1.0 MB/s, 2 min left\n"
+
+
+def test_json_has_every_event_in_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    events: list[Event] = [
+        Started(target="t", digest=DIGEST, media_type="a/b", size=4, platform="linux/amd64"),
+        Progressed(target="t", digest=DIGEST, done=2, size=4),
+        Finished(target="t", digest=DIGEST, media_type="a/b", size=4, outcome="copied"),
+        Totals(contents=1, finished=1, size=4, done=4, moved=2),
+    ]
+    with progress.shown_progress("json", quiet=True) as tell:
+        assert tell is not None
+        for event in events:
+            tell(event)
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [event["event"] for event in said] == ["started", "progressed", "finished", "totals"]
+    assert said[0] | {"platform": None} == {
+        "event": "started",
+        "target": "t",
+        "digest": DIGEST,
+        "media_type": "a/b",
+        "size": 4,
+        "platform": None,
+    }
+    assert said[3] == {"event": "totals", "contents": 1, "finished": 1, "size": 4, "done": 4, "moved": 2}
