@@ -99,8 +99,11 @@ class Registry:
         except Exception as error:
             refusal = full_disk(error) if isinstance(error, OSError) else None
             if refusal is None:
-                known = isinstance(error, LadingError)  # which says it all itself
-                log.error("%s %s failed: %s", request.method, routes.shown(request.scope), error, exc_info=not known)
+                what = f"{request.method} {routes.shown(request.scope)} failed"
+                if isinstance(error, LadingError):
+                    log.error("%s: %s", what, error)
+                else:
+                    log.exception("%s", what)
                 refusal = Problem(500, "UNKNOWN", "the registry failed; its log says why")
             response = refusal.response()
         await drain(request)
@@ -177,12 +180,12 @@ class Registry:
         repository = self._storage.repository(name)
         said = request.headers.get("content-type", "").partition(";")[0].strip()
         accepted = await manifests.accept(repository, raw, said, digest, allow_missing=self._settings.allow_missing)
-        await self._quota.take(len(raw))
-        try:
-            stored = StoredManifest(raw, accepted.media_type, digest)
-            await repository.put_manifest(stored, tags, accepted.needs)
-        except Incomplete as error:
-            raise manifests.incomplete(error.missing) from None
+        stored = StoredManifest(raw, accepted.media_type, digest)
+        async with self._quota.room(len(raw)):
+            try:
+                await repository.put_manifest(stored, tags, accepted.needs)
+            except Incomplete as error:
+                raise manifests.incomplete(error.missing) from None
         location = routes.location(request.scope, f"{name}/manifests/{digest}")
         headers = {"location": location, "docker-content-digest": digest}
         if accepted.subject:
