@@ -59,6 +59,7 @@ class Folder:
         self.path = Path(path)
         self.locks = [threading.Lock() for _ in range(_LOCKS)]
         self.states: dict[Path, tuple[_Stamp, _State]] = {}
+        self.uploads: set[Path] = set()
         try:
             if read_only:
                 os.scandir(self.path).close()
@@ -83,7 +84,7 @@ class Folder:
         return await asyncio.to_thread(self._measure)
 
     async def sweep(self, before: float) -> None:
-        """Remove what is left of uploads that got nothing since `before`, whichever process received them."""
+        """Remove what others left of uploads that got nothing since `before` (seconds since the epoch)."""
         await asyncio.to_thread(self._sweep, before)
 
     def temporary(self) -> Path:
@@ -107,7 +108,7 @@ class Folder:
     def _sweep(self, before: float) -> None:
         for file in (self.path / _UPLOADS).iterdir():
             with contextlib.suppress(*_ABSENT):
-                if file.stat().st_mtime < before:
+                if file not in self.uploads and file.stat().st_mtime < before:
                     file.unlink()
 
     def _walk(self) -> list[str]:
@@ -324,6 +325,7 @@ class _FolderUpload:
         self._repository = repository
         self._path = repository.folder.temporary()
         self._path.touch(exist_ok=False)
+        repository.folder.uploads.add(self._path)
 
     async def append(self, data: bytes) -> None:
         await call(len(data), self._write, data)
@@ -339,6 +341,7 @@ class _FolderUpload:
 
     async def discard(self) -> None:
         _unlink(self._path)
+        self._repository.folder.uploads.discard(self._path)
 
     def _write(self, data: bytes) -> None:
         with self._path.open("r+b") as file:  # not kept open: many may be waiting for their next chunk

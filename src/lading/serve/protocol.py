@@ -195,8 +195,8 @@ class Registry:
         media_type, subject = await manifests.accept(
             repository, raw, said, digest, allow_missing=self._settings.allow_missing
         )
-        await self._quota.take(len(raw))
-        await repository.put_manifest(StoredManifest(raw, media_type, digest), tags)
+        async with self._quota.room(len(raw)):
+            await repository.put_manifest(StoredManifest(raw, media_type, digest), tags)
         location = routes.location(request.scope, f"{name}/manifests/{digest}")
         headers = {"location": location, "docker-content-digest": digest}
         if subject:

@@ -136,7 +136,7 @@ class Storage(Protocol):
         """How many bytes it holds, with those of uploads that are not complete."""
 
     async def sweep(self, before: float) -> None:
-        """Remove what is left of uploads that got nothing since `before` (seconds since the epoch)."""
+        """Remove what others left of uploads that got nothing since `before` (seconds since the epoch)."""
 
 
 class Memory:
