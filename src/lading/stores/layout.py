@@ -12,29 +12,28 @@ Several processes may read and write one layout at once: content appears under i
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
-import random
 import stat
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import msgspec
 
-from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError, NotFound
+from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest, verify
-from lading.model.encoding import SIZE_LIMIT, Document, encode_compact
+from lading.model.encoding import SIZE_LIMIT, Document
 from lading.model.manifest import parse
 from lading.store import AnyManifest, Reader, Source, is_manifest
-from lading.stores.layout_entries import IMAGE_NAME, REF_NAME, Listing, add, is_digest, names_of, untag
-from lading.stores.layout_parts import Part, in_thread, part_size, pour, replace, sync_folder
-from lading.stores.layout_reader import Facts, LayoutReader, blob_path
+from lading.stores.facts import Facts
+from lading.stores.layout_entries import IMAGE_NAME, REF_NAME, Listing, add, is_digest, names_of, plain, untag
+from lading.stores.layout_index import LOCK, OURS, IndexFile
+from lading.stores.layout_parts import Part, changing, in_thread, make_folder, part_size, pour, replace
+from lading.stores.layout_reader import LayoutReader, blob_path
 from lading.stores.memory import check_tag
 
 __all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFolder"]
@@ -42,17 +41,9 @@ __all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFold
 GRACE = 24 * 60 * 60
 """How old what nothing refers to has to be before it is collected, in seconds: a writer may be about to refer to it."""
 
-_OURS = ".lading"
-_LOCK = "lock"
-_PARTS = frozenset({"oci-layout", "index.json", "blobs", "ingest", _OURS})
+_PARTS = frozenset({"oci-layout", "index.json", "blobs", "ingest", OURS})
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
-_PATIENCE = 60  # how long to wait for another process that changes index.json, in seconds
-_POLL = 0.005
-_TOUCHED = 60  # content that was touched within that many seconds is not touched again
-_SETTLED = 0.1  # a file that old, in seconds, would have another time if it had been changed since
-_READS = 20
-_PAUSE = 0.02
-_ABSENT = (FileNotFoundError, NotADirectoryError)
+_TOUCHED = 1  # content that was touched within that many seconds is not touched again
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -135,8 +126,7 @@ class Layout(LayoutFolder):
         super().__init__(path, name=name)
         self._create = create
         self._verify = verify
-        self._known: tuple[_Stamp, Listing] | None = None
-        self._changes: list[_Change] = []
+        self._index = IndexFile(self.path, self.name, super()._listing)
 
     async def write(self, content: Descriptor, source: Source, offset: int = 0) -> None:
         """Write a manifest or blob: it appears whole under its name, or not at all.
@@ -176,11 +166,9 @@ class Layout(LayoutFolder):
         verify(manifest.raw, manifest.digest)
         if name is not None:
             check_tag(name)
-        await self._make()
-        if not await self.contains(manifest.descriptor):
-            await in_thread(self._write_manifest, manifest)
-            self._damaged.discard(manifest.digest)
-        await self._change(lambda entries: add(entries, manifest, name))
+        children = {child.digest for child in manifest.children}
+        entry = plain(msgspec.structs.replace(manifest.descriptor, artifact_type=manifest.artifact_type))
+        await self._put(manifest.raw, manifest.descriptor, lambda entries: add(entries, entry, name, children))
 
     async def tag(self, content: Descriptor, name: str) -> None:
         """Give a manifest that is here a tag; the tag moves if it exists.
@@ -200,7 +188,7 @@ class Layout(LayoutFolder):
         if is_digest(name):
             raise NotFound(f"{name} is a digest, not a tag")
         (await in_thread(self._listing)).find(name, self.name)
-        await self._change(lambda entries: untag(entries, name))
+        await self._index.change(lambda entries: untag(entries, name))
 
     async def delete(self, content: Descriptor) -> None:
         """Delete a manifest with all its tags, or a blob.
@@ -212,7 +200,7 @@ class Layout(LayoutFolder):
             Conflict: a manifest here refers to it.
         """
         await in_thread(self._listing)
-        async with self._locked():
+        async with self._index.locked():
             await in_thread(self._delete, content)
 
     async def gc(self, *, dry_run: bool = False, grace: float = GRACE, untagged: bool = False) -> Collected:
@@ -232,10 +220,11 @@ class Layout(LayoutFolder):
         Raises:
             InvalidContent: a manifest cannot be read, and nobody knows what it refers to; nothing was removed.
         """
-        await in_thread(self._listing)
+        # Everything is read once before the lock is taken, so that writers wait for what is new only.
+        planned = await in_thread(self._collect, grace, untagged, True)
         if dry_run:
-            return await in_thread(self._collect, grace, untagged, True)
-        async with self._locked():
+            return planned
+        async with self._index.locked():
             return await in_thread(self._collect, grace, untagged, False)
 
     # Reading, and more
@@ -258,23 +247,8 @@ class Layout(LayoutFolder):
             remedy="choose a directory that is new or empty",
         )
 
-    def _listing(self, *, fresh: bool = False) -> Listing:
-        index = self.path / "index.json"
-        if not fresh and self._known is not None and self._known[0] == _stamp(index):
-            return self._known[1]
-        for attempt in range(_READS):
-            before = _stamp(index)
-            try:
-                listing = super()._listing()
-            except InvalidContent:
-                # Some tools truncate the file before they write it.
-                if before is None or attempt == _READS - 1 or before.age() > 1:
-                    raise
-                time.sleep(_PAUSE)
-            else:
-                self._known = (before, listing) if before is not None and before.age() > _SETTLED else None
-                return listing
-        raise AssertionError("unreachable")
+    def _listing(self) -> Listing:
+        return self._index.listing()
 
     def _contains(self, content: Descriptor, *, verify: bool = False) -> bool:
         if not super()._contains(content, verify=verify or self._verify):
@@ -290,24 +264,24 @@ class Layout(LayoutFolder):
 
     async def _make(self) -> None:
         """Make the layout, if there is none."""
-        if (self.path / "index.json").exists() and (self.path / "oci-layout").exists():
+        if self._index.path.exists() and (self.path / "oci-layout").exists():
             return
         await in_thread(self._listing)
-        async with self._locked():
+        async with self._index.locked():
             await in_thread(self._make_files)
 
     def _make_files(self) -> None:
         with self._changing():
-            (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            make_folder(self.path / "blobs" / "sha256")
             if not (self.path / "oci-layout").exists():
                 self._replace("oci-layout", _VERSION)
-            if not (self.path / "index.json").exists():
-                self._write_index(Listing.empty().document)
+            if not self._index.path.exists():
+                self._index.write(Listing.empty())
 
     async def _write(self, content: Descriptor, source: Source, offset: int) -> None:
         def begin() -> Part:
             with self._changing():
-                return Part.begin(self._ours(), content, offset)
+                return Part.begin(self._index.folder(), content, offset)
 
         def append(data: bytes) -> None:
             with self._changing():
@@ -333,53 +307,30 @@ class Layout(LayoutFolder):
         if is_manifest(content):
             return 0
         with self._changing():
-            size = part_size(self.path / _OURS, content.digest)
+            size = part_size(self.path / OURS, content.digest)
         return size if size <= content.size else 0
 
-    def _write_manifest(self, manifest: AnyManifest) -> None:
-        with self._changing():
-            self._replace(blob_path(manifest.digest), manifest.raw)
+    async def _put(self, raw: bytes, content: Descriptor, change: Callable[[list[Document]], None]) -> None:
+        """Write a manifest, and then change what is listed."""
+        path = blob_path(content.digest)
 
-    async def _change(self, change: Callable[[list[Document]], None]) -> None:
-        """Change the entries of `index.json`; changes that wait at the same time are written together."""
-        mine = _Change(change)
-        self._changes.append(mine)
-        try:
-            async with self._locked(lambda: mine.done):
-                if not mine.done:
-                    taken, self._changes = self._changes, []
-                    await in_thread(self._apply, taken)
-        finally:
-            if mine in self._changes:
-                self._changes.remove(mine)
-        if mine.error is not None:
-            raise mine.error
+        def write() -> None:
+            with self._changing():
+                self._replace(path, raw)
+            self._damaged.discard(content.digest)
 
-    def _apply(self, changes: Sequence[_Change]) -> None:
-        error: BaseException | None = None
-        try:
-            listing = self._listing(fresh=True)
-            entries = listing.documents
-            for change in changes:
-                change.make(entries)
-            if entries != (listing.document.get("manifests") or []):
-                with self._changing():
-                    self._write_index(listing.document | {"manifests": entries})
-        except BaseException as failure:
-            error = failure
-        for change in changes:
-            change.error, change.done = error, True
+        def make(entries: list[Document]) -> None:
+            if not (self.path / path).exists():
+                write()  # somebody has deleted it meanwhile
+            change(entries)
 
-    def _write_index(self, document: Document) -> None:
-        # What it names has to last before it does.
-        for algorithm in ALGORITHMS:
-            sync_folder(self.path / "blobs" / algorithm)
-        self._replace("index.json", encode_compact(document))
-        sync_folder(self.path)
-        self._known = None
+        await self._make()
+        if not await in_thread(self._contains, content, verify=True):
+            await in_thread(write)
+        await self._index.change(make)
 
     def _delete(self, content: Descriptor) -> None:
-        listing = self._listing(fresh=True)
+        listing = self._listing()
         path = self.path / blob_path(content.digest)
         for parent, facts in self._walk(listing.entries):
             if any(child.digest == content.digest for child in facts.children):
@@ -393,33 +344,43 @@ class Layout(LayoutFolder):
             if len(kept) == len(listing.entries) and not path.exists():
                 raise self._is_missing(content)
             if len(kept) != len(listing.entries):
-                self._write_index(listing.document | {"manifests": kept})
+                self._index.write(listing.changed(kept))
             path.unlink(missing_ok=True)
             self._facts.pop(content.digest, None)
 
     # Collecting
 
     def _collect(self, grace: float, untagged: bool, dry_run: bool) -> Collected:
-        listing = self._listing(fresh=True)
         before = time.time() - grace
         with self._changing():
+            listing = self._listing()
             files = self._files()
-            kept = self._kept([entry for entry in listing.entries if not untagged or names_of(entry)], files)
+            roots = [
+                entry for entry in listing.entries if not untagged or names_of(entry) or self._is_young(entry, before)
+            ]
+            kept = self._kept(roots, files)
+            unlisted = {entry.digest for entry in listing.entries} - kept
+            if unlisted and not dry_run:
+                # First of all: whatever happens now, nothing is listed that lacks its content.
+                left = [entry for entry in listing.documents if entry["digest"] not in unlisted]
+                self._index.write(listing.changed(left))
             gone = [
                 Descriptor(digest=digest, size=size)
                 for digest, size in files.items()
-                if digest not in kept and self._remove(blob_path(digest), before, dry_run)
+                if digest not in kept
+                and self._remove(blob_path(digest), time.time() if digest in unlisted else before, dry_run)
             ]
             parts = [
                 size
-                for name, size in _sizes(self.path / _OURS)
-                if name != _LOCK and self._remove(f"{_OURS}/{name}", before, dry_run)
+                for name, size in _sizes(self.path / OURS)
+                if name != LOCK and self._remove(f"{OURS}/{name}", before, dry_run)
             ]
-            left = {content.digest for content in gone}
-            entries = [entry for entry in listing.documents if entry["digest"] not in left]
-            if not dry_run and len(entries) != len(listing.entries):
-                self._write_index(listing.document | {"manifests": entries})
         return Collected(tuple(gone), sum(content.size for content in gone) + sum(parts), len(parts))
+
+    def _is_young(self, content: Descriptor, before: float) -> bool:
+        with suppress(FileNotFoundError):
+            return (self.path / blob_path(content.digest)).stat().st_mtime > before
+        return False
 
     def _files(self) -> dict[Digest, int]:
         """The size of all content; what has no digest for a name was put there by somebody, and is left alone."""
@@ -460,7 +421,7 @@ class Layout(LayoutFolder):
     def _remove(self, path: str, before: float, dry_run: bool) -> bool:
         """Remove a file, unless somebody asked for it of late; whether it goes."""
         file = self.path / path
-        aside = self._ours() / uuid.uuid4().hex
+        aside = self._index.temporary()
         with suppress(FileNotFoundError):
             if file.stat().st_mtime > before:
                 return False
@@ -474,64 +435,11 @@ class Layout(LayoutFolder):
             return True
         return False
 
-    def _ours(self) -> Path:
-        folder = self.path / _OURS
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
     def _replace(self, path: str, data: bytes) -> None:
-        replace(self._ours() / uuid.uuid4().hex, self.path / path, data)
+        replace(self._index.temporary(), self.path / path, data)
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Report whatever the file system refuses as a LadingError."""
-        try:
-            with self._reporting():
-                yield
-        except _ABSENT as error:
-            raise LadingError(f"cannot write to {self.name}", cause=f"{error.strerror} ({error.filename})") from error
-
-    @asynccontextmanager
-    async def _locked(self, enough: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
-        """Hold the lock of `index.json`; or go on without it as soon as there is `enough`."""
-        from filelock import FileLock, Timeout
-
-        with self._changing():
-            lock = FileLock(self._ours() / _LOCK)
-        until = time.monotonic() + _PATIENCE
-        while not enough():
-            with self._changing(), suppress(Timeout):
-                lock.acquire(blocking=False)
-                break
-            if time.monotonic() > until:
-                raise Conflict(
-                    f"another process has been writing to {self.path} for {_PATIENCE} s",
-                    remedy=f"end it, or see who holds {self.path / _OURS / _LOCK}",
-                )
-            await asyncio.sleep(_POLL * (0.5 + random.random()))
-        try:
-            yield
-        finally:
-            lock.release()
-
-
-class _Stamp(NamedTuple):
-    """What tells one state of a file from another."""
-
-    inode: int
-    modified: int
-    size: int
-
-    def age(self) -> float:
-        return time.time() - self.modified / 1e9
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return _Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
+    def _changing(self) -> AbstractContextManager[None]:
+        return changing(self.name)
 
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
@@ -540,13 +448,3 @@ def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
         with suppress(FileNotFoundError):
             if file.is_file():
                 yield file.name, file.stat().st_size
-
-
-class _Change:
-    """A change of the entries of `index.json` that waits to be made."""
-
-    def __init__(self, make: Callable[[list[Document]], None]) -> None:
-        self.make = make
-        """Changes the list in place."""
-        self.done = False
-        self.error: BaseException | None = None

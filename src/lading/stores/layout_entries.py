@@ -1,22 +1,22 @@
 """The `index.json` of an image layout: what it lists under which names (image-spec image-layout §index.json file).
 
 This module knows documents, and nothing of files. Changes are made to the documents of the entries, so that fields
-and annotations that lading does not know stay as they are.
+and annotations that lading does not know stay as they are. A change replaces documents and leaves those it does not
+mean: then what was read and encoded once serves again, and a change of a long list costs little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
 
 from lading.errors import Conflict, InvalidContent, InvalidDigest, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.encoding import Document, decode
+from lading.model.encoding import Document, decode, encode_compact
 from lading.model.media_types import INDEXES, OCI_INDEX
 from lading.model.reference import is_tag
 from lading.model.tags import nearest
-from lading.store import AnyManifest
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation that holds a tag, or a name with a tag (image-spec annotations)."""
@@ -28,11 +28,17 @@ SIZE_LIMIT = 128 * 1024 * 1024
 _SHOWN = 5
 
 
-class Listing(NamedTuple):
-    """What an `index.json` says. Never changed in place."""
+class Listing:
+    """What an `index.json` says. Never changed; `changed` makes another one.
 
-    document: Document
-    entries: tuple[Descriptor, ...] = ()
+    Args:
+        document: the decoded file; what is in it is never changed, either.
+        entries: its `manifests`, read.
+    """
+
+    def __init__(self, document: Document, entries: Sequence[Entry] = ()) -> None:
+        self._document = document
+        self._entries = tuple(entries)
 
     @classmethod
     def empty(cls) -> Listing:
@@ -55,16 +61,46 @@ class Listing(NamedTuple):
         listed = document.get("manifests")
         if listed is not None and not isinstance(listed, list):
             raise InvalidContent(f"{where} is malformed", cause="its manifests are not a list")
-        entries = (
-            Descriptor.from_document(entry, f"entry {number} of {where}")
-            for number, entry in enumerate(listed or (), 1)
-        )
+        entries = (Entry(entry, f"entry {number} of {where}") for number, entry in enumerate(listed or (), 1))
         return cls(document, tuple(entries))
+
+    def changed(self, documents: Sequence[Document]) -> Listing:
+        """The same with other entries. Those that are the very same objects are not read again.
+
+        Raises:
+            InvalidContent: an entry is malformed.
+        """
+        known = {id(entry.document): entry for entry in self._entries}
+        entries = (known.get(id(document)) or Entry(document, "an entry") for document in documents)
+        return Listing(self._document | {"manifests": list(documents)}, tuple(entries))
+
+    def encode(self) -> bytes:
+        """The bytes of the file, as `encode_compact` would write them."""
+        parts = [
+            b'"manifests":[%s]' % b",".join(entry.raw for entry in self._entries)
+            if key == "manifests" and value is not None
+            else encode_compact({key: value})[1:-1]
+            for key, value in self._document.items()
+        ]
+        return b"{%s}" % b",".join(parts)
+
+    @cached_property
+    def entries(self) -> tuple[Descriptor, ...]:
+        """What is listed, with annotations, in its order."""
+        return tuple(entry.descriptor for entry in self._entries)
 
     @property
     def documents(self) -> list[Document]:
-        """Copies of the entries, to be changed: only at the top, what is below is replaced."""
-        return [dict(entry) for entry in self.document.get("manifests") or ()]
+        """The entries as they stand in the file. The list may be changed; the documents may not, only replaced."""
+        return [entry.document for entry in self._entries]
+
+    def listed(self, digest: str) -> Descriptor | None:
+        """The first entry of a manifest."""
+        return self._by_digest.get(digest)
+
+    def named(self, name: str) -> tuple[Descriptor, ...]:
+        """The entries that have a name; where none has, those that have it for a tag."""
+        return tuple(self._by_name.get(name) or self._by_tag.get(name) or ())
 
     def find(self, name: str, store: str) -> Descriptor | None:
         """The entry with a digest, name or tag; None for a digest that is not listed.
@@ -74,9 +110,8 @@ class Listing(NamedTuple):
             Conflict: several manifests have it.
         """
         if is_digest(name):
-            return next((entry for entry in self.entries if entry.digest == name), None)
-        found = [entry for entry in self.entries if name in names_of(entry)]
-        found = found or [entry for entry in self.entries if name in map(tag_in, names_of(entry))]
+            return self.listed(name)
+        found = self.named(name)
         if not found:
             near = nearest(name, self.tags())
             raise NotFound(
@@ -100,6 +135,41 @@ class Listing(NamedTuple):
             meant.setdefault(tag, set()).add(digest)
         return list(dict.fromkeys(tag if len(meant[tag]) == 1 else name for name, tag, _ in named))
 
+    @cached_property
+    def _by_digest(self) -> dict[str, Descriptor]:
+        return {entry.digest: entry for entry in reversed(self.entries)}
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Descriptor]]:
+        return _grouped((name, entry) for entry in self.entries for name in dict.fromkeys(names_of(entry)))
+
+    @cached_property
+    def _by_tag(self) -> dict[str, list[Descriptor]]:
+        return _grouped(
+            (tag, entry) for entry in self.entries for tag in dict.fromkeys(map(tag_in, names_of(entry))) if tag
+        )
+
+
+class Entry:
+    """One entry of an `index.json`.
+
+    Raises:
+        InvalidContent: it is malformed; `where` names it.
+    """
+
+    __slots__ = ("_raw", "descriptor", "document")
+
+    def __init__(self, document: Document, where: str) -> None:
+        self.descriptor = Descriptor.from_document(document, where)
+        self.document = document
+        self._raw = b""
+
+    @property
+    def raw(self) -> bytes:
+        """The entry encoded, which is done once."""
+        self._raw = self._raw or encode_compact(self.document)
+        return self._raw
+
 
 def names_of(entry: Descriptor) -> list[str]:
     """What an entry is called, the specification's annotation first."""
@@ -121,41 +191,62 @@ def is_digest(text: str) -> bool:
         return False
 
 
-def add(entries: list[Document], manifest: AnyManifest, name: str | None) -> None:
+def add(entries: list[Document], entry: Document, name: str | None, children: Collection[str] = ()) -> None:
     """List a manifest, under a name beside those it has; all others lose that name.
 
-    An entry for one of its children goes where it says nothing that the manifest does not.
+    Args:
+        entries: what is listed; changed in place.
+        entry: the manifest's entry as `plain` makes it.
+        name: the name, or None.
+        children: the digests of what it lists. Entries of these that say nothing more go.
     """
-    children = {child.digest for child in manifest.children}
-    entries[:] = [entry for entry in entries if not (entry["digest"] in children and _is_plain(entry))]
-    same = [entry for entry in entries if entry["digest"] == manifest.digest]
+    digest = entry["digest"]
+    if children:
+        entries[:] = [other for other in entries if not (other["digest"] in children and _is_plain(other))]
+    same = [number for number, other in enumerate(entries) if other["digest"] == digest]
+    for number in same:
+        if entries[number].get("mediaType") != entry["mediaType"]:
+            entries[number] = entries[number] | {"mediaType": entry["mediaType"]}
     if name is None:
         if not same:
-            entries.append(_plain(manifest))
+            entries.append(entry)
         return
-    if not any(_names(entry)[:1] == [name] for entry in same):
-        free = next((entry for entry in same if not _names(entry)), None)
+    if not any(_names(entries[number])[:1] == [name] for number in same):
+        free = next((number for number in same if not _names(entries[number])), None)
+        base = entry if free is None else entries[free]
+        named = base | {"annotations": (base.get("annotations") or {}) | {REF_NAME: name}}
         if free is None:
-            free = _plain(manifest)
-            entries.append(free)
-        free["annotations"] = (free.get("annotations") or {}) | {REF_NAME: name}
-    _take(entries, [entry for entry in entries if name in _names(entry) and entry["digest"] != manifest.digest])
+            entries.append(named)
+        else:
+            entries[free] = named
+    _take(entries, lambda other: name in _names(other) and other["digest"] != digest)
 
 
 def untag(entries: list[Document], name: str) -> None:
     """Take a name, or a tag of any style, from the entries that have it."""
-    tagged = [entry for entry in entries if name in _names(entry)]
-    _take(entries, tagged or [entry for entry in entries if name in map(tag_in, _names(entry))])
+    if any(name in _names(entry) for entry in entries):
+        _take(entries, lambda entry: name in _names(entry))
+    else:
+        _take(entries, lambda entry: name in map(tag_in, _names(entry)))
 
 
-def _take(entries: list[Document], tagged: Iterable[Document]) -> None:
+def plain(content: Descriptor) -> Document:
+    """The entry of a manifest that says nothing but what it is."""
+    entry: Document = {"mediaType": content.media_type, "digest": str(content.digest), "size": content.size}
+    return entry | ({"artifactType": content.artifact_type} if content.artifact_type else {})
+
+
+def _take(entries: list[Document], named: Callable[[Document], bool]) -> None:
     """Take their names from entries; one that says nothing then, and whose manifest has another entry, goes."""
-    for entry in tagged:
-        annotations = {k: v for k, v in entry.pop("annotations").items() if k not in (REF_NAME, IMAGE_NAME)}
-        if annotations:
-            entry["annotations"] = annotations
-        elif _is_plain(entry) and sum(other["digest"] == entry["digest"] for other in entries) > 1:
-            entries[:] = [other for other in entries if other is not entry]
+    for entry in [entry for entry in entries if named(entry)]:
+        annotations = {k: v for k, v in entry["annotations"].items() if k not in (REF_NAME, IMAGE_NAME)}
+        bare = {k: v for k, v in entry.items() if k != "annotations"}
+        bare |= {"annotations": annotations} if annotations else {}
+        position = next(number for number, other in enumerate(entries) if other is entry)
+        if _is_plain(bare) and sum(other["digest"] == entry["digest"] for other in entries) > 1:
+            del entries[position]
+        else:
+            entries[position] = bare
 
 
 def _names(entry: Document) -> list[str]:
@@ -167,9 +258,11 @@ def _first_tag(names: list[str]) -> list[tuple[str, str]]:
     return [(name, tag) for name in names if (tag := tag_in(name)) is not None][:1]
 
 
-def _plain(manifest: AnyManifest) -> Document:
-    entry: Document = {"mediaType": manifest.media_type, "digest": str(manifest.digest), "size": manifest.size}
-    return entry | ({"artifactType": manifest.artifact_type} if manifest.artifact_type else {})
+def _grouped(pairs: Iterable[tuple[str, Descriptor]]) -> dict[str, list[Descriptor]]:
+    groups: dict[str, list[Descriptor]] = {}
+    for name, entry in pairs:
+        groups.setdefault(name, []).append(entry)
+    return groups
 
 
 def _is_plain(entry: Document) -> bool:

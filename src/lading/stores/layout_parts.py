@@ -10,12 +10,12 @@ import errno
 import io
 import os
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from lading.errors import Conflict, DigestMismatch
+from lading.errors import Conflict, DigestMismatch, LadingError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 from lading.store import Source
@@ -24,6 +24,9 @@ CHUNK = 1024 * 1024
 """How much is read and written at once, in bytes."""
 KEPT = 1024 * 1024
 """The smallest blob of which a part is kept when the rest does not come, in bytes."""
+
+ABSENT = (FileNotFoundError, NotADirectoryError)
+"""How the file system says that there is no such file."""
 
 _CATCH_UP = 16 * CHUNK
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -132,8 +135,30 @@ def part_size(folder: Path, digest: Digest) -> int:
         with _part_path(folder, digest).open("rb") as file:
             fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
             return os.fstat(file.fileno()).st_size
-    except (FileNotFoundError, NotADirectoryError, BlockingIOError):
+    except (*ABSENT, BlockingIOError):
         return 0
+
+
+@contextmanager
+def reporting(name: str) -> Iterator[None]:
+    """Report what the file system refuses as a LadingError; that something is absent is for the caller."""
+    try:
+        yield
+    except ABSENT:
+        raise
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise LadingError(f"cannot use {name}", cause=f"{error.strerror or error}{where}") from error
+
+
+@contextmanager
+def changing(name: str) -> Iterator[None]:
+    """Report whatever the file system refuses to change as a LadingError."""
+    try:
+        with reporting(name):
+            yield
+    except ABSENT as error:
+        raise LadingError(f"cannot write to {name}", cause=f"{error.strerror} ({error.filename})") from error
 
 
 async def pour(source: Source, append: Callable[[bytes], None]) -> None:
@@ -159,18 +184,32 @@ async def pour(source: Source, append: Callable[[bytes], None]) -> None:
     await in_thread(append, b"".join(held))
 
 
-def replace(temporary: Path, target: Path, data: bytes) -> None:
-    """Write a whole file, by way of a temporary one."""
+def replace(temporary: Path, target: Path, data: bytes, modified: int | None = None) -> os.stat_result:
+    """Write a whole file, by way of a temporary one.
+
+    Args:
+        temporary: where it is written first.
+        target: where it is then.
+        data: what it holds.
+        modified: when it is to have been changed last, in nanoseconds since the epoch.
+
+    Returns:
+        What is known of it.
+    """
     try:
         with _create(temporary, os.O_EXCL) as file:
             view = memoryview(data)
             while view:
                 view = view[file.write(view) :]
+            if modified is not None:
+                os.utime(file.fileno(), ns=(modified, modified))
             os.fsync(file.fileno())
+            status = os.fstat(file.fileno())
         move(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    return status
 
 
 def move(temporary: Path, target: Path) -> None:
@@ -178,8 +217,17 @@ def move(temporary: Path, target: Path) -> None:
     try:
         temporary.replace(target)
     except FileNotFoundError:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         temporary.replace(target)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, so that they last."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import BinaryIO, NamedTuple
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import BinaryIO
 
-from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError, NotFound, Unsupported
+from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound, Unsupported
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.manifest import parse
-from lading.model.media_types import MANIFESTS, SCHEMA1, is_foreign_layer
+from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores import layout_entries
+from lading.stores.facts import Facts, facts_of, is_known
 from lading.stores.layout_entries import Listing, names_of
-from lading.stores.layout_parts import CHUNK, in_thread
-from lading.stores.memory import describe
+from lading.stores.layout_parts import ABSENT, CHUNK, in_thread, reporting
 
-_ABSENT = (FileNotFoundError, NotADirectoryError)
 _SHOWN = 5
 
 
@@ -172,7 +171,7 @@ class LayoutReader:
         with self._reporting():
             try:
                 raw = self._read("index.json", layout_entries.SIZE_LIMIT)
-            except _ABSENT:
+            except ABSENT:
                 return self._absent()
         self._check_version()
         return Listing.read(raw, self._where("index.json"))
@@ -187,7 +186,7 @@ class LayoutReader:
         try:
             with self._reporting():
                 raw = self._read("oci-layout", SIZE_LIMIT)
-        except _ABSENT:
+        except ABSENT:
             return  # Tools leave it out, and index.json says enough.
         version = decode(raw, self._where("oci-layout")).get("imageLayoutVersion")
         if not isinstance(version, str) or not version.startswith("1."):
@@ -212,7 +211,7 @@ class LayoutReader:
         try:
             with self._reporting():
                 raw = self._read(blob_path(digest), limit)
-        except _ABSENT:
+        except ABSENT:
             if entry is None:
                 raise NotFound(f"{self._named(name)} does not exist") from None
             raise self._is_missing(entry) from None
@@ -238,14 +237,14 @@ class LayoutReader:
                 if size != content.size:
                     raise self._is_damaged(content.digest, f"expected {content.size} bytes, it has {size}")
                 return self._open(blob_path(content.digest))
-        except _ABSENT:
+        except ABSENT:
             raise self._is_missing(content) from None
 
     def _blob_size(self, content: Descriptor) -> int:
         try:
             with self._reporting():
                 return self._size(blob_path(content.digest))
-        except _ABSENT:
+        except ABSENT:
             raise self._is_missing(content) from None
 
     def _contains(self, content: Descriptor, *, verify: bool = False) -> bool:
@@ -255,7 +254,7 @@ class LayoutReader:
                 if self._size(path) != content.size or content.digest in self._damaged:
                     return False
                 return not (verify or is_manifest(content)) or self._matches(content.digest)
-        except _ABSENT:
+        except ABSENT:
             return False
 
     def _matches(self, digest: Digest) -> bool:
@@ -267,7 +266,7 @@ class LayoutReader:
 
     def _roots(self) -> tuple[Descriptor, ...]:
         entries = self._listing().entries
-        facts = {entry.digest: self._look(entry) for entry in entries}
+        facts = {entry.digest: self._look(entry, listed=True) for entry in entries}
         listed = {child.digest for found in facts.values() if found is not None for child in found.children}
         here = listed | facts.keys()
         subordinate = listed | {digest for digest, found in facts.items() if found and found.subject in here}
@@ -280,20 +279,23 @@ class LayoutReader:
     def _walk(self, roots: Iterable[Descriptor], *, strict: bool = False) -> Iterator[tuple[Descriptor, Facts]]:
         """Every manifest that these lead to, each once, with what it says; those that are missing are left out."""
         seen: set[Digest] = set()
-        waiting = list(reversed(tuple(roots)))
+        waiting = [(content, True) for content in reversed(tuple(roots))]
         while waiting:
-            content = waiting.pop()
+            content, listed = waiting.pop()
             if content.digest in seen:
                 continue
             seen.add(content.digest)
-            facts = self._look(content, strict=strict)
+            facts = self._look(content, strict=strict, listed=listed)
             if facts is not None:
                 yield content, facts
-                waiting.extend(child for child in reversed(facts.children) if leads_on(child))
+                waiting.extend((child, False) for child in reversed(facts.children) if leads_on(child))
 
-    def _look(self, content: Descriptor, *, strict: bool = False) -> Facts | None:
-        """What a manifest says; None where it is missing, or something that lading does not read."""
-        if not leads_on(content):
+    def _look(self, content: Descriptor, *, strict: bool = False, listed: bool = False) -> Facts | None:
+        """What a manifest says; None where it is missing, or something that lading does not read.
+
+        What is `listed` is a manifest whatever its media type.
+        """
+        if not leads_on(content) and not listed:
             return None
         try:
             with self._reporting():
@@ -302,19 +304,15 @@ class LayoutReader:
                 if known is not None and known.described.size == size:
                     return known
                 raw = self._read(blob_path(content.digest), SIZE_LIMIT)
-            what = self._named(content.digest)
-            manifest = parse(raw, content.media_type or None, digest=content.digest, what=what)
-        except _ABSENT:
+            found = self._facts[content.digest] = facts_of(raw, content, self._named(content.digest))
+        except ABSENT:
             return None
         except DigestMismatch as error:
             raise self._is_damaged(content.digest, error.cause) from None
         except InvalidContent:
-            if strict:
+            if strict and leads_on(content):
                 raise
             return None
-        subject = manifest.subject.digest if manifest.subject is not None else None
-        children = tuple(child.content for child in manifest.children)
-        found = self._facts[content.digest] = Facts(describe(manifest), subject, children)
         return found
 
     def _is_missing(self, content: Descriptor) -> NotFound:
@@ -339,24 +337,8 @@ class LayoutReader:
     def _named(self, name: str) -> str:
         return f"{self.name}@{name}" if ":" in name else f"{self.name}:{name}"
 
-    @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        """Report what the file system refuses as a LadingError; that something is absent is for the caller."""
-        try:
-            yield
-        except _ABSENT:
-            raise
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            raise LadingError(f"cannot use {self.name}", cause=f"{error.strerror or error}{where}") from error
-
-
-class Facts(NamedTuple):
-    """What has to be known of a manifest to find its way around."""
-
-    described: Descriptor
-    subject: Digest | None
-    children: tuple[Descriptor, ...]
+    def _reporting(self) -> AbstractContextManager[None]:
+        return reporting(self.name)
 
 
 class _FileReader(Reader):
@@ -386,4 +368,4 @@ def blob_path(digest: Digest) -> str:
 
 def leads_on(content: Descriptor) -> bool:
     """Whether content may be a manifest: some lists do not say what they list."""
-    return content.media_type in MANIFESTS or content.media_type in SCHEMA1 or not content.media_type
+    return not content.media_type or is_known(content.media_type)

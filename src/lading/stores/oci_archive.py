@@ -245,7 +245,7 @@ def _write_tar(folder: Path, file: BinaryIO, compression: Compression) -> None:
         tar = TarWriter(out)
         for path in files:
             tar.add_file(path, folder / path)
-        tar.add("index.json", encode_compact(listing.document | {"manifests": entries}))
+        tar.add("index.json", listing.changed(entries).encode())
         tar.add("oci-layout", (folder / "oci-layout").read_bytes())
         tar.close()
 
