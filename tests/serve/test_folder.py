@@ -1,9 +1,9 @@
 """The folder storage: image layouts that other tools read and write."""
 
 import json
-import os
 import shutil
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_is_a_layout_for_each_repository(serve_folder: Serve, folder: Path) -> N
     stored = {file.name: file.read_bytes() for file in (layout / "blobs" / "sha256").iterdir()}
     pushed = {**image.blobs, image.digest: image.content, index.digest: index.content}
     assert stored == {digest.removeprefix("sha256:"): blob for digest, blob in pushed.items()}
-    assert list((folder / ".uploads").iterdir()) == []
+    assert list((folder / ".lading" / "uploads").iterdir()) == []
 
 
 def test_survives_a_restart(serve_folder: Serve) -> None:
@@ -86,7 +86,8 @@ def test_keeps_what_others_wrote_into_an_index(serve_folder: Serve, folder: Path
         document["manifests"][0]["platform"] = {"architecture": "amd64", "os": "linux"}
         document["manifests"][0]["annotations"] |= {"more": "to say", REF_NAME: "docker.io/library/app:v1"}
         (layout / "index.json").write_text(json.dumps(document, indent=2))
-        assert call("GET", "/v2/a/tags/list").document["tags"] == []
+        assert call("GET", "/v2/a/tags/list").document["tags"] == ["v1"]
+        assert call("GET", "/v2/a/manifests/v1").body == image.content
         push(call.host, "a", "v2", other)
         changed = json.loads((layout / "index.json").read_bytes())
         assert changed["annotations"] == {"of": "the index"}
@@ -133,7 +134,7 @@ def test_fails_where_a_layout_is_broken(serve_folder: Serve, folder: Path, caplo
     with serve_folder() as url:
         call = Caller(url)
         assert call("GET", "/v2/a/tags/list").code == "UNKNOWN"
-        assert "is not the index of an image layout" in caplog.text
+        assert f"{folder / 'a' / 'index.json'} is malformed" in caplog.text
         assert call("GET", "/v2/file/b/manifests/v1").status == 404
         assert call("GET", f"/v2/file/b/blobs/{digest_of(b'')}").status == 404
 
@@ -142,20 +143,36 @@ def test_forgets_uploads_that_are_not_complete(serve_folder: Serve, folder: Path
     with serve_folder() as url:
         call = Caller(url)
         call("PATCH", call.start("a"), b"123")
-        assert len(list((folder / ".uploads").iterdir())) == 1
-    assert list((folder / ".uploads").iterdir()) == []
+        assert received(folder) == [b"123"]
+    assert list((folder / ".lading" / "uploads").iterdir()) == []
     assert not (folder / "a").exists()
 
 
-def test_removes_what_a_killed_process_left(serve_folder: Serve, folder: Path) -> None:
-    Folder(folder)
-    old, young = (folder / ".uploads" / name for name in ("old", "young"))
-    old.touch()
-    young.touch()
-    days_ago = time.time() - 2 * 24 * 60 * 60
-    os.utime(old, (days_ago, days_ago))
-    with serve_folder():
-        assert (old.exists(), young.exists()) == (False, True)
+def test_removes_what_a_killed_process_left_and_nothing_else(serve_folder: Serve, folder: Path) -> None:
+    code = f"""
+import os, asyncio
+from lading.serve import Folder
+async def main():
+    upload = await Folder({str(folder)!r}).repository("a").upload()
+    await upload.append(b"killed")
+    os.kill(os.getpid(), 9)
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert received(folder) == [b"killed"]
+    with serve_folder() as url:
+        call = Caller(url)
+        location = call.start("a")
+        call("PATCH", location, b"123")
+        with serve_folder():
+            assert received(folder) == [b"123"]
+        assert call("PUT", f"{location}?digest={digest_of(b'1234')}", b"4").status == 201
+
+
+def received(folder: Path) -> list[bytes]:
+    """What is in the files of uploads."""
+    files = (folder / ".lading" / "uploads").iterdir()
+    return [content for file in files if (content := file.read_bytes())]
 
 
 def test_cannot_be_a_file(tmp_path: Path) -> None:

@@ -1,44 +1,55 @@
 """A storage in a folder: every repository is an OCI image layout directory, which other tools read and write.
 
-This module knows the image layout (image-spec image-layout) and nothing of HTTP. The repository `a/b` is the
-layout `FOLDER/a/b`; tags are `org.opencontainers.image.ref.name` annotations, and manifests without a tag are
-listed in `index.json` too. A layout that another tool has written can be served, and is changed with care:
-fields that are not known stay. One process at a time may write.
+This module knows where the layout of a repository is, and nothing of HTTP; what is in a layout, and how processes
+share one, `lading.stores.layout` knows. The repository `a/b` is the layout `FOLDER/a/b`, tags are
+`org.opencontainers.image.ref.name` annotations, and every manifest that was pushed is listed in `index.json`.
+
+What has been acknowledged is on the disk, the bytes and the names: a killed process loses nothing of it, nor does a
+machine without power. Any number of processes may serve one folder, and others write its layouts meanwhile.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
 import os
-import shutil
-import threading
-import uuid
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import msgspec
 
-from lading.errors import InvalidContent, InvalidDigest, UsageError
-from lading.model.digest import Digest
-from lading.model.encoding import SIZE_LIMIT, Document
+from lading.errors import InvalidContent, UsageError
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest, verify
+from lading.model.encoding import Document
 from lading.model.manifest import parse
-from lading.model.media_types import INDEXES, OCI_INDEX, OCI_MANIFEST
+from lading.model.media_types import OCI_MANIFEST
 from lading.model.reference import is_tag
-from lading.serve.storage import CHUNK, Blob, Repository, StoredManifest, Upload, call, is_repository
+from lading.serve.shared import Shared
+from lading.serve.storage import CHUNK, Blob, Incomplete, Repository, StoredManifest, Upload, call, is_repository
+from lading.stores.layout import GRACE, Layout
+from lading.stores.layout_entries import Listing, add, plain, untag
+from lading.stores.layout_parts import ABSENT, in_thread, make_folder, replace
+from lading.stores.layout_reader import blob_path, leads_on
 
-REF_NAME = "org.opencontainers.image.ref.name"
-"""The annotation that holds a tag (image-spec annotations)."""
-
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-_UPLOADS = ".uploads"  # no component of a repository's name begins with a dot
 _RESERVED = frozenset({"blobs", "index.json", "oci-layout"})  # components that are files of the layout above
 _ESCAPE = "_"  # no component begins with it
-_LOCKS = 64  # repositories that share one wait for each other
-_ABSENT = (FileNotFoundError, NotADirectoryError)
+_REMEMBERED = 256  # layouts that are kept in mind though nobody is using them
+
+
+class Garbage(msgspec.Struct, frozen=True):
+    """What a garbage collection removed, or would remove."""
+
+    content: tuple[tuple[str, Descriptor], ...] = ()
+    """Manifests and blobs that nothing refers to, each with the name of its repository, without media types."""
+    uploads: int = 0
+    """How many uploads of processes that ended before they were complete, and other files that were never finished."""
+    bytes: int = 0
+    """How much room all of it took on the disk; content that another repository keeps takes it still."""
 
 
 class Folder:
@@ -47,8 +58,7 @@ class Folder:
     Args:
         path: the folder. Repositories are folders in it: `FOLDER/library/alpine/index.json`. A component of a
             repository's name that would be a file of the layout above it (`blobs`, `index.json`,
-            `oci-layout`) has an underscore before it. What is not whole yet is in `FOLDER/.uploads`.
-
+            `oci-layout`) has an underscore before it. What repositories share is in `FOLDER/.lading`.
         read_only: whether it must exist, and nothing in it is changed.
 
     Raises:
@@ -57,15 +67,15 @@ class Folder:
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
-        self.locks = [threading.Lock() for _ in range(_LOCKS)]
-        self.states: dict[Path, tuple[_Stamp, _State]] = {}
-        self.uploads: set[Path] = set()
+        self.shared = Shared(self.path)
+        self._used: weakref.WeakValueDictionary[Path, _Layout] = weakref.WeakValueDictionary()
+        self._remembered: OrderedDict[Path, _Layout] = OrderedDict()
         try:
             if read_only:
                 os.scandir(self.path).close()
             else:
-                (self.path / _UPLOADS).mkdir(parents=True, exist_ok=True)
-                probe = self.temporary()
+                make_folder(self.path)
+                probe = self.shared.temporary()
                 probe.touch()
                 probe.unlink()
         except OSError as error:
@@ -73,43 +83,86 @@ class Folder:
 
     async def repositories(self) -> Collection[str]:
         """The names of the repositories that exist, in any order."""
-        return await asyncio.to_thread(self._walk)
+        return await in_thread(self._walk)
 
     def repository(self, name: str) -> Repository:
         """The repository with this valid name, whether it exists or not."""
-        return _FolderRepository(self.place(name), self)
+        return _FolderRepository(self.layout(name), self)
 
     async def size(self) -> int:
         """How many bytes it holds, with those of uploads that are not complete."""
-        return await asyncio.to_thread(self._measure)
+        return await in_thread(self._measure)
 
     async def sweep(self, before: float) -> None:
-        """Remove what others left of uploads that got nothing since `before` (seconds since the epoch)."""
-        await asyncio.to_thread(self._sweep, before)
+        """Remove what is left of uploads whose process has ended, and what got nothing since `before`."""
+        await in_thread(self.shared.sweep, before)
 
-    def temporary(self) -> Path:
-        """A path for a file that is to be moved into place when it is whole."""
-        return self.path / _UPLOADS / uuid.uuid4().hex
+    async def close(self) -> None:
+        """Say that nothing is being received any more."""
+        self.shared.close()
 
-    def place(self, name: str) -> Path:
-        """Where a repository's layout is."""
+    async def gc(self, *, dry_run: bool = False, grace: float = GRACE, untagged: bool = False) -> Garbage:
+        """Remove what nothing refers to. The registry may be running, in this process or in others.
+
+        Kept is what has a tag or is listed without one, all that leads on from there, manifests whose subject is
+        kept, and what is being uploaded.
+
+        Args:
+            dry_run: remove nothing, and only say what would go.
+            grace: what was pushed or asked for within that many seconds stays: a client may be about to refer to it.
+                A client that comes too late is told that the content is not there, and pushes it again.
+            untagged: take manifests without a tag for unlisted, too, unless something kept leads to them.
+
+        Raises:
+            InvalidContent: a manifest cannot be read, and nobody knows what it refers to; of its repository nothing
+                was removed.
+        """
+        content: list[tuple[str, Descriptor]] = []
+        parts, size = 0, 0
+        links: dict[Digest, int] = {}
+        for name in sorted(await self.repositories()):
+            collected = await self.layout(name).gc(dry_run=dry_run, grace=grace, untagged=untagged)
+            parts += collected.parts
+            size += collected.bytes
+            for item in collected.content:
+                content.append((name, item))
+                links.setdefault(item.digest, 0)
+                links[item.digest] += 1
+        sizes = {item.digest: item.size for _, item in content}
+        for digest, gone in links.items():
+            # Each repository counted what it had, and on the disk that was the same file.
+            left = await in_thread(self.shared.links, digest)
+            if dry_run:
+                shared, freed = left > 0, gone >= left
+            else:
+                freed = await in_thread(self.shared.drop, digest)
+                shared = freed or left > 0
+            if shared:
+                size -= sizes[digest] * (gone - freed)
+        uploads = await in_thread(self.shared.sweep, time.time() - grace, dry_run=dry_run)
+        return Garbage(tuple(content), parts + len(uploads), size + sum(uploads))
+
+    def layout(self, name: str) -> _Layout:
+        """The layout of a repository: one object for all who use it at the same time, so that they write together."""
         parts = (_ESCAPE + part if part in _RESERVED else part for part in name.split("/"))
-        return self.path.joinpath(*parts)
+        path = self.path.joinpath(*parts)
+        layout = self._used.get(path)
+        if layout is None:
+            layout = self._used[path] = _Layout(path, self.shared)
+        self._remembered[path] = layout
+        self._remembered.move_to_end(path)
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
+        return layout
 
     def _measure(self) -> int:
         sizes: dict[tuple[int, int], int] = {}
         for folder, _, files in os.walk(self.path):
             for name in files:
-                with contextlib.suppress(*_ABSENT):
+                with suppress(*ABSENT):
                     status = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - there are many
                     sizes[status.st_dev, status.st_ino] = status.st_size
         return sum(sizes.values())
-
-    def _sweep(self, before: float) -> None:
-        for file in (self.path / _UPLOADS).iterdir():
-            with contextlib.suppress(*_ABSENT):
-                if file not in self.uploads and file.stat().st_mtime < before:
-                    file.unlink()
 
     def _walk(self) -> list[str]:
         found = []
@@ -121,183 +174,202 @@ class Folder:
         return [name for name in found if is_repository(name)]
 
 
-_Stamp = tuple[int, int, int]
+class _Layout(Layout):
+    """The layout of one repository, with what a registry does besides."""
+
+    def __init__(self, path: Path, shared: Shared) -> None:
+        super().__init__(path, create=True, name=str(path))
+        self._shared = shared
+        self._graph: _Graph | None = None
+
+    def file(self, digest: Digest) -> Path:
+        """Where content is."""
+        return self.path / blob_path(digest)
+
+    async def look(self) -> Listing:
+        """What is listed now; nothing where there is no layout yet."""
+        known = self._index.known()
+        return known if known is not None else await in_thread(self._listing)
+
+    def exists(self) -> bool:
+        """Whether there is a layout."""
+        return self._index.path.exists()
+
+    def find(self, digest: Digest) -> Descriptor | None:
+        """A manifest, listed or below an index that is, as other tools do it."""
+        listed = self._listing().listed(digest)
+        if listed is not None or not self.file(digest).exists():
+            return listed
+        return self.graph().manifests.get(digest)
+
+    def graph(self) -> _Graph:
+        """All manifests that the index leads to, and what they refer to."""
+        listing = self._listing()
+        if self._graph is None or self._graph.listing is not listing:
+            manifests: dict[Digest, Descriptor] = {}
+            referrers: dict[Digest, list[Descriptor]] = {}
+            for content, facts in self._walk(listing.entries):
+                manifests[content.digest] = content
+                if facts.subject is not None:
+                    referrers.setdefault(facts.subject, []).append(facts.described)
+            self._graph = _Graph(listing, manifests, referrers)
+        return self._graph
+
+    def touch(self, digest: Digest) -> int | None:
+        """The size of content in bytes, None where there is none; it counts as asked for."""
+        file = self.file(digest)
+        try:
+            self._touch(file)
+            return file.stat().st_size
+        except ABSENT:
+            return None
+
+    async def make(self) -> None:
+        """Make the layout, if there is none."""
+        await self._make()
+
+    async def publish(self, manifest: StoredManifest, tags: Sequence[str], needs: Collection[Digest]) -> None:
+        """Write a manifest and list it under tags, if all is there that it needs."""
+
+        def check() -> None:
+            if missing := [digest for digest in needs if not self.file(digest).exists()]:
+                raise Incomplete(missing)
+
+        def change(entries: list[Document]) -> None:
+            check()  # a collector may have been here
+            for tag in tags or (None,):
+                add(entries, entry, tag)
+
+        content = Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=len(manifest.raw))
+        entry = plain(content)
+        check()
+        await self._put(manifest.raw, content, change)
+
+    async def forget(self, tag: str) -> bool:
+        """Take a tag away; False if there is none."""
+        found = False
+
+        def change(entries: list[Document]) -> None:
+            nonlocal found
+            before = entries.copy()
+            untag(entries, tag)
+            found = entries != before
+
+        if self.exists():
+            await self._index.change(change)
+        return found
+
+    async def remove(self, digest: Digest) -> bool:
+        """Remove a manifest with its tags, and list what only it has listed; False if there is none."""
+        if not self.exists():
+            return False
+        async with self._index.locked():
+            return await in_thread(self._take_out, digest)
+
+    def _take_out(self, digest: Digest) -> bool:
+        content = self.find(digest)
+        if content is None:
+            return False
+        listing = self._listing()
+        left = listing.changed([entry for entry in listing.documents if entry["digest"] != digest])
+        facts = self._look(content, listed=True)
+        documents = left.documents
+        children = [child for child in facts.children if leads_on(child)] if facts is not None else []
+        if not all(left.listed(child.digest) for child in children):
+            kept = {item.digest for item, _ in self._walk(left.entries)}
+            for child in children:
+                if child.digest not in kept and self.file(child.digest).exists():
+                    add(documents, plain(child), None)
+        self._index.write(left.changed(documents))
+        self.file(digest).unlink(missing_ok=True)
+        self._facts.pop(digest, None)
+        self._graph = None
+        self._shared.drop(digest)
+        return True
+
+    def _absent(self) -> Listing:
+        # Beside the layout of a repository there are those of the repositories below it.
+        return Listing.empty()
+
+    def _replace(self, path: str, data: bytes) -> None:
+        replace(self._shared.temporary(), self.path / path, data)
 
 
-class _State(NamedTuple):
-    """What an `index.json` says; never changed in place."""
+class _Graph(NamedTuple):
+    """Where an index leads to."""
 
-    document: Document
-    media_types: dict[Digest, str]
-    tags: dict[str, Digest]
+    listing: Listing
+    manifests: dict[Digest, Descriptor]
+    referrers: dict[Digest, list[Descriptor]]
 
 
 class _FolderRepository:
-    def __init__(self, path: Path, folder: Folder) -> None:
-        self.path = path
+    def __init__(self, layout: _Layout, folder: Folder) -> None:
+        self.layout = layout
         self.folder = folder
-        self._index = path / "index.json"
-        self._changing = folder.locks[hash(path) % _LOCKS]
-
-    def file(self, digest: Digest) -> Path:
-        return self.path / "blobs" / digest.algorithm / digest.hex
-
-    def make(self, algorithm: str) -> None:
-        """Make the layout, if it is not there, with the folder for blobs of one algorithm."""
-        (self.path / "blobs" / algorithm).mkdir(parents=True, exist_ok=True)
-        if self._index.exists():
-            return
-        with self._changing:
-            if not self._index.exists():
-                self._replace(self.path / "oci-layout", _LAYOUT)
-                self._write_index({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []})
 
     async def exists(self) -> bool:
-        return self._index.exists()
+        return self.layout.exists()
 
-    async def tags(self) -> Mapping[str, Digest]:
-        return self._state().tags
+    async def tags(self) -> Collection[str]:
+        return [tag for tag in (await self.layout.look()).tags() if is_tag(tag)]
 
-    async def manifests(self) -> Collection[Digest]:
-        return self._state().media_types.keys()
+    async def referrers(self, subject: Digest) -> Sequence[Descriptor]:
+        return (await in_thread(self.layout.graph)).referrers.get(subject, ())
 
     async def manifest(self, name: str) -> StoredManifest | None:
-        state = self._state()
-        digest = Digest(name) if ":" in name else state.tags.get(name)
-        if digest is None:
+        listing = await self.layout.look()
+        if ":" in name:
+            content = listing.listed(name) or await in_thread(self.layout.find, Digest(name))
+        else:
+            named = listing.named(name)
+            content = named[0] if len({entry.digest for entry in named}) == 1 else None
+        if content is None:
             return None
-        media_type = state.media_types.get(digest) or await asyncio.to_thread(self._inner_type, digest, state)
-        raw = self._read(digest) if media_type else None
-        return None if media_type is None or raw is None else StoredManifest(raw, media_type, digest)
+        try:
+            raw = self.layout.file(content.digest).read_bytes()
+        except ABSENT:
+            return None
+        verify(raw, content.digest, name=str(self.layout.file(content.digest)))
+        return StoredManifest(raw, content.media_type or _media_type(raw), content.digest)
 
-    async def put_manifest(self, manifest: StoredManifest, tags: Sequence[str] = ()) -> None:
-        await asyncio.to_thread(self._put_manifest, manifest, tags)
+    async def put_manifest(
+        self, manifest: StoredManifest, tags: Sequence[str] = (), needs: Collection[Digest] = ()
+    ) -> None:
+        await self.layout.publish(manifest, tags, needs)
 
     async def delete_manifest(self, digest: Digest) -> bool:
-        return await asyncio.to_thread(self._delete_manifest, digest)
+        return await self.layout.remove(digest)
 
     async def untag(self, tag: str) -> bool:
-        return await asyncio.to_thread(self._untag, tag)
+        return await self.layout.forget(tag)
 
     async def blob(self, digest: Digest) -> Blob | None:
         try:
-            return _FolderBlob(self.file(digest).open("rb"))
-        except _ABSENT:
+            return _FolderBlob(self.layout.file(digest).open("rb"))
+        except ABSENT:
             return None
+
+    async def blob_size(self, digest: Digest) -> int | None:
+        return self.layout.touch(digest)
 
     async def mount(self, digest: Digest, source: str) -> bool:
-        return await asyncio.to_thread(self._mount, digest, self.folder.place(source))
+        other = self.folder.layout(source).file(digest)
+        if not other.is_file():
+            return False
+        await self.layout.make()
+        return await in_thread(self.folder.shared.link, other, digest, self.layout.file(digest))
 
     async def delete_blob(self, digest: Digest) -> bool:
-        return _unlink(self.file(digest))
-
-    async def upload(self) -> Upload:
-        return _FolderUpload(self)
-
-    def _state(self) -> _State:
-        """What `index.json` says now, whoever wrote it."""
         try:
-            stamp = _stamp(self._index)
-            known = self.folder.states.get(self.path)
-            if known is None or known[0] != stamp:
-                known = self.folder.states[self.path] = (stamp, _read_index(self._index))
-        except _ABSENT:
-            return _State({}, {}, {})
-        return known[1]
-
-    def _read(self, digest: Digest) -> bytes | None:
-        try:
-            return self.file(digest).read_bytes()
-        except _ABSENT:
-            return None
-
-    def _inner_type(self, digest: Digest, state: _State) -> str | None:
-        """The media type of a manifest that only an index here lists, as in layouts of other tools."""
-        file = self.file(digest)
-        if not file.exists() or file.stat().st_size > SIZE_LIMIT:
-            return None
-        seen: set[Digest] = set()
-        waiting = [item for item, media_type in state.media_types.items() if media_type in INDEXES]
-        while waiting:
-            parent = waiting.pop()
-            raw = self._read(parent)
-            if parent in seen or raw is None:
-                continue
-            seen.add(parent)
-            try:
-                children = parse(raw, digest=parent).children
-            except InvalidContent:
-                continue
-            for child in children:
-                if child.digest == digest:
-                    return child.media_type
-                if child.media_type in INDEXES:
-                    waiting.append(child.digest)
-        return None
-
-    def _put_manifest(self, manifest: StoredManifest, tags: Sequence[str]) -> None:
-        self.make(manifest.digest.algorithm)
-        with self._changing:
-            self._replace(self.file(manifest.digest), manifest.raw)
-            state = self._state()
-            moved = [tag for tag in tags if state.tags.get(tag) != manifest.digest]
-            if moved or state.media_types.get(manifest.digest) != manifest.media_type:
-                self._write_entries(_with_manifest(self._entries(), manifest, moved))
-
-    def _delete_manifest(self, digest: Digest) -> bool:
-        with self._changing:
-            state = self._state()
-            if digest not in state.media_types and self._inner_type(digest, state) is None:
-                return False
-            entries = self._entries()
-            kept = [entry for entry in entries if entry["digest"] != digest]
-            if len(kept) != len(entries):
-                self._write_entries(kept)
-            _unlink(self.file(digest))
-            return True
-
-    def _untag(self, tag: str) -> bool:
-        with self._changing:
-            entries = self._entries()
-            found = _untag(entries, tag)
-            if found:
-                self._write_entries(entries)
-            return found
-
-    def _mount(self, digest: Digest, source: Path) -> bool:
-        file = source / "blobs" / digest.algorithm / digest.hex
-        if not file.is_file():
+            self.layout.file(digest).unlink()
+        except ABSENT:
             return False
-        self.make(digest.algorithm)
-        target = self.file(digest)
-        try:
-            target.hardlink_to(file)
-        except FileExistsError:
-            pass
-        except OSError:  # another file system, or one without links
-            temporary = self.folder.temporary()
-            with file.open("rb") as content, temporary.open("xb") as copy:
-                shutil.copyfileobj(content, copy, CHUNK)
-            temporary.replace(target)
+        self.folder.shared.drop(digest)
         return True
 
-    def _entries(self) -> list[Document]:
-        """Copies of the entries of `index.json`, to be changed."""
-        return [dict(entry) for entry in self._state().document.get("manifests") or ()]
-
-    def _write_entries(self, entries: list[Document]) -> None:
-        self._write_index(self._state().document | {"manifests": entries})
-
-    def _write_index(self, document: Document) -> None:
-        self._replace(self._index, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
-        self.folder.states[self.path] = (_stamp(self._index), _state_of(document))
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        temporary = self.folder.temporary()
-        with temporary.open("xb") as file:
-            file.write(data)
-            _sync(file)
-        temporary.replace(path)
+    async def upload(self) -> Upload:
+        return _FolderUpload(self.layout, self.folder.shared)
 
 
 class _FolderBlob:
@@ -320,39 +392,34 @@ class _FolderBlob:
 
 
 class _FolderUpload:
-    def __init__(self, repository: _FolderRepository) -> None:
+    def __init__(self, layout: _Layout, shared: Shared) -> None:
         self.size = 0
-        self._repository = repository
-        self._path = repository.folder.temporary()
+        self._layout = layout
+        self._shared = shared
+        self._path = shared.temporary()
         self._path.touch(exist_ok=False)
-        repository.folder.uploads.add(self._path)
 
     async def append(self, data: bytes) -> None:
         await call(len(data), self._write, data)
         self.size += len(data)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, start: int = 0) -> AsyncIterator[bytes]:
         with self._path.open("rb") as file:
-            async for chunk in _read_chunks(file, self.size):
+            file.seek(start)
+            async for chunk in _read_chunks(file, self.size - start):
                 yield chunk
 
     async def commit(self, digest: Digest) -> None:
-        await asyncio.to_thread(self._commit, digest)
+        await self._layout.make()
+        await in_thread(self._shared.keep, self._path, digest, self._layout.file(digest))
 
     async def discard(self) -> None:
-        _unlink(self._path)
-        self._repository.folder.uploads.discard(self._path)
+        self._path.unlink(missing_ok=True)
 
     def _write(self, data: bytes) -> None:
         with self._path.open("r+b") as file:  # not kept open: many may be waiting for their next chunk
             file.seek(self.size)
             file.write(data)
-
-    def _commit(self, digest: Digest) -> None:
-        self._repository.make(digest.algorithm)
-        with self._path.open("r+b") as file:  # which must be there
-            _sync(file)
-        self._path.replace(self._repository.file(digest))
 
 
 async def _read_chunks(file: BinaryIO, length: int) -> AsyncIterator[bytes]:
@@ -365,75 +432,9 @@ async def _read_chunks(file: BinaryIO, length: int) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _unlink(path: Path) -> bool:
+def _media_type(raw: bytes) -> str:
+    """What a manifest is whose index does not say it."""
     try:
-        path.unlink()
-    except _ABSENT:
-        return False
-    return True
-
-
-def _read_index(path: Path) -> _State:
-    try:
-        return _state_of(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]))
-    except (msgspec.DecodeError, InvalidDigest, AttributeError, KeyError, TypeError) as error:
-        raise InvalidContent(f"{path} is not the index of an image layout", cause=str(error)) from None
-
-
-def _state_of(document: Document) -> _State:
-    entries: Iterable[Document] = document.get("manifests") or ()
-    media_types = {Digest(entry["digest"]): entry.get("mediaType") or OCI_MANIFEST for entry in entries}
-    names = {_ref_name(entry): Digest(entry["digest"]) for entry in entries}
-    tags = {name: digest for name, digest in names.items() if name and is_tag(name)}
-    return _State(document, media_types, tags)
-
-
-def _stamp(path: Path) -> _Stamp:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _ref_name(entry: Document) -> str | None:
-    name = (entry.get("annotations") or {}).get(REF_NAME)
-    return name if isinstance(name, str) else None
-
-
-def _with_manifest(entries: list[Document], manifest: StoredManifest, tags: Sequence[str]) -> list[Document]:
-    """List a manifest with these tags beside those it has, and take them from the manifests that had them."""
-    for tag in tags:
-        _untag(entries, tag)
-    same = [entry for entry in entries if entry["digest"] == manifest.digest]
-    for entry in same:
-        entry["mediaType"] = manifest.media_type
-    plain = {"mediaType": manifest.media_type, "digest": manifest.digest, "size": len(manifest.raw)}
-    free = [entry for entry in same if _ref_name(entry) is None]
-    if not same and not tags:
-        entries.append(plain)
-    for tag in tags:
-        if free:
-            entry = free.pop()
-        else:
-            entry = dict(plain)
-            entries.append(entry)
-        entry["annotations"] = (entry.get("annotations") or {}) | {REF_NAME: tag}
-    return entries
-
-
-def _untag(entries: list[Document], tag: str) -> bool:
-    """Take a tag away: its entry goes if its manifest has another one, and otherwise only the annotation."""
-    tagged = [entry for entry in entries if _ref_name(entry) == tag]
-    for entry in tagged:
-        if sum(other["digest"] == entry["digest"] for other in entries) > 1:
-            entries[:] = [other for other in entries if other is not entry]
-            continue
-        annotations = {key: value for key, value in entry["annotations"].items() if key != REF_NAME}
-        if annotations:
-            entry["annotations"] = annotations
-        else:
-            del entry["annotations"]
-    return bool(tagged)
+        return parse(raw).media_type
+    except InvalidContent:
+        return OCI_MANIFEST

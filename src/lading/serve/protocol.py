@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lading.errors import InvalidDigest
+from lading.errors import InvalidDigest, LadingError
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.media_types import OCI_INDEX
 from lading.model.reference import is_tag
@@ -27,12 +27,11 @@ from lading.serve import manifests, routes
 from lading.serve.limits import Quota, full_disk
 from lading.serve.problems import Problem, drain, json_response, respond
 from lading.serve.settings import Settings
-from lading.serve.storage import Blob, Repository, Storage, StoredManifest, is_repository
+from lading.serve.storage import Blob, Incomplete, Repository, Storage, StoredManifest, is_repository
 from lading.serve.uploads import Session, Uploads
 
 log = logging.getLogger("lading.serve")
 
-_SUBJECTS = 100_000  # how many manifests' subjects are remembered
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
@@ -50,7 +49,6 @@ class Registry:
         self._settings = settings
         self._quota = Quota(storage, settings.max_size, clock)
         self._uploads = Uploads(storage, settings, self._quota, clock)
-        self._subjects: dict[Digest, str | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -66,7 +64,7 @@ class Registry:
         await respond(response, scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Look for uploads that are too old, and discard all when the server stops (ASGI lifespan)."""
+        """Look for uploads that are too old, and tidy up when the server stops (ASGI lifespan)."""
         sweeping: asyncio.Task[None] | None = None
         while (message := await receive())["type"] == "lifespan.startup":
             if not self._settings.read_only:
@@ -77,6 +75,7 @@ class Registry:
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
             await self._uploads.sweep(all=True)
+        await self._storage.close()
         await send({"type": f"{message['type']}.complete"})
 
     async def _sweep_often(self) -> None:
@@ -100,7 +99,8 @@ class Registry:
         except Exception as error:
             refusal = full_disk(error) if isinstance(error, OSError) else None
             if refusal is None:
-                log.exception("%s %s failed", request.method, routes.shown(request.scope))
+                known = isinstance(error, LadingError)  # which says it all itself
+                log.error("%s %s failed: %s", request.method, routes.shown(request.scope), error, exc_info=not known)
                 refusal = Problem(500, "UNKNOWN", "the registry failed; its log says why")
             response = refusal.response()
         await drain(request)
@@ -140,32 +140,16 @@ class Registry:
         return json_response({"name": name, "tags": tags}, headers=headers)
 
     async def _referrers(self, request: Request, name: str, digest: Digest) -> Response:
-        repository = self._storage.repository(name)
+        found = await self._storage.repository(name).referrers(digest)
         wanted = request.query_params.get("artifactType")
-        entries = []
-        for candidate in sorted(await repository.manifests()):
-            if await self._subject(repository, candidate) != digest:
-                continue
-            manifest = await repository.manifest(candidate)
-            if manifest is None:
-                continue
-            entry = manifests.referrer(manifest, manifests.document_of(manifest.raw))
-            if not wanted or entry.get("artifactType") == wanted:
-                entries.append(entry)
+        entries = [
+            referrer.to_document()
+            for referrer in sorted(found, key=lambda referrer: referrer.digest)
+            if not wanted or referrer.artifact_type == wanted
+        ]
         document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
         headers = {"oci-filters-applied": "artifactType"} if wanted else {}
         return json_response(document, headers=headers, media_type=OCI_INDEX)
-
-    async def _subject(self, repository: Repository, digest: Digest) -> str | None:
-        """The digest of a manifest's subject. It never changes, so it is remembered."""
-        if digest not in self._subjects:
-            manifest = await repository.manifest(digest)
-            if manifest is None:
-                return None
-            if len(self._subjects) >= _SUBJECTS:
-                self._subjects.clear()
-            self._subjects[digest] = manifests.subject_of(manifests.document_of(manifest.raw))
-        return self._subjects[digest]
 
     # ---------------------------------------------------------------- manifests
 
@@ -192,15 +176,17 @@ class Registry:
         digest = Digest(key) if by_digest else Digest.of(raw)
         repository = self._storage.repository(name)
         said = request.headers.get("content-type", "").partition(";")[0].strip()
-        media_type, subject = await manifests.accept(
-            repository, raw, said, digest, allow_missing=self._settings.allow_missing
-        )
+        accepted = await manifests.accept(repository, raw, said, digest, allow_missing=self._settings.allow_missing)
+        stored = StoredManifest(raw, accepted.media_type, digest)
         async with self._quota.room(len(raw)):
-            await repository.put_manifest(StoredManifest(raw, media_type, digest), tags)
+            try:
+                await repository.put_manifest(stored, tags, accepted.needs)
+            except Incomplete as error:
+                raise manifests.incomplete(error.missing) from None
         location = routes.location(request.scope, f"{name}/manifests/{digest}")
         headers = {"location": location, "docker-content-digest": digest}
-        if subject:
-            headers["oci-subject"] = subject
+        if accepted.subject:
+            headers["oci-subject"] = accepted.subject
         if by_digest and tags:
             headers["oci-tag"] = ", ".join(tags)
         return Response(status_code=201, headers=headers)
@@ -217,18 +203,22 @@ class Registry:
     # ---------------------------------------------------------------- blobs
 
     async def _get_blob(self, request: Request, name: str, digest: Digest) -> Response:
-        blob = await self._storage.repository(name).blob(digest)
-        if blob is None:
-            raise _no_blob(name, digest)
+        repository = self._storage.repository(name)
         headers = {
             "accept-ranges": "bytes",
             "content-type": "application/octet-stream",
             "docker-content-digest": digest,
         }
+        if request.method == "HEAD":
+            size = await repository.blob_size(digest)
+            if size is None:
+                raise _no_blob(name, digest)
+            return Response(headers=headers | {"content-length": str(size)})
+        blob = await repository.blob(digest)
+        if blob is None:
+            raise _no_blob(name, digest)
         with contextlib.ExitStack() as opened:
             opened.enter_context(blob)
-            if request.method == "HEAD":
-                return Response(headers=headers | {"content-length": str(blob.size)})
             part = _range(request.headers.get("range", ""), blob.size)
             opened.pop_all()
         start, stop = part or (0, blob.size)

@@ -8,13 +8,15 @@ whether it was pushed as a blob or as a manifest; what is a manifest is recorded
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from types import TracebackType
 from typing import NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
-from lading.errors import InvalidReference
+from lading.errors import InvalidContent, InvalidReference
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.reference import Reference
+from lading.stores.facts import Facts, facts_of
 
 CHUNK = 1024 * 1024
 """How much of a blob is in memory at once while it is sent or received, in bytes."""
@@ -49,6 +51,18 @@ class StoredManifest(NamedTuple):
     digest: Digest
 
 
+class Incomplete(Exception):
+    """A manifest that needs content which its repository has not.
+
+    Args:
+        missing: the digests of that content.
+    """
+
+    def __init__(self, missing: Sequence[Digest]) -> None:
+        super().__init__(", ".join(missing))
+        self.missing = tuple(missing)
+
+
 class Blob(Protocol):
     """An open blob, as a context manager. It stays readable even if the blob is deleted meanwhile."""
 
@@ -76,11 +90,11 @@ class Upload(Protocol):
     async def append(self, data: bytes) -> None:
         """Add bytes at the end."""
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """Yield what has been appended, from the beginning."""
+    def chunks(self, start: int = 0) -> AsyncIterator[bytes]:
+        """Yield what has been appended so far, from the byte at `start` on."""
 
     async def commit(self, digest: Digest) -> None:
-        """Make what was appended a blob of the repository; the caller has verified the digest."""
+        """Make what was appended a blob of the repository, for good; the caller has verified the digest."""
 
     async def discard(self) -> None:
         """Forget what was appended. Nothing happens if that was done before, or after `commit`."""
@@ -92,17 +106,28 @@ class Repository(Protocol):
     async def exists(self) -> bool:
         """Whether content was ever put here."""
 
-    async def tags(self) -> Mapping[str, Digest]:
-        """All tags with what they point to."""
+    async def tags(self) -> Collection[str]:
+        """All tags, in any order."""
 
-    async def manifests(self) -> Collection[Digest]:
-        """The digests of all manifests, tagged or not."""
+    async def referrers(self, subject: Digest) -> Sequence[Descriptor]:
+        """The manifests that refer to one, in any order, with their artifact types and annotations."""
 
     async def manifest(self, name: str) -> StoredManifest | None:
         """The manifest with a tag or digest."""
 
-    async def put_manifest(self, manifest: StoredManifest, tags: Sequence[str] = ()) -> None:
-        """Store a manifest and point tags to it, all at once."""
+    async def put_manifest(
+        self, manifest: StoredManifest, tags: Sequence[str] = (), needs: Collection[Digest] = ()
+    ) -> None:
+        """Store a manifest and point tags to it, all at once, for good.
+
+        Args:
+            manifest: the manifest.
+            tags: the tags that are to point to it.
+            needs: content that must be here at that moment.
+
+        Raises:
+            Incomplete: some of that is not; no tag was changed.
+        """
 
     async def delete_manifest(self, digest: Digest) -> bool:
         """Remove a manifest with its tags; False if there is none."""
@@ -112,6 +137,9 @@ class Repository(Protocol):
 
     async def blob(self, digest: Digest) -> Blob | None:
         """Open content, whether a blob or a manifest."""
+
+    async def blob_size(self, digest: Digest) -> int | None:
+        """The size of content in bytes, None where it is not here. Who asks may be about to refer to it."""
 
     async def mount(self, digest: Digest, source: str) -> bool:
         """Take a blob from the repository called `source`; False if it has none."""
@@ -136,7 +164,14 @@ class Storage(Protocol):
         """How many bytes it holds, with those of uploads that are not complete."""
 
     async def sweep(self, before: float) -> None:
-        """Remove what others left of uploads that got nothing since `before` (seconds since the epoch)."""
+        """Remove what is left of uploads whose process has ended, or that got nothing since `before`.
+
+        Args:
+            before: a time, in seconds since the epoch.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything that is not content. It can be used again."""
 
 
 class Memory:
@@ -162,13 +197,16 @@ class Memory:
     async def sweep(self, before: float) -> None:
         """Nothing is left of uploads that ended."""
 
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
 
 class _MemoryRepository:
     def __init__(self, name: str, siblings: dict[str, _MemoryRepository], uploads: set[_MemoryUpload]) -> None:
         self._name = name
         self._siblings = siblings
         self.uploads = uploads
-        self._media_types: dict[Digest, str] = {}
+        self._manifests: dict[Digest, tuple[StoredManifest, Facts | None]] = {}
         self._tags: dict[str, Digest] = {}
         self.content: dict[Digest, bytes] = {}
 
@@ -181,25 +219,29 @@ class _MemoryRepository:
     async def exists(self) -> bool:
         return self._name in self._siblings
 
-    async def tags(self) -> Mapping[str, Digest]:
+    async def tags(self) -> Collection[str]:
         return self._tags
 
-    async def manifests(self) -> Collection[Digest]:
-        return self._media_types.keys()
+    async def referrers(self, subject: Digest) -> Sequence[Descriptor]:
+        return [facts.described for _, facts in self._manifests.values() if facts and facts.subject == subject]
 
     async def manifest(self, name: str) -> StoredManifest | None:
         digest = Digest(name) if ":" in name else self._tags.get(name)
-        if digest is None or digest not in self._media_types:
-            return None
-        return StoredManifest(self.content[digest], self._media_types[digest], digest)
+        found = self._manifests.get(digest) if digest is not None else None
+        return found[0] if found is not None else None
 
-    async def put_manifest(self, manifest: StoredManifest, tags: Sequence[str] = ()) -> None:
+    async def put_manifest(
+        self, manifest: StoredManifest, tags: Sequence[str] = (), needs: Collection[Digest] = ()
+    ) -> None:
+        content = self._siblings.get(self._name, self).content
+        if missing := [digest for digest in needs if digest not in content]:
+            raise Incomplete(missing)
         existing = self.keep(manifest.digest, manifest.raw)
-        existing._media_types[manifest.digest] = manifest.media_type
+        existing._manifests[manifest.digest] = manifest, _facts(manifest)
         existing._tags.update(dict.fromkeys(tags, manifest.digest))
 
     async def delete_manifest(self, digest: Digest) -> bool:
-        if self._media_types.pop(digest, None) is None:
+        if self._manifests.pop(digest, None) is None:
             return False
         self._tags = {tag: target for tag, target in self._tags.items() if target != digest}
         del self.content[digest]
@@ -211,6 +253,10 @@ class _MemoryRepository:
     async def blob(self, digest: Digest) -> Blob | None:
         data = self.content.get(digest)
         return None if data is None else _MemoryBlob(data)
+
+    async def blob_size(self, digest: Digest) -> int | None:
+        data = self.content.get(digest)
+        return None if data is None else len(data)
 
     async def mount(self, digest: Digest, source: str) -> bool:
         sibling = self._siblings.get(source)
@@ -255,9 +301,12 @@ class _MemoryUpload:
         self._parts.append(data)
         self.size += len(data)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for part in self._parts:
-            yield part
+    async def chunks(self, start: int = 0) -> AsyncIterator[bytes]:
+        position = 0
+        for part in tuple(self._parts):
+            if position + len(part) > start:
+                yield part[max(start - position, 0) :]
+            position += len(part)
 
     async def commit(self, digest: Digest) -> None:
         self._repository.keep(digest, b"".join(self._parts))
@@ -266,3 +315,11 @@ class _MemoryUpload:
     async def discard(self) -> None:
         self._parts.clear()
         self._repository.uploads.discard(self)
+
+
+def _facts(manifest: StoredManifest) -> Facts | None:
+    described = Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=len(manifest.raw))
+    try:
+        return facts_of(manifest.raw, described)
+    except InvalidContent:
+        return None

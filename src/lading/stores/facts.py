@@ -45,13 +45,13 @@ def facts_of(raw: bytes, content: Descriptor, what: str = "the manifest") -> Fac
         InvalidContent: it is of no kind: malformed, schema 1, or no JSON object.
     """
     try:
-        manifest = parse(raw, content.media_type or None, digest=content.digest, what=what)
+        manifest = parse(raw, content.media_type or None, digest=content.digest, what=what, limit=len(raw))
     except DigestMismatch:
         raise
     except InvalidContent:
         if not content.media_type or is_known(content.media_type):
             raise
-        return _facts_of_unknown(decode(raw, what), content)
+        return _facts_of_unknown(decode(raw, what, len(raw)), content)
     children = tuple(child.content for child in manifest.children)
     return Facts(describe(manifest), manifest.subject.digest if manifest.subject else None, children)
 

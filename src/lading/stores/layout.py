@@ -253,12 +253,15 @@ class Layout(LayoutFolder):
     def _contains(self, content: Descriptor, *, verify: bool = False) -> bool:
         if not super()._contains(content, verify=verify or self._verify):
             return False
-        # It is about to be referred to: a garbage collection must not take it for forgotten.
         path = self.path / blob_path(content.digest)
+        self._touch(path)
+        return path.exists()
+
+    def _touch(self, path: Path) -> None:
+        """Content is about to be referred to: a garbage collection must not take it for forgotten."""
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - _TOUCHED:
                 os.utime(path)
-        return path.exists()
 
     # Writing
 

@@ -129,11 +129,15 @@ class Listing:
 
     def tags(self) -> list[str]:
         """Every tag once, in order; where several manifests have the same one, their names instead."""
+        return list(self._tags)
+
+    @cached_property
+    def _tags(self) -> tuple[str, ...]:
         named = [(name, tag, entry.digest) for entry in self.entries for name, tag in _first_tag(names_of(entry))]
         meant: dict[str, set[Digest]] = {}
         for _, tag, digest in named:
             meant.setdefault(tag, set()).add(digest)
-        return list(dict.fromkeys(tag if len(meant[tag]) == 1 else name for name, tag, _ in named))
+        return tuple(dict.fromkeys(tag if len(meant[tag]) == 1 else name for name, tag, _ in named))
 
     @cached_property
     def _by_digest(self) -> dict[str, Descriptor]:

@@ -51,15 +51,21 @@ class IndexFile:
         self._known: tuple[_Stamp, Listing] | None = None
         self._changes: list[_Change] = []
 
+    def known(self) -> Listing | None:
+        """What the file says, if that is remembered: what costs no more than a look at the file's times."""
+        if self._known is not None and self._known[0] == _stamp(self.path):
+            return self._known[1]
+        return None
+
     def listing(self) -> Listing:
         """What the file says now, whoever wrote it.
 
         Raises:
             InvalidContent: it is malformed.
         """
-        now = _stamp(self.path)
-        if self._known is not None and self._known[0] == now:
-            return self._known[1]
+        known = self.known()
+        if known is not None:
+            return known
         for attempt in range(_READS):
             before = _stamp(self.path)
             try:

@@ -78,7 +78,7 @@ class Part:
             Conflict: they are not there any more, or somebody else is writing after them.
         """
         path = _part_path(folder, content.digest)
-        file = _claim(path) if content.size >= KEPT or offset else None
+        file = claim(path) if content.size >= KEPT or offset else None
         if file is None and not offset:
             path = folder / uuid.uuid4().hex
             return cls(path, _create(path, os.O_EXCL), content, named=False)
@@ -248,7 +248,7 @@ def _create(path: Path, flags: int = 0) -> io.FileIO:
     return io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o644), "r+")
 
 
-def _claim(path: Path) -> io.FileIO | None:
+def claim(path: Path) -> io.FileIO | None:
     """Open a file that one process at a time may write; None where another one does."""
     import fcntl
 

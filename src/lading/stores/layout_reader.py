@@ -22,6 +22,7 @@ from lading.stores.facts import Facts, facts_of, is_known
 from lading.stores.layout_entries import Listing, names_of
 from lading.stores.layout_parts import ABSENT, CHUNK, in_thread, reporting
 
+_FACTS_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
 _SHOWN = 5
 
 
@@ -303,7 +304,7 @@ class LayoutReader:
                 known = self._facts.get(content.digest)
                 if known is not None and known.described.size == size:
                     return known
-                raw = self._read(blob_path(content.digest), SIZE_LIMIT)
+                raw = self._read(blob_path(content.digest), _FACTS_LIMIT)
             found = self._facts[content.digest] = facts_of(raw, content, self._named(content.digest))
         except ABSENT:
             return None
