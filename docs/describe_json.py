@@ -37,6 +37,7 @@ COMMANDS: dict[str, type[msgspec.Struct]] = {
     "manifest inspect": documents.ManifestDocument,
     "manifest push": documents.PushDocument,
     "manifest ls": documents.DraftsDocument,
+    "registry gc": documents.GarbageDocument,
     "version": documents.VersionDocument,
 }
 

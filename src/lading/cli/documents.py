@@ -133,6 +133,31 @@ class DraftsDocument(msgspec.Struct):
     lists: list[DraftDocument]
 
 
+class GarbageItemDocument(msgspec.Struct):
+    """Content that nothing refers to."""
+
+    repository: str
+    digest: str
+    size: int
+    """In bytes."""
+    media_type: str | None
+    """Of a manifest; null for a blob."""
+
+
+class GarbageDocument(msgspec.Struct):
+    """`lading registry gc`."""
+
+    folder: str
+    removed: list[GarbageItemDocument]
+    unfinished: int
+    """How many files that were never finished went: uploads of processes that ended, and the like."""
+    bytes: int
+    """The room that all of it took on the disk; content that another repository keeps takes it still."""
+    failed: dict[str, str]
+    """The repositories in which nothing was removed, because something there cannot be read, with the reasons."""
+    dry_run: bool = False
+
+
 def draft_document(draft: Draft, status: Status | None = None) -> DraftDocument:
     """Describe a draft, and how it stands against its registry where that was asked."""
     return DraftDocument(

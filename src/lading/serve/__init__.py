@@ -18,12 +18,14 @@ from lading.serve.settings import Settings
 
 if TYPE_CHECKING:
     from lading.serve.folder import Folder as Folder
+    from lading.serve.folder import Garbage as Garbage
     from lading.serve.storage import Memory as Memory
     from lading.serve.storage import Storage as Storage
 
 __all__ = [
     "ASGI",
     "Folder",
+    "Garbage",
     "Memory",
     "Settings",
     "Storage",
@@ -188,7 +190,7 @@ def _load(module: str) -> Any:
 
 def __getattr__(name: str) -> Any:
     """The storages, imported when they are first used."""
-    module = {"Folder": "folder", "Memory": "storage", "Storage": "storage"}.get(name)
+    module = {"Folder": "folder", "Garbage": "folder", "Memory": "storage", "Storage": "storage"}.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"lading.serve.{module}"), name)

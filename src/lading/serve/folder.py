@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 import msgspec
 
-from lading.errors import InvalidContent, UsageError
+from lading.errors import InvalidContent, LadingError, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
 from lading.model.encoding import Document
@@ -45,11 +45,13 @@ class Garbage(msgspec.Struct, frozen=True):
     """What a garbage collection removed, or would remove."""
 
     content: tuple[tuple[str, Descriptor], ...] = ()
-    """Manifests and blobs that nothing refers to, each with the name of its repository, without media types."""
-    uploads: int = 0
-    """How many uploads of processes that ended before they were complete, and other files that were never finished."""
+    """What nothing refers to, each with the name of its repository: manifests with their media types, blobs without."""
+    unfinished: int = 0
+    """How many files that were never finished: uploads of processes that ended, and the like."""
     bytes: int = 0
     """How much room all of it took on the disk; content that another repository keeps takes it still."""
+    failed: tuple[tuple[str, LadingError], ...] = ()
+    """The repositories that could not be looked through, each with the reason; nothing in them was removed."""
 
 
 class Folder:
@@ -113,15 +115,19 @@ class Folder:
                 A client that comes too late is told that the content is not there, and pushes it again.
             untagged: take manifests without a tag for unlisted, too, unless something kept leads to them.
 
-        Raises:
-            InvalidContent: a manifest cannot be read, and nobody knows what it refers to; of its repository nothing
-                was removed.
+        Returns:
+            What went. Where a manifest cannot be read nobody knows what it refers to: of its repository nothing goes.
         """
         content: list[tuple[str, Descriptor]] = []
+        failed: list[tuple[str, LadingError]] = []
         parts, size = 0, 0
         links: dict[Digest, int] = {}
         for name in sorted(await self.repositories()):
-            collected = await self.layout(name).gc(dry_run=dry_run, grace=grace, untagged=untagged)
+            try:
+                collected = await self.layout(name).gc(dry_run=dry_run, grace=grace, untagged=untagged)
+            except LadingError as error:
+                failed.append((name, error))
+                continue
             parts += collected.parts
             size += collected.bytes
             for item in collected.content:
@@ -140,7 +146,7 @@ class Folder:
             if shared:
                 size -= sizes[digest] * (gone - freed)
         uploads = await in_thread(self.shared.sweep, time.time() - grace, dry_run=dry_run)
-        return Garbage(tuple(content), parts + len(uploads), size + sum(uploads))
+        return Garbage(tuple(content), parts + len(uploads), size + sum(uploads), tuple(failed))
 
     def layout(self, name: str) -> _Layout:
         """The layout of a repository: one object for all who use it at the same time, so that they write together."""

@@ -50,7 +50,7 @@ class Collected(msgspec.Struct, frozen=True):
     """What a garbage collection removed, or would remove."""
 
     content: tuple[Descriptor, ...] = ()
-    """Manifests and blobs that nothing refers to, without media types."""
+    """Manifests that were listed, with their media types, and other content that nothing refers to, without."""
     bytes: int = 0
     """Their size altogether, with that of parts that were never finished."""
     parts: int = 0
@@ -362,13 +362,13 @@ class Layout(LayoutFolder):
                 entry for entry in listing.entries if not untagged or names_of(entry) or self._is_young(entry, before)
             ]
             kept = self._kept(roots, files)
-            unlisted = {entry.digest for entry in listing.entries} - kept
+            unlisted = {entry.digest: entry.media_type for entry in listing.entries if entry.digest not in kept}
             if unlisted and not dry_run:
                 # First of all: whatever happens now, nothing is listed that lacks its content.
                 left = [entry for entry in listing.documents if entry["digest"] not in unlisted]
                 self._index.write(listing.changed(left))
             gone = [
-                Descriptor(digest=digest, size=size)
+                Descriptor(media_type=unlisted.get(digest, ""), digest=digest, size=size)
                 for digest, size in files.items()
                 if digest not in kept
                 and self._remove(blob_path(digest), time.time() if digest in unlisted else before, dry_run)
