@@ -1,127 +1,213 @@
 """Times `lading copy` beside crane, skopeo, oras and regctl, where they are installed, in the same run.
 
-    python bench/copies.py [--runs 5] [--latency 0.04] [--layers 6] [--layer-size 1000000] [--platforms 4]
+    python bench/copies.py [--runs 7] [--latency 0 0.04] [--shape index] [--place two] [--tool skopeo]
 
-Tasks: a fresh copy, a repeated one, and a second tag, from one registry to another and within one. Prints for each the
-median wall time of each tool and its ratio to lading's, the CPU time and the peak memory of the process, and how many
-requests it sent. Times are those of whole processes, start-up included. Each tool goes through proxies that add the
-same latency to each request; both registries are Debian's docker-registry.
+Tasks: a fresh copy, the same again, and a second tag of it; from one registry to another, and within one. Shapes: one
+image of many small layers, an index of several platforms, one large layer. Latency is added to each round trip. The
+tools are looked for in PATH, in $LADING_BENCH_BIN and in $GOBIN.
+
+All tools run one after the other, `--runs` times, each time in another order and with content that is nowhere yet.
+Prints for each the median and the least wall time of the whole process, start-up included, the median as a multiple
+of lading's, CPU time (user and system) and peak memory of the process, and how many requests the registries saw.
 """
 
 import argparse
-import itertools
+import gzip
+import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from support.images import make_image, make_index, push
+from support.images import Manifest, make_image, make_index, make_layer, noise, push
 from support.process import bare_environment
-from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
-ARCHITECTURES = ("amd64", "arm64/v8", "arm/v7", "s390x", "ppc64le", "riscv64", "386", "mips64le")
+ARCHITECTURES = ("amd64", "arm64/v8", "arm/v7", "s390x")
+SHAPES = {
+    "small": "an image of 20 layers of 20 kB",
+    "index": "an index of 4 platforms, each 6 layers of 1 MB",
+    "large": "an image of one layer of 200 MB",
+}
+PLACES = {"two": "from one registry to another", "one": "within one registry"}
+TASKS = ("fresh", "again", "second tag")
 
-MEASURED = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-if code.returncode: sys.exit(code.stderr.decode())
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+# Starts processes from a small one: what a process is said to have used at most includes what its parent had.
+LAUNCHER = """
+import json, os, sys, time
+for line in sys.stdin:
+    words, environment = json.loads(line)
+    quiet = os.open(os.devnull, os.O_RDWR)
+    to = [(os.POSIX_SPAWN_DUP2, quiet, 0), (os.POSIX_SPAWN_DUP2, quiet, 1), (os.POSIX_SPAWN_DUP2, quiet, 2)]
+    started = time.perf_counter()
+    process = os.posix_spawn(words[0], words, environment, file_actions=to)
+    _, status, used = os.wait4(process, 0)
+    elapsed = time.perf_counter() - started
+    os.close(quiet)
+    print(json.dumps([status, elapsed, used.ru_utime + used.ru_stime, used.ru_maxrss]), flush=True)
 """
 
 
+class Run(NamedTuple):
+    """What one run of a tool took: seconds, seconds of CPU, KiB of memory, requests."""
+
+    wall: float
+    cpu: float
+    memory: int
+    requests: int
+
+
 def commands(source: str, target: str) -> dict[str, list[str]]:
-    """What each installed tool calls a copy of an index with everything in it."""
-    known = {
+    """What each tool calls a copy of all that a name stands for."""
+    hosts = dict.fromkeys(name.partition("/")[0] for name in (source, target))
+    skopeo = ["--all", "--quiet", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false"]
+    return {
+        "lading": [sys.executable, "-m", "lading", "copy", source, target],
         "crane": ["crane", "copy", "--insecure", source, target],
-        "skopeo": [
-            "skopeo",
-            "copy",
-            "--all",
-            "--quiet",
-            "--insecure-policy",
-            "--src-tls-verify=false",
-            "--dest-tls-verify=false",
-            f"docker://{source}",
-            f"docker://{target}",
-        ],
+        "skopeo": ["skopeo", "copy", *skopeo, f"docker://{source}", f"docker://{target}"],
         "oras": ["oras", "cp", "--from-plain-http", "--to-plain-http", source, target],
-        "regctl": [
-            "regctl",
-            *(f"--host=reg={host},tls=disabled" for host in {source.partition("/")[0], target.partition("/")[0]}),
-            "image",
-            "copy",
-            source,
-            target,
-        ],
+        "regctl": ["regctl", *(f"--host=reg={host},tls=disabled" for host in hosts), "image", "copy", source, target],
     }
-    installed = {tool: command for tool, command in known.items() if shutil.which(tool)}
-    return {"lading": [sys.executable, "-m", "lading", "copy", source, target], **installed}
+
+
+def make(shape: str, run: int) -> Manifest:
+    """Content of a shape, other for each run."""
+    if shape == "small":
+        return make_image(layers=_layers("small", 20, 20_000, run))
+    if shape == "large":
+        return make_image(layers=_layers("large", 1, 200_000_000, run))
+    return make_index(
+        [
+            make_image(f"linux/{architecture}", layers=_layers(architecture, 6, 1_000_000, run))
+            for architecture in ARCHITECTURES
+        ]
+    )
+
+
+def _layers(seed: str, count: int, size: int, run: int) -> list[bytes]:
+    # Gzip files one after the other are one: another end makes it other content.
+    return [_layer(seed, number, size) + gzip.compress(b"%d" % run, mtime=0) for number in range(count)]
+
+
+@cache
+def _layer(seed: str, number: int, size: int) -> bytes:
+    return make_layer({"file": noise(f"{seed}/{number}", size)})
+
+
+class Bench:
+    """Two registries, perhaps at the end of slow lines, and the tools."""
+
+    def __init__(self, stack: ExitStack, tools: dict[str, str], latency: float) -> None:
+        self._tools = tools
+        self._registries = [stack.enter_context(RealRegistry()) for _ in range(2)]
+        self._hosts = [registry.host for registry in self._registries]
+        if latency:
+            self._hosts = stack.enter_context(_line(latency, self._hosts))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        self._environment = bare_environment(folder)
+        self._launcher = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-S", "-E", "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        )
+        stack.callback(self._launcher.terminate)
+
+    def round(self, shape: str, place: str, run: int) -> Iterator[tuple[str, str, Run]]:
+        """Let each tool do each task with new content: the task, the tool, and what it took."""
+        name = f"bench/{shape}-{place}-{run}"
+        push(self._registries[0].host, name, "1", make(shape, run))
+        target = self._hosts[1 if place == "two" else 0]
+        tools = list(self._tools)
+        turn = run % len(tools)
+        for tool in tools[turn:] + tools[:turn]:
+            for task in TASKS:
+                tag = "2" if task == "second tag" else "1"
+                words = commands(f"{self._hosts[0]}/{name}:1", f"{target}/{name}-{tool}:{tag}")[tool]
+                yield task, tool, self._measure([self._tools[tool], *words[1:]])
+
+    def _measure(self, words: list[str]) -> Run:
+        before = self._requests()
+        assert self._launcher.stdin is not None
+        assert self._launcher.stdout is not None
+        print(json.dumps([words, self._environment]), file=self._launcher.stdin, flush=True)
+        status, wall, cpu, memory = json.loads(self._launcher.stdout.readline())
+        if status:
+            sys.exit(f"{' '.join(words)} failed")
+        return Run(wall, cpu, memory, self._requests() - before)
+
+    def _requests(self) -> int:
+        return sum(len(re.findall(r"^127\.0\.0\.1 - ", registry.log(), re.MULTILINE)) for registry in self._registries)
+
+
+@contextmanager
+def _line(latency: float, hosts: list[str]) -> Iterator[list[str]]:
+    script = Path(__file__).with_name("line.py")
+    with subprocess.Popen([sys.executable, script, f"{latency}", *hosts], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield [f"127.0.0.1:{port}" for port in process.stdout.readline().split()]
+        process.terminate()
+
+
+def find_tools(wanted: list[str]) -> dict[str, str]:
+    """Where the tools are that are installed."""
+    path = os.pathsep.join(filter(None, (os.environ.get(name) for name in ("LADING_BENCH_BIN", "GOBIN", "PATH"))))
+    found = {tool: shutil.which(command[0], path=path) for tool, command in commands("", "").items()}
+    for tool, program in found.items():
+        if program is None:
+            print(f"{tool} is not installed")
+    return {tool: program for tool, program in found.items() if program and tool in {"lading", *wanted}}
+
+
+def show(task: str, runs: dict[tuple[str, str], list[Run]]) -> None:
+    """Print a line for each tool."""
+    base = statistics.median(run.wall for run in runs[task, "lading"])
+    for (of, tool), taken in runs.items():
+        if of == task:
+            wall = statistics.median(run.wall for run in taken)
+            print(
+                f"  {task:11} {tool:7} {wall * 1000:6.0f} ms  {wall / base:5.2f} x"
+                f"  least {min(run.wall for run in taken) * 1000:5.0f} ms"
+                f"  CPU {statistics.median(run.cpu for run in taken) * 1000:5.0f} ms"
+                f"  {max(run.memory for run in taken) / 1024:4.0f} MiB"
+                f"  {statistics.median(run.requests for run in taken):g} requests",
+                flush=True,
+            )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5, help="how often each command runs; the median counts")
-    parser.add_argument("--latency", type=float, default=0.04, help="seconds added to each request")
-    parser.add_argument("--layers", type=int, default=6, help="of each image")
-    parser.add_argument("--layer-size", type=int, default=1_000_000, help="in bytes")
-    parser.add_argument("--platforms", type=int, default=4, choices=range(1, len(ARCHITECTURES) + 1), metavar="N")
+    parser.add_argument("--runs", type=int, default=7, help="how often each command runs")
+    parser.add_argument("--latency", type=float, nargs="*", default=[0.0, 0.04], help="seconds added to round trips")
+    parser.add_argument("--shape", nargs="*", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--place", nargs="*", choices=PLACES, default=list(PLACES))
+    parser.add_argument("--tool", nargs="*", default=["crane", "skopeo", "oras", "regctl"], help="beside lading")
     options = parser.parse_args()
-    index = make_index(
-        [
-            make_image(f"linux/{architecture}", seed=architecture, layers=options.layers, layer_size=options.layer_size)
-            for architecture in ARCHITECTURES[: options.platforms]
-        ]
-    )
-    numbers = itertools.count()
-    with (
-        RealRegistry() as first,
-        RealRegistry() as second,
-        CountingProxy(first.url, latency=options.latency) as near,
-        CountingProxy(second.url, latency=options.latency) as far,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        push(first.host, "bench/app", "1", index)
-        environment = bare_environment(Path(folder)) | {"PATH": os.environ["PATH"]}
-        print(
-            f"{options.platforms} platforms of {options.layers} layers of {options.layer_size:,} bytes, "
-            f"{options.latency * 1000:g} ms a request, median of {options.runs} runs"
-        )
-        for where, target in (("two registries", far), ("one registry", near)):
-            results: dict[tuple[str, str], list[tuple[float, float, int, int]]] = {}
-            for tool in commands("", ""):
-                for _ in range(options.runs):
-                    repository = f"{target.host}/bench/copy{next(numbers)}"
-                    for task, tag in (("fresh", "1"), ("repeated", "1"), ("second tag", "2")):
-                        command = commands(f"{near.host}/bench/app:1", f"{repository}:{tag}")[tool]
-                        near.reset()
-                        far.reset()
-                        started = time.perf_counter()
-                        ran = subprocess.run(
-                            [sys.executable, "-c", MEASURED, *command],
-                            env=environment,
-                            check=True,
-                            stdout=subprocess.PIPE,
-                            text=True,
-                        )
-                        elapsed = time.perf_counter() - started
-                        cpu, memory = ran.stdout.split()
-                        requests = len(near.exchanges) + len(far.exchanges)
-                        results.setdefault((task, tool), []).append((elapsed, float(cpu), int(memory), requests))
-            for (task, tool), runs in sorted(results.items()):
-                wall, cpu_time, peak, count = (statistics.median(column) for column in zip(*runs, strict=True))
-                base = statistics.median(run[0] for run in results[task, "lading"])
-                print(
-                    f"{where:15} {task:11} {tool:7} {wall * 1000:6.0f} ms {wall / base:5.2f} x"
-                    f"  {cpu_time * 1000:5.0f} ms CPU  {peak / 1024:4.0f} MiB  {count:g} requests"
-                )
+    tools = find_tools(options.tool)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    for latency in options.latency:
+        for shape in options.shape:
+            for place in options.place:
+                print(f"{SHAPES[shape]}, {PLACES[place]}, {latency * 1000:g} ms, {options.runs} runs", flush=True)
+                with ExitStack() as stack:
+                    bench = Bench(stack, tools, latency)
+                    for _ in bench.round("small", place, -1):
+                        pass  # compiled, and in the cache of the system
+                    runs: dict[tuple[str, str], list[Run]] = {(task, tool): [] for task in TASKS for tool in tools}
+                    for number in range(options.runs):
+                        for task, tool, run in bench.round(shape, place, number):
+                            runs[task, tool].append(run)
+                for task in TASKS:
+                    show(task, runs)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import msgspec
 
 from lading.cli import documents
 from lading.drafts import draft, operations
+from lading.images.lint import Report
 from lading.images.overview import Overview
 from lading.transfer.report import CopyReport
 
@@ -33,6 +34,8 @@ COMMANDS: dict[str, type[msgspec.Struct]] = {
     "copy": CopyReport,
     "pull": CopyReport,
     "push": CopyReport,
+    "resolve": documents.ResolveDocument,
+    "lint": Report,
     "delete": documents.DeleteDocument,
     "manifest inspect": documents.ManifestDocument,
     "manifest push": documents.PushDocument,

@@ -267,6 +267,22 @@ class TestProxy:
         proxy.intercept = first_of(when(Alter(), method="PUT"), busy)
         assert [get(proxy, path)[0] for _ in range(3)] == [200, 429, 200]
 
+    def test_breaks_uploads(self, proxy: CountingProxy, repository: str) -> None:
+        content = noise(repository, 200_000)
+        with RegistryClient(proxy.host, repository) as client:
+            proxy.intercept = when(Alter(corrupt_request=150_000), method="PUT")
+            with pytest.raises(AssertionError, match="DIGEST_INVALID"):
+                client.put_blob(digest_of(content), content)
+        proxy.reset()
+        proxy.intercept = when(Alter(truncate_request=70_000, reset=True), method="PUT")
+        with RegistryClient(proxy.host, repository) as client, pytest.raises(ConnectionError):
+            client.put_blob(digest_of(content), content)
+        assert proxy.exchanges[-1].request_body_bytes == 70_000
+        proxy.intercept = when(Alter(pause=0.01), method="PUT")
+        with RegistryClient(proxy.host, repository) as client:
+            client.put_blob(digest_of(content), content)
+        assert proxy.exchanges[-1].ended - proxy.exchanges[-1].started >= 0.03
+
     def test_listens_with_tls(self, registry: RealRegistry, authority: Authority, repository: str) -> None:
         with CountingProxy(registry.url, tls=authority) as proxy:
             push(proxy.host, repository, "v1", make_image(), scheme="https", trust=authority)

@@ -6,36 +6,47 @@ This room puts the others together. It may use everything but the command line, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from lading.errors import Conflict, InvalidContent, InvalidReference, NotFound, Unsupported, UsageError
+from lading import tagging
+from lading.errors import InvalidReference, NotFound, Unsupported, UsageError
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
-from lading.model.manifest import Manifest
-from lading.model.media_types import INDEXES
+from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.registry.config import DOCKER_HUB
 from lading.registry.repository import Repository, repositories
 from lading.registry.session import Session
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, fetch_manifest
+from lading.store import AnyManifest, Store, Untags, fetch_manifest, put_manifest
+from lading.stores.location import (
+    AnyLocation,
+    Location,
+    as_location,
+    fetch_location,
+    open_local,
+    open_to_change,
+    resolve_location,
+)
 from lading.transfer.copy import Copier, gather
 
 if TYPE_CHECKING:
+    from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts, SyncDrafts
+    from lading.images.lint import Report
     from lading.images.overview import Overview
+    from lading.model.selection import PullClient
     from lading.registry.config import Config
     from lading.registry.credentials import Credentials
-    from lading.transfer.convert import Compression, Format
+    from lading.results import Resolution
     from lading.transfer.events import OnEvent
-    from lading.transfer.places import AnyLocation
-    from lading.transfer.report import CopyReport
+    from lading.transfer.report import Compression, CopyReport, Format
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -130,49 +141,69 @@ class AsyncClient:
 
         return Drafts(self.connect, DraftStore(config_dir=self._docker_config))
 
+    @asynccontextmanager
+    async def open(self, place: AnyLocation, *, writing: bool = False) -> AsyncIterator[Store]:
+        """The store of a location: a repository, an image layout, an archive or a container engine.
+
+        Args:
+            place: a reference, or any other location, such as `oci:DIR`; a tag or digest in it is ignored.
+            writing: whether something will be written; a layout or archive that does not exist is made then.
+
+        Raises:
+            NotFound: the directory or file does not exist.
+            InvalidContent: it is something else.
+        """
+        location = as_location(place)
+        if location.reference is not None and location.is_registry:
+            yield self.connect(location.reference, writing=writing)
+        else:
+            async with open_local(location, writing=writing) as store:
+                yield store
+
     # Looking
 
-    async def get(self, reference: AnyReference, *, platform: AnyPlatform | None = None) -> AnyManifest:
+    async def get(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> AnyManifest:
         """Get a manifest or an index, verified: one request.
 
         Args:
-            reference: its tag or digest.
+            reference: its tag or digest, in a registry or any other location.
             platform: go on from an index to its entry for this platform; an image has to be for it, which its config
                 says.
 
         Raises:
             NotFound: there is none, or none for the platform.
         """
-        reference = parse_reference(reference)
+        location = as_location(reference).full()
         wanted = parse_platform(platform) if platform is not None else None
-        repository = self.connect(reference)
-        manifest = await repository.fetch(reference.locator)
-        if wanted is None:
-            return manifest
-        if not isinstance(manifest, Index):
-            await self._check_platform(reference, manifest, wanted)
-            return manifest
-        return await fetch_manifest(repository, self._entry(reference, manifest, wanted).content)
+        async with self.open(location) as store:
+            manifest = await fetch_location(store, location)
+            if wanted is None:
+                return manifest
+            if not isinstance(manifest, Index):
+                await self._check_platform(store, location, manifest, wanted)
+                return manifest
+            return await fetch_manifest(store, self._entry(location, manifest, wanted).content)
 
-    async def digest(self, reference: AnyReference, *, platform: AnyPlatform | None = None) -> Digest:
+    async def digest(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> Digest:
         """The digest a tag names: one request, which counts as no pull.
 
         Args:
-            reference: the tag.
+            reference: the tag, in a registry or any other location.
             platform: the digest of an index's entry for this platform instead; the index is read then. An image has
                 to be for it.
         """
-        reference = parse_reference(reference)
-        if platform is None:
-            return (await self.connect(reference).resolve(reference.locator)).digest
-        wanted = parse_platform(platform)
-        manifest = await self.get(reference)
-        if isinstance(manifest, Index):
-            return self._entry(reference, manifest, wanted).digest
-        await self._check_platform(reference, manifest, wanted)
-        return manifest.digest
+        location = as_location(reference).full()
+        async with self.open(location) as store:
+            if platform is None:
+                return (await resolve_location(store, location)).digest
+            wanted = parse_platform(platform)
+            manifest = await fetch_location(store, location)
+            if isinstance(manifest, Index):
+                return self._entry(location, manifest, wanted).digest
+            await self._check_platform(store, location, manifest, wanted)
+            return manifest.digest
 
-    async def config(self, reference: AnyReference, *, platform: AnyPlatform | None = None) -> ImageConfig:
+    async def config(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> ImageConfig:
         """The config of an image.
 
         Raises:
@@ -180,61 +211,161 @@ class AsyncClient:
         """
         from lading.images.overview import image_config
 
-        reference = parse_reference(reference)
-        manifest = await self.get(reference, platform=platform)
-        if isinstance(manifest, Index):
-            raise UsageError(f"{reference} is an index", remedy="choose one of its images with --platform")
-        config = await image_config(self.connect(reference), manifest)
+        location = as_location(reference).full()
+        async with self.open(location) as store:
+            manifest = await fetch_location(store, location)
+            if isinstance(manifest, Index):
+                if platform is None:
+                    raise UsageError(f"{location} is an index", remedy="choose one of its images with --platform")
+                entry = self._entry(location, manifest, parse_platform(platform))
+                manifest = await fetch_manifest(store, entry.content)
+            elif platform is not None:
+                await self._check_platform(store, location, manifest, parse_platform(platform))
+            config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
         if config is None:
-            raise NotFound(f"{reference} has no image config", cause="it is an artifact")
+            raise NotFound(f"{location} has no image config", cause="it is an artifact")
         return config
 
-    async def inspect(self, reference: AnyReference, *, platforms: Iterable[AnyPlatform] = ()) -> Overview:
+    async def inspect(self, reference: AnyLocation, *, platforms: Iterable[AnyPlatform] = ()) -> Overview:
         """An overview of an index, an image or an artifact: 1 + N requests for N platforms, in two round trips."""
         from lading.images.overview import overview
 
-        reference = parse_reference(reference)
+        location = as_location(reference).full()
         wanted = [parse_platform(platform) for platform in platforms]
-        repository = self.connect(reference)
-        manifest = await repository.fetch(reference.locator)
-        return await overview(repository, str(reference), manifest, wanted)
+        async with self.open(location) as store:
+            return await overview(store, str(location), await fetch_location(store, location), wanted)
+
+    async def resolve(
+        self,
+        reference: AnyLocation | Draft,
+        *,
+        platform: AnyPlatform | None = None,
+        clients: Iterable[PullClient | str] | None = None,
+        host: AnyPlatform | None = None,
+    ) -> Resolution:
+        """What clients take when they pull this: which image of an index, and why.
+
+        Reads what the clients would, of several the same only once: the index, the manifest of the image that is
+        taken, indexes in the index, and in places a config.
+
+        Args:
+            reference: a reference or another location; or a draft, as what it will be when it is pushed.
+            platform: what the clients are asked for, in their own notation, such as `linux/arm/v7`; by default each
+                asks for what its host is.
+            clients: which clients, such as `docker@20.10` or `podman`; by default the newest Docker, containerd,
+                podman and skopeo. `lading.model.selection.every()` gives one for each behaviour.
+            host: the machine they run on; by default this one. The variant of an amd64 is its level (v1 to v4).
+
+        Raises:
+            UsageError: a client or a platform is not known.
+
+        >>> with Client() as client:
+        ...     found = client.resolve(f"{registry}/app:1.0", platform="linux/arm64", clients=["docker", "podman"])
+        ...     for selection in found.selections:
+        ...         print(selection.client, selection.taken[0].platform)
+        docker@29.7.2+containerd linux/arm64/v8
+        podman@5.8.2 linux/arm64/v8
+        """
+        from lading.drafts.draft import Draft
+        from lading.images.machine import this_machine
+        from lading.images.pulls import Shelf, selections
+        from lading.model.selection import newest, parse_clients, spelled
+        from lading.results import Resolution
+
+        who = newest() if clients is None else parse_clients(tuple(clients))
+        machine = this_machine() if host is None else parse_platform(host)
+        asked = spelled(platform)
+        if isinstance(reference, Draft):
+            name = str(reference.reference)
+            homes = {entry.digest: self.connect(entry.reference) for entry in reference.entries}
+            shelf = Shelf(self.connect(reference.reference), homes)
+            for entry in reference.entries:
+                if entry.raw is not None:
+                    known = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
+                    shelf.add(known, homes[entry.digest])
+            found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=name)
+        else:
+            location = as_location(reference).full()
+            async with self.open(location) as store:
+                name, manifest = str(location), await fetch_location(store, location)
+                found = await selections(Shelf(store), manifest, who, platform=asked, host=machine, name=name)
+        return Resolution(reference=name, platform=asked, host=machine, selections=found)
+
+    async def lint(
+        self,
+        reference: AnyLocation | Draft,
+        *,
+        against: AnyLocation | None = None,
+        select: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+    ) -> Report:
+        """What is wrong with an image, an index or a draft, or will surprise whoever pulls it.
+
+        Reads every manifest and config of it, and asks for every layer, many at once.
+
+        Args:
+            reference: a reference or another location; or a draft, as what it will be when it is pushed.
+            against: the last release, whose platforms should all be there.
+            select: only these codes, or all that start so, such as `LAD1`.
+            ignore: not these.
+
+        Raises:
+            UsageError: there is no such code.
+
+        >>> with Client() as client:
+        ...     client.lint(f"{registry}/app:1.0").findings
+        ()
+        """
+        from lading.drafts.draft import Draft
+        from lading.images.lint import gather_facts, lint, platforms_of
+        from lading.images.lint.facts import READ_LIMIT
+
+        compared = None
+        if against is not None:
+            other = as_location(against).full()
+            async with self.open(other) as store:
+                compared = str(other), await platforms_of(store, await fetch_location(store, other))
+        if isinstance(reference, Draft):
+            homes = [self.connect(entry.reference) for entry in reference.entries]
+            name = str(reference.reference)
+            facts = await gather_facts(name, reference.index, homes.__getitem__, is_draft=True, against=compared)
+        else:
+            location = as_location(reference).full()
+            async with self.open(location) as store:
+                manifest = await fetch_location(store, location, READ_LIMIT)
+                facts = await gather_facts(str(location), manifest, lambda _: store, against=compared)
+        return lint(facts, select=select, ignore=ignore)
 
     # Tags
 
-    async def tags(self, repository: AnyReference, *, digests: bool = False) -> list[TagInfo]:
-        """The tags of a repository, in the registry's order.
+    async def tags(self, repository: AnyLocation, *, digests: bool = False) -> list[TagInfo]:
+        """The tags of a repository, in the registry's order; of a layout, an archive or an engine likewise.
 
         Args:
             repository: the repository; a tag or digest in it is ignored.
             digests: ask what each tag names, with one request each, many at once.
         """
-        store = self.connect(parse_repository(repository))
-        names = [tag async for tag in store.tags()]
-        return await self.tag_digests(repository, names) if digests else [TagInfo(tag=name) for name in names]
+        location = as_location(repository)
+        async with self.open(location) as store:
+            names = [tag async for tag in tagging.tags_in(store, location)]
+            return await tagging.look_up(store, location, names) if digests else [TagInfo(tag=name) for name in names]
 
-    async def tag_digests(self, repository: AnyReference, tags: Iterable[str]) -> list[TagInfo]:
+    async def tag_digests(self, repository: AnyLocation, tags: Iterable[str]) -> list[TagInfo]:
         """What each of these tags names, in their order; a tag that vanished meanwhile is left out."""
-        store = self.connect(parse_repository(repository))
+        location = as_location(repository)
+        async with self.open(location) as store:
+            return await tagging.look_up(store, location, tags)
 
-        async def look(tag: str) -> TagInfo | None:
-            try:
-                found = await store.resolve(tag)
-            except NotFound:
-                return None
-            return TagInfo(tag=tag, digest=str(found.digest), media_type=found.media_type)
-
-        return [info for info in await gather(look(tag) for tag in tags) if info is not None]
-
-    async def tags_of(self, reference: AnyReference) -> list[str]:
+    async def tags_of(self, reference: AnyLocation) -> list[str]:
         """The tags of a repository that name the same manifest as this reference."""
-        reference = parse_reference(reference)
-        digest = reference.digest or await self.digest(reference)
-        return [info.tag for info in await self.tags(reference, digests=True) if info.digest == digest]
+        location = as_location(reference).full()
+        digest = location.pinned or await self.digest(location)
+        return [info.tag for info in await self.tags(location, digests=True) if info.digest == digest]
 
     async def tag(
         self,
-        source: AnyReference,
-        *targets: AnyReference,
+        source: AnyLocation,
+        *targets: AnyLocation,
         if_digest: Digest | str | None = None,
         dry_run: bool = False,
     ) -> list[TagChange]:
@@ -245,46 +376,40 @@ class AsyncClient:
 
         Args:
             source: what gets the tags.
-            targets: tags of the same repository, or references.
+            targets: tags of the same repository, or references; or other locations.
             if_digest: change a tag only if it names this digest now.
             dry_run: change nothing, and say what each tag names now.
 
         Raises:
             Conflict: a tag names something else than `if_digest`; no tag was changed.
         """
-        source = parse_reference(source)
-        goals = [self._target(source, target) for target in targets]
+        location = as_location(source).full()
+        goals = [self._target(location, target) for target in targets]
         expected = Digest(if_digest) if if_digest is not None else None
-        store = self.connect(source, writing=not dry_run and any(goal.name == source.name for goal in goals))
-        manifest = await store.fetch(source.locator)
-        before: list[str | None] = []
-        if expected is not None or dry_run:
-            before = await gather(self._present(goal) for goal in goals)
-        if expected is not None:
-            for goal, now in zip(goals, before, strict=True):
-                expect_digest(goal, now, expected)
-        if dry_run:
-            return [
-                TagChange(
-                    reference=str(goal),
-                    digest=str(manifest.digest),
-                    previous=now,
-                    state="new" if now is None else "unchanged" if now == manifest.digest else "moved",
-                )
-                for goal, now in zip(goals, before, strict=True)
-            ]
-        by_repository: dict[str, list[Reference]] = {}
-        for goal in goals:
-            by_repository.setdefault(goal.name, []).append(goal)
-        for name, group in by_repository.items():
-            tags = [goal.tag or "latest" for goal in group]
-            if name == source.name:
-                await gather(store.put(manifest, tag) for tag in tags)
-            else:
-                await Copier(self.connect(group[0])).copy(store, manifest, names=tags)
+        is_changed = not dry_run and any(goal.place == location.place for goal in goals)
+        async with self._change(location, writing=True) if is_changed else self.open(location) as store:
+            manifest = await fetch_location(store, location)
+            before: list[str | None] = []
+            if expected is not None or dry_run:
+                before = await gather(self._present(store, location, goal) for goal in goals)
+            if expected is not None:
+                for goal, now in zip(goals, before, strict=True):
+                    tagging.expect_digest(goal, now, expected)
+            if dry_run:
+                return tagging.planned(goals, manifest, before)
+            by_place: dict[str, list[Location]] = {}
+            for goal in goals:
+                by_place.setdefault(goal.place, []).append(goal)
+            for place, group in by_place.items():
+                names = [goal.name or "" for goal in group]
+                if place == location.place:
+                    await gather(put_manifest(store, manifest, (name,)) for name in names)
+                else:
+                    async with self.open(group[0], writing=True) as target:
+                        await Copier(target).copy(store, manifest, names=names)
         return [TagChange(reference=str(goal), digest=str(manifest.digest), state="set") for goal in goals]
 
-    async def delete(self, reference: AnyReference, *, if_digest: Digest | str | None = None) -> Deletion:
+    async def delete(self, reference: AnyLocation, *, if_digest: Digest | str | None = None) -> Deletion:
         """Delete a manifest, and with it every tag that names it.
 
         Ask `deletion` first for the tags; they are not asked for again here.
@@ -294,51 +419,34 @@ class AsyncClient:
             if_digest: delete only if the tag names this digest.
 
         Raises:
-            Conflict: the tag names something else than `if_digest`.
-            Unsupported: the registry does not delete; nothing was changed.
+            Conflict: the tag names something else than `if_digest`; or it is in a layout, and an index there lists it.
+            Unsupported: nothing is deleted there; nothing was changed.
         """
-        reference = parse_reference(reference)
-        expected = Digest(if_digest) if if_digest is not None else None
-        store = self.connect(reference)
-        found = await store.resolve(reference.locator)
-        if expected is not None:
-            expect_digest(reference, found.digest, expected)
-        try:
-            await store.delete(found)
-        except Unsupported as error:
-            error.message = f"{reference.registry} does not let {reference} be deleted"
-            error.remedy = "deletion has to be allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
-            raise
-        return Deletion(
-            reference=str(reference), digest=str(found.digest), tags=[reference.tag] if reference.tag else []
-        )
+        location = as_location(reference).full()
+        async with self._change(location) as store:
+            return await tagging.delete(store, location, Digest(if_digest) if if_digest is not None else None)
 
-    async def deletion(self, reference: AnyReference) -> Deletion:
+    async def deletion(self, reference: AnyLocation) -> Deletion:
         """What deleting this would take: every tag that names it, and the indexes that list it.
 
         Costs one request for each tag of the repository, and one for each of its indexes, many at once.
         """
-        reference = parse_reference(reference)
-        store = self.connect(reference)
-        digest = (await store.resolve(reference.locator)).digest
-        infos = await self.tags(reference, digests=True)
-        return Deletion(
-            reference=str(reference),
-            digest=str(digest),
-            tags=[info.tag for info in infos if info.digest == digest],
-            listed_in=await self._listing(store, digest, infos),
-        )
+        location = as_location(reference).full()
+        async with self.open(location) as store:
+            return await tagging.deletion(store, location)
 
-    async def untag(self, reference: AnyReference) -> None:
+    async def untag(self, reference: AnyLocation) -> None:
         """Remove a tag and leave the manifest.
 
         Raises:
-            Unsupported: the registry cannot; nothing was changed.
+            Unsupported: that cannot be done there; nothing was changed.
         """
-        reference = parse_reference(reference)
-        if reference.tag is None or reference.digest is not None:
-            raise UsageError(f"{reference} names no tag", remedy="give REPOSITORY:TAG")
-        await self.connect(reference).untag(reference.tag)
+        location = as_location(reference).full()
+        tag = tagging.tag_to_remove(location)
+        async with self._change(location) as store:
+            if not isinstance(store, Untags):
+                raise Unsupported(f"lading removes no tags from {store.name}; nothing was changed")
+            await store.untag(tag)
 
     async def copy(
         self,
@@ -469,62 +577,39 @@ class AsyncClient:
 
     # Inside
 
-    def _entry(self, reference: Reference, index: Index, wanted: Platform) -> Descriptor:
+    def _change(self, location: Location, *, writing: bool = False) -> AbstractAsyncContextManager[Store]:
+        return self.open(location, writing=writing) if location.is_registry else open_to_change(location)
+
+    def _entry(self, location: Location, index: Index, wanted: Platform) -> Descriptor:
         from lading.images.overview import no_platform
 
         chosen = index.select([wanted], attestations=False)
         if not chosen:
-            raise no_platform(str(reference), index, [wanted])
+            raise no_platform(str(location), index, [wanted])
         return chosen[0]
 
-    async def _check_platform(self, reference: Reference, manifest: AnyManifest, wanted: Platform) -> None:
+    async def _check_platform(self, store: Store, location: Location, manifest: AnyManifest, wanted: Platform) -> None:
         from lading.images.overview import check_platform, image_config
 
-        config = await image_config(self.connect(reference), manifest) if isinstance(manifest, Manifest) else None
-        check_platform(str(reference), config, [wanted])
+        config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
+        check_platform(str(location), config, [wanted])
 
-    async def _listing(self, store: Repository, digest: Digest, infos: Iterable[TagInfo]) -> list[str]:
-        """The tags of the indexes that list a digest, however deeply."""
-        indexes: dict[str, Index] = {}
+    def _target(self, source: Location, target: AnyLocation) -> Location:
+        if isinstance(target, str) and is_tag(target):
+            return source.with_tag(target)
+        goal = as_location(target).full()
+        if goal.pinned is not None:
+            raise InvalidReference(f"{goal} cannot be a new tag", cause="it has a digest")
+        if goal.own_tag is None:
+            raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:TAG")
+        return goal.with_tag(goal.own_tag)
 
-        async def read(content: str) -> None:
-            # An index that cannot be read is broken already.
-            with suppress(NotFound, InvalidContent):
-                found = await store.fetch(content)
-                if isinstance(found, Index):
-                    indexes[content] = found
-
-        infos = list(infos)
-        unread = {info.digest for info in infos if info.digest and info.media_type in INDEXES} - {digest}
-        seen: set[str] = set()
-        while unread:
-            seen |= unread
-            await gather(read(content) for content in unread)
-            nested = (entry for index in indexes.values() for entry in index.manifests if entry.media_type in INDEXES)
-            unread = {str(entry.digest) for entry in nested} - seen - {digest}
-        broken: set[str] = set()
-        more: set[str] = {digest}
-        while more:
-            broken |= more
-            more = {
-                name
-                for name, index in indexes.items()
-                if name not in broken and any(entry.digest in broken for entry in index.manifests)
-            }
-        return [info.tag for info in infos if info.digest in broken and info.digest != digest]
-
-    def _target(self, source: Reference, target: AnyReference) -> Reference:
-        if isinstance(target, str):
-            if is_tag(target):
-                return source.with_tag(target)
-            target = Reference.parse(target)
-        if target.digest is not None:
-            raise InvalidReference(f"{target} cannot be a new tag", cause="it has a digest")
-        return target
-
-    async def _present(self, reference: Reference) -> str | None:
+    async def _present(self, store: Store, source: Location, goal: Location) -> str | None:
+        if goal.place == source.place:
+            return await tagging.present(store, goal)
         try:
-            return str((await self.connect(reference).resolve(reference.locator)).digest)
+            async with self.open(goal) as other:
+                return await tagging.present(other, goal)
         except NotFound:
             return None
 
@@ -598,6 +683,8 @@ class Client:
     digest = _Face(AsyncClient.digest)
     config = _Face(AsyncClient.config)
     inspect = _Face(AsyncClient.inspect)
+    resolve = _Face(AsyncClient.resolve)
+    lint = _Face(AsyncClient.lint)
     tags = _Face(AsyncClient.tags)
     tag_digests = _Face(AsyncClient.tag_digests)
     tags_of = _Face(AsyncClient.tags_of)
@@ -621,11 +708,6 @@ class Client:
 def parse_reference(reference: AnyReference) -> Reference:
     """A reference from its text, or as it is."""
     return Reference.parse(reference) if isinstance(reference, str) else reference
-
-
-def parse_repository(repository: AnyReference) -> Reference:
-    """The repository of a reference or its text."""
-    return Reference.parse_repository(repository) if isinstance(repository, str) else repository
 
 
 def parse_platform(platform: AnyPlatform) -> Platform:
@@ -652,18 +734,3 @@ def parse_registry(text: str) -> str:
     if parsed is None or parsed.repository != "x/x":
         raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT]")
     return host if named != host else parsed.registry
-
-
-def expect_digest(reference: Reference, found: str | None, expected: Digest) -> None:
-    """Raise Conflict unless a tag names the expected digest.
-
-    Args:
-        reference: the tag.
-        found: the digest it names; None where there is no such tag.
-        expected: the digest it should name.
-    """
-    if found != expected:
-        raise Conflict(
-            f"{reference} was not changed, because it does not name {expected}",
-            cause=f"it names {found}" if found else "there is no such tag",
-        )

@@ -20,6 +20,8 @@ class LadingError(Exception):
 
     exit_code = 1
     """The process exit status of a command that ends with this error."""
+    retry_after: float | None = None
+    """How many seconds the registry asks to wait before the next try (RFC 9110 §10.2.3), if it does."""
 
     def __init__(
         self,

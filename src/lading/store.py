@@ -147,6 +147,19 @@ class PutsManifests(Protocol):
 
 
 @runtime_checkable
+class Chooses(Protocol):
+    """A store that does not hold every manifest."""
+
+    def check_manifest(self, manifest: AnyManifest) -> None:
+        """Refuse a manifest that cannot be held, whatever it refers to: before any of that is brought.
+
+        Raises:
+            UsageError: it is an index, and only images of one platform are held.
+            Unsupported: it is of a kind that is not held.
+        """
+
+
+@runtime_checkable
 class Mounts(Protocol):
     """A store that can take a blob from a sibling without its bytes passing through the client."""
 

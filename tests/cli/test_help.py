@@ -1,5 +1,6 @@
 """What lading says about itself: help that fits a screen, examples that work, and pages that are up to date."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -103,6 +104,17 @@ def test_what_json_means_is_written_down() -> None:
     """`docs/json.md` is made from the documents: `python docs/describe_json.py > docs/json.md`."""
     made = run([sys.executable, ROOT / "docs" / "describe_json.py"]).stdout
     assert (ROOT / "docs" / "json.md").read_text() == made
+
+
+def test_what_lint_finds_is_written_down() -> None:
+    """`docs/lint/` is made from the codes: `python docs/describe_lint.py`."""
+    page = importlib.util.spec_from_file_location("describe_lint", ROOT / "docs" / "describe_lint.py")
+    assert page is not None
+    assert page.loader is not None
+    module = importlib.util.module_from_spec(page)
+    page.loader.exec_module(module)
+    there = {path.name: path.read_text() for path in (ROOT / "docs" / "lint").iterdir()}
+    assert there == module.pages()
 
 
 def test_every_command_with_a_format_is_described() -> None:

@@ -574,3 +574,13 @@ def test_a_field_in_another_case_is_ambiguous(name: str) -> None:
     raw = b'{"schemaVersion":2,"manifests":[],"%s":null}' % name.encode()
     with pytest.raises(InvalidContent, match="ambiguous"):
         parse(raw, OCI_INDEX)
+
+
+def test_a_referrer_is_listed_with_its_annotations_and_its_kind() -> None:
+    signature = parse(encode_compact(image(artifactType="a/signature", annotations={"by": "me"})))
+    listed = signature.as_referrer
+    assert (listed.digest, listed.size) == (signature.digest, signature.size)
+    assert (listed.artifact_type, listed.annotations) == ("a/signature", {"by": "me"})
+    # Where the manifest does not say, its config does; an index has none.
+    assert parse(encode_compact(image())).as_referrer.artifact_type == OCI_CONFIG
+    assert parse(encode_compact(index())).as_referrer.artifact_type == ""

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from lading.errors import UsageError
-from lading.registry.config import Config, HostConfig
+from lading.registry.config import Config, HostConfig, user_folder
 
 
 @pytest.fixture
@@ -79,3 +80,13 @@ def test_a_file_that_cannot_be_read_is_an_error(file: Path) -> None:
     file.mkdir()
     with pytest.raises(UsageError, match="cannot be read"):
         Config.load(file)
+
+
+@pytest.mark.parametrize("where", [None, "", " ", "/elsewhere", "~/elsewhere"])
+def test_folders_are_where_platformdirs_has_them(where: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+        if where is not None:
+            monkeypatch.setenv(name, where)
+    assert user_folder("config") == platformdirs.user_config_path("lading", appauthor=False)
+    assert user_folder("cache") == platformdirs.user_cache_path("lading", appauthor=False)

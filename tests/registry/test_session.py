@@ -371,7 +371,7 @@ class TestRetries:
 
         def answer(request: Received) -> Reply:
             bodies.append(request.body)
-            return Reply(status=503) if len(bodies) < 3 else Reply(status=201)
+            return Reply(status=429) if len(bodies) < 3 else Reply(status=201)
 
         with ScriptedServer(answer) as server:
             async with (
@@ -391,6 +391,16 @@ class TestRetries:
                     async with opened.request("PATCH", server.host, "/v2/x", body=b"x", what="x"):
                         pass
             assert server.lines == ["PUT /v2/x", "PATCH /v2/x"]
+
+    @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+    async def test_nor_is_one_that_failed_who_knows_how_far_on(self, status: int) -> None:
+        with ScriptedServer(lambda _: Reply(status=status, headers={"Retry-After": "0"})) as server:
+            async with session() as opened:
+                with pytest.raises(RegistryFailure) as caught:
+                    async with opened.request("PUT", server.host, "/v2/x", body=from_bytes(b"x"), what="x"):
+                        pass
+            assert len(server.requests) == 1
+        assert caught.value.retry_after == 0
 
     async def test_what_fails_in_a_source_is_the_sources(self) -> None:
         tries = 0

@@ -11,7 +11,7 @@ from lading.errors import Conflict, InvalidContent, InvalidReference, LadingErro
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.reference import Reference
-from lading.stores.location import Location, open_local, parse_location, resolve_location
+from lading.stores.location import Location, open_local, parse_location, registry_reference, resolve_location
 from support import images
 
 Fill = Callable[..., Awaitable[Descriptor]]
@@ -24,7 +24,7 @@ ALPINE = Reference.parse("alpine:3.20")
     [
         ("alpine:3.20", Location(kind="registry", reference=ALPINE)),
         ("docker://alpine:3.20", Location(kind="registry", reference=ALPINE)),
-        ("localhost:5000/a", Location(kind="registry", reference=Reference.parse("localhost:5000/a"))),
+        ("localhost:5000/a", Location(kind="registry", reference=Reference("localhost:5000", "a"))),
         ("oci:dir", Location(kind="oci", path="dir")),
         ("oci:../a/dir:v1", Location(kind="oci", path="../a/dir", tag="v1")),
         (f"oci:/dir@{DIGEST}", Location(kind="oci", path="/dir", digest=DIGEST)),
@@ -51,6 +51,11 @@ ALPINE = Reference.parse("alpine:3.20")
             "docker-archive:a:b c.tar:alpine:3.20",
             Location(kind="docker-archive", path="a:b c.tar", reference=ALPINE),
         ),
+        (
+            "docker-archive:a.tar:1.27",
+            Location(kind="docker-archive", path="a.tar", reference=Reference("docker.io", "library/1.27")),
+        ),
+        (f"docker-archive:a.tar@{DIGEST}", Location(kind="docker-archive", path="a.tar", digest=DIGEST)),
         (r"docker-archive:12\:30.tar", Location(kind="docker-archive", path="12:30.tar")),
         ("docker-daemon:alpine:3.20", Location(kind="docker-daemon", reference=ALPINE)),
         (f"docker-daemon:{DIGEST}", Location(kind="docker-daemon", digest=DIGEST)),
@@ -66,14 +71,14 @@ def test_what_a_text_means(text: str, expected: Location) -> None:
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("alpine", "docker.io/library/alpine:latest"),
-        ("docker://oci:5000/app", "docker://oci:5000/app:latest"),
+        ("alpine", "docker.io/library/alpine"),
+        ("docker://oci:5000/app", "docker://oci:5000/app"),
         ("oci-layout://dir:v1", "oci:dir:v1"),
         (r"oci:a\:b", r"oci:a\:b"),
         ("oci:a:b:v1", "oci:a:b:v1"),
-        ("docker-archive:f.tar:alpine", "docker-archive:f.tar:docker.io/library/alpine:latest"),
+        ("docker-archive:f.tar:alpine", "docker-archive:f.tar:alpine"),
         (f"docker-daemon:{DIGEST}", f"docker-daemon:{DIGEST}"),
-        ("docker-daemon:alpine", "docker-daemon:docker.io/library/alpine:latest"),
+        ("docker-daemon:alpine:1", "docker-daemon:docker.io/library/alpine:1"),
     ],
 )
 def test_how_it_is_said(text: str, said: str) -> None:
@@ -118,7 +123,11 @@ DIGESTS = st.none() | st.just(DIGEST) | st.just(Digest("sha512:" + "cd" * 64))
 REFERENCES = st.sampled_from(
     [
         Reference.parse(text)
-        for text in ("alpine", "oci:5000/a", "docker.io/library/f.tar:x", "[::1]:5000/b/c:1", f"a.b/c:d@{DIGEST}")
+        for text in ("alpine:1", "oci:5000/a", "docker.io/library/f.tar:x", "[::1]:5000/b/c:1", f"a.b/c:d@{DIGEST}")
+    ]
+    + [
+        Reference.parse_repository(text)
+        for text in ("alpine", "docker.io/library/1.27", "docker.io/library/" + "ab" * 32, "oci:5000/a", "a/b")
     ]
 )
 LOCATIONS = (
@@ -126,6 +135,7 @@ LOCATIONS = (
     | st.builds(Location, kind=st.just("oci"), path=PATHS.filter(lambda p: p != "-"), tag=TAGS, digest=DIGESTS)
     | st.builds(Location, kind=st.just("oci-archive"), path=PATHS, tag=TAGS, digest=DIGESTS)
     | st.builds(Location, kind=st.just("docker-archive"), path=PATHS, reference=st.none() | REFERENCES)
+    | st.builds(Location, kind=st.just("docker-archive"), path=PATHS, digest=DIGESTS)
     | st.builds(Location, kind=st.just("docker-daemon"), reference=REFERENCES)
     | st.builds(Location, kind=st.just("docker-daemon"), digest=DIGESTS.filter(bool))
 )
@@ -153,7 +163,9 @@ def test_what_names_the_manifest() -> None:
     assert parse_location("oci:dir").name is None
     assert parse_location("oci:dir:v1").name == "v1"
     assert parse_location(f"oci:dir:v1@{DIGEST}").name == DIGEST
-    assert parse_location("docker-archive:a.tar:alpine").name == "docker.io/library/alpine:latest"
+    assert parse_location("docker-archive:a.tar:alpine").name == "alpine"
+    assert parse_location("docker-archive:a.tar:x.example/app").name == "x.example/app"
+    assert parse_location("alpine").name == "latest"
     assert parse_location("oci-archive:-").is_stream
     assert not parse_location("oci:./-").is_stream
     assert parse_location("alpine").is_registry
@@ -187,3 +199,57 @@ async def test_a_registry_is_not_local(tmp_path: Path) -> None:
     with pytest.raises(InvalidContent):
         async with open_local(parse_location(f"oci:{tmp_path}"), writing=False):
             pass
+
+
+@pytest.mark.parametrize(
+    "text, place, named, tagged, pinned",
+    [
+        (
+            "alpine",
+            "docker.io/library/alpine",
+            False,
+            "docker.io/library/alpine:2",
+            f"docker.io/library/alpine@{DIGEST}",
+        ),
+        ("x.example/a:1", "x.example/a", True, "x.example/a:2", f"x.example/a@{DIGEST}"),
+        ("oci:dir", "oci:dir", False, "oci:dir:2", f"oci:dir@{DIGEST}"),
+        ("oci:dir:1", "oci:dir", True, "oci:dir:2", f"oci:dir@{DIGEST}"),
+        (f"oci-archive:f@{DIGEST}", "oci-archive:f", True, "oci-archive:f:2", f"oci-archive:f@{DIGEST}"),
+        (
+            "docker-archive:f:a/b",
+            "docker-archive:f",
+            False,
+            "docker-archive:f:docker.io/a/b:2",
+            f"docker-archive:f@{DIGEST}",
+        ),
+        (
+            "docker-daemon:a/b:1",
+            "docker-daemon",
+            True,
+            "docker-daemon:docker.io/a/b:2",
+            f"docker-daemon:docker.io/a/b:1@{DIGEST}",
+        ),
+        (f"docker-daemon:{DIGEST}", "docker-daemon", True, None, f"docker-daemon:{DIGEST}"),
+        (f"docker-archive:f@{DIGEST}", "docker-archive:f", True, None, f"docker-archive:f@{DIGEST}"),
+    ],
+)
+def test_other_names_in_the_same_place(text: str, place: str, named: bool, tagged: str | None, pinned: str) -> None:
+    location = parse_location(text)
+    assert location.place == place
+    assert location.is_named == named
+    assert str(location.with_digest(DIGEST)) == pinned
+    assert parse_location(pinned) == location.with_digest(DIGEST)
+    if tagged is None:
+        with pytest.raises(UsageError, match="no repository"):
+            location.with_tag("2")
+    else:
+        assert str(location.with_tag("2")) == tagged
+    with pytest.raises(InvalidReference):
+        location.with_tag("a b")
+
+
+def test_a_reference_alone_is_wanted() -> None:
+    assert registry_reference("docker://alpine") == Reference.parse("alpine:latest")
+    assert registry_reference(ALPINE) == ALPINE
+    with pytest.raises(UsageError, match="not in a registry"):
+        registry_reference("oci:dir:v1")

@@ -5,7 +5,9 @@ It also breaks things on demand: `proxy.intercept` answers in the registry's pla
 
 import http.client
 import re
+import socket
 import ssl
+import struct
 import threading
 import time
 import urllib.parse
@@ -25,15 +27,20 @@ class Alter:
 
     `drop="request"` closes the client's connection before anything is forwarded; `drop="response"` forwards,
     lets the registry do its work, and then closes without an answer. `truncate` closes after that many bytes
-    of the response's body (its announced length stays). `corrupt` flips a bit of the body at that offset.
-    `delay` waits that many seconds before forwarding. `status`, `set_headers`, `remove_headers` change the
-    head.
+    of the response's body (its announced length stays), `truncate_request` after that many of the request's.
+    With `reset`, what is closed is reset. `corrupt` flips a bit of the response's body at that offset,
+    `corrupt_request` of the request's. `delay` waits that many seconds before forwarding, `pause` before each
+    piece of either body. `status`, `set_headers`, `remove_headers` change the head.
     """
 
     drop: Literal["request", "response"] | None = None
     truncate: int | None = None
+    truncate_request: int | None = None
+    reset: bool = False
     corrupt: int | None = None
+    corrupt_request: int | None = None
     delay: float = 0
+    pause: float = 0
     status: int | None = None
     set_headers: tuple[tuple[str, str], ...] = ()
     remove_headers: tuple[str, ...] = ()
@@ -199,12 +206,17 @@ class CountingProxy(Server):
             exchange.response_bytes = len(action.body)
             exchange.ended = time.monotonic() + action.delay
             return connection.send(request, action)
+        alter = action or Alter()
+        again = False
         try:
-            return self._forward(request, connection, exchange, action or Alter())
+            again = self._forward(request, connection, exchange, alter)
         except http.client.HTTPException as problem:
             raise ConnectionError(f"the upstream of {exchange.line} broke off") from problem
         finally:
             exchange.ended = exchange.ended or time.monotonic()
+            if alter.reset and not again:
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return again
 
     def _forward(self, request: Request, connection: Connection, exchange: Exchange, alter: Alter) -> bool:
         if alter.drop == "request":
@@ -213,7 +225,7 @@ class CountingProxy(Server):
             time.sleep(self.latency + alter.delay)
         upstream = self._tokens if self._tokens and request.path == "/token" else self._upstream
         forwarder = self._forwarders[connection.number]
-        response = forwarder.send(upstream, request, exchange, forwarded_proto=self.scheme)
+        response = forwarder.send(upstream, request, exchange, alter, forwarded_proto=self.scheme)
         if alter.drop == "response":
             response.read()
             return False
@@ -221,7 +233,8 @@ class CountingProxy(Server):
         headers = self._response_headers(response, alter)
         bodiless = request.method == "HEAD" or status in {204, 304}
         length = response.headers.get("Content-Length")
-        body: Iterable[bytes] = () if bodiless else _measured(_altered(_pieces(response), alter), exchange)
+        pieces = _altered(_pieces(response), alter.truncate, alter.corrupt, alter.pause)
+        body: Iterable[bytes] = () if bodiless else _measured(pieces, exchange)
         if not bodiless and length is None:
             headers.append(("Transfer-Encoding", "chunked"))
             body = as_chunks(body, end=alter.truncate is None)
@@ -269,6 +282,7 @@ class _Forwarder:
         upstream: urllib.parse.SplitResult,
         request: Request,
         exchange: Exchange,
+        alter: Alter,
         *,
         forwarded_proto: str,
     ) -> http.client.HTTPResponse:
@@ -279,11 +293,13 @@ class _Forwarder:
                 connection.putheader(name, value)
             connection.putheader("X-Forwarded-Proto", forwarded_proto)
             connection.endheaders()
-            for piece in self._body(request, exchange):
+            for piece in self._body(request, exchange, alter):
                 try:
                     connection.send(piece)
                 except (BrokenPipeError, ConnectionResetError):  # answered before it had read everything
                     break
+            if alter.truncate_request is not None:
+                raise ConnectionAbortedError("cut, as the test says")
             return connection.getresponse()
         except BaseException:
             self._connections.pop(upstream.netloc).close()
@@ -304,9 +320,9 @@ class _Forwarder:
         return self._connections[upstream.netloc]
 
     @staticmethod
-    def _body(request: Request, exchange: Exchange) -> Iterator[bytes]:
+    def _body(request: Request, exchange: Exchange, alter: Alter) -> Iterator[bytes]:
         def counted() -> Iterator[bytes]:
-            for piece in request.chunks():
+            for piece in _altered(request.chunks(), alter.truncate_request, alter.corrupt_request, alter.pause):
                 exchange.request_body_bytes += len(piece)
                 yield piece
 
@@ -324,15 +340,17 @@ def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
         yield piece
 
 
-def _altered(body: Iterable[bytes], alter: Alter) -> Iterator[bytes]:
+def _altered(body: Iterable[bytes], truncate: int | None, corrupt: int | None, pause: float) -> Iterator[bytes]:
     position = 0
     for original in body:
         piece = original
-        if alter.corrupt is not None and position <= alter.corrupt < position + len(piece):
-            at = alter.corrupt - position
+        if pause:
+            time.sleep(pause)
+        if corrupt is not None and position <= corrupt < position + len(piece):
+            at = corrupt - position
             piece = piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :]
-        if alter.truncate is not None and position + len(piece) > alter.truncate:
-            yield piece[: alter.truncate - position]
+        if truncate is not None and position + len(piece) > truncate:
+            yield piece[: truncate - position]
             return
         position += len(piece)
         yield piece

@@ -1,21 +1,26 @@
 """Uploads that break off, are refused, or were begun by another run."""
 
+import asyncio
+import http.client
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from lading.errors import LadingError
+from lading.errors import InvalidContent, LadingError, RegistryFailure, Unreachable
 from lading.model.descriptor import Descriptor
 from lading.registry.journal import Journal
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.store import Source, from_bytes, read, since
+from lading.registry.uploads import CHUNK
+from lading.store import Source, from_bytes, from_store, read, since
 from support import images
+from support.fakes import error_reply
 from support.http import Reply, Request
-from support.proxy import Alter, CountingProxy, when
+from support.proxy import Action, Alter, CountingProxy, when
 from support.registry import RealRegistry
 from transfer.relay import Relay
 
@@ -182,3 +187,257 @@ async def test_a_download_that_breaks_again_and_again_goes_on(registry: RealRegi
 async def test_any_source_can_be_read_from_the_middle() -> None:
     assert b"".join([chunk async for chunk in since(from_bytes(BLOB), 5)]) == BLOB[5:]
     assert [chunk async for chunk in since(from_bytes(b"abc"), 3)] == []
+
+
+# What a registry, or what is before it, refuses or fails to answer
+
+
+@pytest.mark.parametrize("kind", ["embedded", "docker-registry"])
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_blob_that_is_there_although_the_answer_was_a_failure_is_not_sent_again(
+    status: int, kind: str, elsewhere: str, registry: RealRegistry, repository: str
+) -> None:
+    host = elsewhere if kind == "embedded" else registry.host
+    with CountingProxy(f"http://{host}") as proxy:
+        proxy.intercept = when(Alter(status=status), method="PUT", times=1)
+        async with connected(proxy.host, repository) as store:
+            await store.write(CONTENT, from_bytes(BLOB))
+            assert await read(store, CONTENT, len(BLOB)) == BLOB
+        assert sum(exchange.request_body_bytes for exchange in proxy.exchanges) == len(BLOB)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "docker-registry"])
+async def test_what_a_gateway_gave_up_in_the_middle_is_not_added_to_what_had_arrived(
+    kind: str, elsewhere: str, registry: RealRegistry, repository: str
+) -> None:
+    """Sent again to the same address, the blob would come after its own beginning."""
+    host = elsewhere if kind == "embedded" else registry.host
+
+    def gateway(request: Request) -> Reply | None:
+        if request.method != "PUT" or not request.has_body:
+            return None
+        proxy.intercept = None
+        connection = http.client.HTTPConnection(host)
+        connection.request("PATCH", request.target, request.body[: 5 * MIB])
+        assert connection.getresponse().status == 202
+        connection.close()
+        return Reply(status=504)
+
+    with CountingProxy(f"http://{host}") as proxy:
+        proxy.intercept = gateway
+        async with connected(proxy.host, repository) as store:
+            await store.write(CONTENT, from_bytes(BLOB))
+            assert await read(store, CONTENT, len(BLOB)) == BLOB
+        sent = sum(exchange.request_body_bytes for exchange in proxy.exchanges)
+        assert sent == (2 * len(BLOB) - 5 * MIB if kind == "embedded" else 2 * len(BLOB))
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
+async def test_a_registry_that_is_busy_for_a_moment_gets_the_blob(method: str, elsewhere: str, repository: str) -> None:
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        answers: list[Action] = [
+            Reply(status=503),
+            Reply(status=503, headers={"Retry-After": "0"}),
+            Reply(status=429),
+            Alter(drop="request"),
+            Alter(drop="response"),
+            Alter(truncate_request=MIB, reset=True),
+        ]
+        for number, answer in enumerate(answers):
+            blob = BLOB[number:]
+            content = Descriptor.of(blob, "application/octet-stream")
+            proxy.intercept = when(answer, method=method, times=1)
+            async with connected(proxy.host, repository) as store:
+                store.uploads.chunk = 3 * MIB if method == "PATCH" else CHUNK
+                await store.write(content, from_bytes(blob))
+                assert await read(store, content, len(blob)) == blob
+
+
+async def test_a_small_blob_survives_a_connection_that_breaks(elsewhere: str, repository: str) -> None:
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        answers: list[Action] = [Alter(drop="request"), Alter(drop="response"), Reply(status=503)]
+        for number, answer in enumerate(answers):
+            blob = b"small %d" % number
+            content = Descriptor.of(blob, "application/octet-stream")
+            proxy.intercept = when(answer, method="POST", times=1)
+            async with connected(proxy.host, repository) as store:
+                await store.write(content, from_bytes(blob))
+                assert await read(store, content) == blob
+        assert {exchange.method for exchange in proxy.exchanges} == {"POST", "GET"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_registry_that_goes_on_failing_is_given_up(method: str, elsewhere: str, repository: str) -> None:
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        proxy.intercept = lambda request: Reply(status=500) if request.method == method else None
+        async with connected(proxy.host, repository) as store:
+            with pytest.raises(RegistryFailure) as failure:
+                await store.write(CONTENT, from_bytes(BLOB))
+            assert not await store.contains(CONTENT)
+        assert failure.value.status == 500
+        assert 1 < proxy.count(method) <= 12
+
+
+async def test_a_registry_is_given_the_time_that_it_asks_for(elsewhere: str, repository: str) -> None:
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        proxy.intercept = when(Reply(status=503, headers={"Retry-After": "1"}), method="PUT", times=1)
+        async with connected(proxy.host, repository) as store:
+            await store.write(CONTENT, from_bytes(BLOB))
+        (refused, asked) = proxy.exchanges[1:3]
+        assert asked.started - refused.ended > 0.9
+        proxy.intercept = when(Reply(status=503, headers={"Retry-After": "3600"}), method="PUT")
+        proxy.reset()
+        async with connected(proxy.host, f"{repository}-2") as store:
+            with pytest.raises(RegistryFailure, match="it asks to wait 3600 seconds"):
+                await store.write(CONTENT, from_bytes(BLOB))
+        assert proxy.count("PUT") == 1
+
+
+async def test_a_source_that_fails_is_not_asked_again_and_again(elsewhere: str, repository: str) -> None:
+    """It has its own ways of going on; whoever writes to a registry does not multiply them."""
+    opened = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal opened
+        opened += 1
+        yield BLOB[: 3 * MIB]
+        raise Unreachable("the source is gone")
+
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        async with connected(proxy.host, repository) as store:
+            with pytest.raises(Unreachable, match="the source is gone"):
+                await store.write(CONTENT, chunks)
+        assert opened == 1
+        assert proxy.count("PUT") == 1
+
+
+async def test_what_was_spoiled_on_the_way_is_sent_once_more(elsewhere: str, repository: str) -> None:
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        proxy.intercept = when(Alter(corrupt_request=5 * MIB), method="PUT", times=1)
+        async with connected(proxy.host, repository) as store:
+            await store.write(CONTENT, from_bytes(BLOB))
+            assert await read(store, CONTENT, len(BLOB)) == BLOB
+        proxy.intercept = lambda request: Alter(corrupt_request=5) if request.method in ("PUT", "PATCH") else None
+        proxy.reset()
+        other = Descriptor.of(BLOB[1:], "application/octet-stream")
+        async with connected(proxy.host, repository) as store:
+            with pytest.raises(InvalidContent):
+                await store.write(other, from_bytes(BLOB[1:]))
+            assert not await store.contains(other)
+        assert proxy.count("PUT") == 2
+
+
+@pytest.mark.parametrize("status", [400, 405, 411, 415, 501])
+async def test_a_registry_that_takes_no_body_with_the_last_request_gets_it_before(
+    status: int, elsewhere: str, repository: str
+) -> None:
+    def refuses(request: Request) -> Reply | None:
+        return Reply(status=status) if request.method == "PUT" and request.has_body else None
+
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        proxy.intercept = refuses
+        async with connected(proxy.host, repository) as store:
+            for blob in (BLOB, BLOB[1:]):
+                content = Descriptor.of(blob, "application/octet-stream")
+                await store.write(content, from_bytes(blob))
+                assert await read(store, content, len(blob)) == blob
+        # It is not asked again.
+        assert proxy.count("PUT") == 3
+
+
+@pytest.mark.parametrize("refused", ["chunks", "large bodies", "bodies of the last request"])
+async def test_what_is_refused_to_several_at_once_is_sent_otherwise_by_all(
+    refused: str, elsewhere: str, repository: str
+) -> None:
+    together = threading.Barrier(4)
+
+    def refuses(request: Request) -> Reply | None:
+        size = request.content_length or 0
+        status = {
+            "chunks": 405 if request.method == "PATCH" else 0,
+            "large bodies": 413 if size > MIB else 0,
+            "bodies of the last request": 405 if request.method == "PUT" and size else 0,
+        }[refused]
+        if status and size >= 3 * MIB:
+            together.wait(20)
+        return Reply(status=status) if status else None
+
+    blobs = [images.noise(f"blob {number}", 4 * MIB) for number in range(4)]
+    contents = [Descriptor.of(blob, "application/octet-stream") for blob in blobs]
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        proxy.intercept = refuses
+        async with connected(proxy.host, repository) as store:
+            store.uploads.chunk = 3 * MIB if refused == "chunks" else CHUNK
+            await asyncio.gather(*map(store.write, contents, map(from_bytes, blobs)))
+            for content, blob in zip(contents, blobs, strict=True):
+                assert await read(store, content, len(blob)) == blob
+
+
+async def test_a_registry_that_drops_the_body_of_the_last_request_gets_it_before(
+    elsewhere: str, repository: str
+) -> None:
+    """It then has nothing to show for the digest."""
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        proxy.intercept = lambda request: (
+            error_reply(400, "DIGEST_INVALID") if request.method == "PUT" and request.has_body else None
+        )
+        async with connected(proxy.host, repository) as store:
+            await store.write(CONTENT, from_bytes(BLOB))
+            assert await read(store, CONTENT, len(BLOB)) == BLOB
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 411, 413, 415, 501])
+async def test_a_registry_that_refuses_a_stream_of_unknown_length_is_told_the_length(
+    status: int, elsewhere: str, repository: str
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(BLOB), MIB):
+            yield BLOB[start : start + MIB]
+
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        proxy.intercept = lambda request: Reply(status=status) if request.chunked else None
+        async with connected(proxy.host, repository) as store:
+            assert await store.write_stream(chunks) == CONTENT
+            assert await read(store, CONTENT, len(BLOB)) == BLOB
+        proxy.intercept = when(Alter(drop="response"), method="PATCH", times=1)
+        async with connected(proxy.host, f"{repository}-2") as store:
+            assert await store.write_stream(chunks) == CONTENT
+            assert await read(store, CONTENT, len(BLOB)) == BLOB
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 412, 415, 500, 501, 503])
+async def test_a_mount_that_is_refused_in_any_way_becomes_an_upload(
+    status: int, elsewhere: str, repository: str
+) -> None:
+    small = Descriptor.of(b"small", "application/octet-stream")
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        proxy.intercept = lambda request: Reply(status=status) if "mount=" in request.query else None
+        async with connected(proxy.host, repository) as source:
+            target = Repository(source.session, proxy.host, f"{repository}-copy")
+            await source.write(CONTENT, from_bytes(BLOB))
+            await source.write(small, from_bytes(b"small"))
+            assert not await target.mount(CONTENT, source)
+            await target.write(CONTENT, from_store(source, CONTENT))
+            await target.write(small, from_store(source, small))
+            assert await read(target, CONTENT, len(BLOB)) == BLOB
+
+
+async def test_a_mount_that_is_answered_with_an_upload_uses_that(elsewhere: str, repository: str) -> None:
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        async with connected(proxy.host, repository) as source:
+            target = Repository(source.session, proxy.host, f"{repository}-copy")
+            assert not await target.mount(CONTENT, source)
+            await target.write(CONTENT, from_bytes(BLOB))
+        assert [exchange.method for exchange in proxy.exchanges] == ["POST", "PUT"]
+
+
+async def test_a_download_whose_last_byte_has_come_is_complete(elsewhere: str, repository: str) -> None:
+    """Nothing is left to ask for, even if the connection ends without a proper farewell."""
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        async with connected(proxy.host, repository) as store:
+            await store.write(CONTENT, from_bytes(BLOB))
+            proxy.reset()
+            proxy.intercept = when(
+                Alter(remove_headers=("Content-Length",), truncate=len(BLOB)), method="GET", path="/blobs/"
+            )
+            assert await read(store, CONTENT, len(BLOB)) == BLOB

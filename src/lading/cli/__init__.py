@@ -24,6 +24,8 @@ COMMANDS = {
     "copy": "lading.cli.copy",
     "pull": "lading.cli.copy",
     "push": "lading.cli.copy",
+    "resolve": "lading.cli.resolve",
+    "lint": "lading.cli.lint",
     "delete": "lading.cli.daily",
     "manifest": "lading.cli.manifest",
     "registry": "lading.cli.registry",

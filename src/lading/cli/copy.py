@@ -95,7 +95,6 @@ def pull(options: Options, reference: str, location: str | None, **given: Any) -
     lading pull alpine:3.20
     lading pull ghcr.io/acme/web:1.4 oci:web:1.4
     """
-    from lading.model.reference import Reference
     from lading.stores.location import parse_location
 
     here = parse_location(location) if location is not None else None
@@ -106,13 +105,13 @@ def pull(options: Options, reference: str, location: str | None, **given: Any) -
         )
     target = location
     if target is None:
-        parsed = Reference.parse(reference)
-        if parsed.digest is not None:
+        named = parse_location(reference).full().reference
+        if named is None or named.digest is not None:
             raise UsageError(
                 f"{reference} gives no name for the image in the container engine",
                 remedy=f"name it: lading pull {reference} docker-daemon:NAME",
             )
-        target = f"docker-daemon:{parsed}"
+        target = f"docker-daemon:{named}"
     try:
         _run(options, reference, (target,), given)
     except UsageError as error:
@@ -149,10 +148,9 @@ def push(options: Options, location: str, references: tuple[str, ...], **given: 
 def _run(
     options: Options, source: str, targets: tuple[str, ...], given: dict[str, Any], *, own_tags: bool = False
 ) -> None:
-    from lading.cli.daily import helped
+    from lading.cli.missing import helped
     from lading.cli.output import emit
     from lading.cli.progress import shown_progress
-    from lading.stores.location import parse_location
 
     format_, style = given.pop("format_"), given.pop("progress")
     clobber = not given.pop("no_clobber")
@@ -161,7 +159,7 @@ def _run(
         report = options.run(
             lambda client: helped(
                 client,
-                [source] if parse_location(source).is_registry else [],
+                [source],
                 client.copy(source, *targets, clobber=clobber, own_tags=own_tags, on_event=on_event, **given),
             )
         )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from lading.cli.frame import Command, Option, Options, common, format_option, platform_option
-from lading.errors import LadingError, NotFound, UsageError
+from lading.cli.missing import NO_REPOSITORY, helped
+from lading.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.images.overview import Entry, Overview
     from lading.model.reference import Reference
     from lading.results import Deletion, TagInfo
+    from lading.stores.location import Location
 
 T = TypeVar("T")
 
@@ -64,11 +65,11 @@ def digest(options: Options, reference: str, platform: str | None, full: bool, f
     """
     from lading.cli.documents import DigestDocument
     from lading.cli.output import emit
-    from lading.model.reference import Reference
+    from lading.stores.location import parse_location
 
-    parsed = Reference.parse(reference)
-    found = options.run(lambda client: helped(client, [reference], client.digest(parsed, platform=platform)))
-    document = DigestDocument(str(parsed.with_digest(found)), found)
+    location = parse_location(reference).full()
+    found = options.run(lambda client: helped(client, [location], client.digest(location, platform=platform)))
+    document = DigestDocument(str(location.with_digest(found)), found)
     emit(document, format_, lambda: document.reference if full else found)
 
 
@@ -92,24 +93,26 @@ def tag(
     """
     from lading.cli.documents import TagDocument
     from lading.cli.output import emit, paint, short
-    from lading.model.reference import Reference
+    from lading.model.digest import Digest
+    from lading.stores.location import parse_location
 
-    parsed = Reference.parse(source)
+    location = parse_location(source).full()
     changes = options.run(
-        lambda client: helped(client, [source], client.tag(parsed, *new, if_digest=if_digest, dry_run=dry_run))
+        lambda client: helped(client, [location], client.tag(location, *new, if_digest=if_digest, dry_run=dry_run))
     )
     document = TagDocument(changes[0].digest, changes, dry_run)
+    full = str(location.with_digest(Digest(document.digest)))
 
     def text() -> str:
         if options.quiet:
-            return str(parsed.with_digest(document.digest))  # type: ignore[arg-type]
+            return full
         width = max(len(change.reference) for change in changes)
         was = {"set": "", "new": "new", "unchanged": "names it already"}
         lines = [
             f"{paint(change.reference.ljust(width), 'cyan')}  " + was.get(change.state, f"was {short(change.previous)}")
             for change in changes
         ]
-        return "\n".join([*(line.rstrip() for line in lines), str(parsed.with_digest(document.digest))])  # type: ignore[arg-type]
+        return "\n".join([*(line.rstrip() for line in lines), full])
 
     emit(document, format_, text)
 
@@ -147,41 +150,42 @@ def tags(
     """
     from lading.cli.documents import TagsDocument
     from lading.cli.output import emit, short, table
-    from lading.client import parse_repository
     from lading.model.digest import ALGORITHMS, Digest
-    from lading.model.reference import Reference, is_tag
+    from lading.model.reference import is_tag
     from lading.model.tags import choose, highest, order
+    from lading.stores.location import parse_location
 
-    parsed = parse_repository(repository)
-    if parsed.tag or parsed.digest:
+    location = parse_location(repository)
+    if location.is_named:
         raise UsageError(
             f"{repository} is not a repository",
             cause="it has a tag or a digest",
-            remedy=f"which tags name the same: lading tags {parsed.name} --points-at {repository}",
+            remedy=f"which tags name the same: lading tags {location.place} --points-at {repository}",
         )
     expected = Digest(points_at) if points_at and points_at.partition(":")[0] in ALGORITHMS else None
 
     async def look(client: AsyncClient) -> list[TagInfo]:
         wanted: str | None = expected
         if points_at is not None and wanted is None:
-            point = parsed.with_tag(points_at) if is_tag(points_at) else Reference.parse(points_at)
-            wanted = point.digest or await helped(client, [point], client.digest(point))
+            point = location.with_tag(points_at) if is_tag(points_at) else parse_location(points_at).full()
+            wanted = point.pinned or await helped(client, [point], client.digest(point))
         try:
-            found = await client.tags(parsed)
+            found = await client.tags(location)
         except NotFound as error:
-            raise _no_repository(parsed, error) from error
-        found = await client.tags(parsed)
+            if location.reference is None or not location.is_registry:
+                raise
+            raise _no_repository(location.reference, error) from error
         names = choose((info.tag for info in found), include, exclude)
         names = highest(names, latest) if latest else order(names, sort or "registry")  # type: ignore[arg-type]
         if not (digests or wanted):
             by_name = {info.tag: info for info in found}
             return [by_name[name] for name in names]
-        infos = await client.tag_digests(parsed, names)
+        infos = await client.tag_digests(location, names)
         return [info for info in infos if wanted is None or info.digest == wanted]
 
     if latest and sort not in (None, "semver"):
         raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
-    document = TagsDocument(parsed.name, options.run(look))
+    document = TagsDocument(str(location), options.run(look))
 
     def text() -> str:
         if digests and document.tags and not options.quiet:
@@ -192,9 +196,9 @@ def tags(
     if document.tags or format_ != "text":
         emit(document, format_, text)
     elif points_at is None:
-        options.note(f"{parsed.name} has no tags" + (" like that" if include or exclude or latest else ""))
+        options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
     if points_at is not None and not document.tags:
-        options.note(f"no tag of {parsed.name} names that")
+        options.note(f"no tag of {location} names that")
         raise click.exceptions.Exit(1)
 
 
@@ -252,52 +256,50 @@ def delete(
     """
     from lading.cli.documents import DeleteDocument
     from lading.cli.output import emit
-    from lading.client import expect_digest
     from lading.model.digest import Digest
-    from lading.model.reference import Reference
     from lading.results import Deletion
+    from lading.stores.location import parse_location
+    from lading.tagging import expect_digest, tag_to_remove
 
-    parsed = [Reference.parse(reference) for reference in references]
+    locations = [parse_location(reference).full() for reference in references]
     expected = Digest(if_digest) if if_digest is not None else None
-    for reference in parsed:
-        if untag and (reference.tag is None or reference.digest is not None):
-            raise UsageError(f"{reference} names no tag", remedy="give REPOSITORY:TAG")
+    tags = [tag_to_remove(location) if untag else "" for location in locations]
 
     async def plan(client: AsyncClient) -> list[Deletion]:
         found = []
-        for reference in parsed:
+        for location, tag in zip(locations, tags, strict=True):
             if untag:
-                digest = await helped(client, [reference], client.digest(reference))
-                found.append(Deletion(reference=str(reference), digest=digest, tags=[reference.tag or ""]))
+                digest = await helped(client, [location], client.digest(location))
+                found.append(Deletion(reference=str(location), digest=digest, tags=[tag]))
             else:
-                found.append(await helped(client, [reference], client.deletion(reference)))
+                found.append(await helped(client, [location], client.deletion(location)))
             if expected is not None:
-                expect_digest(reference, found[-1].digest, expected)
+                expect_digest(location, found[-1].digest, expected)
         return found
 
     plans = options.run(plan)
     document = DeleteDocument(plans, untag, dry_run)
     if not dry_run:
         if not yes:
-            _confirm(options, parsed, plans, untag)
+            _confirm(options, locations, plans, untag)
 
         async def carry_out(client: AsyncClient) -> None:
             gone: set[tuple[str, str]] = set()
-            for reference, planned in zip(parsed, plans, strict=True):
+            for location, planned in zip(locations, plans, strict=True):
                 if untag:
-                    await client.untag(reference)
-                elif (reference.name, planned.digest) not in gone:
-                    await client.delete(reference.with_digest(Digest(planned.digest)))
-                    gone.add((reference.name, planned.digest))
+                    await client.untag(location)
+                elif (location.place, planned.digest) not in gone:
+                    await client.delete(location.with_digest(Digest(planned.digest)))
+                    gone.add((location.place, planned.digest))
 
         options.run(carry_out)
-    emit(document, format_, lambda: "\n".join(_deleted(parsed, plans, untag, dry_run)))
+    emit(document, format_, lambda: "\n".join(_deleted(locations, plans, untag, dry_run)))
 
 
-def _confirm(options: Options, references: list[Reference], plans: list[Deletion], untag: bool) -> None:
+def _confirm(options: Options, locations: list[Location], plans: list[Deletion], untag: bool) -> None:
     from lading.cli.output import shown
 
-    lines = _deleted(references, plans, untag, True)
+    lines = _deleted(locations, plans, untag, True)
     if not sys.stdin.isatty():
         raise UsageError(
             "nothing was deleted, because there is nobody to ask",
@@ -309,15 +311,15 @@ def _confirm(options: Options, references: list[Reference], plans: list[Deletion
     options.ask("Delete?", "nothing was deleted")
 
 
-def _deleted(references: list[Reference], plans: list[Deletion], untag: bool, future: bool) -> list[str]:
+def _deleted(locations: list[Location], plans: list[Deletion], untag: bool, future: bool) -> list[str]:
     lines = []
-    for reference, planned in zip(references, plans, strict=True):
+    for location, planned in zip(locations, plans, strict=True):
         if untag:
             verb = "would remove" if future else "removed"
             lines.append(f"{verb} the tag {planned.reference}; {planned.digest} stays")
             continue
         verb, breaks = ("would delete", "would break") if future else ("deleted", "is broken now")
-        lines.append(f"{verb} {reference.name}@{planned.digest}")
+        lines.append(f"{verb} {location.place}@{planned.digest}")
         if planned.tags:
             lines.append(f"  and with it the {_plural('tag', planned.tags)} {_listed(planned.tags)}")
         if planned.listed_in:
@@ -336,49 +338,10 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-async def helped(
-    client: AsyncClient, references: Iterable[Reference | str], work: Coroutine[Any, Any, T] | Awaitable[T]
-) -> T:
-    """Await `work`; where one of the references is not found, add which tags are nearest."""
-    from lading.client import parse_reference
-
-    try:
-        return await work
-    except NotFound as error:
-        for reference in map(parse_reference, references):
-            missing = error.message.startswith(f"{reference} was not found")
-            if missing and error.remedy is None and reference.digest is None:
-                await _suggest(client, reference, error)
-        raise
-
-
-async def _suggest(client: AsyncClient, reference: Reference, error: NotFound) -> None:
-    from lading.cli.output import count
-    from lading.model.tags import nearest
-
-    try:
-        names = [info.tag for info in await client.tags(reference)]
-    except NotFound:
-        error.cause, error.remedy = _NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
-        return
-    except LadingError:
-        return
-    if reference.tag in names:
-        return
-    close = nearest(reference.tag or "", names)
-    error.cause = f"the repository has {count(len(names), 'tag')}"
-    if close:
-        error.cause += f"; the nearest {'are' if len(close) > 1 else 'is'} {', '.join(close)}"
-    error.remedy = f"see them: lading tags {reference.name}" if names else None
-
-
-_NO_REPOSITORY = "the registry has no such repository, or does not show it to you"
-
-
 def _no_repository(repository: Reference, error: NotFound) -> NotFound:
     return NotFound(
         f"{repository.name} was not found",
-        cause=_NO_REPOSITORY,
+        cause=NO_REPOSITORY,
         remedy=f"see what there is: lading repos {repository.registry}",
         status=error.status,
         code=error.code,

@@ -12,6 +12,7 @@ from lading.results import Deletion, TagChange, TagInfo
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft
     from lading.drafts.operations import Status
+    from lading.results import Resolution
 
 
 class DigestDocument(msgspec.Struct):
@@ -131,6 +132,59 @@ class DraftsDocument(msgspec.Struct):
     """`lading manifest ls`."""
 
     lists: list[DraftDocument]
+
+
+class CandidateDocument(msgspec.Struct):
+    """An entry that a client looked at."""
+
+    digest: str
+    rank: int | None
+    """Its place among the entries of its index that would do, the best being 0; None where it would not do."""
+    reason: str
+    """Why it is taken or passed over."""
+
+
+class PullDocument(msgspec.Struct):
+    """What a client takes."""
+
+    client: str
+    version: str
+    variant: str | None
+    """Such as Docker's `containerd` and `graphdriver`."""
+    digest: str | None
+    """What it takes, also where it then fails; None where it takes nothing."""
+    error: str | None
+    """What it prints where there is no image in the end; `…` stands for what depends on the place."""
+    fetched: list[str]
+    """The manifests whose content it downloads."""
+    candidates: list[CandidateDocument]
+    """Of each index first the entries that would do, best first, then the others."""
+
+
+class ResolveDocument(msgspec.Struct):
+    """`lading resolve`."""
+
+    reference: str
+    platform: str | None
+    """None where each client asks for what its host is."""
+    results: list[PullDocument]
+
+
+def resolve_document(found: Resolution) -> ResolveDocument:
+    """Describe what clients take."""
+    results = [
+        PullDocument(
+            client=selection.client.name,
+            version=selection.client.version,
+            variant=selection.client.variant,
+            digest=selection.digest,
+            error=selection.error,
+            fetched=[str(entry.digest) for entry in selection.fetched],
+            candidates=[CandidateDocument(item.digest, item.rank, item.reason) for item in selection.candidates],
+        )
+        for selection in found.selections
+    ]
+    return ResolveDocument(found.reference, found.platform, results)
 
 
 class GarbageItemDocument(msgspec.Struct):

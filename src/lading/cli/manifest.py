@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
-from lading.cli.daily import helped
 from lading.cli.frame import Group, Option, Options, common, format_option, platform_option
+from lading.cli.missing import helped
 from lading.errors import LadingError, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lading.drafts.draft import Draft
     from lading.drafts.operations import Created, Pushed, Status
     from lading.store import AnyManifest
+    from lading.stores.location import Location
 
 
 @click.group(cls=Group, short_help="Put images for several platforms under one name")
@@ -187,17 +189,18 @@ def inspect(options: Options, names: tuple[str, ...], verbose: bool, raw: bool, 
     if remote and len(names) > 1:
         raise click.UsageError("an entry of a local list is local: leave out --remote")
     from lading.drafts.store import DraftStore
-    from lading.model.reference import Reference
+    from lading.stores.location import parse_location, registry_reference
 
-    reference = Reference.parse(names[0])
-    store = DraftStore()
-    if len(names) == 2 or (not remote and store.exists(reference)):
+    location, store = parse_location(names[0]).full(), DraftStore()
+    # A local list has a reference for its name, and what Docker prints has references in it.
+    reference = registry_reference(location) if location.is_registry or verbose or len(names) == 2 else None
+    if reference is not None and (len(names) == 2 or (not remote and store.exists(reference))):
         draft = _load(store, reference, names)
         for warning in draft.warnings:
             options.warn(warning)
         _show_local(draft, names[1] if len(names) == 2 else None, verbose, raw, format_)
     else:
-        _show_remote(options, reference, verbose, raw, format_)
+        _show_remote(options, location, verbose, raw, format_)
 
 
 @manifest.command(short_help="Push a local list")
@@ -242,9 +245,9 @@ def push(
 def rm(options: Options, manifest_lists: tuple[str, ...]) -> None:
     """Remove local manifest lists. What is in the registry stays: for that there is `lading delete`."""
     from lading.drafts.store import DraftStore
-    from lading.model.reference import Reference
+    from lading.stores.location import registry_reference
 
-    missing = DraftStore().remove(Reference.parse(name) for name in manifest_lists)
+    missing = DraftStore().remove(registry_reference(name) for name in manifest_lists)
     if missing:
         raise NotFound(
             f"No such manifest: {', '.join(map(str, missing))}",
@@ -414,11 +417,21 @@ def _report(options: Options, created: Created) -> None:
             options.note(str(change))
 
 
+def _serious(pushed: Pushed) -> list[str]:
+    """What the list says that will break for whoever pulls it; nothing is read for this."""
+    from lading.images.lint import lint, listed_facts
+
+    name = str(msgspec.structs.replace(pushed.reference, digest=None))
+    report = lint(listed_facts(name, pushed.index, is_draft=True))
+    errors = [found for found in report.findings if found.severity == "error"]
+    return [f"{found.message} ({found.code})\n  {found.remedy}" for found in errors]
+
+
 def _pushed(options: Options, pushed: Pushed, format: str = "text") -> None:
     from lading.cli.documents import PushDocument
     from lading.cli.output import emit
 
-    for warning in pushed.warnings:
+    for warning in (*pushed.warnings, *_serious(pushed)):
         options.warn(warning)
     document = PushDocument(
         reference=str(pushed.reference),
@@ -491,21 +504,21 @@ def _show_local(draft: Draft, image: str | None, verbose: bool, raw: bool, forma
         out.write(entry.raw if raw and entry.raw is not None else docker_inspect_image(entry))
 
 
-def _show_remote(options: Options, reference: Any, verbose: bool, raw: bool, format_: str) -> None:
+def _show_remote(options: Options, location: Location, verbose: bool, raw: bool, format_: str) -> None:
     from lading.drafts.operations import describe
     from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
     from lading.model.index import Index
 
     out = sys.stdout.buffer
     if verbose:
-        found, entries = options.run(lambda client: helped(client, [reference], describe(client.connect, reference)))
+        found, entries = options.run(lambda client: helped(client, [location], describe(client.connect, location)))
         out.write(docker_inspect_verbose(entries if isinstance(found, Index) else entries[0]))
         return
-    found = options.run(lambda client: helped(client, [reference], client.get(reference)))
+    found = options.run(lambda client: helped(client, [location], client.get(location)))
     if raw:
         out.write(found.raw)
     elif format_ != "text":
-        _emit_manifest(str(reference), found, False, format_)
+        _emit_manifest(str(location), found, False, format_)
     elif isinstance(found, Index):
         out.write(docker_inspect_list(found))
     else:

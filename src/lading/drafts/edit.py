@@ -17,6 +17,7 @@ from lading.model.index import attested
 from lading.model.media_types import DOCKER_LIST, OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.reference import Reference
+from lading.stores.location import registry_reference
 
 FIELDS = {
     "os": "os",
@@ -91,7 +92,7 @@ def annotate(
         NotFound: no such draft, or no such entry.
         UsageError: the image means several entries, or the list cannot hold what it is given.
     """
-    target = _reference(target)
+    target = registry_reference(target)
     unknown = set(clear) - set(FIELDS)
     if unknown:
         raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(FIELDS)}")
@@ -150,7 +151,7 @@ def remove(store: DraftStore, target: Reference | str, images: Iterable[str]) ->
         NotFound: no such draft, or no such entry; nothing was removed.
         UsageError: an image means several entries.
     """
-    target = _reference(target)
+    target = registry_reference(target)
     named = tuple(images)
     gone: list[DraftEntry] = []
 
@@ -205,10 +206,6 @@ def no_draft(target: Reference) -> NotFound:
         cause="there is no local manifest list of this name",
         remedy=f"make one: lading manifest create {target} IMAGE…",
     )
-
-
-def _reference(target: Reference | str) -> Reference:
-    return Reference.parse(target) if isinstance(target, str) else target
 
 
 def _replace_entry(draft: Draft, old: DraftEntry, new: DraftEntry) -> Draft:

@@ -15,6 +15,7 @@ from lading.drafts.draft import Draft
 from lading.drafts.sources import Connect
 from lading.drafts.store import DraftStore
 from lading.model.reference import Reference
+from lading.stores.location import registry_reference
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Drafts:
 
     async def discard(self, *targets: Reference | str) -> tuple[Reference, ...]:
         """Remove whole drafts, here only; returns those that there were none of."""
-        references = [Reference.parse(target) if isinstance(target, str) else target for target in targets]
+        references = [registry_reference(target) for target in targets]
         return await asyncio.to_thread(self.store.remove, references)
 
     async def load(self, target: Reference | str) -> Draft:
@@ -68,7 +69,7 @@ class Drafts:
         Raises:
             NotFound: there is none of this name.
         """
-        reference = Reference.parse(target) if isinstance(target, str) else target
+        reference = registry_reference(target)
         return await asyncio.to_thread(self.store.load, reference)
 
     async def list(self) -> tuple[Draft, ...]:

@@ -41,6 +41,7 @@ from lading.model.media_types import MANIFESTS, OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest, Store, fetch_manifest, put_manifest
+from lading.stores.location import AnyLocation, registry_reference
 from lading.transfer.copy import Copied, Copier, gather
 
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
@@ -153,13 +154,13 @@ async def create(
         NotFound: a source, or a child of an index, is not there, or none is for one of the platforms.
         UsageError: the sources cannot be put into a list of that type.
     """
-    target = _reference(target)
+    target = registry_reference(target)
     if amend and replace:
         raise UsageError("a draft is either amended or replaced, not both")
     if not (amend or replace) and store.exists(target):
         raise _exists(target)
     before = store.load(target) if amend and store.exists(target) else None
-    named = dict.fromkeys(_reference(source) for source in sources)
+    named = dict.fromkeys(registry_reference(source) for source in sources)
     if not named and before is None:
         raise UsageError(f"no image was named for {target}")
     taken = Taking(tuple(_platform(wanted) for wanted in platforms), attestations)
@@ -186,9 +187,9 @@ async def add(
     Raises:
         NotFound: there is no such draft.
     """
-    target = _reference(target)
+    target = registry_reference(target)
     must_exist(store, target)
-    named = dict.fromkeys(_reference(source) for source in sources)
+    named = dict.fromkeys(registry_reference(source) for source in sources)
     taken = Taking(tuple(_platform(wanted) for wanted in platforms), attestations)
     resolver = Resolver(connect, store.load(target))
     found = dict(zip(named, await gather(resolver.resolve(source, taken) for source in named), strict=True))
@@ -224,8 +225,8 @@ async def pull(
         Conflict: there is such a draft.
         InvalidContent: the source is an image.
     """
-    source = _reference(source)
-    target = source if target is None else _reference(target)
+    source = registry_reference(source)
+    target = source if target is None else registry_reference(target)
     if not replace and store.exists(target):
         raise _exists(target, amend=False)
     repository = connect(source)
@@ -291,7 +292,7 @@ async def push(
         UsageError: an entry has no operating system or architecture.
         Conflict: the tag has another digest than `if_digest`.
     """
-    target = _reference(target)
+    target = registry_reference(target)
     draft = store.load(target)
     index = _pushable(draft)
     names = _tag_names(target, tags)
@@ -334,14 +335,14 @@ async def prune(
     return tuple(draft.reference for draft in same if dry_run or store.remove_if_same(draft))
 
 
-async def describe(connect: Connect, reference: Reference | str) -> tuple[AnyManifest, tuple[DraftEntry, ...]]:
+async def describe(connect: Connect, reference: AnyLocation) -> tuple[AnyManifest, tuple[DraftEntry, ...]]:
     """A manifest in a registry, with its entries as Docker describes them (`docker manifest inspect -v`).
 
     Returns:
         The manifest, and what it lists: one entry for an image, all of them for an index. A child that is not in
         the registry has no `raw`.
     """
-    reference = _reference(reference)
+    reference = registry_reference(reference)
     repository = connect(reference)
     manifest = await fetch_manifest(repository, reference.locator)
     if isinstance(manifest, Manifest):
@@ -609,10 +610,6 @@ def _compare(ours: Sequence[Descriptor], theirs: Sequence[Descriptor]) -> tuple[
 
 
 # Small things
-
-
-def _reference(text: Reference | str) -> Reference:
-    return Reference.parse(text) if isinstance(text, str) else text
 
 
 def _platform(text: Platform | str) -> Platform:

@@ -105,6 +105,11 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
 
     @property
+    def as_referrer(self) -> Descriptor:
+        """The descriptor under which it is listed as a referrer (distribution-spec §Listing Referrers)."""
+        return msgspec.structs.replace(self.descriptor, artifact_type=self.artifact_type, annotations=self.annotations)
+
+    @property
     def images(self) -> tuple[Descriptor, ...]:
         """The entries that are no attestations."""
         return tuple(entry for entry in self.manifests if not is_attestation(entry))

@@ -79,6 +79,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """A descriptor of this manifest."""
         return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
 
+    @property
+    def as_referrer(self) -> Descriptor:
+        """The descriptor under which it is listed as a referrer (distribution-spec §Listing Referrers).
+
+        It has the annotations and the artifact type, which is that of the config where the manifest has none.
+        """
+        artifact_type = self.artifact_type or (self.config.media_type if self.config is not None else "")
+        return msgspec.structs.replace(self.descriptor, artifact_type=artifact_type, annotations=self.annotations)
+
     def __hash__(self) -> int:
         """By the bytes."""
         return hash(self.digest)

@@ -34,6 +34,19 @@ def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
+def check_tag(text: str) -> None:
+    """Refuse what cannot be a tag.
+
+    Raises:
+        InvalidReference: the text cannot be a tag.
+    """
+    if not is_tag(text):
+        raise InvalidReference(
+            f"{text!r} is not a tag",
+            cause="a tag has 1 to 128 letters, digits, '_', '.' and '-', and starts with no '.' or '-'",
+        )
+
+
 class Reference(msgspec.Struct, frozen=True, order=True):
     """A name in a registry: registry, repository, and a tag, a digest, both or neither.
 
@@ -116,11 +129,7 @@ class Reference(msgspec.Struct, frozen=True, order=True):
         Raises:
             InvalidReference: the text cannot be a tag.
         """
-        if not is_tag(tag):
-            raise InvalidReference(
-                f"{tag!r} is not a tag",
-                cause="a tag has 1 to 128 letters, digits, '_', '.' and '-', and starts with no '.' or '-'",
-            )
+        check_tag(tag)
         return msgspec.structs.replace(self, tag=tag, digest=None)
 
     def with_digest(self, digest: Digest) -> Self:

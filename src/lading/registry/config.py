@@ -13,9 +13,10 @@ jobs = 4
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -88,9 +89,20 @@ def default_path() -> Path:
     """Where the configuration file is looked for."""
     if named := os.environ.get("LADING_CONFIG"):
         return Path(named)
-    import platformdirs
+    return user_folder("config") / "config.toml"
 
-    return Path(platformdirs.user_config_dir("lading", appauthor=False)) / "config.toml"
+
+def user_folder(kind: Literal["config", "cache"]) -> Path:
+    """Where lading keeps what is the user's: as `platformdirs` says, which on Linux need not be loaded for it."""
+    if sys.platform == "linux":
+        named = os.environ.get(f"XDG_{kind.upper()}_HOME", "").strip()
+        base = Path(named) if named.startswith("/") else Path.home() / f".{kind}"
+        return base / "lading"
+    else:
+        import platformdirs
+
+        find = platformdirs.user_config_path if kind == "config" else platformdirs.user_cache_path
+        return find("lading", appauthor=False)
 
 
 _DEFAULT = HostConfig()

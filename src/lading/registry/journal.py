@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from lading.model.digest import Digest
+from lading.registry.config import user_folder
 
 JOURNALED = 4 * 1024 * 1024
 """The smallest blob whose upload is remembered, in bytes: less is sent again faster than it is asked for."""
@@ -38,9 +39,7 @@ class Journal:
         """The journal in the user's cache; None where `LADING_CACHE=0` says that there is to be none."""
         if os.environ.get("LADING_CACHE") == "0":
             return None
-        import platformdirs
-
-        return cls(Path(platformdirs.user_cache_dir("lading", appauthor=False)) / "uploads")
+        return cls(user_folder("cache") / "uploads")
 
     def find(self, registry: str, repository: str, digest: Digest) -> str | None:
         """The address of an upload that nobody is busy with; None where none is known."""

@@ -10,8 +10,6 @@ import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lading.errors import Conflict, InvalidContent, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -33,15 +31,6 @@ _NOT_TAG = re.compile(r"[^A-Za-z0-9._-]")
 def fallback_tag(digest: Digest) -> str:
     """The tag that lists a subject's referrers (distribution-spec §Referrers Tag Schema)."""
     return _NOT_TAG.sub("-", f"{digest.algorithm[:32]}-{digest.hex[:64]}")
-
-
-def describe(manifest: AnyManifest) -> Descriptor:
-    """The descriptor under which a referrer is listed: with its artifact type and its annotations."""
-    artifact_type = manifest.artifact_type
-    config = getattr(manifest, "config", None)
-    if not artifact_type and config is not None:
-        artifact_type = config.media_type
-    return msgspec.structs.replace(manifest.descriptor, artifact_type=artifact_type, annotations=manifest.annotations)
 
 
 async def list_referrers(
@@ -88,7 +77,7 @@ async def add_to_fallback(repository: Repository, manifest: AnyManifest) -> None
     if subject is None:
         return
     tag = fallback_tag(subject.digest)
-    entry = describe(manifest)
+    entry = manifest.as_referrer
     for attempt in range(_TRIES):
         current = await _fallback(repository, subject.digest)
         entries = current.manifests if current is not None else ()

@@ -296,7 +296,8 @@ class Repository:
                 if location:
                     self.uploads.opened(content.digest, resolve_location(response, location))
         except LadingError as error:
-            if error.status not in (400, 401, 403, 404, 405):
+            # However it is refused, or fails: an upload may still be taken.
+            if error.status is None or error.status == 429:
                 raise
         self._refused_mounts.add(source.repository)
         return False
@@ -375,6 +376,8 @@ class Repository:
         except Unreachable:
             if is_manifest(content):
                 raise
+            if got == content.size:
+                return
         async with closing(self._rest(path, content, what, got)) as rest:
             async for chunk in rest:
                 yield chunk
@@ -395,6 +398,8 @@ class Repository:
                             yield taken
                     return
             except Unreachable:
+                if got == content.size:
+                    return
                 failures = 1 if got > before else failures + 1
                 if failures == _RESUMES:
                     raise

@@ -6,7 +6,6 @@ Knows nothing of repositories, manifests or blobs. What it learns of a host (sch
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -32,6 +31,7 @@ from lading.registry.challenge import parse_challenges
 from lading.registry.config import DOCKER_HUB, Config, HostConfig
 from lading.registry.credentials import Credential, Credentials, GivenCredentials
 from lading.registry.failures import BODY_LIMIT, Refusal
+from lading.registry.hello import speaks_plain_http
 from lading.registry.links import resolve_location, same_origin
 from lading.registry.transport import (
     ConnectFailed,
@@ -286,6 +286,7 @@ class Session:
     async def _dialled(self, stack: AsyncExitStack, call: _Call, shown: Authorization | None) -> Response:
         """The registry's own answer, over https or, where that is allowed, over http."""
         host = call.host
+        await host.listen()
         headers = (*call.headers, *self._private_headers(shown))
         failure: Unreachable | None = None
         for scheme in host.schemes:
@@ -400,6 +401,8 @@ class Session:
         if after is not None:
             # What is further away than all tries together is not worth the wait.
             return min(after, RETRY_AFTER_LIMIT) if after <= left * RETRY_AFTER_LIMIT else None
+        import random
+
         return random.uniform(0, self._backoff * 2**tries)
 
     async def _failure(self, response: Response, call: _Call, after: float | None) -> LadingError:
@@ -407,6 +410,7 @@ class Session:
         if refusal.status in {401, 403}:
             return await self._denied(call, refusal, refused=False)
         failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
+        failure.retry_after = after
         if after:
             failure.cause = f"{(failure.cause or '').rstrip('.')}; it asks to wait {after:.0f} seconds"
         if 300 <= refusal.status < 400:
@@ -503,6 +507,12 @@ class _Host:
     def url(self) -> str:
         """Its address, as far as it is known."""
         return f"{self.schemes[0]}://{self.address}"
+
+    async def listen(self) -> None:
+        """Find out whether a host on this machine speaks plain HTTP, where it is likely and nothing says otherwise."""
+        likely = links.is_loopback(self.hostname) and self._port is not None and self.config.ca_file is None
+        if likely and len(self.schemes) > 1 and await speaks_plain_http(self.hostname, self._port or 0):
+            self.schemes = ("http",)
 
     def may_speak_http_after(self, error: Unreachable) -> bool:
         """Whether what failed with https may be tried with http."""
@@ -656,10 +666,11 @@ def _may_retry(failure: LadingError, call: _Call) -> bool:
         return False
     if isinstance(failure, ConnectionRefused | ConnectFailed):
         return True  # nothing was sent
-    if isinstance(failure, ConnectionBroken):
-        # An upload may be there in part: it is for whoever began it to begin it anew.
-        return call.method != "PATCH" and not callable(call.body)
-    return failure.status in _RETRIED and (call.method != "PATCH" or failure.status == 429)
+    if failure.status == 429:
+        return True
+    # An upload may be there in part: it is for whoever began it to go on with it, or to begin it anew.
+    is_upload = call.method == "PATCH" or callable(call.body)
+    return not is_upload and (isinstance(failure, ConnectionBroken) or failure.status in _RETRIED)
 
 
 def _retry_after(response: Response) -> float | None:

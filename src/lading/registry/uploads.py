@@ -19,8 +19,9 @@ from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
 from lading.registry.journal import JOURNALED, Journal
 from lading.registry.links import resolve_location
+from lading.registry.session import RETRY_AFTER_LIMIT
 from lading.registry.transport import Response
-from lading.store import Reader, Source, from_bytes, since
+from lading.store import Reader, Source, closing, from_bytes, since
 
 Requests = Callable[..., AbstractAsyncContextManager[Response]]
 """Sends a request to a repository: `Repository`'s own way of doing so."""
@@ -33,6 +34,8 @@ _CHUNK_MIN = 1024 * 1024
 _TRIES = 5
 _PAUSE = 0.05
 _REFUSED = frozenset({400, 404, 405, 411, 413, 415, 501})
+_FAILED = frozenset({408, 500, 502, 503, 504})
+_SPOILED = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 
 
@@ -53,6 +56,7 @@ class Uploads:
         self._name = f"{registry}/{repository}"
         self._send_request = request
         self._opened: dict[Digest, str] = {}
+        self._takes_post = True
         self._takes_whole = True
         self._takes_chunks = True
 
@@ -66,13 +70,12 @@ class Uploads:
         Raises:
             DigestMismatch: the source is not what the descriptor says; nothing was written.
         """
+        state = _State(content, source, self._opened.pop(content.digest, None))
         if content.size <= SMALL:
             # It may have to be sent twice, and should not be fetched twice for that.
-            source = from_bytes(await Reader(content, source()).read())
-        state = _State(content, source, self._opened.pop(content.digest, None))
-        if state.location is None and content.size <= SMALL and self._takes_whole:
-            state.location = await self._post_whole(content, source)
-            if state.location is None and self._takes_whole:
+            data = await Reader(content, source()).read()
+            state.source = from_bytes(data)
+            if state.location is None and self._takes_post and await self._post(state, data):
                 return
         state.is_journaled = content.size >= JOURNALED
         if state.location is not None:
@@ -91,16 +94,16 @@ class Uploads:
                 self._forget(state)
                 raise
             except LadingError as error:
+                if error is state.source_failure:
+                    raise  # a source has its own ways of going on
                 failures = 0 if state.offset > sent else failures + 1
                 if self._adapts(error, state):
                     state.restart()
-                elif state.was_resumed and (error.exit_code == 7 or error.status == 400):
-                    # What another run had sent was something else.
+                elif state.is_spoiled_by(error):
                     state.restart()
                     self._forget(state)
                 elif failures < _TRIES and (isinstance(error, _Reopened) or _is_lost(error)):
-                    # The registry may not have noticed yet that the request before this one broke off.
-                    await asyncio.sleep(_PAUSE * 2**failures)
+                    await asyncio.sleep(_pause(error, failures))
                     await self._ask_where(state)
                     if state.location is None and await self._is_there(content):
                         return  # it was only the answer that was lost
@@ -122,12 +125,25 @@ class Uploads:
                 size += len(chunk)
                 yield chunk
 
+        def found() -> Descriptor:
+            digest = Digest(f"{algorithm}:{hasher.hexdigest()}")
+            return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
+
         location, _ = await self._open()
-        async with self._request("PATCH", location, body=hashed, what=self._name) as response:
-            location = _location(response) or location
-        digest = Digest(f"{algorithm}:{hasher.hexdigest()}")
-        await self._put(location, digest, b"", None)
-        return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
+        try:
+            async with self._request("PATCH", location, body=hashed, what=self._name) as response:
+                location = _location(response) or location
+        except LadingError as error:
+            if error.status not in _REFUSED and not _is_lost(error):
+                raise
+            # With size and digest it may be taken, and can be continued.
+            async with closing(hashed()) as chunks:
+                async for _ in chunks:
+                    pass
+            await self.upload(found(), source)
+        else:
+            await self._put(location, found().digest, b"", None)
+        return found()
 
     # One try
 
@@ -138,11 +154,13 @@ class Uploads:
             state.least = least
             self._keep(state)
         chunk = max(self.chunk, state.least)
-        state.in_chunks = state.offset > 0 or (content.size > chunk and self._takes_chunks)
+        is_asked_for = content.size > chunk or not self._takes_whole or state.was_spoiled
+        state.in_chunks = state.offset > 0 or (is_asked_for and self._takes_chunks)
+        state.most = chunk if state.in_chunks else content.size
         if not state.in_chunks:
-            await self._put(state.location, content.digest, state.source, content.size)
+            await self._put(state.location, content.digest, state.read, content.size)
             return
-        feed = _Feed(since(state.source, state.offset))
+        feed = _Feed(state.read())
         try:
             while state.offset < content.size:
                 await self._patch(state, feed, min(chunk, content.size - state.offset))
@@ -189,31 +207,26 @@ class Uploads:
         if said and said.partition(":")[0] == digest.algorithm and said != digest:
             raise DigestMismatch(f"{what} was stored with other bytes", cause=f"the registry stored {said}")
 
-    async def _post_whole(self, content: Descriptor, source: Source) -> str | None:
+    async def _post(self, state: _State, data: bytes) -> bool:
         """Upload a small blob with one POST (distribution-spec §Single POST).
 
         Returns:
-            None if that did it. A registry that does not know this form may open an upload, whose address this is;
-            one that refuses is not asked again.
+            Whether that did it. A registry that does not know this form may have opened an upload, which will be
+            used; one that refuses is not asked again.
         """
+        content = state.content
         try:
             async with self._request(
-                "POST",
-                "blobs/uploads/",
-                query=(("digest", content.digest),),
-                body=source,
-                size=content.size,
-                what=self._named(content),
+                "POST", "blobs/uploads/", query=(("digest", content.digest),), body=data, what=self._named(content)
             ) as response:
                 if response.status == 201:
-                    return None
-                self._takes_whole = False
-                return _location(response)
+                    return True
+                state.location = _location(response)
         except LadingError as error:
             if error.status not in _REFUSED:
                 raise
-            self._takes_whole = False
-            return None
+        self._takes_post = False
+        return False
 
     # What was interrupted
 
@@ -225,7 +238,7 @@ class Uploads:
         if known is not None:
             state.location = known
             await self._ask_where(state)
-            state.was_resumed = state.offset > 0
+            self._keep(state)  # another run is to see that somebody is at it
 
     async def _ask_where(self, state: _State) -> None:
         """Ask how far an upload has come; one that is lost starts anew (distribution-spec §Pushing blobs in chunks)."""
@@ -243,6 +256,7 @@ class Uploads:
         # Nothing, and one byte, look the same.
         is_known = there is not None and 1 < there <= state.content.size
         state.location, state.offset = (location, there or 0) if is_known else (None, 0)
+        state.was_resumed = is_known
         if state.location is None:
             self._forget(state)
 
@@ -252,14 +266,24 @@ class Uploads:
             return response.status == 200
 
     def _adapts(self, error: LadingError, state: _State) -> bool:
-        """Whether the registry refused the way in which it was sent, and there is another."""
-        if error.status == 413 and self._takes_chunks and self.chunk > _CHUNK_MIN:
-            self.chunk = max(_CHUNK_MIN, min(self.chunk, state.content.size) // 8)
+        """Whether the registry refused the way in which it was sent, and there is another.
+
+        Others may have been sent in the same way at the same time, and have found out before.
+        """
+        if state.location is None or error.code in _SPOILED:
+            return False  # no upload was opened, or it was taken
+        if error.status == 413 and state.most > _CHUNK_MIN and not state.refused_chunks:
+            self.chunk = min(self.chunk, max(_CHUNK_MIN, min(state.most, state.content.size) // 8))
             return True
-        if not state.in_chunks or not self._takes_chunks or (_is_lost(error) and state.offset):
+        if state.in_chunks:
+            if (_is_lost(error) and state.offset) or error.status not in {*_REFUSED, 416}:
+                return False
+            self._takes_chunks, state.refused_chunks = False, True
+            return not state.refused_whole
+        if error.status not in _REFUSED or error.status == 404:
             return False
-        self._takes_chunks = error.status not in {*_REFUSED, 416}
-        return not self._takes_chunks
+        self._takes_whole, state.refused_whole = False, True
+        return not state.refused_chunks
 
     def _keep(self, state: _State) -> None:
         if self.journal is not None and state.is_journaled and state.location is not None:
@@ -287,12 +311,40 @@ class _State:
     def __init__(self, content: Descriptor, source: Source, location: str | None) -> None:
         self.content = content
         self.source = source
+        self.source_failure: BaseException | None = None
+        """Why the source could not be read to its end, if it could not."""
         self.location = location
         self.offset = 0
         self.least = 0
         self.is_journaled = False
         self.in_chunks = False
+        self.most = 0
+        """How many bytes one request had at most."""
+        self.refused_whole = self.refused_chunks = False
         self.was_resumed = False
+        self.was_spoiled = False
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """The bytes that are missing."""
+        try:
+            async with closing(since(self.source, self.offset)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except Exception as error:
+            self.source_failure = error
+            raise
+
+    def is_spoiled_by(self, error: LadingError) -> bool:
+        """Whether what arrived is something else than what was sent, for the first time.
+
+        The source has been verified by then: it happened on the way, or what was there before was something else. A
+        registry may also have left out the body of its last request: the next try does without one.
+        """
+        others = self.was_resumed and (error.exit_code == 7 or error.status == 400)
+        if self.was_spoiled or not (others or error.code in _SPOILED):
+            return False
+        self.was_spoiled = True
+        return True
 
     def restart(self) -> None:
         """Nothing of it can be used."""
@@ -354,4 +406,11 @@ def _is_lost(error: LadingError) -> bool:
     """Whether it was the upload that failed, and not the blob that was refused."""
     if isinstance(error, NotFound):
         return error.code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
-    return error.status == 416 or isinstance(error, Unreachable)
+    if error.retry_after is not None and error.retry_after > _TRIES * RETRY_AFTER_LIMIT:
+        return False  # not worth the wait
+    return error.status in {*_FAILED, 416} or isinstance(error, Unreachable)
+
+
+def _pause(error: LadingError, failures: int) -> float:
+    """How many seconds to wait before asking: the registry may not have noticed yet that a request broke off."""
+    return max(_PAUSE * float(2**failures), min(error.retry_after or 0, RETRY_AFTER_LIMIT))

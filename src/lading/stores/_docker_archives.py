@@ -103,14 +103,9 @@ class NewArchive:
         Raises:
             As `write`.
         """
-        if isinstance(manifest, Index):
-            raise UsageError(
-                f"{self.what} cannot hold an index",
-                cause="a Docker archive holds images of a single platform",
-                remedy="choose the platform with --platform, or write an oci-archive",
-            )
-        if manifest.digest not in self.images:
-            self.images[manifest.digest] = await asyncio.to_thread(self._examined, manifest)
+        image = accepted(manifest, self.what)
+        if image.digest not in self.images:
+            self.images[image.digest] = await asyncio.to_thread(self._examined, image)
 
     def name(self, digest: Digest, name: Reference) -> None:
         """Give an image that is here a name, which it takes from any other.
@@ -176,16 +171,12 @@ class NewArchive:
 
     def _examined(self, manifest: Manifest) -> _Image:
         """An image that the archive can hold, with what it takes to hold it."""
-        if not manifest.is_image or manifest.config is None:
-            raise self._no_image(manifest, "it is an artifact")
-        for layer in manifest.layers:
-            if layer.digest not in self._blobs and is_foreign_layer(layer.media_type):
-                raise self._no_image(manifest, f"its layer {layer.digest} is not in the registry")
-            if not layer.media_type.endswith(_LAYERS):
-                raise self._no_image(manifest, f"it has a layer of the type {layer.media_type}")
         for child in manifest.children:
             if child.digest not in self._blobs:
+                if is_foreign_layer(child.media_type):
+                    raise _no_image(manifest, self.what, f"its layer {child.digest} is not in the registry")
                 raise NotFound(f"{child.digest} is not in {self.what}", cause=f"{manifest.digest} needs it")
+        assert manifest.config is not None
         what = f"the config of {manifest.digest}"
         if manifest.config.size > SIZE_LIMIT:
             raise InvalidContent(f"{what} is too large", cause=f"{SIZE_LIMIT} bytes are allowed")
@@ -199,11 +190,6 @@ class NewArchive:
             if self._compression(layer.digest) not in _AS_THEY_ARE:
                 image.unpacked[layer.digest] = self._unpacked(layer.digest, diff_id)
         return image
-
-    def _no_image(self, manifest: Manifest, cause: str) -> Unsupported:
-        return Unsupported(
-            f"{self.what} cannot hold {manifest.digest}", cause=cause, remedy="write an oci-archive instead"
-        )
 
     def _compression(self, digest: Digest) -> Compression:
         head = self._piece(self._blobs[digest], 0, _BLOCK)
@@ -274,6 +260,35 @@ class _Joined(io.RawIOBase):
         buffer[:size] = chunk[:size]
         self._left = chunk[size:]
         return size
+
+
+def accepted(manifest: AnyManifest, what: str) -> Manifest:
+    """A manifest, if it is one of an image that a Docker archive can hold.
+
+    Args:
+        manifest: the manifest.
+        what: what the archive is called in an error.
+
+    Raises:
+        UsageError: it is an index.
+        Unsupported: it is no image, or has layers of another kind.
+    """
+    if isinstance(manifest, Index):
+        raise UsageError(
+            f"{what} cannot hold an index",
+            cause="it holds images of a single platform",
+            remedy="choose the platform with --platform, or write an oci-archive",
+        )
+    if not manifest.is_image or manifest.config is None:
+        raise _no_image(manifest, what, "it is an artifact")
+    for layer in manifest.layers:
+        if not layer.media_type.endswith(_LAYERS):
+            raise _no_image(manifest, what, f"it has a layer of the type {layer.media_type}")
+    return manifest
+
+
+def _no_image(manifest: Manifest, what: str, cause: str) -> Unsupported:
+    return Unsupported(f"{what} cannot hold {manifest.digest}", cause=cause, remedy="write an oci-archive instead")
 
 
 async def read_small(content: Descriptor, source: Source) -> bytes:

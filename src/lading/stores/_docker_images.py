@@ -160,7 +160,7 @@ class SavedImages:
     def referring(self, subject: Digest) -> list[Descriptor]:
         """The manifests of the layout whose subject this is."""
         return [
-            _as_referrer(manifest)
+            manifest.as_referrer
             for manifest in self._manifests.values()
             if manifest.subject is not None and manifest.subject.digest == subject
         ]
@@ -400,15 +400,6 @@ def full_name(name: str) -> str:
         return str(Reference.parse(name))
     except UsageError:
         return name
-
-
-def _as_referrer(manifest: AnyManifest) -> Descriptor:
-    config = manifest.config.media_type if isinstance(manifest, Manifest) and manifest.config else ""
-    return msgspec.structs.replace(
-        manifest.descriptor,
-        annotations=manifest.annotations,
-        artifact_type=manifest.artifact_type or config,
-    )
 
 
 def _digest_of(name: str) -> Digest | None:

@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 from lading.errors import LadingError, NotFound, Unsupported, UsageError
 from lading.model.descriptor import Descriptor
 from lading.store import AnyManifest, Reader, Source
-from lading.stores._docker_archives import NewArchive, reference
+from lading.stores._docker_archives import NewArchive, accepted, reference
 from lading.stores._docker_contents import Contents
 from lading.stores._docker_images import SavedImages
 from lading.stores._docker_pipes import in_thread, reader, writer
@@ -147,6 +147,15 @@ class DockerArchive:
         await self._writable.put(manifest)
         if full is not None:
             self._writable.name(manifest.digest, full)
+
+    def check_manifest(self, manifest: AnyManifest) -> None:
+        """Refuse what is no image of a single platform.
+
+        Raises:
+            UsageError: it is an index.
+            Unsupported: it is no image, or has layers of another kind.
+        """
+        accepted(manifest, self.name)
 
     async def tag(self, content: Descriptor, name: str) -> None:
         """Give an image that was written a name (`RepoTags`), which it takes from any other.

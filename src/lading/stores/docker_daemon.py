@@ -19,7 +19,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
 from lading.store import AnyManifest, Reader, Source, is_manifest
-from lading.stores._docker_archives import NewArchive, read_small, reference
+from lading.stores._docker_archives import NewArchive, accepted, read_small, reference
 from lading.stores._docker_contents import Contents
 from lading.stores._docker_images import SavedImages
 from lading.stores._docker_program import Program, summary
@@ -89,7 +89,17 @@ class DockerDaemon:
         for saved in self._saved.values() if name.startswith("sha256:") else ():
             with suppress(NotFound):
                 return await asyncio.to_thread(saved.find, name)
-        image = (await self._command.run("image", "inspect", "--format", "{{.Id}}", "--", name)).strip()
+        try:
+            image = await self._find(name)
+        except NotFound:
+            tagged, _, digest = name.partition("@")
+            if not digest or ":" not in tagged.rpartition("/")[2]:
+                raise
+            # The engine knows digests of what it pulled; the manifest that is made of any other image has one, too.
+            content = await self.resolve(tagged)
+            if content.digest != digest:
+                raise
+            return content
         async with self._saving[image]:
             if image not in self._saved:
                 self._saved[image] = await self._save(image, name)
@@ -160,6 +170,15 @@ class DockerDaemon:
         elif full is not None:
             await self._command.run("tag", self._ids[manifest.digest], str(full))
 
+    def check_manifest(self, manifest: AnyManifest) -> None:
+        """Refuse what is no image of a single platform.
+
+        Raises:
+            UsageError: it is an index.
+            Unsupported: it is no image, or has layers of another kind.
+        """
+        accepted(manifest, self.name)
+
     async def tag(self, content: Descriptor, name: str) -> None:
         """Give an image that was written or resolved in this context a name, with the command's `tag`.
 
@@ -200,6 +219,14 @@ class DockerDaemon:
             "lading deletes nothing from a container engine", remedy=f"{self._command.name} image rm NAME"
         )
 
+    async def untag(self, name: str) -> None:
+        """Names are not taken from an engine's images here: the last one would take the image with it.
+
+        Raises:
+            Unsupported: always.
+        """
+        await self.delete(Descriptor(digest=Digest.of(b""), size=0))
+
     @property
     def _command(self) -> Program:
         if self._program is None:
@@ -211,6 +238,15 @@ class DockerDaemon:
         if self._new is None:
             self._new = NewArchive(self.name)
         return self._new
+
+    async def _find(self, name: str) -> str:
+        """The id of an image; a short name is one of Docker Hub's, or else one that podman has made itself."""
+        ask = ("image", "inspect", "--format", "{{.Id}}", "--")
+        short = name.removeprefix("docker.io/library/")
+        if short != name:
+            with suppress(NotFound):
+                return (await self._command.run(*ask, name)).strip()
+        return (await self._command.run(*ask, short)).strip()
 
     async def _save(self, image: str, name: str) -> SavedImages:
         def work(stream: BinaryIO) -> SavedImages:

@@ -15,7 +15,6 @@ from lading.model.digest import Digest
 from lading.model.encoding import Document, decode
 from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, OCTET_STREAM, SCHEMA1
-from lading.stores.memory import describe
 
 
 class Facts(NamedTuple):
@@ -53,7 +52,7 @@ def facts_of(raw: bytes, content: Descriptor, what: str = "the manifest") -> Fac
             raise
         return _facts_of_unknown(decode(raw, what, len(raw)), content)
     children = tuple(child.content for child in manifest.children)
-    return Facts(describe(manifest), manifest.subject.digest if manifest.subject else None, children)
+    return Facts(manifest.as_referrer, manifest.subject.digest if manifest.subject else None, children)
 
 
 def _facts_of_unknown(document: Document, content: Descriptor) -> Facts:

@@ -3,11 +3,12 @@
     docker://REF, REF               a registry
     oci:DIR[:TAG][@DIGEST]          an image layout directory; also oci-layout://DIR… and ocidir://DIR…
     oci-archive:FILE[:TAG][@DIGEST] an image layout in a tar file
-    docker-archive:FILE[:REF]       what `docker save` writes
+    docker-archive:FILE[:REF][@DIGEST]  what `docker save` writes
     docker-daemon:REF               a Docker engine; also docker-daemon:sha256:… for the id of an image
 
 FILE may be `-` for standard input and output. A colon in a path is written `\\:` where it would be taken for the one
-before a tag or reference.
+before a tag or reference. A bare word after docker-archive:FILE is the name of an image, as Docker reads it, or else
+the tag of one.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from typing import Literal, cast
 
 import msgspec
 
-from lading.errors import InvalidDigest, InvalidReference, UsageError
+from lading.errors import InvalidDigest, InvalidReference, Unsupported, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.reference import Reference, is_tag
-from lading.store import Store
-from lading.stores.layout_reader import LayoutReader
+from lading.model.encoding import SIZE_LIMIT
+from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_tag, is_tag
+from lading.store import AnyManifest, Store, fetch_manifest
 
 Kind = Literal["registry", "oci", "oci-archive", "docker-archive", "docker-daemon"]
 
@@ -46,6 +47,7 @@ _PREFIX: dict[Kind, str] = {
 _ESCAPED = re.compile(r"\\([:@\\])")
 _SPECIAL = re.compile(r"[:@\\]")
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
+_BARE_HEX = re.compile(r"[a-f0-9]{64}")
 _HIDDEN = {":": "\0c", "@": "\0a", "\\": "\0b"}
 
 
@@ -58,16 +60,16 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     tag: str | None = None
     """The tag in a layout or an OCI archive."""
     digest: Digest | None = None
-    """The digest in a layout or an OCI archive, or the id of an image in a Docker engine."""
+    """The digest in a layout or an archive, or the id of an image in a Docker engine."""
     reference: Reference | None = None
-    """The name in a registry, a Docker archive or a Docker engine."""
+    """The name in a registry, a Docker archive or a Docker engine; without a tag where none was said."""
 
     def __str__(self) -> str:
         """The text that means this location, with a scheme unless it is a plain reference."""
         if self.kind == "registry":
             plain = str(self.reference)
             return f"docker://{plain}" if _scheme(plain) else plain
-        named = str(self.reference) if self.reference is not None else self.tag
+        named = self.word or (str(self.reference) if self.reference is not None else self.tag)
         digest = f"{'@' if self.path else ':'}{self.digest}" if self.digest is not None else ""
         ending = (f":{named}" if named is not None else "") + digest
         if not self.path:
@@ -91,11 +93,113 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         return self.path == "-" and self.kind != "oci"
 
     @property
+    def is_docker(self) -> bool:
+        """Whether it is in a Docker archive or engine, where names are whole references."""
+        return self.kind in ("docker-archive", "docker-daemon")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it says which manifest is meant; a repository without a tag does not."""
+        said = (self.pinned, self.tag, self.reference.tag if self.reference is not None else None)
+        return any(part is not None for part in said)
+
+    @property
+    def pinned(self) -> Digest | None:
+        """The digest that it says."""
+        return self.digest or (self.reference.digest if self.reference is not None else None)
+
+    @property
     def name(self) -> str | None:
         """What names the manifest within its store: the digest, else the tag or reference; None if nothing does."""
-        if self.kind == "registry" and self.reference is not None:
+        if self.is_registry and self.reference is not None:
             return self.reference.locator
-        return self.digest or self.tag or (str(self.reference) if self.reference is not None else None)
+        named = self.word or (str(self.reference) if self.reference is not None else None)
+        return self.digest or self.tag or named
+
+    @property
+    def own_tag(self) -> str | None:
+        """The tag that it says, or `latest` where a reference says neither tag nor digest."""
+        if self.reference is None:
+            return self.tag
+        return self.reference.tag or (None if self.pinned is not None else DEFAULT_TAG)
+
+    @property
+    def word(self) -> str | None:
+        """The bare word that is all a location says of the name in a Docker archive or engine."""
+        found = self.reference if self.is_docker else None
+        if found is None or found.tag is not None or found.digest is not None or found.registry != DEFAULT_REGISTRY:
+            return None
+        library, _, word = found.repository.partition("/")
+        return word if library == "library" and is_tag(word) and not _BARE_HEX.fullmatch(word) else None
+
+    @property
+    def place(self) -> str:
+        """What it is in: its repository, directory or file, or the engine."""
+        if self.is_registry and self.reference is not None:
+            return self.reference.name
+        return str(Location(kind=self.kind, path=self.path)) if self.path else self.kind
+
+    def full(self) -> Location:
+        """The same with the tag that it stands for where it says none in a registry: `latest`."""
+        if not self.is_registry or self.is_named or self.reference is None:
+            return self
+        return msgspec.structs.replace(self, reference=self.reference.with_tag(DEFAULT_TAG))
+
+    def with_tag(self, tag: str) -> Location:
+        """The same place with this tag, and no digest.
+
+        Raises:
+            InvalidReference: the text cannot be a tag.
+            UsageError: names are whole references there, and this one has no repository for the tag to be in.
+        """
+        check_tag(tag)
+        if self.reference is not None:
+            return msgspec.structs.replace(self, reference=self.reference.with_tag(tag), digest=None)
+        if self.is_docker:
+            raise UsageError(
+                f"{self} has no repository for the tag {tag} to be in",
+                remedy=f"give the whole name: {self.place}:REPOSITORY:{tag}",
+            )
+        return msgspec.structs.replace(self, tag=tag, digest=None)
+
+    def with_digest(self, digest: Digest) -> Location:
+        """The same place with this digest; of a name in a Docker engine also the tag, for engines go by that."""
+        if self.kind == "docker-daemon":
+            if self.reference is None:
+                return self  # the id of an image pins it already
+            return msgspec.structs.replace(
+                self, reference=msgspec.structs.replace(self.reference, tag=self.own_tag, digest=digest)
+            )
+        if self.is_registry and self.reference is not None:
+            return msgspec.structs.replace(self, reference=self.reference.with_digest(digest))
+        return msgspec.structs.replace(self, tag=None, reference=None, digest=digest)
+
+
+AnyLocation = Location | Reference | str
+
+
+def as_location(place: AnyLocation) -> Location:
+    """A location from its text or from a reference."""
+    if isinstance(place, Location):
+        return place
+    if isinstance(place, Reference):
+        return Location(kind="registry", reference=place)
+    return parse_location(place)
+
+
+def registry_reference(place: AnyLocation) -> Reference:
+    """The reference of a location in a registry, with the tag that it stands for.
+
+    Raises:
+        UsageError: it is somewhere else.
+    """
+    location = as_location(place).full()
+    if not location.is_registry or location.reference is None:
+        raise UsageError(
+            f"{location} is not in a registry, and has to be",
+            remedy=f"bring it there: lading push {location} REFERENCE",
+        )
+    return location.reference
 
 
 def parse_location(text: str) -> Location:
@@ -107,14 +211,14 @@ def parse_location(text: str) -> Location:
     """
     scheme = _scheme(text)
     if scheme is None:
-        return Location(kind="registry", reference=Reference.parse(text))
+        return Location(kind="registry", reference=Reference.parse_repository(text))
     kind, rest = _SCHEMES[scheme], text.removeprefix(scheme)
     if kind == "registry":
-        return Location(kind=kind, reference=Reference.parse(rest))
+        return Location(kind=kind, reference=Reference.parse_repository(rest))
     if kind == "docker-daemon":
         if _DIGEST.fullmatch(rest):
             return Location(kind=kind, digest=_digest(rest, text))
-        return Location(kind=kind, reference=Reference.parse(rest))
+        return Location(kind=kind, reference=Reference.parse_repository(rest))
     if "\0" in rest:
         raise UsageError(f"{text!r} is not a location", cause="there is a NUL character in it")
     # What is escaped separates nothing: it is out of sight until the parts are known.
@@ -156,13 +260,41 @@ async def resolve_location(store: Store, location: Location) -> Descriptor:
     Raises:
         NotFound: there is none.
         Conflict: there are several, and the location does not say which.
-        UsageError: the store cannot tell which one is meant without a name.
+        UsageError: there are several in a Docker archive.
     """
+    from lading.stores.layout_reader import LayoutReader
+
     if location.name is not None:
         return await store.resolve(location.name)
     if isinstance(store, LayoutReader):
         return await store.only()
-    raise UsageError(f"{location} does not say which image is meant", remedy="add a tag or a digest")
+    return await store.resolve("")
+
+
+async def fetch_location(store: Store, location: Location, limit: int = SIZE_LIMIT) -> AnyManifest:
+    """The manifest that a location names, in one round trip where its store can; see `resolve_location`.
+
+    Args:
+        store: the location's.
+        location: what to find.
+        limit: the largest size accepted, in bytes.
+    """
+    if location.name is not None:
+        return await fetch_manifest(store, location.name, limit)
+    return await fetch_manifest(store, await resolve_location(store, location), limit)
+
+
+def open_to_change(location: Location) -> AbstractAsyncContextManager[Store]:
+    """The store of a location on this machine, to change what is in it.
+
+    Raises:
+        Unsupported: what is there can only be read, or replaced as a whole.
+    """
+    if location.kind == "docker-archive" or location.is_stream:
+        raise Unsupported(
+            f"{location.place} cannot be changed", remedy=f"write another: lading copy {location} {location.kind}:FILE"
+        )
+    return open_local(location, writing=location.kind != "docker-daemon")
 
 
 class _OpenedLayout:
@@ -205,12 +337,15 @@ def _split_layout(kind: Kind, hidden: str, text: str) -> Location:
 
 
 def _split_archive(kind: Kind, hidden: str, text: str) -> Location:
+    path, at, ending = hidden.rpartition("@")
+    if at and ":" not in path and _DIGEST.fullmatch(ending):
+        return Location(kind=kind, path=_path(path, kind, text), digest=_digest(ending, text))
     if ":" not in hidden:
         return Location(kind=kind, path=_path(hidden, kind, text))
     positions = [match.start() for match in re.finditer(":", hidden)]
     for position in positions:
         try:
-            reference = Reference.parse(_shown(hidden[position + 1 :]))
+            reference = Reference.parse_repository(_shown(hidden[position + 1 :]))
         except InvalidReference as error:
             if position == positions[-1]:
                 raise InvalidReference(

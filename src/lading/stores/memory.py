@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
-
-from lading.errors import InvalidReference, NotFound
+from lading.errors import NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT
-from lading.model.manifest import Manifest, parse
-from lading.model.reference import is_tag
+from lading.model.manifest import parse
+from lading.model.reference import check_tag
 from lading.store import AnyManifest, Reader, Source, Store, is_manifest
 
 _CHUNK = 1024 * 1024
@@ -133,7 +131,7 @@ class Memory:
         """The manifests whose `subject` is this one, in the order in which they were written."""
         for manifest in tuple(self._manifests.values()):
             if manifest.subject is not None and manifest.subject.digest == subject.digest:
-                referrer = describe(manifest)
+                referrer = manifest.as_referrer
                 if not artifact_type or referrer.artifact_type == artifact_type:
                     yield referrer
 
@@ -164,30 +162,6 @@ class Memory:
 
     def _named(self, name: str) -> str:
         return f"{self.name}@{name}" if ":" in name else f"{self.name}:{name}"
-
-
-def describe(manifest: AnyManifest) -> Descriptor:
-    """The descriptor under which a referrer is listed (distribution-spec §Listing Referrers).
-
-    It has the manifest's annotations and artifact type, which is that of the config where the manifest has none.
-    """
-    artifact_type = manifest.artifact_type
-    if not artifact_type and isinstance(manifest, Manifest) and manifest.config is not None:
-        artifact_type = manifest.config.media_type
-    return msgspec.structs.replace(manifest.descriptor, artifact_type=artifact_type, annotations=manifest.annotations)
-
-
-def check_tag(name: str) -> None:
-    """Refuse what cannot be a tag.
-
-    Raises:
-        InvalidReference: the text cannot be a tag.
-    """
-    if not is_tag(name):
-        raise InvalidReference(
-            f"{name!r} is not a tag",
-            cause="a tag has 1 to 128 letters, digits, '_', '.' and '-', and starts with no '.' or '-'",
-        )
 
 
 async def _chunks(data: bytes) -> AsyncIterator[bytes]:

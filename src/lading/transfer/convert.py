@@ -13,7 +13,6 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -34,10 +33,9 @@ from lading.model.media_types import (
 )
 from lading.store import AnyManifest, Reader, Source, Store, fetch_manifest, is_manifest
 from lading.stores.tarball import compressed, decompressed, has_zstd, reading
+from lading.transfer.report import Compression, Format
 from lading.transfer.tasks import Limits, gather
 
-Format = Literal["oci", "docker"]
-Compression = Literal["gzip", "zstd", "none"]
 FORMATS: tuple[Format, ...] = ("oci", "docker")
 COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")
 

@@ -19,6 +19,7 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.store import (
     AnyManifest,
+    Chooses,
     HasSiblings,
     Layered,
     Mounts,
@@ -140,6 +141,8 @@ class Copier:
             NotFound: the source lacks something; nothing that refers to it was written.
         """
         manifest = await fetch_manifest(source, content) if isinstance(content, Descriptor) else content
+        if isinstance(self.target, Chooses):
+            self.target.check_manifest(manifest)
         may_skip = only is None and self._may_skip(source, manifest)
         is_there = may_skip and await self.target.contains(manifest.descriptor)
         self._meter.found(manifest.descriptor)

@@ -6,9 +6,6 @@ Puts the parts of this room together. Knows stores, and not which ones; whoever 
 from __future__ import annotations
 
 import asyncio
-import platform as machine
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -44,6 +41,16 @@ class Place(msgspec.Struct, frozen=True):
     """Whether it holds indexes, or only images of one platform."""
     is_asked: bool = True
     """Whether it is worth asking what a name stands for before it is written."""
+    repository: str | None = None
+    """What tags are in, where names are whole references and one repository is meant."""
+
+    def named(self, tag: str) -> str:
+        """What a tag is called in this place."""
+        return f"{self.repository}:{tag}" if self.repository is not None else tag
+
+    def has(self, name: str) -> bool:
+        """Whether a name of the store is in this place: in its repository, where it is one of many."""
+        return self.repository is None or (not is_tag(name) and Reference.parse(name).name == self.repository)
 
     def title(self, name: str | None) -> str:
         """What a manifest of this place is called."""
@@ -60,6 +67,8 @@ class Place(msgspec.Struct, frozen=True):
 
 def this_platform() -> Platform:
     """The platform of images that run on this machine: Linux, whatever runs the engine's virtual machine."""
+    import platform as machine
+
     return Platform.parse(f"linux/{machine.machine().lower()}")
 
 
@@ -146,7 +155,7 @@ class _Operation:
         )
 
     async def _every_tag(self) -> list[CopiedImage]:
-        self._tags = [tag async for tag in self._source.store.tags()]
+        self._tags = [tag async for tag in self._source.store.tags() if self._source.has(tag)]
         chosen = choose_tags(self._tags, self._options.include, self._options.exclude)
         if not chosen:
             raise NotFound(
@@ -192,9 +201,10 @@ class _Operation:
         )
 
     def _names(self, target: _Target, name: str, as_tag: str | None) -> list[str | None]:
+        place = target.place
         if as_tag is not None:
-            return [as_tag if target.place.takes_indexes else name]
-        return list(dict.fromkeys([*target.names, *self._options.tags]))
+            return [name if not place.takes_indexes and place.repository is None else place.named(as_tag)]
+        return list(dict.fromkeys([*target.names, *map(place.named, self._options.tags)]))
 
     async def _look(
         self, name: str, goals: Sequence[_Goal]
@@ -289,6 +299,9 @@ class _Operation:
             raise NotFound(f"{what} has nothing for {platforms[0]}", cause=f"it is an image for {config.platform}")
 
     async def _convert(self, stack: AsyncExitStack, tasks: _Tasks) -> None:
+        import shutil
+        import tempfile
+
         from lading.transfer.convert import Converter, Overlay
 
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lading-"))

@@ -8,9 +8,11 @@ import msgspec
 
 from lading.model.digest import Digest
 from lading.model.platform import Platform
-from lading.transfer.convert import Compression, Format
 from lading.transfer.copy import Copied, Step
 from lading.transfer.tasks import JOBS
+
+Format = Literal["oci", "docker"]
+Compression = Literal["gzip", "zstd", "none"]
 
 
 class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,69 @@
+"""Writes `docs/lint/`: a page for each thing that `lading lint` can find, and one that lists them.
+
+    python docs/describe_lint.py
+
+The words are those of `lading.images.lint.codes`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lading.images.lint import CODES, Code
+
+FOLDER = Path(__file__).parent / "lint"
+ROOMS = {
+    "1": "Which entry is pulled",
+    "2": "Platforms",
+    "3": "Content",
+    "4": "Form",
+    "5": "Annotations",
+    "6": "What breaks clients",
+    "7": "Compared with another release",
+}
+
+
+def pages() -> dict[str, str]:
+    """Every page: its file's name and its text."""
+    found = {f"{code.code}.md": _page(code) for code in CODES.values()}
+    return {"README.md": _list(), **found}
+
+
+def _page(code: Code) -> str:
+    return f"""\
+# {code.code}: {code.title}
+
+Severity: {code.severity}
+
+{code.why}
+
+## What to do
+
+{code.remedy}
+
+Where it is meant so: `lading lint REF --ignore {code.code}`.
+"""
+
+
+def _list() -> str:
+    lines = [
+        "# What `lading lint` finds",
+        "",
+        "Errors make the exit code 1 (`--fail-on` changes that). `lading lint --explain CODE` prints a page.",
+    ]
+    for number, title in ROOMS.items():
+        codes = [code for code in CODES.values() if code.code[3] == number]
+        lines += ["", f"## {title}", "", "| code | severity | what |", "|---|---|---|"]
+        lines += [f"| [{code.code}]({code.code}.md) | {code.severity} | {code.title} |" for code in codes]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Write them all."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""A name that is not there: which ones are near it. Shared by all commands that read references."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lading.errors import LadingError, NotFound
+
+if TYPE_CHECKING:
+    from lading.client import AsyncClient
+    from lading.model.reference import Reference
+    from lading.stores.location import AnyLocation
+
+T = TypeVar("T")
+
+NO_REPOSITORY = "the registry has no such repository, or does not show it to you"
+
+
+async def helped(client: AsyncClient, places: Iterable[AnyLocation], work: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
+    """Await `work`; where one of the places is a reference that is not found, add which tags are nearest."""
+    from lading.stores.location import as_location
+
+    try:
+        return await work
+    except NotFound as error:
+        for location in map(as_location, places):
+            reference = location.full().reference
+            if reference is None or not location.is_registry:
+                continue
+            missing = error.message.startswith(f"{reference} was not found")
+            if missing and error.remedy is None and reference.digest is None:
+                await _suggest(client, reference, error)
+        raise
+
+
+async def _suggest(client: AsyncClient, reference: Reference, error: NotFound) -> None:
+    from lading.cli.output import count
+    from lading.model.tags import nearest
+
+    try:
+        names = [info.tag for info in await client.tags(reference)]
+    except NotFound:
+        error.cause, error.remedy = NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
+        return
+    except LadingError:
+        return
+    if reference.tag in names:
+        return
+    close = nearest(reference.tag or "", names)
+    error.cause = f"the repository has {count(len(names), 'tag')}"
+    if close:
+        error.cause += f"; the nearest {'are' if len(close) > 1 else 'is'} {', '.join(close)}"
+    error.remedy = f"see them: lading tags {reference.name}" if names else None

@@ -1,0 +1,105 @@
+"""Lint: what is wrong with an image or a list, or will surprise whoever pulls it.
+
+`gather_facts` reads what there is to know, the rules look at nothing else; `lint` runs them and sorts what they find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+import msgspec
+
+from lading.errors import UsageError
+from lading.images.lint.annotations import check_annotations
+from lading.images.lint.codes import CODES, SEVERITIES, Code, Finding, Severity
+from lading.images.lint.content import check_content
+from lading.images.lint.entries import check_entries
+from lading.images.lint.facts import Facts, gather_facts, listed_facts, platforms_of
+from lading.images.lint.platforms import check_platforms
+
+__all__ = [
+    "CODES",
+    "SEVERITIES",
+    "Code",
+    "Facts",
+    "Finding",
+    "Report",
+    "Severity",
+    "gather_facts",
+    "lint",
+    "listed_facts",
+    "platforms_of",
+]
+
+_RULES = (check_entries, check_platforms, check_content, check_annotations)
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What lint found."""
+
+    reference: str
+    digest: str
+    against: str | None = None
+    """What it was compared with."""
+    findings: tuple[Finding, ...] = ()
+    """Worst first, then by code, then as they stand in the list."""
+
+    def count(self, severity: Severity) -> int:
+        """How many findings there are of a severity."""
+        return sum(found.severity == severity for found in self.findings)
+
+    def fails(self, fail_on: Severity | None) -> bool:
+        """Whether there is a finding of this severity or a worse one; never for None."""
+        if fail_on is None:
+            return False
+        bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+        return any(found.severity in bad for found in self.findings)
+
+
+def lint(facts: Facts, *, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> Report:
+    """Judge what was read.
+
+    Args:
+        facts: what was read.
+        select: only these codes, or codes that start so (`LAD1`); all where there are none.
+        ignore: not these.
+
+    Raises:
+        UsageError: there is no such code.
+    """
+    wanted = _codes(select) or frozenset(CODES)
+    wanted -= _codes(ignore)
+    found = list(dict.fromkeys(item for rule in _RULES for item in rule(facts) if item.code in wanted))
+    found = [_addressed(item, facts) for item in found]
+    order = {severity: number for number, severity in enumerate(SEVERITIES)}
+    return Report(
+        reference=facts.name,
+        digest=str(facts.manifest.digest),
+        against=facts.against,
+        findings=tuple(sorted(found, key=lambda item: (order[item.severity], item.code))),
+    )
+
+
+def _addressed(found: Finding, facts: Facts) -> Finding:
+    """A finding whose remedy names the list and the entry instead of standing for them."""
+    image = found.digest.partition(":")[2][:12] if found.digest else "IMAGE"
+    remedy = found.remedy.replace("`", "").replace("LIST", facts.name).replace("IMAGE", image)
+    return msgspec.structs.replace(found, remedy=remedy[:1].lower() + remedy[1:].rstrip("."))
+
+
+def _codes(names: Iterable[str]) -> frozenset[str]:
+    found: set[str] = set()
+    for name in names:
+        codes = {code for code in CODES if code.startswith(name.upper())} if name else set()
+        if not codes:
+            raise UsageError(f"there is no finding {name!r}", remedy=_near(name, CODES))
+        found |= codes
+    return frozenset(found)
+
+
+def _near(name: str, codes: Collection[str]) -> str:
+    close = get_close_matches(name.upper(), codes, n=3)
+    return (
+        f"the nearest are {', '.join(close)}" if close else "codes look like LAD101; LAD1 stands for all that start so"
+    )

@@ -1,0 +1,68 @@
+"""Findings in the forms that other programs read: GitHub's workflow commands and SARIF 2.1.0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lading._version import __version__
+from lading.images.lint import CODES, Finding, Report
+
+_GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
+
+
+def to_github(report: Report) -> str:
+    """Workflow commands, one line for each finding; GitHub Actions shows them as annotations."""
+    return "\n".join(_command(report, found) for found in report.findings)
+
+
+def to_sarif(report: Report) -> dict[str, Any]:
+    """A SARIF 2.1.0 log with one run, and in it the codes that were found."""
+    used = [CODES[code] for code in sorted({found.code for found in report.findings})]
+    rules = [
+        {
+            "id": code.code,
+            "shortDescription": {"text": code.title},
+            "fullDescription": {"text": code.why},
+            "help": {"text": code.remedy},
+            "defaultConfiguration": {"level": code.severity},
+        }
+        for code in used
+    ]
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": {"name": "lading", "version": __version__, "rules": rules}},
+                "results": [_result(report, found) for found in report.findings],
+            }
+        ],
+    }
+
+
+def _result(report: Report, found: Finding) -> dict[str, Any]:
+    location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": report.reference}}}
+    if found.digest:
+        whole = f"{report.reference}@{found.digest}"
+        location["logicalLocations"] = [{"name": found.digest, "kind": "object", "fullyQualifiedName": whole}]
+    return {
+        "ruleId": found.code,
+        "level": found.severity,
+        "message": {"text": f"{found.message} {found.remedy}"},
+        "locations": [location],
+        # What makes two findings of two runs the same one.
+        "partialFingerprints": {"lading/v1": f"{found.code}:{found.platform or ''}:{found.digest or ''}"},
+    }
+
+
+def _command(report: Report, found: Finding) -> str:
+    title = _property(f"{found.code} {report.reference}")
+    return f"::{_GITHUB[found.severity]} title={title}::{_data(f'{found.message} {found.remedy}')}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

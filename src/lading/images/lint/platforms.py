@@ -1,0 +1,137 @@
+"""Rules about platforms: how they are spelled, whether they exist, and whether they are those of the images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+
+from lading.images.lint.codes import Finding
+from lading.images.lint.facts import Facts, Part
+from lading.images.lint.found import entry_of, finding
+from lading.model.index import Index
+from lading.model.platform import Platform
+
+_VARIANTS = {"arm": ("v5", "v6", "v7", "v8"), "amd64": ("v2", "v3", "v4")}
+
+
+def check_platforms(facts: Facts) -> Iterator[Finding]:
+    """Everything about the platforms of a list's entries, and of an image's own config."""
+    if isinstance(facts.manifest, Index):
+        for part in facts.images:
+            yield from _spelling(part)
+            yield from _absent(part)
+        yield from _against_configs(facts.images)
+    yield from _compared(facts)
+
+
+def _spelling(part: Part) -> Iterator[Finding]:
+    said = part.platform
+    if said is None or (said.os, said.architecture) == ("unknown", "unknown"):
+        return
+    meant = said.canonical()
+    if said.os != said.os.lower():
+        yield finding("LAD601", f"{entry_of(part)} ends a Docker 20.10 daemon that pulls from this list.", part)
+    if (said.os, said.architecture) != (meant.os, meant.architecture):
+        message = f"{entry_of(part)} is not how platforms are spelled: podman and skopeo do not find it."
+        yield finding("LAD201", message, part, remedy=f"call it {meant}")
+    base = Platform(os=meant.os, architecture=meant.architecture)
+    if not base.is_known:
+        yield finding("LAD202", f"{entry_of(part)} is no platform that exists.", part)
+    else:
+        yield from _variant(part, said, meant)
+    if meant.os == "windows" and not said.os_version:
+        yield finding("LAD205", f"{entry_of(part)} does not say which build of Windows it needs.", part)
+
+
+def _variant(part: Part, said: Platform, meant: Platform) -> Iterator[Finding]:
+    if meant.architecture == "arm" and not meant.variant:
+        yield finding("LAD203", f"{entry_of(part)} has no variant. Clients read it as v7.", part)
+    elif said.variant != _written(meant):
+        message = f"{entry_of(part)} has a variant that not all clients read as {_written(meant) or 'none'}."
+        wanted = msgspec.structs.replace(meant, variant=_written(meant))
+        yield finding("LAD204", message, part, remedy=f"call it {wanted}")
+    elif not meant.is_known:
+        known = ", ".join(_VARIANTS.get(meant.architecture, ())) or "none"
+        message = f"{entry_of(part)} has a variant that no client asks for."
+        yield finding("LAD204", message, part, remedy=f"variants of {meant.architecture}: {known}")
+
+
+def _written(platform: Platform) -> str:
+    """The one spelling of a variant that every client understands."""
+    variant = platform.variant
+    if variant[:1].isdigit():
+        variant = f"v{variant}"
+    variant = variant.removesuffix(".0")
+    return "" if (platform.architecture, variant) == ("amd64", "v1") else variant
+
+
+def _absent(part: Part) -> Iterator[Finding]:
+    if part.platform is not None:
+        if part.is_artifact and part.platform.os not in ("", "unknown"):
+            yield finding("LAD406", f"{entry_of(part)} is an artifact: clients take it for the image.", part)
+        return
+    if part.is_artifact or part.is_nested:
+        return
+    yield finding("LAD106", f"{entry_of(part)} does not say what it is for.", part)
+    if part.config is not None and part.config.platform.os:
+        real = part.config.platform
+        message = f"{entry_of(part)} is for {real}: Docker 28 and 29 break off when another platform is pulled."
+        yield finding("LAD602", message, part, remedy=f"say what it is for: {real}")
+
+
+def _against_configs(images: tuple[Part, ...]) -> Iterator[Finding]:
+    wrong: list[tuple[Part, Platform]] = []
+    built_for: dict[str, set[str]] = defaultdict(set)
+    for part in images:
+        if part.platform is None or part.platform.os == "unknown":
+            continue
+        if part.config is None or not part.config.platform.architecture:
+            continue
+        real = part.config.platform
+        built_for[real.canonical().architecture].add(part.platform.canonical().architecture)
+        if _disagree(part.platform, real):
+            wrong.append((part, real))
+    # The same build under several names is one mistake, and not one for each entry.
+    everywhere = {real for real, names in built_for.items() if len(names) > 1 and real in names}
+    for architecture in sorted(everywhere):
+        parts = [part for part, real in wrong if real.canonical().architecture == architecture]
+        names = ", ".join(str(part.platform) for part in parts)
+        yield finding(
+            "LAD105",
+            f"The {'images' if len(parts) > 1 else 'image'} for {names} {'were' if len(parts) > 1 else 'was'} built "
+            f"for {architecture}.",
+            parts[0],
+        )
+    for part, real in wrong:
+        if real.canonical().architecture not in everywhere:
+            yield finding("LAD104", f"{entry_of(part)} holds an image for {real}.", part)
+
+
+def _disagree(said: Platform, real: Platform) -> bool:
+    a, b = said.normalized(), real.normalized()
+    if (a.os, a.architecture) != (b.os, b.architecture):
+        return True
+    # What an image's config does not say, it does not contradict.
+    if said.variant and real.variant and a.variant != b.variant:
+        return True
+    return bool(said.os_version and real.os_version and said.os_version != real.os_version)
+
+
+def _compared(facts: Facts) -> Iterator[Finding]:
+    if facts.against is None:
+        return
+    if isinstance(facts.manifest, Index):
+        here = {part.platform.normalized() for part in facts.images if part.platform is not None}
+    else:
+        here = {part.config.platform.normalized() for part in facts.parts if part.config is not None}
+    kept = {_without_build(platform) for platform in here}
+    for platform in dict.fromkeys(facts.expected):
+        if _without_build(platform.normalized()) not in kept:
+            yield finding("LAD701", f"{facts.against} has an image for {platform}, and {facts.name} has none.")
+
+
+def _without_build(platform: Platform) -> Platform:
+    # The build of Windows moves with every release.
+    return Platform(os=platform.os, architecture=platform.architecture, variant=platform.variant)
