@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +64,22 @@ def test_stops_while_a_client_stays_connected() -> None:
     assert time.monotonic() - begin < 1
     assert idle.recv(1) == b""
     idle.close()
+
+
+def test_does_not_hold_back_what_is_small() -> None:
+    """An answer's body waits for no acknowledgement of its head (40 ms, with Nagle's algorithm)."""
+    with background() as url, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+        client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        sockets = [item for item in gc.get_objects() if isinstance(item, socket.socket) and item.fileno() >= 0]
+        ours = [one for one in sockets if _peer(one) == client.getsockname()]
+        assert [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in ours] == [1]
+
+
+def _peer(one: socket.socket) -> Any:
+    with contextlib.suppress(OSError):
+        return one.getpeername()
+    return None
 
 
 def test_is_silent_about_clients_that_try_tls(capfd: pytest.CaptureFixture[str]) -> None:

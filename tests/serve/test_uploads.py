@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,17 @@ def test_are_looked_for_from_time_to_time(storage: Storage, folder: Path) -> Non
         while held(storage, folder):
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_that_belong_to_nobody_are_removed(folder: Path) -> None:
+    Folder(folder)
+    left = folder / ".lading" / "uploads" / "process-left"
+    left.write_bytes(b"123")
+    with background(Folder(folder)):
+        assert left.exists()
+    os.utime(left, (time.time() - 25 * HOUR, time.time() - 25 * HOUR))
+    with background(Folder(folder)):
+        assert not left.exists()
 
 
 def test_whose_file_is_gone_are_gone(folder: Path) -> None:

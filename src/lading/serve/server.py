@@ -263,13 +263,16 @@ def parse_address(text: str) -> tuple[str, int]:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=512)
+        listener = socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             remedy = "choose another one; port 0 takes any that is free"
             raise Conflict(f"{host}:{port} is in use", remedy=remedy) from None
         cause = str(error.strerror).partition(" (while")[0]  # the rest says the address again
         raise UsageError(f"cannot listen on {host}:{port}", cause=cause) from None
+    # Its connections inherit it. asyncio would see to it, if create_server said that these are TCP sockets.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _load_certificate(tls: TLS) -> ssl.SSLContext:

@@ -129,7 +129,7 @@ class Shared:
         """
         try:
             names = sorted(file.name for file in self._uploads.iterdir())
-        except ABSENT:
+        except FileNotFoundError:
             return []
         swept: list[int] = []
         processes = {name for name in names if "-" not in name}
@@ -172,8 +172,8 @@ class Shared:
 
 
 def _release(path: Path, file: io.FileIO) -> None:
-    with file:
-        path.unlink(missing_ok=True)
+    with file, contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _same(file: Path, other: Path) -> bool:
