@@ -93,12 +93,13 @@ class Part:
 
     def catch_up(self, offset: int) -> bool:
         """Verify some more of the bytes that were there; whether that is all of them."""
-        missing = offset - self._verifier.seen
-        chunk = self._file.read(min(_CATCH_UP, missing))
-        if missing and not chunk:
-            raise DigestMismatch(f"{self._path} became shorter while it was read")
-        self._verifier.update(chunk)
-        return len(chunk) == missing
+        until = min(offset, self._verifier.seen + _CATCH_UP)
+        while missing := until - self._verifier.seen:
+            chunk = self._file.read(min(CHUNK, missing))
+            if not chunk:
+                raise DigestMismatch(f"{self._path} became shorter while it was read")
+            self._verifier.update(chunk)
+        return until == offset
 
     def append(self, data: bytes) -> None:
         """Write and verify the next bytes."""
