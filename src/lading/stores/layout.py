@@ -33,8 +33,9 @@ from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores.facts import Facts
 from lading.stores.layout_entries import IMAGE_NAME, REF_NAME, Listing, add, is_digest, names_of, plain, untag
 from lading.stores.layout_index import LOCK, OURS, IndexFile
-from lading.stores.layout_parts import Part, changing, in_thread, make_folder, part_size, pour, replace
+from lading.stores.layout_parts import Part, changing, make_folder, part_size, pour, replace
 from lading.stores.layout_reader import LayoutReader, blob_path
+from lading.stores.threads import in_thread
 
 __all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFolder"]
 
