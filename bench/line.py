@@ -102,10 +102,7 @@ class Near(End):
 
 async def main(latency: float, upstreams: list[str]) -> None:
     loop = asyncio.get_running_loop()
-    servers = [
-        await loop.create_server(partial(Near, latency, upstream), "127.0.0.1", 0)
-        for upstream in upstreams
-    ]
+    servers = [await loop.create_server(partial(Near, latency, upstream), "127.0.0.1", 0) for upstream in upstreams]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))
 

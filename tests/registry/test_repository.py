@@ -368,6 +368,16 @@ async def test_a_registry_that_answers_with_another_manifest_is_not_believed() -
                 await store.resolve(asked.digest)
 
 
+async def test_a_manifest_that_was_spoiled_on_the_way_does_not_keep_the_tag(embedded: str, repository: str) -> None:
+    index = images.make_index([images.make_image()], kind="oci", annotations={"org.example.note": "whole"})
+    images.push(embedded, repository, None, index)
+    with CountingProxy(f"http://{embedded}") as proxy:
+        proxy.intercept = when(Alter(corrupt_request=index.content.index(b"whole")), method="PUT", times=1)
+        async with connected(proxy.host, repository) as store:
+            await store.put(parse(index.content, index.media_type), "1")
+    assert images.get_manifest(embedded, repository, "1")[0] == index.content
+
+
 async def test_a_registry_that_stores_other_bytes_is_caught() -> None:
     manifest = image_of(images.make_image())
     with ScriptedServer(lambda _: Reply(status=201, headers={"Docker-Content-Digest": Digest.of(b"other")})) as server:

@@ -235,6 +235,56 @@ async def test_cancelling_stops_an_upload_whose_source_hangs(transport: ReqwestT
     assert len(asyncio.all_tasks()) == 1, "no task is left behind"
 
 
+@pytest.mark.parametrize("late", ["head", "body"])
+async def test_cancelling_is_heeded_although_the_answer_comes_at_that_moment(
+    late: str, transport: ReqwestTransport
+) -> None:
+    """What comes for a task that was cancelled is not its business any more: it would go on."""
+    count = 20  # the library draws lots
+    head, part = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x" * 200_000
+    go, sent, over = threading.Event(), threading.Event(), threading.Event()
+    got = [0] * count
+
+    def serve() -> None:
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(listener.accept()[0]) for _ in range(count)]
+            for connection in connections:
+                connection.recv(65536)
+                if late == "body":
+                    connection.sendall(head + part)
+            assert go.wait(20)
+            for connection in connections:
+                connection.sendall(part if late == "body" else head + part)
+            sent.set()
+            assert over.wait(20)
+
+    async def fetch(number: int) -> None:
+        async with transport.send(Request(method="GET", url=url)) as response:
+            async for chunk in response.chunks():
+                got[number] += len(chunk)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=serve)
+        thread.start()
+        tasks = [asyncio.create_task(fetch(number)) for number in range(count)]
+        while late == "body" and not all(got):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # they wait in the library now
+        before = list(got)
+        go.set()
+        sent.wait(20)
+        time.sleep(0.2)  # noqa: ASYNC251  # the library has it; its callbacks are the next that this event loop runs
+        for task in tasks:
+            asyncio.get_running_loop().call_soon(task.cancel)
+        await asyncio.wait(tasks, timeout=1)
+        cancelled = [task.done() and task.cancelled() for task in tasks]
+        over.set()
+        await asyncio.gather(*tasks, asyncio.to_thread(thread.join), return_exceptions=True)
+    assert all(cancelled)
+    assert got == before
+
+
 async def test_what_is_too_large_is_not_read(transport: ReqwestTransport) -> None:
     with ScriptedServer(lambda _: Reply(body=b"x" * 1000)) as server, pytest.raises(InvalidContent, match="too large"):
         async with transport.send(Request(method="GET", url=server.url)) as response:

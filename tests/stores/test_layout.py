@@ -26,8 +26,8 @@ from lading.registry.session import Session
 from lading.serve import background
 from lading.store import Resumes, Source, from_bytes, put_manifest, read
 from lading.stores.layout import Layout
-from lading.stores.layout_parts import in_thread
 from lading.stores.memory import Memory
+from lading.stores.threads import in_thread
 from lading.transfer.copy import Copier
 from support import images
 from support.parts import need

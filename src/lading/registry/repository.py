@@ -126,6 +126,21 @@ class Repository:
             DigestMismatch: the registry says that it stored something else.
         """
         target = name or manifest.digest
+        stored, subject = await self._put(manifest, target)
+        if stored != manifest.digest:
+            # A tag is left with what came to harm on the way only where the registry insists.
+            stored, subject = await self._put(manifest, target)
+        if stored != manifest.digest:
+            raise DigestMismatch(
+                f"{self._named(target)} was stored with other bytes", cause=f"sent {manifest.digest}, stored {stored}"
+            )
+        if manifest.subject is not None and not subject:
+            from lading.registry.referrers import add_to_fallback
+
+            await add_to_fallback(self, manifest)
+
+    async def _put(self, manifest: AnyManifest, target: str) -> tuple[Digest, str | None]:
+        """Put a manifest; returns what was stored, as far as the registry says, and the subject that it understood."""
         async with self._request(
             "PUT",
             f"manifests/{target}",
@@ -136,14 +151,9 @@ class Repository:
         ) as response:
             said = _digest_header(response.headers.get("docker-content-digest"))
             subject = response.headers.get("oci-subject")
-        if said is not None and said != manifest.digest and said.algorithm == manifest.digest.algorithm:
-            raise DigestMismatch(
-                f"{self._named(target)} was stored with other bytes", cause=f"sent {manifest.digest}, stored {said}"
-            )
-        if manifest.subject is not None and not subject:
-            from lading.registry.referrers import add_to_fallback
-
-            await add_to_fallback(self, manifest)
+        if said is None or said.algorithm != manifest.digest.algorithm:
+            return manifest.digest, subject
+        return said, subject
 
     async def tag(self, content: Descriptor, name: str) -> None:
         """Give a manifest that is here another tag: its bytes are fetched and put again under the new name."""

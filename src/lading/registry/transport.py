@@ -247,8 +247,9 @@ class ReqwestTransport:
                 await stack.enter_async_context(upload)
             prepared = self._prepare(request, upload)
             try:
-                async with patience:
-                    answer = await stack.enter_async_context(prepared)
+                with _heeding():
+                    async with patience:
+                        answer = await stack.enter_async_context(prepared)
             except Exception as error:
                 if upload is not None and upload.failure is not None:
                     raise SourceFailure(upload.failure) from None
@@ -289,8 +290,9 @@ class ReqwestTransport:
     async def _chunks(self, reader: ResponseBodyReader, host: str) -> AsyncGenerator[bytes, None]:
         while True:
             try:
-                async with asyncio.timeout(self._stall_timeout):
-                    chunk = await reader.read_chunk()
+                with _heeding():
+                    async with asyncio.timeout(self._stall_timeout):
+                        chunk = await reader.read_chunk()
             except Exception as error:
                 raise _failure(error, host, self._stall_timeout) from None
             if chunk is None:
@@ -434,6 +436,21 @@ class _Upload:
 
 class _Aborted(Exception):
     """Tells the HTTP library to give a connection up; never seen outside."""
+
+
+@contextlib.contextmanager
+def _heeding() -> Iterator[None]:
+    """Heed that the task is cancelled while it waits for the library, which may lose that.
+
+    Where its answer, or its failure, comes at the same moment, the task would go on as if nothing had been.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def _library_at_rest() -> None:

@@ -33,8 +33,9 @@ from lading.serve.shared import Shared
 from lading.serve.storage import CHUNK, Blob, Incomplete, Repository, StoredManifest, Upload, call, is_repository
 from lading.stores.layout import GRACE, Layout
 from lading.stores.layout_entries import Listing, add, plain, untag
-from lading.stores.layout_parts import ABSENT, in_thread, make_folder, replace
+from lading.stores.layout_parts import ABSENT, make_folder, replace
 from lading.stores.layout_reader import blob_path, leads_on
+from lading.stores.threads import in_thread
 
 _RESERVED = frozenset({"blobs", "index.json", "oci-layout"})  # components that are files of the layout above
 _ESCAPE = "_"  # no component begins with it

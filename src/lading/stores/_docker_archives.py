@@ -10,11 +10,9 @@ way is in the archive twice: as it is for the layout, and plain for `manifest.js
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import tempfile
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -31,8 +29,8 @@ from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest, Source, is_manifest
 from lading.stores._docker_contents import hashed
 from lading.stores._docker_images import IMAGE_NAME, blob_path, full_name
-from lading.stores._docker_pipes import Stopped
 from lading.stores.tarball import CHUNK, Compression, TarWriter, decompressed, reading, sniff
+from lading.stores.threads import in_thread
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
@@ -92,7 +90,7 @@ class NewArchive:
         verifier = Verifier(content.digest, content.size)
         position = region.offset
         async for chunk in _in_large_chunks(source()):
-            await asyncio.to_thread(self._store, verifier, chunk, position)
+            await in_thread(self._store, verifier, chunk, position)
             position += len(chunk)
         verifier.finish()
         self._blobs[content.digest] = region
@@ -105,7 +103,7 @@ class NewArchive:
         """
         image = accepted(manifest, self.what)
         if image.digest not in self.images:
-            examined = await asyncio.to_thread(self._examined, image)
+            examined = await in_thread(self._examined, image)
             # Somebody else may have been faster, and have given names to what is there.
             self.images.setdefault(image.digest, examined)
 
@@ -128,14 +126,13 @@ class NewArchive:
             return
         region = self._blobs[digest]
         for start in range(0, region.size, CHUNK):
-            yield await asyncio.to_thread(self._piece, region, start, CHUNK)
+            yield await in_thread(self._piece, region, start, CHUNK)
 
-    def pack(self, file: BinaryIO, stop: threading.Event, only: Collection[Digest] | None = None) -> None:
+    def pack(self, file: BinaryIO, only: Collection[Digest] | None = None) -> None:
         """Write the archive: the same images and names give the same bytes. It blocks: call it in a thread.
 
         Args:
             file: open for writing; it need not seek.
-            stop: set it, and the work ends with Stopped.
             only: the manifests of the images to write; None for all.
         """
         images = sorted(
@@ -157,10 +154,10 @@ class NewArchive:
             if digest in self.images:
                 tar.add(path, self.images[digest].manifest.raw)
             elif unpacked is None:
-                tar.add(path, self._pieces(digest, stop), self._blobs[digest].size)
+                tar.add(path, self._pieces(digest), self._blobs[digest].size)
             else:
                 with decompressed(self._stream(digest)) as (plain_file, _):
-                    tar.add(path, _until(iter(partial(plain_file.read, CHUNK), b""), stop), unpacked)
+                    tar.add(path, iter(partial(plain_file.read, CHUNK), b""), unpacked)
         tar.close()
         file.flush()
 
@@ -206,10 +203,9 @@ class NewArchive:
             )
         return _Plain(found, size, digest)
 
-    def _pieces(self, digest: Digest, stop: threading.Event | None = None) -> Iterator[bytes]:
+    def _pieces(self, digest: Digest) -> Iterator[bytes]:
         region = self._blobs[digest]
-        pieces = (self._piece(region, start, CHUNK) for start in range(0, region.size, CHUNK))
-        return _until(pieces, stop) if stop else pieces
+        return (self._piece(region, start, CHUNK) for start in range(0, region.size, CHUNK))
 
     def _piece(self, region: _Region, start: int, size: int) -> bytes:
         size = min(size, region.size - start)
@@ -356,13 +352,6 @@ def _entries(images: list[_Image]) -> bytes:
             )
         )
     return b"[" + b",".join(entries) + b"]"
-
-
-def _until(chunks: Iterator[bytes], stop: threading.Event) -> Iterator[bytes]:
-    for chunk in chunks:
-        if stop.is_set():
-            raise Stopped
-        yield chunk
 
 
 async def _in_large_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

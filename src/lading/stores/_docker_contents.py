@@ -7,14 +7,12 @@ it comes, and the digests of its members are computed on the way.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import os
 import stat
 import tarfile
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -24,7 +22,6 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from lading.errors import InvalidContent
 from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT
-from lading.stores._docker_pipes import reader
 from lading.stores.tarball import (
     CHUNK,
     SNIFFED,
@@ -34,6 +31,7 @@ from lading.stores.tarball import (
     reading,
     sniff,
 )
+from lading.stores.threads import heed, in_thread, reader
 
 _BLOCK = 512
 _MEMBERS_LIMIT = 100_000
@@ -68,13 +66,12 @@ class Contents:
         self._links: dict[str, str | None] = {}
 
     @classmethod
-    def from_path(cls, path: Path, what: str, stop: threading.Event) -> Contents:
+    def from_path(cls, path: Path, what: str) -> Contents:
         """Index a file; a pipe, or a file that is compressed as a whole, becomes a temporary file.
 
         Args:
             path: of the file.
             what: what the archive is called in an error.
-            stop: set it, and reading a pipe ends with Stopped.
 
         Raises:
             InvalidContent: it is no tar archive, truncated or damaged.
@@ -84,7 +81,7 @@ class Contents:
             file = stack.enter_context(path.open("rb", buffering=0))
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             if not regular or sniff(os.pread(file.fileno(), SNIFFED, 0)) != "none":
-                return cls.from_stream(reader(file.fileno(), stop), what)
+                return cls.from_stream(reader(file.fileno()), what)
             contents = cls(cast("BinaryIO", file), what)
             contents._index()
             stack.pop_all()
@@ -166,12 +163,12 @@ class Contents:
         """The bytes of a file, without its compression if `unpack`; they are read in a thread."""
         if unpack:
             with reading(f"{member.name} in {self.what}"), decompressed(self._stream(member)) as (plain, _):
-                while chunk := await asyncio.to_thread(plain.read, CHUNK):
+                while chunk := await in_thread(plain.read, CHUNK):
                     yield chunk
             return
         for start in range(0, member.size, CHUNK):
             size = min(CHUNK, member.size - start)
-            chunk = await asyncio.to_thread(self.piece, member, start, size)
+            chunk = await in_thread(self.piece, member, start, size)
             yield chunk
 
     def _index(self) -> None:
@@ -258,6 +255,7 @@ def hashed(chunks: Iterator[bytes]) -> tuple[Digest, int]:
     """The digest and the size, in bytes, of what comes in chunks."""
     hasher, size = hashlib.sha256(), 0
     for chunk in chunks:
+        heed()
         hasher.update(chunk)
         size += len(chunk)
     return Digest(f"sha256:{hasher.hexdigest()}"), size

@@ -12,13 +12,11 @@ import shutil
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
-from threading import Event
 from typing import BinaryIO, Protocol, TypeVar
 
 from lading.errors import Denied, InvalidContent, LadingError, NotFound, Unreachable, UsageError
-from lading.stores._docker_pipes import in_thread, reader, writer
 from lading.stores.tarball import CHUNK
+from lading.stores.threads import in_thread, reader, writer
 
 T = TypeVar("T", bound="_Closable")
 
@@ -88,7 +86,7 @@ class Program:
             async with self._started(args, stdout=target.fd) as running:
                 target.close()
                 try:
-                    result = await in_thread(partial(_read, work, source.fd))
+                    result = await in_thread(_read, work, source.fd)
                 except InvalidContent:
                     await running.end()
                     raise
@@ -99,7 +97,7 @@ class Program:
                     raise
                 return result
 
-    async def feed(self, args: Sequence[str], work: Callable[[BinaryIO, Event], None]) -> str:
+    async def feed(self, args: Sequence[str], work: Callable[[BinaryIO], None]) -> str:
         """Run a command, and let `work` write its standard input in a thread.
 
         Returns:
@@ -114,7 +112,7 @@ class Program:
                 source.close()
                 # A program that has heard enough says why.
                 with suppress(BrokenPipeError):
-                    await in_thread(lambda stop: work(writer(target.fd, stop), stop))
+                    await in_thread(lambda: work(writer(target.fd)))
                 target.close()
                 return await running.end()
 
@@ -190,8 +188,8 @@ def _pipe() -> Iterator[tuple[_End, _End]]:
         target.close()
 
 
-def _read(work: Callable[[BinaryIO], T], fd: int, stop: Event) -> T:
-    stream = reader(fd, stop)
+def _read(work: Callable[[BinaryIO], T], fd: int) -> T:
+    stream = reader(fd)
     try:
         return work(stream)
     except InvalidContent:

@@ -6,10 +6,8 @@ This module knows where an archive comes from and where it goes; what is in one 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -23,8 +21,8 @@ from lading.store import AnyManifest, Reader, Source
 from lading.stores._docker_archives import NewArchive, accepted, reference
 from lading.stores._docker_contents import Contents
 from lading.stores._docker_images import SavedImages
-from lading.stores._docker_pipes import in_thread, reader, writer
 from lading.stores.tarball import Compression, compressed, compression_for
+from lading.stores.threads import in_thread, reader, writer
 
 
 class DockerArchive:
@@ -98,7 +96,7 @@ class DockerArchive:
             InvalidContent: the archive is malformed.
         """
         if self._new is None:
-            return await asyncio.to_thread(self._reading.find, name)
+            return await in_thread(self._reading.find, name)
         digest = self._new.named(name)
         if digest is None:
             raise NotFound(f"{name} is not in {self.name}")
@@ -114,7 +112,7 @@ class DockerArchive:
         if self._new is not None:
             chunks = self._new.read(content.digest) if self._new.has(content.digest) else None
         else:
-            found = await asyncio.to_thread(self._reading.locate, content.digest)
+            found = await in_thread(self._reading.locate, content.digest)
             chunks = None if found is None else self._reading.read(found)
         if chunks is None:
             raise NotFound(f"{content.digest} is not in {self.name}")
@@ -125,7 +123,7 @@ class DockerArchive:
         """Whether a manifest or blob is in the archive; in a new one, whether it was written."""
         if self._new is not None:
             return self._new.has(content.digest)
-        return await asyncio.to_thread(self._reading.locate, content.digest) is not None
+        return await in_thread(self._reading.locate, content.digest) is not None
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob.
@@ -205,9 +203,9 @@ class DockerArchive:
             raise Unsupported(f"{self.name} is being read, and cannot be changed", remedy="write another archive")
         return self._new
 
-    def _look(self, stop: threading.Event) -> SavedImages:
+    def _look(self) -> SavedImages:
         try:
-            contents = self._contents(stop)
+            contents = self._contents()
         except FileNotFoundError:
             raise NotFound(f"{self.path} does not exist") from None
         except OSError as error:
@@ -218,12 +216,12 @@ class DockerArchive:
             contents.close()
             raise
 
-    def _contents(self, stop: threading.Event) -> Contents:
+    def _contents(self) -> Contents:
         if self.path is not None:
-            return Contents.from_path(self.path, self.name, stop)
+            return Contents.from_path(self.path, self.name)
         if sys.stdin.isatty():
             raise UsageError("standard input is a terminal", remedy="give it an archive: docker save IMAGE | lading …")
-        return Contents.from_stream(reader(sys.stdin.fileno(), stop), self.name)
+        return Contents.from_stream(reader(sys.stdin.fileno()), self.name)
 
     def _check_place(self) -> None:
         """Find out before anything is transferred what would go wrong after it."""
@@ -235,30 +233,32 @@ class DockerArchive:
         elif not self.path.absolute().parent.is_dir():
             raise UsageError(f"{self.path} cannot be written", cause=f"there is no directory {self.path.parent}")
 
-    def _put_in_place(self, stop: threading.Event) -> None:
+    def _put_in_place(self) -> None:
         try:
             if self.path is None:
-                self._pack(writer(sys.stdout.fileno(), stop), stop, "none")
+                self._pack(writer(sys.stdout.fileno()), "none")
             elif self.path.exists() and not self.path.is_file():
                 with self.path.open("wb", buffering=0) as pipe:
-                    self._pack(writer(pipe.fileno(), stop), stop, "none")
+                    self._pack(writer(pipe.fileno()), "none")
             else:
-                self._replace(self.path.resolve(), stop)
+                self._replace(self.path.resolve())
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise LadingError(f"{self.name} cannot be written", cause=error.strerror) from None
 
-    def _replace(self, path: Path, stop: threading.Event) -> None:
+    def _replace(self, path: Path) -> None:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             with temporary.open("xb") as file:
-                self._pack(file, stop, compression_for(path.name))
+                self._pack(file, compression_for(path.name))
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
-    def _pack(self, file: BinaryIO, stop: threading.Event, compression: Compression) -> None:
+    def _pack(self, file: BinaryIO, compression: Compression) -> None:
         with compressed(file, compression) as packed:
-            self._writable.pack(packed, stop)
+            self._writable.pack(packed)
         file.flush()

@@ -23,6 +23,7 @@ from lading.stores._docker_archives import NewArchive, accepted, read_small, ref
 from lading.stores._docker_contents import Contents
 from lading.stores._docker_images import SavedImages
 from lading.stores._docker_program import Program, summary
+from lading.stores.threads import in_thread
 
 _LOADED = re.compile(r"^Loaded image(?: ID|\(s\))?: *(\S+?),?$", re.MULTILINE)
 _NOT_UNPACKED = re.compile(r"^Error unpacking image.*$", re.MULTILINE)
@@ -88,7 +89,7 @@ class DockerDaemon:
             raise UsageError("a container engine has many images", remedy="say which one: docker-daemon:NAME[:TAG]")
         for saved in self._saved.values() if name.startswith("sha256:") else ():
             with suppress(NotFound):
-                return await asyncio.to_thread(saved.find, name)
+                return await in_thread(saved.find, name)
         try:
             image = await self._find(name)
         except NotFound:
@@ -103,7 +104,7 @@ class DockerDaemon:
         async with self._saving[image]:
             if image not in self._saved:
                 self._saved[image] = await self._save(image, name)
-        content = await asyncio.to_thread(self._saved[image].find, "")
+        content = await in_thread(self._saved[image].find, "")
         self._ids[content.digest] = image
         return content
 
@@ -118,7 +119,7 @@ class DockerDaemon:
         if self._new is not None and self._new.has(content.digest):
             chunks = self._new.read(content.digest)
         for saved in list(self._saved.values()) if chunks is None else ():
-            found = await asyncio.to_thread(saved.locate, content.digest)
+            found = await in_thread(saved.locate, content.digest)
             if found is not None:
                 chunks = saved.read(found)
                 break
@@ -136,9 +137,7 @@ class DockerDaemon:
             return True
         if self._new is not None and not is_manifest(content) and self._new.has(content.digest):
             return True
-        return any(
-            [await asyncio.to_thread(saved.locate, content.digest) is not None for saved in list(self._saved.values())]
-        )
+        return any([await in_thread(saved.locate, content.digest) is not None for saved in list(self._saved.values())])
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a blob, which is kept for its image, or the manifest of an image, which is loaded then.
@@ -265,9 +264,7 @@ class DockerDaemon:
 
     async def _load(self, digest: Digest) -> str:
         """Have an image loaded; returns what the command calls it."""
-        said = await self._command.feed(
-            ("load", "--quiet"), lambda file, stop: self._archive.pack(file, stop, only=(digest,))
-        )
+        said = await self._command.feed(("load", "--quiet"), lambda file: self._archive.pack(file, only=(digest,)))
         # Docker with containerd's image store says so, and succeeds.
         failed = _NOT_UNPACKED.search(said)
         if failed is not None:

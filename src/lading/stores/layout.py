@@ -36,7 +36,6 @@ from lading.stores.layout_index import LOCK, OURS, IndexFile
 from lading.stores.layout_parts import (
     Part,
     changing,
-    in_thread,
     make_folder,
     matches,
     move,
@@ -46,6 +45,7 @@ from lading.stores.layout_parts import (
     share,
 )
 from lading.stores.layout_reader import LayoutReader, blob_path
+from lading.stores.threads import in_thread
 
 __all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFolder"]
 

@@ -20,7 +20,8 @@ from lading.errors import Conflict, InvalidContent
 from lading.model.digest import ALGORITHMS
 from lading.model.encoding import Document
 from lading.stores.layout_entries import Listing
-from lading.stores.layout_parts import changing, in_thread, make_folder, replace, sync_folder
+from lading.stores.layout_parts import changing, make_folder, replace, sync_folder
+from lading.stores.threads import in_thread
 
 OURS = ".lading"
 """The folder in a layout that holds what lading needs besides."""

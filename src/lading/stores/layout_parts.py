@@ -1,11 +1,10 @@
 """Files that are on their way into place: written beside it, verified, synced, and renamed when they are whole.
 
-This module knows files and threads, and content only by its descriptor.
+This module knows files, and content only by its descriptor.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import io
@@ -14,12 +13,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import BinaryIO
 
 from lading.errors import Conflict, DigestMismatch, LadingError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 from lading.store import Source
+from lading.stores.threads import heed, in_thread
 
 CHUNK = 1024 * 1024
 """How much is read and written at once, in bytes."""
@@ -32,31 +32,6 @@ ABSENT = (FileNotFoundError, NotADirectoryError)
 _FICLONE = 0x40049409  # of Linux
 _CATCH_UP = 16 * CHUNK
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Run what blocks in a thread. If the caller is cancelled, wait for it: it may be using a file or a lock."""
-    running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        if not running.cancelled() and running.exception() is None:
-            _let_go(running.result())
-        raise
-
-
-def _let_go(result: object) -> None:
-    """Close what nobody will get any more: a file, or one that is to become a blob."""
-    if isinstance(result, Part):
-        result.give_up(asyncio.CancelledError())
-    elif isinstance(result, io.IOBase):
-        result.close()
 
 
 class Part:
@@ -95,12 +70,13 @@ class Part:
 
     def catch_up(self, offset: int) -> bool:
         """Verify some more of the bytes that were there; whether that is all of them."""
-        missing = offset - self._verifier.seen
-        chunk = self._file.read(min(_CATCH_UP, missing))
-        if missing and not chunk:
-            raise DigestMismatch(f"{self._path} became shorter while it was read")
-        self._verifier.update(chunk)
-        return len(chunk) == missing
+        until = min(offset, self._verifier.seen + _CATCH_UP)
+        while missing := until - self._verifier.seen:
+            chunk = self._file.read(min(CHUNK, missing))
+            if not chunk:
+                raise DigestMismatch(f"{self._path} became shorter while it was read")
+            self._verifier.update(chunk)
+        return until == offset
 
     def append(self, data: bytes) -> None:
         """Write and verify the next bytes."""
@@ -120,9 +96,13 @@ class Part:
         move(self._path, target)
         self._file.close()
 
-    def give_up(self, error: BaseException) -> None:
+    def close(self) -> None:
+        """Give it up before anything has come."""
+        self.give_up()
+
+    def give_up(self, error: BaseException | None = None) -> None:
         """Keep what has come for another try where that is of use, and remove it otherwise."""
-        full = any(isinstance(item, OSError) and item.errno in _NO_ROOM for item in (error, error.__cause__))
+        full = any(isinstance(item, OSError) and item.errno in _NO_ROOM for item in (error, error and error.__cause__))
         if not self._named or full or isinstance(error, DigestMismatch):
             with suppress(OSError):
                 self._path.unlink()
@@ -218,6 +198,7 @@ def matches(file: BinaryIO, digest: Digest) -> bool:
     """Whether what follows in a file has a digest."""
     hasher = hashlib.new(digest.algorithm)
     while chunk := file.read(CHUNK):
+        heed()
         hasher.update(chunk)
     return hasher.hexdigest() == digest.hex
 

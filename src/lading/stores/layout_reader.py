@@ -19,7 +19,8 @@ from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores import layout_entries
 from lading.stores.facts import Facts, facts_of, is_known
 from lading.stores.layout_entries import Listing, names_of
-from lading.stores.layout_parts import ABSENT, CHUNK, in_thread, matches, reporting
+from lading.stores.layout_parts import ABSENT, CHUNK, matches, reporting
+from lading.stores.threads import in_thread
 
 _FACTS_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
 _SHOWN = 5

@@ -16,6 +16,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
@@ -24,7 +25,7 @@ from lading.errors import Conflict, InvalidContent, LadingError, NotFound, Usage
 from lading.model.encoding import Document, encode_compact
 from lading.stores.layout import Layout, LayoutFolder
 from lading.stores.layout_entries import REF_NAME, Listing
-from lading.stores.layout_parts import CHUNK, in_thread, sync_folder
+from lading.stores.layout_parts import CHUNK, sync_folder
 from lading.stores.layout_reader import LayoutReader
 from lading.stores.tarball import (
     Compression,
@@ -37,6 +38,7 @@ from lading.stores.tarball import (
     member_name,
     read_tar,
 )
+from lading.stores.threads import heed, in_thread, reader, writer
 
 STREAM = "-"
 """The path that stands for standard input and standard output."""
@@ -152,7 +154,8 @@ async def _read(path: str, name: str) -> AsyncIterator[LayoutReader]:
 @asynccontextmanager
 async def _written(path: str, name: str, compression: Compression | None) -> AsyncIterator[LayoutReader]:
     target = Path(os.path.realpath(path))
-    before = None if path == STREAM else _stamp(target)
+    # Of the path as it is given: what /dev/fd/63 of a shell leads to has no other.
+    before = None if path == STREAM else _stamp(Path(path))
     replaced = path != STREAM and (before is None or stat.S_ISREG(before.st_mode))
     if before is not None and stat.S_ISDIR(before.st_mode):
         raise _is_directory(path)
@@ -203,7 +206,9 @@ def _unpack(path: str, folder: Path, name: str) -> None:
             elif member.isreg() and (content := tar.extractfile(member)) is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as out:
-                    shutil.copyfileobj(content, out, CHUNK)
+                    for chunk in iter(partial(content.read, CHUNK), b""):
+                        heed()
+                        out.write(chunk)
     with _reporting(name):
         for link, source in links.items():
             if _is_blob(source) and (folder / source).is_file() and not (folder / link).exists():
@@ -268,17 +273,19 @@ def _by_name(entry: Document) -> tuple[str, str, bytes]:
 @contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
     if path == STREAM:
-        yield sys.stdin.buffer
+        yield reader(sys.stdin.fileno())
     else:
         with Path(path).open("rb") as file:
-            yield file
+            yield reader(file.fileno())
 
 
 @contextmanager
 def _stream(path: str) -> Iterator[BinaryIO]:
-    # Of standard output nothing is left in a buffer that somebody else would have to write.
-    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") if path == STREAM else Path(path).open("wb") as file:
-        yield file
+    if path == STREAM:
+        yield writer(sys.stdout.fileno())
+    else:
+        with Path(path).open("wb") as file:
+            yield writer(file.fileno())
 
 
 @contextmanager

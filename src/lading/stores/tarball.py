@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 from lading.errors import InvalidContent, UsageError
+from lading.stores.threads import heed
 
 Compression = Literal["none", "gzip", "zstd", "bzip2", "xz"]
 
@@ -274,6 +275,7 @@ class TarWriter:
         """Write the next bytes of the file that was begun."""
         if self._left is None or len(chunk) > self._left:
             raise ValueError("more bytes than were announced")
+        heed()
         self._left -= len(chunk)
         self._file.write(chunk)
 
@@ -309,6 +311,7 @@ class _Prefixed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        heed()
         chunk = self._head[: len(buffer)] if self._head else self._rest.read(len(buffer))
         self._head = self._head[len(chunk) :]
         buffer[: len(chunk)] = chunk

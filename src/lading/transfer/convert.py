@@ -33,6 +33,7 @@ from lading.model.media_types import (
 )
 from lading.store import AnyManifest, Reader, Source, Store, fetch_manifest, is_manifest
 from lading.stores.tarball import compressed, decompressed, has_zstd, reading
+from lading.stores.threads import heed, in_thread
 from lading.transfer.report import Compression, Format
 from lading.transfer.tasks import Limits, gather
 
@@ -255,8 +256,8 @@ class Converter:
                 with old.open("wb") as file:
                     async with self._overlay.base.open(layer) as reader:
                         async for chunk in reader:
-                            await asyncio.to_thread(file.write, chunk)
-                digest, size = await asyncio.to_thread(_pack, old, new, wanted, f"the layer {layer.digest}")
+                            await in_thread(file.write, chunk)
+                digest, size = await in_thread(_pack, old, new, wanted, f"the layer {layer.digest}")
             finally:
                 old.unlink(missing_ok=True)
         self._overlay.add_blob(digest, new)
@@ -276,10 +277,14 @@ def _pack(old: Path, new: Path, wanted: Compression, what: str) -> tuple[Digest,
         compressed(file, wanted) as out,
     ):
         while chunk := plain.read(_CHUNK):
+            heed()
             out.write(chunk)
+    hasher = hashlib.sha256()
     with new.open("rb") as written:
-        digest = Digest(f"sha256:{hashlib.file_digest(written, 'sha256').hexdigest()}")
-    return digest, new.stat().st_size
+        while chunk := written.read(_CHUNK):
+            heed()
+            hasher.update(chunk)
+    return Digest(f"sha256:{hasher.hexdigest()}"), new.stat().st_size
 
 
 def _layer_type(docker: bool, foreign: bool, packed: Compression) -> str:
@@ -305,5 +310,5 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 async def _read(path: Path) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+        while chunk := await in_thread(file.read, _CHUNK):
             yield chunk

@@ -345,7 +345,7 @@ class _Operation:
 
         from lading.transfer.convert import Converter, Overlay
 
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lading-"))
+        folder = Path(tempfile.mkdtemp(prefix="lading-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         overlay = Overlay(tasks.source, folder)
         converter = Converter(overlay, self._options.format, self._options.compression, self._limits)
