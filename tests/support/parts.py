@@ -89,6 +89,7 @@ _HINTS = {
     "docker": f"the docker CLI, version {OLDEST_DOCKER} or later",
     "docker-registry": "Debian package docker-registry",
     "dockerd": "Debian package docker.io",
+    "openssl": "Debian package openssl",
     "skopeo": "Debian package skopeo",
     "podman": "Debian package podman",
     "busybox": "Debian package busybox-static",
