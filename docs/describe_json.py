@@ -23,6 +23,9 @@ from lading.cli import documents
 from lading.drafts import draft, operations
 from lading.images.lint import Report
 from lading.images.overview import Overview
+from lading.registry.checkup import Checkup
+from lading.registry.effective import ConfigDocument
+from lading.registry.pull_limits import PullLimits
 from lading.transfer.report import CopyReport
 
 COMMANDS: dict[str, type[msgspec.Struct]] = {
@@ -41,6 +44,9 @@ COMMANDS: dict[str, type[msgspec.Struct]] = {
     "manifest push": documents.PushDocument,
     "manifest ls": documents.DraftsDocument,
     "registry gc": documents.GarbageDocument,
+    "registry check": Checkup,
+    "registry limits": PullLimits,
+    "registry config": ConfigDocument,
     "version": documents.VersionDocument,
 }
 

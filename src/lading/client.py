@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
     from lading.images.lint import Report
     from lading.images.overview import Overview
     from lading.model.selection import PullClient
+    from lading.registry.checkup import Checkup
     from lading.registry.config import Config
     from lading.registry.credentials import Credentials
+    from lading.registry.pull_limits import PullLimits
     from lading.results import Resolution
     from lading.transfer.events import OnEvent
     from lading.transfer.report import Compression, CopyReport, Format
@@ -123,15 +125,16 @@ class AsyncClient:
             self._session = Session(credentials=credentials, headers=headers, **self._options)
         return self._session
 
-    def connect(self, reference: AnyReference, *, writing: bool = False) -> Repository:
+    def connect(self, reference: AnyReference, *, writing: bool = False, mirrored: bool = False) -> Repository:
         """The repository of a reference, as a Store.
 
         Args:
             reference: any reference in it.
             writing: whether something will be written, so that the first token allows it.
+            mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
         """
         reference = parse_reference(reference)
-        return Repository(self.session, reference.registry, reference.repository, writing=writing)
+        return Repository(self.session, reference.registry, reference.repository, writing=writing, mirrored=mirrored)
 
     @property
     def drafts(self) -> Drafts:
@@ -142,12 +145,13 @@ class AsyncClient:
         return Drafts(self.connect, DraftStore(config_dir=self._docker_config))
 
     @asynccontextmanager
-    async def open(self, place: AnyLocation, *, writing: bool = False) -> AsyncIterator[Store]:
+    async def open(self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> AsyncIterator[Store]:
         """The store of a location: a repository, an image layout, an archive or a container engine.
 
         Args:
             place: a reference, or any other location, such as `oci:DIR`; a tag or digest in it is ignored.
             writing: whether something will be written; a layout or archive that does not exist is made then.
+            mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
 
         Raises:
             NotFound: the directory or file does not exist.
@@ -155,7 +159,7 @@ class AsyncClient:
         """
         location = as_location(place)
         if location.reference is not None and location.is_registry:
-            yield self.connect(location.reference, writing=writing)
+            yield self.connect(location.reference, writing=writing, mirrored=mirrored)
         else:
             async with open_local(location, writing=writing) as store:
                 yield store
@@ -175,7 +179,7 @@ class AsyncClient:
         """
         location = as_location(reference).full()
         wanted = parse_platform(platform) if platform is not None else None
-        async with self.open(location) as store:
+        async with self.open(location, mirrored=True) as store:
             manifest = await fetch_location(store, location)
             if wanted is None:
                 return manifest
@@ -193,7 +197,7 @@ class AsyncClient:
                 to be for it.
         """
         location = as_location(reference).full()
-        async with self.open(location) as store:
+        async with self.open(location, mirrored=True) as store:
             if platform is None:
                 return (await resolve_location(store, location)).digest
             wanted = parse_platform(platform)
@@ -212,7 +216,7 @@ class AsyncClient:
         from lading.images.overview import image_config
 
         location = as_location(reference).full()
-        async with self.open(location) as store:
+        async with self.open(location, mirrored=True) as store:
             manifest = await fetch_location(store, location)
             if isinstance(manifest, Index):
                 if platform is None:
@@ -232,7 +236,7 @@ class AsyncClient:
 
         location = as_location(reference).full()
         wanted = [parse_platform(platform) for platform in platforms]
-        async with self.open(location) as store:
+        async with self.open(location, mirrored=True) as store:
             return await overview(store, str(location), await fetch_location(store, location), wanted)
 
     async def resolve(
@@ -286,7 +290,7 @@ class AsyncClient:
             found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=name)
         else:
             location = as_location(reference).full()
-            async with self.open(location) as store:
+            async with self.open(location, mirrored=True) as store:
                 name, manifest = str(location), await fetch_location(store, location)
                 found = await selections(Shelf(store), manifest, who, platform=asked, host=machine, name=name)
         return Resolution(reference=name, platform=asked, host=machine, selections=found)
@@ -331,7 +335,7 @@ class AsyncClient:
             facts = await gather_facts(name, reference.index, homes.__getitem__, is_draft=True, against=compared)
         else:
             location = as_location(reference).full()
-            async with self.open(location) as store:
+            async with self.open(location, mirrored=True) as store:
                 manifest = await fetch_location(store, location, READ_LIMIT)
                 facts = await gather_facts(str(location), manifest, lambda _: store, against=compared)
         return lint(facts, select=select, ignore=ignore)
@@ -521,8 +525,11 @@ class AsyncClient:
             compression=compression,
         )
 
+        written = {place.reference.registry for place in map(as_location, targets) if place.reference is not None}
+
         def connect(reference: Reference, writing: bool) -> Repository:
-            return self.connect(reference, writing=writing)
+            # What is copied within a registry is what that has: a mirror may have something older.
+            return self.connect(reference, writing=writing, mirrored=reference.registry not in written)
 
         return await copy_between(connect, source, targets, options, on_event, own_tags=own_tags)
 
@@ -543,6 +550,41 @@ class AsyncClient:
             raise Unsupported(
                 f"{host} does not list its repositories", cause=error.cause, status=error.status, code=error.code
             ) from error
+
+    async def check(self, registry: AnyReference, *, write: bool = False) -> Checkup:
+        """Examine a registry: how it is reached, its TLS, who is let in, and what it supports.
+
+        Args:
+            registry: the registry, or a repository of it.
+            write: whether uploads may be begun in that repository, which are cancelled, and the deletion of what is
+                not there be asked for: more can be told then, and nothing stays.
+
+        Returns:
+            What was found; a registry that cannot be reached is a finding, too.
+
+        Raises:
+            UsageError: `write` without a repository, or what is configured is not valid.
+        """
+        from lading.registry.checkup import check
+
+        host, repository = _registry_of(registry)
+        if write and repository is None:
+            raise UsageError("it is not said where to write", remedy=f"name a repository: {host}/REPOSITORY")
+        return await check(self.session, host, repository, write=write)
+
+    async def pull_limits(self, registry: AnyReference) -> PullLimits:
+        """How many pulls a registry still allows, where it tells; one request, which counts as no pull.
+
+        Args:
+            registry: the registry, or a reference to a manifest in it.
+        """
+        from lading.registry.pull_limits import pull_limits
+
+        host, repository = _registry_of(registry)
+        if repository is None:
+            return await pull_limits(self.session, host)
+        reference = parse_reference(registry)
+        return await pull_limits(self.session, host, repository, reference.locator)
 
     async def login(self, registry: str, username: str, password: str) -> str:
         """Check credentials with a registry, then keep them where Docker does.
@@ -694,6 +736,8 @@ class Client:
     untag = _Face(AsyncClient.untag)
     copy = _Face(AsyncClient.copy)
     repositories = _Face(AsyncClient.repositories)
+    check = _Face(AsyncClient.check)
+    pull_limits = _Face(AsyncClient.pull_limits)
     login = _Face(AsyncClient.login)
     logout = _Face(AsyncClient.logout)
 
@@ -734,3 +778,12 @@ def parse_registry(text: str) -> str:
     if parsed is None or parsed.repository != "x/x":
         raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT]")
     return host if named != host else parsed.registry
+
+
+def _registry_of(place: AnyReference) -> tuple[str, str | None]:
+    """The registry of its own name, or of a reference in it; and the reference's repository."""
+    if isinstance(place, str):
+        with suppress(InvalidReference):
+            return parse_registry(place), None
+        place = Reference.parse_repository(place)
+    return place.registry, place.repository

@@ -37,6 +37,7 @@ from lading.registry.transport import (
     Request,
     ReqwestTransport,
     Response,
+    Route,
 )
 from lading.store import Source, from_bytes
 from support.certs import Authority
@@ -73,15 +74,15 @@ class Elsewhere:
         self.plain = plain
         self.insecure: set[str] = set()
 
-    def __call__(self, insecure: bool, ca_file: str | None, direct: bool) -> "_Leading":
-        return _Leading(self, insecure)
+    def __call__(self, route: Route) -> "_Leading":
+        return _Leading(self, route.insecure)
 
 
 class _Leading:
     def __init__(self, elsewhere: Elsewhere, insecure: bool) -> None:
         self._elsewhere = elsewhere
         self._insecure = insecure
-        self._transport = ReqwestTransport(direct=True)
+        self._transport = ReqwestTransport()
 
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Response]:

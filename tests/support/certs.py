@@ -10,6 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from support.parts import need
+from support.process import run
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -17,11 +20,22 @@ class Authority:
     """A certificate authority in a folder.
 
     `ca` is its certificate (PEM), the file a client has to trust; `certificate` and `key` are a server's,
-    issued by it for `names`.
+    issued by it for `names` and valid from and until so many days from now; `client_certificate` and `client_key`
+    are those of a client, and with `wants_clients` its servers let in nobody without.
     """
 
-    def __init__(self, folder: Path, *, names: tuple[str, ...] = LOOPBACK) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        names: tuple[str, ...] = LOOPBACK,
+        days: tuple[int, int] = (-1, 1),
+        wants_clients: bool = False,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.wants_clients = wants_clients
+        self.client_certificate = folder / "client.pem"
+        self.client_key = folder / "client.key"
         self.ca = folder / "ca.pem"
         self.certificate = folder / "server.pem"
         self.key = folder / "server.key"
@@ -34,28 +48,69 @@ class Authority:
             .sign(authority_key, hashes.SHA256())
             .public_bytes(serialization.Encoding.PEM)
         )
-        key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate.write_bytes(
-            _builder(_name(names[0]), key, authority_name, authority_key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
-            .sign(authority_key, hashes.SHA256())
-            .public_bytes(serialization.Encoding.PEM)
-        )
-        self.key.write_bytes(private_pem(key))
+        usage = x509.oid.ExtendedKeyUsageOID
+        for certificate_file, key_file, purpose in (
+            (self.certificate, self.key, usage.SERVER_AUTH),
+            (self.client_certificate, self.client_key, usage.CLIENT_AUTH),
+        ):
+            key = ec.generate_private_key(ec.SECP256R1())
+            certificate_file.write_bytes(
+                _builder(_name(names[0]), key, authority_name, authority_key, days)
+                .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+                .add_extension(_usage(signs_certificates=False), critical=True)
+                .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+                .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
+                .sign(authority_key, hashes.SHA256())
+                .public_bytes(serialization.Encoding.PEM)
+            )
+            key_file.write_bytes(private_pem(key))
 
     def server_context(self) -> ssl.SSLContext:
         """What a server of this authority listens with. It speaks HTTP/1.1 only."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key)
         context.set_alpn_protocols(["http/1.1"])
+        if self.wants_clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.ca)
         return context
 
     def client_context(self) -> ssl.SSLContext:
         """What a client that trusts this authority, and no other, connects with."""
         return ssl.create_default_context(cafile=str(self.ca))
+
+
+class SelfSigned(Authority):
+    """A server whose certificate is made as Docker's documentation for registries says: signed by itself, for itself.
+
+    What a client has to trust is the certificate itself. With `days` it is made without the documented command, which
+    makes none that is out of date.
+    """
+
+    def __init__(self, folder: Path, *, names: tuple[str, ...] = LOOPBACK, days: tuple[int, int] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.wants_clients = False
+        self.ca = self.certificate = folder / "domain.crt"
+        self.key = folder / "domain.key"
+        if days is not None:
+            key = ec.generate_private_key(ec.SECP256R1())
+            self.key.write_bytes(private_pem(key))
+            self.certificate.write_bytes(
+                _builder(_name(names[0]), key, _name(names[0]), key, days)
+                .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+                .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
+                .sign(key, hashes.SHA256())
+                .public_bytes(serialization.Encoding.PEM)
+            )
+            return
+        alternatives = ",".join(f"{'DNS' if name[0].isalpha() else 'IP'}:{name}" for name in names)
+        run(
+            [
+                *(need("openssl"), "req", "-newkey", "rsa:2048", "-nodes", "-sha256", "-keyout", self.key),
+                *("-addext", f"subjectAltName = {alternatives}", "-subj", f"/CN={names[0]}"),
+                *("-x509", "-days", "365", "-out", self.certificate),
+            ]
+        )
 
 
 def self_signed(key: ec.EllipticCurvePrivateKey, name: str) -> x509.Certificate:
@@ -78,17 +133,18 @@ def _builder(
     key: ec.EllipticCurvePrivateKey,
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
+    days: tuple[int, int] = (-1, 1),
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
+    begin, end = (now + datetime.timedelta(days=number) for number in days)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
+        .not_valid_before(begin)
+        .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )

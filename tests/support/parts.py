@@ -97,6 +97,7 @@ _HINTS = {
     "dockerd": "Debian package docker.io",
     "containerd": "Debian package containerd",
     "ctr": "Debian package containerd",
+    "openssl": "Debian package openssl",
     "skopeo": "Debian package skopeo",
     "podman": "Debian package podman",
     "busybox": "Debian package busybox-static",

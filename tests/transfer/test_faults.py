@@ -136,7 +136,7 @@ async def test_a_copy_is_right_or_a_clear_error(
             async with Session(
                 backoff=0.002,
                 retries=3,
-                transport=lambda *_: ReqwestTransport(insecure=True, direct=True, stall_timeout=STALL),
+                transport=lambda route: ReqwestTransport(route, stall_timeout=STALL),
             ) as session:
                 origin = Place(Repository(session, near.host, "app"), "1")
                 target = Place(layout if host is None else Repository(session, far.host, name), "1", host is not None)

@@ -22,7 +22,7 @@ def _shared(function: F) -> F:
     """The options that all three commands have."""
     for add in reversed(
         (
-            platform_option(multiple=True, help="Of an index, only the entries for this platform. Repeatable."),
+            platform_option(multiple=True, help="Of an index, only these entries. Repeatable."),
             click.option("--referrers", is_flag=True, help="Signatures, SBOMs and the like, too."),
             click.option("--to", type=click.Choice(["oci", "docker"]), help="Encode manifests so; digests change."),
             click.option(
@@ -32,7 +32,7 @@ def _shared(function: F) -> F:
             ),
             click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else."),
             click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now."),
-            click.option("--verify", is_flag=True, help="Believe no target: walk everything, and read it back."),
+            click.option("--verify", is_flag=True, help="Believe no target: read everything back."),
             click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done."),
             click.option(
                 "--jobs",

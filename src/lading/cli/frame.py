@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import update_wrapper
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
+    from lading.registry.config import Config
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,6 +30,8 @@ class Command(click.Command):
         common: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if isinstance(param, ReachOption) and not param.is_described:
+                record = _REACH if param.opts == ["--ca-file"] else None
             if record is not None:
                 is_common = isinstance(param, CommonOption) or "--help" in param.opts
                 (common if is_common else own).append(record)
@@ -50,6 +53,21 @@ class Option(click.Option):
 
 class CommonOption(Option):
     """An option that is the same for every command that has it."""
+
+
+class ReachOption(CommonOption):
+    """An option that says how hosts are reached, which few need: all of them are one line of help.
+
+    Args:
+        is_described: whether it has a line of its own.
+    """
+
+    def __init__(self, *args: Any, is_described: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_described = is_described
+
+
+_REACH = ("--ca-file, --header, --resolve", "And more: see lading registry check --help.")
 
 
 class Group(click.Group):
@@ -130,12 +148,41 @@ class Options:
         insecure: plain HTTP and unverifiable certificates are accepted.
         quiet: only the answer is printed.
         verbose: requests are shown.
+        reach: how hosts are reached: the values of `ReachOption`s, by their names.
     """
 
-    def __init__(self, *, insecure: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        insecure: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        reach: Mapping[str, Any] | None = None,
+    ) -> None:
         self.insecure = insecure
         self.quiet = quiet
         self.verbose = verbose
+        self.reach = {name: value for name, value in (reach or {}).items() if value}
+
+    def config(self) -> Config:
+        """The configuration, with what this command line says over it.
+
+        Raises:
+            UsageError: one of them is not valid.
+        """
+        from lading.registry.config import Config, Override, parse_addresses, parse_headers
+
+        reach = self.reach
+        if "key_file" in reach and "cert_file" not in reach:
+            raise click.UsageError("--key-file is the key of a certificate: give --cert-file, too")
+        override = Override(
+            ca_file=reach.get("ca_file"),
+            cert_file=reach.get("cert_file"),
+            key_file=reach.get("key_file"),
+            headers=parse_headers(_header_lines(reach.get("header", ()))),
+            addresses=parse_addresses(reach.get("resolve", ())),
+        )
+        return Config.load(override=override)
 
     def run(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
         """Do asynchronous work with a client that is made for it and closed after it."""
@@ -146,6 +193,7 @@ class Options:
         async def main() -> T:
             async with AsyncClient(
                 insecure=self.insecure,
+                config=self.config() if self.reach else None,
                 on_warning=self._warn_from,
                 on_request=self._trace if self.verbose else None,
             ) as client:
@@ -186,19 +234,23 @@ class Options:
         click.echo(shown(line), err=True)
 
 
-def common(*, verbose_flag: bool = True, insecure: bool = True) -> Callable[[F], F]:
+def common(*, verbose_flag: bool = True, insecure: bool = True, described: bool = False) -> Callable[[F], F]:
     """Add the common flags to a command, which gets them as its first argument, an `Options`.
 
     Args:
         verbose_flag: False where `--verbose` has a meaning of its own, as in `manifest inspect`.
         insecure: False for commands that send nothing.
+        described: whether help has a line for each option that says how hosts are reached.
     """
 
     def decorate(function: F) -> F:
         def command(*args: Any, **kwargs: Any) -> Any:
             debug, verbose = kwargs.pop("debug"), verbose_flag and kwargs.pop("verbose")
             options = Options(
-                insecure=kwargs.pop("insecure", False), quiet=kwargs.pop("quiet"), verbose=debug or verbose
+                insecure=kwargs.pop("insecure", False),
+                quiet=kwargs.pop("quiet"),
+                verbose=debug or verbose,
+                reach={name: kwargs.pop(name, None) for name in _REACHING},
             )
             return function(options, *args, **kwargs)
 
@@ -208,10 +260,40 @@ def common(*, verbose_flag: bool = True, insecure: bool = True) -> Callable[[F],
             wrapped = _flag("--verbose", help="Show requests, with secrets masked.")(wrapped)
         wrapped = _flag("-q", "--quiet", help="Print the answer only.")(wrapped)
         if insecure:
+            for name, (metavar, help) in reversed(_REACHING.items()):
+                wrapped = click.option(
+                    f"--{name.replace('_', '-')}",
+                    cls=ReachOption,
+                    is_described=described,
+                    metavar=metavar,
+                    multiple=name in ("header", "resolve"),
+                    help=help,
+                )(wrapped)
             wrapped = _flag("--insecure", help="Accept plain HTTP and any certificate.")(wrapped)
         return wrapped  # type: ignore[return-value]
 
     return decorate
+
+
+_REACHING = {
+    "ca_file": ("FILE", "Authorities to trust beside the system's (PEM)."),
+    "cert_file": ("FILE", "A certificate to show to a registry that wants one (PEM)."),
+    "key_file": ("FILE", "Its key, where that is in another file."),
+    "header": ("'NAME: VALUE'", "A header for the registry, or REGISTRY=NAME: VALUE, or @FILE with lines of such."),
+    "resolve": ("HOST:PORT:ADDRESS", "The IP address at which a host is reached."),
+}
+
+
+def _header_lines(values: Sequence[str]) -> list[str]:
+    """Header fields as they were typed; `@FILE` for the lines of a file, `@-` for those of standard input."""
+    lines: list[str] = []
+    for value in values:
+        if value.startswith("@"):
+            with click.open_file(value[1:], encoding="utf-8") as file:
+                lines += [line for line in file.read().splitlines() if line.strip()]
+        else:
+            lines.append(value)
+    return lines
 
 
 def _flag(*names: str, help: str) -> Callable[[F], F]:

@@ -1,4 +1,4 @@
-"""Registries as such: `registry serve`, `registry gc`."""
+"""Registries as such: `registry serve`, `registry gc`; those that examine others are in `hosts`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lading.serve import Garbage
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, commands_in=dict.fromkeys(("check", "limits", "config"), "lading.cli.hosts"))
 def registry() -> None:
     """Run and examine registries."""
 

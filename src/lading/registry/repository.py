@@ -49,14 +49,22 @@ class Repository:
         registry: host and port, as in `Reference.registry`.
         repository: the path, as in `Reference.repository`.
         writing: whether something will be written: then every request asks for the permission, and one token does.
+        mirrored: whether manifests and blobs may come from the registry's mirrors, which may lag behind.
+
+    Raises:
+        UsageError: what is configured for the registry is not valid, or what is given is for another one.
     """
 
-    def __init__(self, session: Session, registry: str, repository: str, *, writing: bool = False) -> None:
+    def __init__(
+        self, session: Session, registry: str, repository: str, *, writing: bool = False, mirrored: bool = False
+    ) -> None:
+        session.expect(registry)
         self.session = session
         self.registry = registry
         self.repository = repository
         self._writing = writing
-        self.uploads = Uploads(registry, repository, self._request)
+        self._mirrored = mirrored and not writing
+        self.uploads = Uploads(registry, repository, self._request, session.config(registry).chunk_size)
         """How blobs get there; set its `journal` for uploads to be continued by another run."""
         self._refused_mounts: set[str] = set()
 
@@ -387,7 +395,13 @@ class Repository:
     ) -> AbstractAsyncContextManager[Response]:
         full = path if path.startswith(("/", "http:", "https:")) else f"/v2/{self.repository}/{quote(path, '/:@')}"
         return self.session.request(
-            method, self.registry, full, scopes=scopes or self._scopes(push=push), what=what, **rest
+            method,
+            self.registry,
+            full,
+            scopes=scopes or self._scopes(push=push),
+            mirrors=self._mirrored and method in ("GET", "HEAD"),
+            what=what,
+            **rest,
         )
 
     def _scopes(self, *, push: bool = False) -> tuple[Scope, ...]:
@@ -464,9 +478,13 @@ async def repositories(session: Session, registry: str) -> AsyncIterator[str]:
     Raises:
         Unsupported: the registry does not list them.
     """
+    session.expect(registry)
+    prefix = session.config(registry).path_prefix
+    above = f"{prefix}/" if prefix else ""
     async for page in pages(session, registry, "/v2/_catalog", (CATALOG,), f"the catalog of {registry}"):
         for name in convert(page, _Catalog, f"the catalog of {registry}").repositories:
-            yield name
+            if name.startswith(above):
+                yield name.removeprefix(above)
 
 
 _OK_OR_ABSENT = (*range(200, 300), 404)

@@ -32,20 +32,25 @@ from lading.registry.config import DOCKER_HUB, Config, HostConfig
 from lading.registry.credentials import Credential, Credentials, GivenCredentials
 from lading.registry.failures import BODY_LIMIT, Refusal
 from lading.registry.hello import speaks_plain_http
+from lading.registry.limits import Limiter
 from lading.registry.links import resolve_location, same_origin
+from lading.registry.masking import Mask
+from lading.registry.routing import Target, headers_for, route_to, targets_of
 from lading.registry.transport import (
+    CertificateWanted,
     ConnectFailed,
     ConnectionBroken,
     ConnectionRefused,
     NameNotFound,
     PlainHTTP,
     Request,
-    ReqwestTransport,
     Response,
+    Route,
     SourceFailure,
     Transport,
     UntrustedCertificate,
 )
+from lading.registry.transports import EitherTransport
 from lading.store import Held, Source
 
 __all__ = ["CATALOG", "Scope", "Session", "resolve_location", "same_origin", "verify"]
@@ -54,6 +59,8 @@ REDIRECTS = 10
 """How many redirects are followed for one request."""
 RETRY_AFTER_LIMIT = 30.0
 """The longest that one `Retry-After` is waited for, in seconds."""
+DOWN_TIME = 60.0
+"""How long a mirror that could not be reached is passed over, in seconds."""
 _HUB_ADDRESS = "registry-1.docker.io"
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED_RETRIES = 2
@@ -73,8 +80,7 @@ class Session:
         retries: how often a request is tried again where trying again is safe.
         backoff: seconds that the first wait between tries is at most; it doubles each time.
         tokens: where tokens outlive the session.
-        transport: makes the transport for a host, by whether any certificate is accepted, the file of extra
-            authorities, and whether proxies are left aside; for tests and other HTTP libraries.
+        transport: makes the transport for a host; for tests and other HTTP libraries.
     """
 
     def __init__(
@@ -89,7 +95,7 @@ class Session:
         retries: int = 4,
         backoff: float = 0.25,
         tokens: TokenCache | None = None,
-        transport: Callable[[bool, str | None, bool], Transport] | None = None,
+        transport: Callable[[Route], Transport] | None = None,
     ) -> None:
         self._credentials = credentials
         self._config = config
@@ -100,12 +106,14 @@ class Session:
         self._retries = retries
         self._backoff = backoff
         self._cache = tokens
-        self._new_transport = transport or _reqwest
-        self._transports: dict[tuple[bool, str | None, bool], Transport] = {}
-        self._hosts: dict[str, _Host] = {}
+        self._new_transport = transport or EitherTransport
+        self._transports: dict[Route, Transport] = {}
+        self._hosts: dict[tuple[str, bool], _Host] = {}
+        self._named: set[str] = set()
         self._found: dict[tuple[str, str | None], Credential | None] = {}
         self._finding = asyncio.Lock()
         self._warned: set[tuple[str, str]] = set()
+        self._mask = Mask()
 
     async def __aenter__(self) -> Self:
         """Nothing is sent before the first request."""
@@ -152,6 +160,7 @@ class Session:
         body: bytes | Source | None = None,
         size: int | None = None,
         accept: Collection[int] = _OK,
+        mirrors: bool = False,
         what: str,
     ) -> AbstractAsyncContextManager[Response]:
         """Send a request to a registry and get its answer; the body is read within the `async with`.
@@ -169,6 +178,7 @@ class Session:
             body: content to send. A source is opened anew each time it is sent.
             size: how many bytes a source has; None where that is not known.
             accept: the statuses that are answers; every other one is an error. 401 never is an answer.
+            mirrors: whether the registry's mirrors are asked first, for a manifest or a blob.
             what: the thing that it is about, for messages, such as `ghcr.io/acme/web:1.5`.
 
         Raises:
@@ -176,27 +186,83 @@ class Session:
                 registry's final status and its code (distribution-spec §Error Codes).
             Unreachable, TLSFailure: no answer came.
         """
-        return self._request(
+        config = self._configuration()
+        target = Target(registry, path, tuple(scopes), tuple(query))
+        targets = targets_of(config, target, mirrors=mirrors)
+        calls = [
             _Call(
                 method=method,
-                host=self._host(registry),
-                path=path + _as_query(path, query),
-                scopes=tuple(scopes),
+                host=self._host(where.registry, insecure=where.insecure, named=where.registry == targets[-1].registry),
+                path=where.path + _as_query(where.path, where.query),
+                scopes=where.scopes,
                 headers=tuple((headers or {}).items()),
                 body=body,
                 size=size,
                 accept=accept,
                 what=what,
             )
-        )
+            for where in targets
+        ]
+        return self._request(calls)
 
     @asynccontextmanager
-    async def _request(self, call: _Call) -> AsyncIterator[Response]:
+    async def bare(self, method: str, registry: str, path: str) -> AsyncIterator[Response]:
+        """Send one request as anybody may, and get whatever is answered: no login, no redirect, no second try.
+
+        Args:
+            method: the HTTP method.
+            registry: the registry's name.
+            path: `/v2/…`.
+
+        Raises:
+            Denied: the registry is blocked.
+            Unreachable, TLSFailure: no answer came.
+        """
+        self._configuration().places(registry, "", None)  # it may be blocked
+        host = self._host(registry, named=True)
+        call = _Call(method, host, path, (), (), None, None, range(600), registry)
         async with AsyncExitStack() as stack:
-            yield await self._retried(stack, call)
+            yield await self._dialled(stack, call, None)
+
+    def route(self, registry: str) -> Route:
+        """How a registry is reached."""
+        return self._host(registry, named=True).route
+
+    def address(self, registry: str) -> str:
+        """Where a registry is: its name, but for Docker Hub's."""
+        return self._host(registry, named=True).address
+
+    @asynccontextmanager
+    async def _request(self, calls: Sequence[_Call]) -> AsyncIterator[Response]:
+        async with AsyncExitStack() as stack:
+            response: Response | None = None
+            try:
+                for call in calls[:-1]:
+                    response = response or await self._mirrored(stack, call)
+                response = response or await self._retried(stack, calls[-1])
+            except LadingError as error:
+                self._mask.clean(error)  # a registry's own words may have in them what it was sent
+                raise
+            yield response
 
     # Each of the following gives a response that stays open as long as the stack it was given. What a step leaves
     # behind on its way there is closed by a stack of the step's own.
+
+    async def _mirrored(self, stack: AsyncExitStack, call: _Call) -> Response | None:
+        """What a mirror has, asked once; None where it is of no help, whatever the reason."""
+        if call.host.is_down():
+            return None
+        async with AsyncExitStack() as trial:
+            try:
+                response = await self._authenticated(trial, call)
+            except LadingError as error:
+                if isinstance(error, Unreachable):
+                    call.host.went_down()
+                return None
+            if response.status not in _OK:
+                return None
+            stack.push_async_exit(trial.pop_all())
+            return response
 
     async def _retried(self, stack: AsyncExitStack, call: _Call) -> Response:
         """The answer that was asked for, after as many tries as it takes."""
@@ -262,7 +328,7 @@ class Session:
         for _ in range(REDIRECTS):
             here = self._host(links.origin(target).netloc)
             at_home = at_home and same_origin(target, host.url)  # who comes back by way of a stranger is one, too
-            headers = (*call.headers, *(self._private_headers(shown) if at_home else _authorization(guest)))
+            headers = (*call.headers, *(self._private_headers(host, shown) if at_home else _authorization(guest)))
             async with AsyncExitStack() as hop:
                 response = await self._sent(hop, here, Request(method=call.method, url=target, headers=headers))
                 following = _redirect(response, call)
@@ -287,12 +353,12 @@ class Session:
         """The registry's own answer, over https or, where that is allowed, over http."""
         host = call.host
         await host.listen()
-        headers = (*call.headers, *self._private_headers(shown))
+        headers = (*call.headers, *self._private_headers(host, shown))
         # What is in memory is sent in one piece, whoever is to try again when that fails.
         body = call.body.data if isinstance(call.body, Held) else call.body
         failure: Unreachable | None = None
         for scheme in host.schemes:
-            url = _target(scheme, call)
+            url = _address(scheme, call)
             request = Request(method=call.method, url=url, headers=headers, body=body, size=call.size)
             async with AsyncExitStack() as trial:
                 try:
@@ -325,12 +391,14 @@ class Session:
 
     @asynccontextmanager
     async def _traced(self, host: _Host, request: Request) -> AsyncIterator[Response]:
+        begun = await host.limits.turn()
         started = time.monotonic()
 
         def tell(outcome: object) -> None:
             if self._on_request is not None:
                 elapsed = (time.monotonic() - started) * 1000
-                self._on_request(f"{request.method} {_masked(request.url)} {outcome} {elapsed:.0f} ms")
+                line = f"{request.method} {_masked(request.url)} {outcome} {elapsed:.0f} ms"
+                self._on_request(self._mask.apply(line))
 
         async with AsyncExitStack() as stack:
             try:
@@ -339,12 +407,26 @@ class Session:
                 tell(f"failed: {error}")
                 raise
             tell(response.status)
+            self._adapt(host, response, begun)
             yield response
 
-    async def _ask(self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> Reply:
+    def _adapt(self, host: _Host, response: Response, begun: float) -> None:
+        """Go slower with a host that asks for it, and faster again with one that answers."""
+        after = _retry_after(response)
+        if response.status == 429 or (response.status == 503 and after is not None):
+            # What is further away than all tries together fails at once, and so may the others.
+            worth = after is not None and after <= self._retries * RETRY_AFTER_LIMIT
+            host.limits.slow_down(begun, after if after is not None and worth else 0.0)
+        elif response.status < 500:
+            host.limits.succeeded()
+
+    async def _ask(
+        self, asker: _Host, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None
+    ) -> Reply:
         """Send a request to a token service. It takes no place: whoever asks for a token may be holding one."""
-        request = Request(method=method, url=url, headers=tuple(headers), body=body)
-        host = self._host(links.origin(url).netloc)
+        host = asker if same_origin(url, asker.url) else self._host(links.origin(url).netloc)
+        request = Request(method=method, url=url, headers=(*headers, *host.headers), body=body)
+        self._mask.sent((*host.headers, *(pair for pair in headers if pair[0] == "Authorization")), body)
         try:
             async with self._traced(host, request) as response:
                 return Reply(response.status, await response.read(TOKEN_REPLY_LIMIT))
@@ -353,34 +435,57 @@ class Session:
 
     # What is known
 
-    def _host(self, registry: str) -> _Host:
-        key = DOCKER_HUB[0] if registry.lower() in DOCKER_HUB else registry
+    def expect(self, registry: str) -> None:
+        """Say that a registry will be asked for something: then it gets what is given for named registries only.
+
+        Raises:
+            UsageError: it is the second one, and it is not said which of them a header is for.
+        """
+        self._host(registry, named=True)
+
+    def config(self, registry: str) -> HostConfig:
+        """How a registry is spoken to."""
+        return self._configuration().for_host(registry)
+
+    def _configuration(self) -> Config:
+        if self._config is None:
+            self._config = Config.load()
+        return self._config
+
+    def _host(self, registry: str, *, insecure: bool = False, named: bool = False) -> _Host:
+        name = DOCKER_HUB[0] if registry.lower() in DOCKER_HUB else registry
+        key = (name, insecure)
         host = self._hosts.get(key)
         if host is None:
-            if self._config is None:
-                self._config = Config.load()
-            config = self._config.for_host(key)
+            config = self._configuration().for_host(name, named=named)
 
             async def find(repository: str | None) -> Credential | None:
-                return await self._credential(key, repository)
+                return await self._credential(name, repository)
 
-            authenticator = Authenticator(key, find, self._ask, self._cache)
-            insecure = self._insecure or config.insecure
+            async def ask(method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> Reply:
+                return await self._ask(self._hosts[key], method, url, headers, body)
+
             host = self._hosts[key] = _Host(
-                key, config, insecure, authenticator, Authenticator(key, _nobody, self._ask)
+                name,
+                config,
+                self._insecure or insecure or config.insecure,
+                self._configuration().override.addresses,
+                Authenticator(name, find, ask, self._cache),
+                Authenticator(name, _nobody, ask),
             )
+        if named and not host.is_named:
+            self._named.add(name)
+            host.name_by(self._configuration(), self._named)
         return host
 
     def _transport(self, host: _Host) -> Transport:
-        # This machine is trusted to be itself, unless its authority is named; and no proxy leads to it.
-        local = links.is_loopback(host.hostname)
-        key = (host.insecure or (local and host.config.ca_file is None), host.config.ca_file, local)
-        if key not in self._transports:
-            self._transports[key] = self._new_transport(*key)
-        return self._transports[key]
+        route = host.route
+        if route not in self._transports:
+            self._transports[route] = self._new_transport(route)
+        return self._transports[route]
 
     async def _credential(self, registry: str, repository: str | None) -> Credential | None:
-        if self._credentials is None:
+        if self._credentials is None or self._configuration().for_host(registry).credentials == "none":
             return None
         key = (registry, repository)
         async with self._finding:
@@ -388,8 +493,10 @@ class Session:
                 self._found[key] = await self._credentials.find(registry, repository)
             return self._found[key]
 
-    def _private_headers(self, shown: Authorization | None) -> tuple[tuple[str, str], ...]:
-        return (*self._headers, *_authorization(shown))
+    def _private_headers(self, host: _Host, shown: Authorization | None) -> tuple[tuple[str, str], ...]:
+        private = (*self._headers, *host.headers, *_authorization(shown))
+        self._mask.sent(private)
+        return private
 
     # What goes wrong
 
@@ -444,7 +551,7 @@ class Session:
             match = _WARNING.match(value)
             if match is None or self._on_warning is None:
                 continue
-            text = failures.clean(re.sub(r"\\(.)", r"\1", match[1]), 1000)
+            text = self._mask.apply(failures.clean(re.sub(r"\\(.)", r"\1", match[1]), 1000))
             if (host.name, text) not in self._warned:
                 self._warned.add((host.name, text))
                 self._on_warning(host.name, text)
@@ -487,23 +594,59 @@ class _Host:
     """What a session knows of a host, and its limits."""
 
     def __init__(
-        self, name: str, config: HostConfig, insecure: bool, authenticator: Authenticator, guest: Authenticator
+        self,
+        name: str,
+        config: HostConfig,
+        insecure: bool,
+        addresses: Mapping[str, str],
+        authenticator: Authenticator,
+        guest: Authenticator,
     ) -> None:
         self.name = name
         self.address = _HUB_ADDRESS if name == DOCKER_HUB[0] else name
         self.hostname, self._port = links.split_port(self.address)
         self.config = config
         self.insecure = insecure
+        self._addresses = addresses
         self.authenticator = authenticator
         self.guest = guest
         """Answers its challenges without credentials, where another host led here."""
-        self.schemes: tuple[str, ...] = (
-            ("https", "http") if insecure or links.is_loopback(self.hostname) else ("https",)
-        )
+        self.schemes: tuple[str, ...] = ("https",)
         """Those to be tried, in their order; only one, once the host has answered."""
+        if config.plain_http:
+            self.schemes = ("http",)
+        elif insecure or links.is_loopback(self.hostname):
+            self.schemes = ("https", "http")
+        self.headers = tuple(config.headers.items())
+        """What is sent to it beside what a request needs."""
+        self.is_named = False
+        """Whether it is a registry that was asked for, and not where that one led."""
+        self.limits = Limiter(config.jobs, config.requests_per_second)
+        self._route: Route | None = None
+        self._down_until = 0.0
         self._is_met = False
         self._meeting: asyncio.Event | None = None
-        self._places = asyncio.Semaphore(config.jobs)
+
+    @property
+    def route(self) -> Route:
+        """How it is reached."""
+        if self._route is None:
+            self._route = route_to(self.address, self.config, self.insecure, self._addresses)
+        return self._route
+
+    def name_by(self, config: Config, named: Collection[str]) -> None:
+        """Give it what is meant for registries that are named; see `Session.expect`."""
+        self.headers = (*self.headers, *headers_for(config.override, self.name, named))
+        self.config = config.for_host(self.name)
+        self.is_named, self._route = True, None
+
+    def is_down(self) -> bool:
+        """Whether it could not be reached a moment ago."""
+        return time.monotonic() < self._down_until
+
+    def went_down(self) -> None:
+        """It could not be reached: it is left alone for a while where there is another way."""
+        self._down_until = time.monotonic() + DOWN_TIME
 
     @property
     def url(self) -> str:
@@ -512,7 +655,7 @@ class _Host:
 
     async def listen(self) -> None:
         """Find out whether a host on this machine speaks plain HTTP, where it is likely and nothing says otherwise."""
-        likely = links.is_loopback(self.hostname) and self._port is not None and self.config.ca_file is None
+        likely = links.is_loopback(self.hostname) and self._port is not None and not self.config.ca_files
         if likely and len(self.schemes) > 1 and await speaks_plain_http(self.hostname, self._port or 0):
             self.schemes = ("http",)
 
@@ -520,7 +663,9 @@ class _Host:
         """Whether what failed with https may be tried with http."""
         if isinstance(error, ConnectionRefused):
             return self._port is None  # else it is the same port that nothing listens on
-        return isinstance(error, TLSFailure | ConnectFailed) and not isinstance(error, UntrustedCertificate)
+        return isinstance(error, TLSFailure | ConnectFailed) and not isinstance(
+            error, UntrustedCertificate | CertificateWanted
+        )
 
     @asynccontextmanager
     async def introduction(self) -> AsyncIterator[None]:
@@ -557,7 +702,7 @@ class _Host:
         """
         outer = self._outer_place()
         if outer is None:
-            await self._places.acquire()
+            await self.limits.acquire()
         place = _Place()
         _places.set({**_places.get(), self: place})
         try:
@@ -565,7 +710,7 @@ class _Host:
         finally:
             place.taken = False
             if outer is None:
-                self._places.release()
+                self.limits.release()
             if _places.get().get(self) is place:  # else this ends in another task than it began in
                 others = {host: other for host, other in _places.get().items() if host is not self}
                 _places.set(others if outer is None else {**others, self: outer})
@@ -594,10 +739,6 @@ async def _nobody(_: str | None) -> None:
     return None
 
 
-def _reqwest(insecure: bool, ca_file: str | None, direct: bool) -> Transport:
-    return ReqwestTransport(insecure=insecure, ca_file=ca_file, direct=direct)
-
-
 def _authorization(shown: Authorization | None) -> tuple[tuple[str, str], ...]:
     return (("Authorization", shown.header),) if shown is not None else ()
 
@@ -612,7 +753,7 @@ def _as_query(path: str, query: Sequence[tuple[str, str]]) -> str:
     return ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="")
 
 
-def _target(scheme: str, call: _Call) -> str:
+def _address(scheme: str, call: _Call) -> str:
     """The address of a call's first request."""
     base = f"{scheme}://{call.host.address}"
     url = base + call.path if call.path.startswith("/") else call.path
@@ -694,8 +835,12 @@ def _advised(error: Unreachable) -> Unreachable:
     """The same failure, with what to do about it."""
     if isinstance(error, PlainHTTP):
         error.remedy = "if that is intended: --insecure, or insecure = true for this host in lading's config.toml"
+    elif isinstance(error, UntrustedCertificate) and error.doubt is None:
+        error.remedy = "it has to be replaced where the registry runs; lading registry check shows what is in it"
     elif isinstance(error, UntrustedCertificate):
-        error.remedy = "if the host is trusted: ca_file = … for this host in lading's config.toml, or --insecure"
+        error.remedy = "if the host is trusted: --ca-file, or ca_file = … for this host in lading's config.toml"
+    elif isinstance(error, CertificateWanted):
+        error.remedy = "show one: --cert-file and --key-file, or cert_file and key_file in lading's config.toml"
     elif isinstance(error, NameNotFound):
         error.remedy = "check the name of the registry"
     elif isinstance(error, ConnectionRefused):

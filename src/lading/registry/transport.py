@@ -1,4 +1,4 @@
-"""One request and its answer over HTTP. The only module that knows the HTTP library; it knows no registries.
+"""One request and its answer over HTTP. The only module that knows pyreqwest; it knows no registries.
 
 A transport sends what it is given: it follows no redirect, decodes no content and tries nothing twice. What it adds
 is that cancelling ends a request at once (an upload, too), that nothing is waited for without end, and that
@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import msgspec
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyreqwest.client import Client
     from pyreqwest.exceptions import DetailedPyreqwestError
     from pyreqwest.http import HeaderMap
+    from pyreqwest.proxy import ProxyBuilder
     from pyreqwest.request import StreamRequest
     from pyreqwest.response import ResponseBodyReader
 
@@ -36,6 +37,11 @@ STALL_TIMEOUT = 60.0
 """Seconds in which something has to move: the next bytes of a body, either way, or the answer to a question."""
 ANSWER_TIMEOUT = 300.0
 """Seconds for the answer after a body was sent: a registry may need long to put a large upload where it belongs."""
+
+LEAST_PROGRESS = 1024
+"""How many bytes of a body have to come in `STALL_TIMEOUT`: fewer are as good as none."""
+SLOWEST = 16 * 1024
+"""How fast a body that is read whole has to come on the average, in bytes per second, after the first minute."""
 
 _EXCERPT_TIMEOUT = 10.0
 
@@ -58,6 +64,13 @@ class ConnectionBroken(Unreachable):
 
 class UntrustedCertificate(TLSFailure):
     """The host speaks TLS, with a certificate that cannot be verified. Nothing was sent."""
+
+    doubt: Literal["form", "issuer"] | None = None
+    """What OpenSSL may see otherwise: a form of certificate that rustls takes from nobody, or an unknown issuer."""
+
+
+class CertificateWanted(TLSFailure):
+    """The host lets in who shows a certificate that it knows, only."""
 
 
 class PlainHTTP(TLSFailure):
@@ -97,6 +110,33 @@ class Headers:
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Names, in lower case, and values."""
         return iter(self._fields)
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """How a host is reached, and how it is known. Its `repr` shows nothing: a proxy's address may hold a password."""
+
+    insecure: bool = False
+    """Accept any certificate."""
+    ca_files: tuple[str, ...] = ()
+    """PEM files of authorities to trust beside the system's (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace those)."""
+    cert_file: str | None = None
+    """A PEM file with the certificate that is shown to a host that asks for one."""
+    key_file: str | None = None
+    """The PEM file of its key."""
+    address: tuple[str, str] | None = None
+    """A host's name, and the IP address that it has, whatever is looked up."""
+    http_proxy: str | None = None
+    """The address of the proxy that leads to hosts without TLS; None for none, whatever the environment says."""
+    https_proxy: str | None = None
+    """The address of the proxy that leads to hosts with TLS."""
+
+    def __repr__(self) -> str:
+        """That it is one."""
+        return "<Route>"
+
+    def proxy(self, url: str) -> str | None:
+        """The proxy that leads to an address."""
+        return self.https_proxy if url.startswith("https:") else self.http_proxy
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,8 +187,15 @@ class Response:
 
         Raises:
             InvalidContent: it is larger than `limit`.
-            Unreachable: the connection broke or stalled.
+            Unreachable: the connection broke, stalled, or is slower than `SLOWEST`.
         """
+        try:
+            async with asyncio.timeout(STALL_TIMEOUT + limit / SLOWEST):
+                return await self._read(limit)
+        except TimeoutError:
+            raise ConnectionBroken(f"{host_of(self.url)} is too slow", cause="its answer took too long") from None
+
+    async def _read(self, limit: int) -> bytes:
         announced = self.headers.get("content-length") or ""
         if announced.isdecimal() and int(announced) > limit:
             raise self._too_large(f"{announced} bytes were announced, and {limit} are allowed")
@@ -173,7 +220,7 @@ class Response:
         return data[:limit]
 
     def _too_large(self, cause: str) -> InvalidContent:
-        return InvalidContent(f"the answer of {_host(self.url)} is too large", cause=cause)
+        return InvalidContent(f"the answer of {host_of(self.url)} is too large", cause=cause)
 
 
 class Transport(Protocol):
@@ -198,12 +245,8 @@ class Transport(Protocol):
 class ReqwestTransport:
     """HTTP/1.1 and HTTP/2 with pyreqwest (Rust's reqwest, rustls).
 
-    Roots are the system's (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them), proxies those of the environment.
-
     Args:
-        insecure: accept any certificate.
-        ca_file: a PEM file of authorities to trust beside the system's.
-        direct: use no proxy, whatever the environment says.
+        route: how hosts are reached and known.
         connect_timeout: seconds, see `CONNECT_TIMEOUT`.
         stall_timeout: seconds, see `STALL_TIMEOUT`.
         answer_timeout: seconds, see `ANSWER_TIMEOUT`.
@@ -211,17 +254,13 @@ class ReqwestTransport:
 
     def __init__(
         self,
+        route: Route = Route(),  # noqa: B008  # it is a value
         *,
-        insecure: bool = False,
-        ca_file: str | None = None,
-        direct: bool = False,
         connect_timeout: float = CONNECT_TIMEOUT,
         stall_timeout: float = STALL_TIMEOUT,
         answer_timeout: float = ANSWER_TIMEOUT,
     ) -> None:
-        self._insecure = insecure
-        self._ca_file = ca_file
-        self._direct = direct
+        self._route = route
         self._connect_timeout = connect_timeout
         self._stall_timeout = stall_timeout
         self._answer_timeout = answer_timeout
@@ -230,7 +269,7 @@ class ReqwestTransport:
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Response]:
         """Send a request; see `Transport.send`."""
-        host = _host(request.url)
+        host = host_of(request.url)
         limit = self._answer_timeout if isinstance(request.body, bytes) and request.body else self._stall_timeout
         patience = asyncio.timeout(limit)
 
@@ -241,9 +280,9 @@ class ReqwestTransport:
                 patience.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
         async with contextlib.AsyncExitStack() as stack:
-            upload: _Upload | None = None
+            upload: Upload | None = None
             if callable(request.body):
-                upload = _Upload(request.body, request.size, wait, self._stall_timeout, self._answer_timeout)
+                upload = Upload(request.body, request.size, wait, self._stall_timeout, self._answer_timeout)
                 await stack.enter_async_context(upload)
             prepared = self._prepare(request, upload)
             try:
@@ -253,8 +292,8 @@ class ReqwestTransport:
             except Exception as error:
                 if upload is not None and upload.failure is not None:
                     raise SourceFailure(upload.failure) from None
-                raise _failure(error, host, limit) from None
-            chunks = self._chunks(answer.body_reader, host)
+                raise _failure(error, host, limit, proxy_name(self._route, request.url)) from None
+            chunks = steady(_reads(answer.body_reader), host, self._stall_timeout, _failure)
             stack.push_async_callback(chunks.aclose)
             yield Response(answer.status, Headers(_fields(answer.headers)), request.url, chunks)
 
@@ -265,7 +304,7 @@ class ReqwestTransport:
             await client.close()
             await _library_at_rest()
 
-    def _prepare(self, request: Request, upload: _Upload | None) -> StreamRequest:
+    def _prepare(self, request: Request, upload: Upload | None) -> StreamRequest:
         try:
             builder = self._connected().request(request.method, request.url)
             for name, value in request.headers:
@@ -283,21 +322,9 @@ class ReqwestTransport:
         except ValueError as error:
             # The library's words would repeat the header it does not like.
             raise UsageError(
-                f"a request to {_host(request.url)} cannot be sent",
+                f"a request to {host_of(request.url)} cannot be sent",
                 cause="its address or a header has a character that HTTP does not allow",
             ) from error
-
-    async def _chunks(self, reader: ResponseBodyReader, host: str) -> AsyncGenerator[bytes, None]:
-        while True:
-            try:
-                with _heeding():
-                    async with asyncio.timeout(self._stall_timeout):
-                        chunk = await reader.read_chunk()
-            except Exception as error:
-                raise _failure(error, host, self._stall_timeout) from None
-            if chunk is None:
-                return
-            yield chunk.to_bytes()
 
     def _connected(self) -> Client:
         if self._client is not None:
@@ -323,27 +350,76 @@ class ReqwestTransport:
             .http2_initial_stream_window_size(2 * 1024 * 1024)
             .http2_initial_connection_window_size(16 * 1024 * 1024)
         )
-        if self._insecure:
+        route = self._route
+        if route.insecure:
             builder = builder.danger_accept_invalid_certs(True)
-        if self._direct:
-            builder = builder.no_proxy()
+        if route.address is not None:
+            builder = builder.resolve(*route.address, 0)
+        file = "the system trust store"
         try:
-            for pem in _certificates(self._ca_file):
-                builder = builder.add_root_certificate_pem(pem)
-            self._client = builder.build()
+            for file in route.ca_files:
+                for pem in certificates(file):
+                    builder = builder.add_root_certificate_pem(pem)
+            file = route.cert_file or file
+            if route.cert_file is not None:
+                builder = builder.identity_pem(identity(route))
+            for via in _proxies(route):
+                builder = builder.proxy(via)
+            self._client = (builder if route.http_proxy or route.https_proxy else builder.no_proxy()).build()
         except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{self._ca_file or 'the system trust store'} cannot be used",
-                cause="expected a PEM file of certificates" if isinstance(error, ValueError) else error.strerror,
-            ) from error
+            raise unusable(file, error) from None
         return self._client
+
+
+async def steady(
+    read: Callable[[], Awaitable[bytes]],
+    host: str,
+    stall_timeout: float,
+    explain: Callable[[Exception, str, float], Exception],
+) -> AsyncGenerator[bytes, None]:
+    """A body as it comes, as long as it does not come to a halt, or next to one.
+
+    Args:
+        read: gives the next bytes; none at the end.
+        host: whose it is.
+        stall_timeout: seconds in which `LEAST_PROGRESS` bytes have to come.
+        explain: makes an error of what the library raises.
+    """
+    loop = asyncio.get_running_loop()
+    patience, got = stall_timeout, 0
+    while True:
+        begun = loop.time()
+        try:
+            async with asyncio.timeout(patience):
+                chunk = await read()
+        except Exception as error:
+            if type(error) is TimeoutError and got:
+                cause = f"only {got} bytes came in {stall_timeout:g} seconds"
+                raise ConnectionBroken(f"{host} stopped answering", cause=cause) from None
+            raise explain(error, host, stall_timeout) from None
+        if not chunk:
+            return
+        got += len(chunk)
+        patience -= loop.time() - begun
+        if got >= LEAST_PROGRESS:
+            patience, got = stall_timeout, 0
+        yield chunk
+
+
+def _reads(reader: ResponseBodyReader) -> Callable[[], Awaitable[bytes]]:
+    async def read() -> bytes:
+        with _heeding():
+            chunk = await reader.read_chunk()
+        return chunk.to_bytes() if chunk is not None else b""
+
+    return read
 
 
 _SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization"})
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
 
-class _Upload:
+class Upload:
     """Hands a source to the HTTP library, one chunk ahead, and takes it back when the request is over.
 
     The library asks for each chunk in a task of its own, and goes on asking when the request was cancelled. So the
@@ -481,23 +557,68 @@ def _fields(headers: HeaderMap) -> list[tuple[str, str]]:
         return fields
 
 
-def _certificates(ca_file: str | None) -> list[bytes]:
-    """The certificates of a PEM file, one by one: the library takes no bundle."""
-    if ca_file is None:
-        return []
+def certificates(file: str) -> list[bytes]:
+    """The certificates of a PEM file, one by one: the library takes no bundle.
+
+    Raises:
+        ValueError: it has none.
+    """
     end = b"-----END CERTIFICATE-----"
-    parts = Path(ca_file).read_bytes().split(end)
+    parts = Path(file).read_bytes().split(end)
     found = [part[part.find(b"-----BEGIN CERTIFICATE-----") :] + end + b"\n" for part in parts[:-1]]
     if not found:
         raise ValueError("no certificate")
     return found
 
 
-def _host(url: str) -> str:
+def identity(route: Route) -> bytes:
+    """A client's certificate with its key, one after the other."""
+    files = dict.fromkeys(file for file in (route.cert_file, route.key_file) if file is not None)
+    return b"\n".join(Path(file).read_bytes() for file in files)
+
+
+def unusable(file: str, error: OSError | ValueError) -> UsageError:
+    """The error of a file of certificates or keys that cannot be used; what is in it is not repeated."""
+    if isinstance(error, OSError) and error.strerror and error.errno in {2, 13, 20, 21}:
+        return UsageError(f"{file} cannot be used", cause=error.strerror.lower())
+    return UsageError(f"{file} cannot be used", cause="expected a PEM file of certificates, or of one with its key")
+
+
+def certificate_wanted(host: str, none_shown: bool) -> CertificateWanted:
+    """The error of a host that did not like what it was shown of the client."""
+    cause = "none was shown" if none_shown else "it does not accept the one that was shown"
+    return CertificateWanted(f"{host} wants to see a client's certificate", cause=cause)
+
+
+def proxy_name(route: Route, url: str) -> str | None:
+    """Host and port of the proxy that leads to an address; never its credentials."""
+    proxy = route.proxy(url)
+    return host_of(proxy).rpartition("@")[2] if proxy is not None else None
+
+
+def _proxies(route: Route) -> Iterator[ProxyBuilder]:
+    from pyreqwest.proxy import ProxyBuilder
+
+    try:
+        if route.http_proxy is not None:
+            yield ProxyBuilder.http(route.http_proxy)
+        if route.https_proxy is not None:
+            yield ProxyBuilder.https(route.https_proxy)
+    except ValueError:
+        raise bad_proxy() from None
+
+
+def bad_proxy() -> UsageError:
+    """The error of a proxy's address that cannot be read; it is not repeated, since it may hold a password."""
+    return UsageError("a proxy of the environment cannot be used", cause="its address cannot be read")
+
+
+def host_of(url: str) -> str:
+    """Host and port of an address."""
     return url.partition("://")[2].partition("/")[0].partition("?")[0]
 
 
-def _failure(error: Exception, host: str, seconds: float) -> Exception:
+def _failure(error: Exception, host: str, seconds: float, proxy: str | None = None) -> Exception:
     """What a failure of the library means.
 
     The library tells kinds apart by the texts of its chain of causes only. The first of them repeats the request's
@@ -514,8 +635,17 @@ def _failure(error: Exception, host: str, seconds: float) -> Exception:
     text = " / ".join(causes).lower()
     if "invalidcontenttype" in text:
         return PlainHTTP(f"{host} speaks plain HTTP, and lading asked with TLS")
-    if "certificate" in text:
-        return UntrustedCertificate(f"the certificate of {host} cannot be verified", cause=_certificate(last))
+    if "invalid peer certificate" in text:
+        untrusted = UntrustedCertificate(f"the certificate of {host} cannot be verified", cause=_certificate(last))
+        if "causedasendentity" in text or "unsupportedcertversion" in text:
+            untrusted.doubt = "form"
+        elif "unknownissuer" in text or "badsignature" in text:
+            untrusted.doubt = "issuer"
+        return untrusted
+    if "fatal alert" in text and any(alert in text for alert in ("certificate", "unknownca", "accessdenied")):
+        return certificate_wanted(host, "required" in text)
+    if proxy is not None and "(connect)" in text:
+        return ConnectFailed(f"{host} could not be reached through the proxy {proxy}", cause=_plain(last))
     if "dns error" in text:
         if "temporary" in text or "try again" in text:
             return ConnectFailed(f"{host} could not be reached", cause="its address could not be looked up for now")
@@ -527,8 +657,6 @@ def _failure(error: Exception, host: str, seconds: float) -> Exception:
             return ConnectFailed(f"{host} could not be reached", cause="it ended the connection when TLS began")
         if "handshake" in text or "alert" in text or "received corrupt message" in text:
             return TLSFailure(f"{host} could not be spoken to with TLS", cause=_plain(last))
-        if "tunnel" in text or "proxy" in text:
-            return ConnectFailed(f"{host} could not be reached through the proxy", cause=_plain(last))
         if "timed out" in text or "deadline" in text:
             return ConnectFailed(f"{host} could not be reached", cause="no connection came about in time")
         return ConnectFailed(f"{host} could not be reached", cause=_plain(last))
@@ -543,7 +671,9 @@ def _causes(error: DetailedPyreqwestError) -> list[str]:
 
 def _certificate(text: str) -> str:
     lowered = text.lower()
-    if "unknownissuer" in lowered:
+    if "causedasendentity" in lowered:
+        return "it is that of an authority, which is not trusted here"
+    if "unknownissuer" in lowered or "badsignature" in lowered:
         return "it is signed by an authority that is not trusted here"
     if "expired" in lowered:
         return "it has expired"

@@ -48,12 +48,13 @@ class Uploads:
         registry: host and port.
         repository: the path within it.
         request: sends a request there.
+        chunk: the largest part of a blob that is sent with one request, in bytes; None for `CHUNK`.
     """
 
-    def __init__(self, registry: str, repository: str, request: Requests) -> None:
+    def __init__(self, registry: str, repository: str, request: Requests, chunk: int | None = None) -> None:
         self.journal: Journal | None = None
         """Where uploads are remembered for the next run; nowhere, if None."""
-        self.chunk = CHUNK
+        self.chunk = chunk or CHUNK
         self._registry, self._repository = registry, repository
         self._name = f"{registry}/{repository}"
         self._send_request = request

@@ -1,0 +1,125 @@
+"""From a configuration to where a request goes, by which way and with what. Pure; it sends nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Literal, NamedTuple
+
+from lading.errors import UsageError
+from lading.registry import links
+from lading.registry.authentication import Scope
+from lading.registry.config import Config, HostConfig, Override
+from lading.registry.proxies import find_proxy
+from lading.registry.transport import Route
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Target(NamedTuple):
+    """Where a request goes: a registry, a path on it, and what that needs."""
+
+    registry: str
+    path: str
+    scopes: tuple[Scope, ...] = ()
+    query: Pairs = ()
+    insecure: bool = False
+    """Whether what leads there accepts plain HTTP and unverifiable TLS."""
+
+
+def targets_of(config: Config, target: Target, *, mirrors: bool = False) -> tuple[Target, ...]:
+    """Where a request goes by what is configured, in the order in which they are asked; the last one decides.
+
+    Args:
+        config: says of mirrors, prefixes, and what is blocked.
+        target: where it would go otherwise.
+        mirrors: whether mirrors may be asked.
+
+    Raises:
+        Denied: the registry is blocked.
+    """
+    repository = next((scope.repository for scope in target.scopes if scope.kind == "repository"), "")
+    match = _PATH.fullmatch(target.path[len(f"/v2/{repository}") :]) if repository else None
+    if match is None or not target.path.startswith(f"/v2/{repository}/"):
+        config.places(target.registry, repository, None)  # it may be blocked
+        return (target,)
+    by: Literal["digest", "tag"] | None = None
+    if mirrors and match["kind"] in ("manifests", "blobs"):
+        by = "digest" if ":" in match["name"] else "tag"
+    found = []
+    for place in config.places(target.registry, repository, by):
+        if place.repository == repository:
+            found.append(target._replace(registry=place.registry, insecure=place.insecure))
+            continue
+
+        def there(name: str, inner: str = repository, outer: str = place.repository) -> str:
+            if name == inner or not outer.endswith(f"/{inner}"):
+                return outer if name == inner else name
+            return outer.removesuffix(inner) + name  # a neighbour, below the same path
+
+        found.append(
+            Target(
+                registry=place.registry,
+                path=f"/v2/{place.repository}{match[0]}",
+                scopes=tuple(
+                    scope._replace(repository=there(scope.repository)) if scope.kind == "repository" else scope
+                    for scope in target.scopes
+                ),
+                query=tuple((key, there(value) if key == "from" else value) for key, value in target.query),
+                insecure=place.insecure,
+            )
+        )
+    return tuple(found)
+
+
+_PATH = re.compile(r"/(?P<kind>manifests|blobs|tags|referrers)/(?P<name>[^?]*)(\?.*)?")
+
+
+def route_to(address: str, config: HostConfig, insecure: bool, addresses: Mapping[str, str]) -> Route:
+    """How a host is reached.
+
+    Args:
+        address: its name, with its port where it has one.
+        config: how it is spoken to.
+        insecure: whether any certificate is accepted.
+        addresses: of `HOST:PORT`s, where they are, whatever is looked up.
+
+    Raises:
+        UsageError: the environment names a proxy that is none.
+    """
+    hostname, port = links.split_port(address)
+    # This machine is trusted to be itself, unless its authority is named; and no proxy leads to it.
+    is_trusted = links.is_loopback(hostname) and not config.ca_files
+    there = addresses.get(f"{hostname.lower()}:{port or (80 if config.plain_http else 443)}")
+    proxies = {"http": None, "https": None} if there else {s: find_proxy(s, address) for s in ("http", "https")}
+    http, https = proxies["http"], proxies["https"]
+    return Route(
+        insecure=insecure or is_trusted,
+        ca_files=config.ca_files,
+        cert_file=config.cert_file,
+        key_file=config.key_file,
+        address=(hostname, there) if there else None,
+        http_proxy=http.url if http else None,
+        https_proxy=https.url if https else None,
+    )
+
+
+def headers_for(override: Override, registry: str, named: Collection[str]) -> Pairs:
+    """The header fields that are given for a registry.
+
+    Args:
+        override: what is given.
+        registry: a registry that is named.
+        named: all that are named so far.
+
+    Raises:
+        UsageError: there are several, and it is not said which of them a header is for.
+    """
+    loose = [name for where, name, _ in override.headers if not where]
+    if loose and len(named) > 1:
+        raise UsageError(
+            f"it is not said which registry the header {loose[0]} is for",
+            cause=f"there is more than one: {', '.join(sorted(named))}",
+            remedy=f"name it: --header '{registry}={loose[0]}: …', or headers in lading's config.toml",
+        )
+    return tuple((name, value) for where, name, value in override.headers if where in ("", registry.lower()))

@@ -1,0 +1,72 @@
+"""Which of the two transports a host is spoken to with: rustls, or OpenSSL where its certificate needs it.
+
+rustls takes no certificate that is marked as an authority's from a server (`CaUsedAsEndEntity`), and that is what the
+command in Docker's documentation for registries makes (`openssl req -x509`); nor does it take a host's own certificate
+for an authority, nor one of X.509's first version. OpenSSL verifies them all the same, and no less: chain, dates and
+name. So who is refused for one of these reasons is asked again with OpenSSL, and only with it from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from lading.registry.transport import (
+    Request,
+    ReqwestTransport,
+    Response,
+    Route,
+    Transport,
+    UntrustedCertificate,
+    host_of,
+)
+
+if TYPE_CHECKING:
+    from lading.registry.openssl import OpenSSLTransport
+
+
+class EitherTransport:
+    """The first transport, and the second one for hosts that need it; see `transport.Transport`.
+
+    Args:
+        route: how hosts are reached and known.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._rustls = ReqwestTransport(route)
+        self._openssl: OpenSSLTransport | None = None
+        self._needing: set[str] = set()
+
+    @asynccontextmanager
+    async def send(self, request: Request) -> AsyncIterator[Response]:
+        """Send a request; see `Transport.send`."""
+        async with AsyncExitStack() as stack:
+            yield await self._answer(stack, request)
+
+    async def close(self) -> None:
+        """Close all connections. Which hosts need the second transport is kept."""
+        await self._rustls.close()
+        if self._openssl is not None:
+            await self._openssl.close()
+
+    async def _answer(self, stack: AsyncExitStack, request: Request) -> Response:
+        host = host_of(request.url)
+        if host not in self._needing:
+            try:
+                return await stack.enter_async_context(self._rustls.send(request))
+            except UntrustedCertificate as error:
+                # Nothing was sent. An issuer that nobody named is as unknown to OpenSSL.
+                if error.doubt is None or (error.doubt == "issuer" and not self._route.ca_files):
+                    raise
+        response = await stack.enter_async_context(self._with_openssl().send(request))
+        self._needing.add(host)
+        return response
+
+    def _with_openssl(self) -> Transport:
+        if self._openssl is None:
+            from lading.registry.openssl import OpenSSLTransport
+
+            self._openssl = OpenSSLTransport(self._route)
+        return self._openssl
