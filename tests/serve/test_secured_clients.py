@@ -37,14 +37,14 @@ def call(auth: str, tmp_path: Path) -> Iterator[Caller]:
 def client(tmp_path: Path) -> Run:
     """Runs a client with a home of its own; those that no distribution has are left out where they are not."""
 
-    def run_client(name: str, *args: str, **options: bool) -> Ran:
+    def run_client(name: str, *args: str, check: bool = True) -> Ran:
         program = find(name)
         if program is None:
             pytest.skip(f"{name} is not on this machine")
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
         environment = bare_environment(home) | {"DOCKER_CONFIG": str(home), "REGCTL_CONFIG": str(home / "regctl")}
-        return run([program, *args], env=environment, cwd=home, **options)
+        return run([program, *args], env=environment, cwd=home, check=check)
 
     return run_client
 

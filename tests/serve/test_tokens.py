@@ -163,7 +163,7 @@ def test_tokens_cannot_be_made_up(call: Caller, users: Path, tmp_path: Path) -> 
     claims["access"][0]["actions"] = ["pull", "push"]
     head, body, signature = token.split(".")
     forged = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
-    none = jwt.encode(claims, None, "none")
+    none = jwt.encode(claims, "", "none")
     other = Settings(auth=f"token={users}", allow=RULES, token_key=tmp_path / "other")
     with background(settings=other) as url:
         foreign = bearer(Caller(url), user="bob").removeprefix("Bearer ")

@@ -6,8 +6,9 @@ This module knows how much the storage holds, and nothing of what that is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -52,6 +53,7 @@ class Quota:
         self._limit = limit
         self._clock = clock
         self._used = 0
+        self._writing = 0
         self._measured = float("-inf")
         self._changed = True
         self._measuring = asyncio.Lock()
@@ -76,10 +78,16 @@ class Quota:
         if self._used + amount > self._limit:
             raise full(f"it may hold {self._limit} bytes, and holds {self._used}")
 
-    async def take(self, amount: int) -> None:
-        """Count what is about to be stored; raises what `check` raises."""
+    @contextlib.asynccontextmanager
+    async def room(self, amount: int) -> AsyncIterator[None]:
+        """Count what is stored meanwhile; raises what `check` raises."""
         await self.check(amount)
         self._used += amount
+        self._writing += amount
+        try:
+            yield
+        finally:
+            self._writing -= amount
 
     def _is_due(self, age: float) -> bool:
         return self._clock() - self._measured >= age
@@ -90,9 +98,10 @@ class Quota:
             if self._measured != known:
                 return  # somebody else has just done it
             self._changed = False
-            before = self._used
+            # What is being written is counted, whether it is seen or not.
+            before = self._used - self._writing
             found = await self._storage.size()
-            self._used = found + self._used - before  # what was taken meanwhile may have been seen, or not
+            self._used += found - before
             self._measured = self._clock()
 
 

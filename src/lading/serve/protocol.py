@@ -177,12 +177,12 @@ class Registry:
         repository = self._storage.repository(name)
         said = request.headers.get("content-type", "").partition(";")[0].strip()
         accepted = await manifests.accept(repository, raw, said, digest, allow_missing=self._settings.allow_missing)
-        await self._quota.take(len(raw))
-        try:
-            stored = StoredManifest(raw, accepted.media_type, digest)
-            await repository.put_manifest(stored, tags, accepted.needs)
-        except Incomplete as error:
-            raise manifests.incomplete(error.missing) from None
+        stored = StoredManifest(raw, accepted.media_type, digest)
+        async with self._quota.room(len(raw)):
+            try:
+                await repository.put_manifest(stored, tags, accepted.needs)
+            except Incomplete as error:
+                raise manifests.incomplete(error.missing) from None
         location = routes.location(request.scope, f"{name}/manifests/{digest}")
         headers = {"location": location, "docker-content-digest": digest}
         if accepted.subject:

@@ -175,9 +175,9 @@ class Session:
         async for data in _gather(request):
             if length is not None and self.upload.size + len(data) > begin + length:
                 raise Problem(400, "SIZE_INVALID", f"more than the {length} bytes of the Content-Range came")
-            await self._quota.take(len(data))
-            await call(len(data), self._hash.update, data)
-            await self.upload.append(data)
+            async with self._quota.room(len(data)):
+                await call(len(data), self._hash.update, data)
+                await self.upload.append(data)
             self.used = self._clock()
         if length is not None and self.upload.size != begin + length:
             raise Problem(400, "SIZE_INVALID", f"fewer than the {length} bytes of the Content-Range came")

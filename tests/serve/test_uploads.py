@@ -1,0 +1,113 @@
+"""Uploads that nobody goes on with."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lading.serve import Folder, Memory, Settings, Storage, background
+from serve.caller import Caller
+from serve.clock import Clock, serving
+from support.images import digest_of
+
+HOUR = 3600.0
+PATIENCE = 30
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def call(storage: Storage, clock: Clock) -> Iterator[Caller]:
+    with serving(clock, Settings(upload_expiry=2 * HOUR), storage) as caller:
+        yield caller
+
+
+def held(storage: Storage, folder: Path) -> int:
+    """How many uploads a storage has something of."""
+    if isinstance(storage, Memory):
+        return len(storage.uploads)
+    return len(list((folder / ".uploads").iterdir()))
+
+
+def age(folder: Path, seconds: float) -> None:
+    """Make files as old as they are for the clock."""
+    for file in (folder / ".uploads").iterdir():
+        os.utime(file, (time.time() - seconds, time.time() - seconds))
+
+
+def test_expire(call: Caller, clock: Clock, storage: Storage, folder: Path) -> None:
+    location = call.start("a")
+    assert call("PATCH", location, b"123").status == 202
+    clock.ahead = 1.9 * HOUR
+    assert call("GET", location).status == 204
+    clock.ahead = 2.1 * HOUR
+    for method in ("GET", "PATCH", "PUT", "DELETE"):
+        answer = call(method, f"{location}?digest={digest_of(b'123')}")
+        assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_UNKNOWN")
+    assert held(storage, folder) == 1
+    call.start("b")  # the first one after it clears the place
+    assert held(storage, folder) == 1
+
+
+def test_do_not_expire_while_they_go_on(call: Caller, clock: Clock, storage: Storage, folder: Path) -> None:
+    location = call.start("a")
+    for hours in (1, 2, 3, 4):
+        clock.ahead = hours * HOUR
+        assert call("PATCH", location, b"x").status == 202
+        call.start("b")
+    clock.ahead = 5 * HOUR
+    assert call("PUT", f"{location}?digest={digest_of(b'xxxx')}").status == 201
+    assert call("GET", f"/v2/a/blobs/{digest_of(b'xxxx')}").body == b"xxxx"
+
+
+def test_are_looked_for_from_time_to_time(storage: Storage, folder: Path) -> None:
+    """Not only when others begin."""
+    with background(storage, settings=Settings(upload_expiry=0.2)) as url:
+        Caller(url).start("a")
+        assert held(storage, folder) == 1
+        deadline = time.monotonic() + PATIENCE
+        while held(storage, folder):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_of_a_process_that_was_killed_are_removed(folder: Path) -> None:
+    Folder(folder)
+    (folder / ".uploads" / "left").write_bytes(b"123")
+    with background(Folder(folder)):
+        assert (folder / ".uploads" / "left").exists()
+    age(folder, 25 * HOUR)
+    with background(Folder(folder)):
+        assert not (folder / ".uploads" / "left").exists()
+
+
+def test_that_another_process_discarded_are_gone(folder: Path) -> None:
+    """They are not begun again in the middle: what is committed has the digest that was promised."""
+    with background(Folder(folder)) as url:
+        call = Caller(url)
+        first, second, third = call.start("a"), call.start("a"), call.start("a")
+        for location in (first, second, third):
+            assert call("PATCH", location, b"123").status == 202
+        age(folder, 25 * HOUR)
+        with background(Folder(folder)):
+            pass
+        for method, location, body in (("PATCH", first, b"456"), ("PUT", second, b"456"), ("PUT", third, b"")):
+            answer = call(method, f"{location}?digest={digest_of(b'123' + body)}", body)
+            assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_UNKNOWN")
+        for content in (b"123", b"123456", b"456"):
+            assert call("GET", f"/v2/a/blobs/{digest_of(content)}").status == 404
+
+
+def test_that_cannot_be_discarded_stop_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    storage = Folder(folder)
+    (folder / ".uploads").rmdir()
+    (folder / ".uploads").touch()
+    with caplog.at_level(logging.WARNING), background(storage) as url:
+        assert Caller(url)("GET", "/v2/").status == 200
+    assert "could not be discarded" in caplog.text
