@@ -1,6 +1,7 @@
 """Starting and stopping the registry."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from lading.errors import Conflict, UsageError
 from lading.serve import app, background, open_storage, running, serve
 from serve.caller import Caller
 from support.images import make_image, push
+from support.lading import Lading, Serving
 
 SERVE = (
     "import lading.serve as s;"
@@ -111,17 +114,58 @@ def test_serves_until_a_signal(number: signal.Signals, tmp_path: Path) -> None:
     assert (tmp_path / "registry" / "a" / "index.json").exists()
 
 
-def test_ends_even_if_it_is_used() -> None:
-    code = SERVE.format(storage="memory")
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        call = Caller(url)
-        location = call.start("a")
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as hung:
-            hung.sendall(f"PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123".encode())
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=20) == 0
+class TestEnding:
+    """A signal ends it, and what is under way may end first."""
+
+    @pytest.fixture
+    def serving(self, lading: Lading) -> Iterator[Serving]:
+        with lading.serve("--quiet") as serving:
+            yield serving
+
+    @pytest.fixture
+    def line(self, serving: Serving) -> Iterator[socket.socket]:
+        """A connection on which half of an upload has come."""
+        with socket.create_connection(("127.0.0.1", int(serving.url.rpartition(":")[2])), timeout=30) as line:
+            location = Caller(serving.url).start("a")
+            head = f"PATCH {location} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
+            line.sendall(head.encode())
+            assert line.recv(1000).startswith(b"HTTP/1.1 100")
+            line.sendall(b"12345")
+            yield line
+
+    def is_ending(self, serving: Serving) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", int(serving.url.rpartition(":")[2]))).close()
+        except ConnectionError:
+            return True
+        return False
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_waits_for_requests(self, serving: Serving, line: socket.socket, number: signal.Signals) -> None:
+        serving.process.send_signal(number)
+        while not self.is_ending(serving):
+            time.sleep(0.01)
+        line.sendall(b"67890")
+        assert line.recv(1000).startswith(b"HTTP/1.1 202")
+        assert line.recv(1) == b""
+        assert serving.process.communicate(timeout=20) == ("", "")
+        assert serving.process.returncode == 0
+
+    def test_does_not_wait_for_the_second_signal(self, serving: Serving, line: socket.socket) -> None:
+        serving.process.send_signal(signal.SIGINT)
+        while not self.is_ending(serving):
+            time.sleep(0.01)
+        begin = time.monotonic()
+        assert serving.end(signal.SIGINT) == (0, "", "")
+        assert time.monotonic() - begin < 5  # and not 9
+        with contextlib.suppress(ConnectionError):
+            assert line.recv(1) == b""
+
+    def test_does_not_wait_for_ever(self, serving: Serving, line: socket.socket) -> None:
+        code, rest, errors = serving.end()
+        assert (code, rest) == (0, "")
+        assert len(errors.splitlines()) == 1
+        assert errors.endswith(" error broke off 1 requests that did not end within 9 seconds\n")
 
 
 def test_is_imported_only_when_used() -> None:

@@ -110,9 +110,11 @@ class _Server(uvicorn.Server):
         yield
 
     def hurry(self) -> None:
-        """End what is still under way."""
+        """Break off what is still under way."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+        for request in list(self.server_state.tasks):
+            request.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -158,7 +160,6 @@ async def _running(
         proxy_headers=False,
         h11_max_incomplete_event_size=_HEAD_LIMIT,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=grace,
     )
     config.load()
     config.ssl = context
@@ -179,7 +180,14 @@ async def _running(
         if renewing is not None:
             renewing.cancel()
         server.should_exit = True
-        await task
+        try:
+            await asyncio.wait_for(asyncio.shield(task), grace)
+        except TimeoutError:
+            _log.error(
+                "broke off %d requests that did not end within %d seconds", len(server.server_state.tasks), grace
+            )
+            server.hurry()
+            await task
 
 
 @contextlib.contextmanager
