@@ -188,3 +188,25 @@ def test_is_noticed_when_it_goes(serve_folder: Serve, folder: Path) -> None:
         shutil.rmtree(folder / "a")
         assert call("GET", "/v2/a/tags/list").status == 404
         assert call("GET", "/v2/_catalog").document == {"repositories": []}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_must_be_one_s_own(folder: Path, there: bool) -> None:
+    """Whether or not it has been used before."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    (folder / ".uploads" if there else folder).mkdir(parents=True)
+    above = [path for path in folder.parents if path.is_relative_to("/tmp")]
+    modes = [(path, path.stat().st_mode) for path in above]
+    try:
+        for path, mode in modes:
+            path.chmod(mode | 0o055)
+        os.seteuid(65534)
+        with pytest.raises(UsageError) as refused:
+            Folder(folder)
+        Folder(folder, read_only=True)
+    finally:
+        os.seteuid(0)
+        for path, mode in modes:
+            path.chmod(mode)
+    assert str(refused.value) == f"cannot keep a registry in {folder} (Permission denied)"

@@ -69,14 +69,18 @@ def serve(
 
     _log(log_format, options)
     settings = Settings(**given)
-    _warn(options, address, settings.auth is not None, tls_cert is not None)
+
+    def ready(url: str) -> None:
+        _warn(options, address, settings.auth is not None, tls_cert is not None)
+        click.echo(f"serving {url}")
+
     run(
         open_storage(storage, read_only=settings.read_only),
         address,
         settings,
         tls_cert=tls_cert,
         tls_key=tls_key,
-        ready=lambda url: click.echo(f"serving {url}"),
+        ready=ready,
     )
 
 
@@ -85,13 +89,13 @@ def _warn(options: Options, address: str, guarded: bool, encrypted: bool) -> Non
     from lading.registry.links import is_loopback
 
     host = address.rpartition(":")[0].strip("[]")
-    if not host or is_loopback(host) or (guarded and encrypted):
+    if is_loopback(host):
         return
     if not guarded:
-        options.warn(f"everybody who can reach {address} can read and change everything: see --auth")
+        options.warn(f"everybody who can reach {host} can read and change everything: see --auth")
     if not encrypted:
         what = "passwords and content" if guarded else "content"
-        options.warn(f"{what} can be read on the way to {address}: see --tls-cert")
+        options.warn(f"{what} can be read on the way to {host}: see --tls-cert")
 
 
 def _log(format: str, options: Options) -> None:
