@@ -4,7 +4,9 @@ import base64
 import json
 import os
 import re
+import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -88,19 +90,29 @@ class TestLog:
             assert serving.end() == (0, "", "")
 
     def test_says_in_one_line_what_failed(self, lading: Lading, tmp_path: Path) -> None:
-        for debug in (False, True):
-            with lading.serve("-q", "--storage", str(tmp_path / "r"), *(["--debug"] if debug else [])) as serving:
+        index = tmp_path / "r" / "a" / "index.json"
+        for flags in ((), ("--debug",), ("--log-format", "json")):
+            with lading.serve("-q", "--storage", str(tmp_path / "r"), *flags) as serving:
                 call = Caller(serving.url)
                 push(call.host, "a", "v1", make_image())
-                before = (tmp_path / "r" / "a" / "index.json").read_bytes()
-                (tmp_path / "r" / "a" / "index.json").write_text("damaged")
-                answer = call("GET", "/v2/a/tags/list")
-                (tmp_path / "r" / "a" / "index.json").write_bytes(before)
-                assert (answer.status, answer.code) == (500, "UNKNOWN")
+                index.write_text("damaged")
+                damaged = call("GET", "/v2/a/tags/list")
+                index.unlink()
+                shutil.rmtree(tmp_path / "r" / ".lading")
+                strange = call("POST", "/v2/a/blobs/uploads/")
                 _, _, errors = serving.end()
-            assert re.match(rf"{TIME} error GET /v2/a/tags/list failed: InvalidContent: ", errors)
-            assert ("Traceback" in errors) == debug
-            assert len(errors.splitlines()) == 1 or debug
+            assert (damaged.status, strange.code) == (500, "UNKNOWN")
+            said = rf"GET /v2/a/tags/list failed: {index} is not valid JSON .*"
+            reason = "POST /v2/a/blobs/uploads/ failed: FileNotFoundError: "
+            if "json" in flags:
+                first, second = (json.loads(line)["message"] for line in errors.splitlines())
+                assert re.fullmatch(said, first)
+                assert second.startswith(reason)
+                continue
+            first, second, *more = errors.splitlines()
+            assert re.fullmatch(f"{TIME} error {said}", first)
+            assert re.match(f"{TIME} error {reason}", second)
+            assert ("Traceback (most recent call last):" in more) == ("--debug" in flags)
 
     @pytest.mark.parametrize("format", ["text", "json"])
     def test_gives_nothing_away(self, lading: Lading, users: Path, tmp_path: Path, format: str) -> None:
@@ -155,10 +167,12 @@ def test_every_limit_is_kept_to(lading: Lading, tmp_path: Path) -> None:
         location = call.start("a")
         assert call("POST", "/v2/a/blobs/uploads/").status == 429
         assert call("PATCH", location, b"x" * 1_100_000).status == 403
-        (tmp_path / "r" / ".uploads" / "left").touch()
-        os.utime(tmp_path / "r" / ".uploads" / "left", (1, 1))
-    with lading.serve("--upload-expiry", "2h", "--storage", str(tmp_path / "r")):
-        assert not (tmp_path / "r" / ".uploads" / "left").exists()
+        left = tmp_path / "r" / ".lading" / "uploads" / "nobody-left"
+        left.touch()
+    for hours in (1, 3):
+        os.utime(left, (time.time() - hours * 3600,) * 2)
+        with lading.serve("--upload-expiry", "2h", "--storage", str(tmp_path / "r")):
+            assert left.exists() == (hours < 2)
 
 
 def test_rules_are_followed(lading: Lading, users: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The folder storage: image layouts that other tools read and write."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -195,7 +196,10 @@ def test_must_be_one_s_own(folder: Path, there: bool) -> None:
     """Whether or not it has been used before."""
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else")
-    (folder / ".uploads" if there else folder).mkdir(parents=True)
+    if there:
+        Folder(folder)
+    else:
+        folder.mkdir()
     above = [path for path in folder.parents if path.is_relative_to("/tmp")]
     modes = [(path, path.stat().st_mode) for path in above]
     try:

@@ -1,6 +1,7 @@
 """What a registry refuses: too large, too many, too much, and every change if it is read-only."""
 
 import errno
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -58,7 +59,7 @@ class TestReadOnly:
     def test_leaves_the_folder_alone(self, tmp_path: Path) -> None:
         with background(Folder(tmp_path / "r")) as url:
             push(Caller(url).host, "a", "v1", make_image())
-        (tmp_path / "r" / ".uploads").rmdir()
+        shutil.rmtree(tmp_path / "r" / ".lading")
         before = sorted(tmp_path.rglob("*"))
         with background(open_storage(str(tmp_path / "r"), read_only=True), settings=Settings(read_only=True)) as url:
             assert Caller(url)("GET", "/v2/a/manifests/v1").status == 200

@@ -1,7 +1,7 @@
 """Uploads that nobody goes on with."""
 
+import errno
 import logging
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,13 +32,12 @@ def held(storage: Storage, folder: Path) -> int:
     """How many uploads a storage has something of."""
     if isinstance(storage, Memory):
         return len(storage.uploads)
-    return len(list((folder / ".uploads").iterdir()))
+    return len(received(folder))
 
 
-def age(folder: Path, seconds: float) -> None:
-    """Make files as old as they are for the clock."""
-    for file in (folder / ".uploads").iterdir():
-        os.utime(file, (time.time() - seconds, time.time() - seconds))
+def received(folder: Path) -> list[Path]:
+    """The files of uploads, which are beside those that stand for processes."""
+    return [file for file in (folder / ".lading" / "uploads").iterdir() if "-" in file.name]
 
 
 def test_expire(call: Caller, clock: Clock, storage: Storage, folder: Path) -> None:
@@ -77,26 +76,15 @@ def test_are_looked_for_from_time_to_time(storage: Storage, folder: Path) -> Non
             time.sleep(0.01)
 
 
-def test_of_a_process_that_was_killed_are_removed(folder: Path) -> None:
-    Folder(folder)
-    (folder / ".uploads" / "left").write_bytes(b"123")
-    with background(Folder(folder)):
-        assert (folder / ".uploads" / "left").exists()
-    age(folder, 25 * HOUR)
-    with background(Folder(folder)):
-        assert not (folder / ".uploads" / "left").exists()
-
-
-def test_that_another_process_discarded_are_gone(folder: Path) -> None:
+def test_whose_file_is_gone_are_gone(folder: Path) -> None:
     """They are not begun again in the middle: what is committed has the digest that was promised."""
     with background(Folder(folder)) as url:
         call = Caller(url)
         first, second, third = call.start("a"), call.start("a"), call.start("a")
         for location in (first, second, third):
             assert call("PATCH", location, b"123").status == 202
-        age(folder, 25 * HOUR)
-        with background(Folder(folder)):
-            pass
+        for file in received(folder):
+            file.unlink()
         for method, location, body in (("PATCH", first, b"456"), ("PUT", second, b"456"), ("PUT", third, b"")):
             answer = call(method, f"{location}?digest={digest_of(b'123' + body)}", body)
             assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_UNKNOWN")
@@ -104,10 +92,14 @@ def test_that_another_process_discarded_are_gone(folder: Path) -> None:
             assert call("GET", f"/v2/a/blobs/{digest_of(content)}").status == 404
 
 
-def test_that_cannot_be_discarded_stop_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    storage = Folder(folder)
-    (folder / ".uploads").rmdir()
-    (folder / ".uploads").touch()
+def test_that_cannot_be_discarded_stop_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(before: float) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    storage = Memory()
+    monkeypatch.setattr(storage, "sweep", fail)
     with caplog.at_level(logging.WARNING), background(storage) as url:
-        assert Caller(url)("GET", "/v2/").status == 200
-    assert "could not be discarded" in caplog.text
+        assert Caller(url)("POST", "/v2/a/blobs/uploads/").status == 202
+    assert "could not be discarded: [Errno 5] Input/output error" in caplog.text

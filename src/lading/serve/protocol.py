@@ -99,8 +99,11 @@ class Registry:
         except Exception as error:
             refusal = full_disk(error) if isinstance(error, OSError) else None
             if refusal is None:
-                known = isinstance(error, LadingError)  # which says it all itself
-                log.error("%s %s failed: %s", request.method, routes.shown(request.scope), error, exc_info=not known)
+                what = f"{request.method} {routes.shown(request.scope)} failed"
+                if isinstance(error, LadingError):
+                    log.error("%s: %s", what, error)
+                else:
+                    log.exception("%s", what)
                 refusal = Problem(500, "UNKNOWN", "the registry failed; its log says why")
             response = refusal.response()
         await drain(request)
