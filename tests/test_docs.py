@@ -1,8 +1,8 @@
 """Every command in README.md and docs/ is run, and prints what the page says it prints.
 
 A page's `console` blocks are typed in order into one shell session's worth of state: a registry at `localhost:5000`
-with the images of the demo, a home and a folder of the page's own. `python` blocks run against the same registry. With
-`LADING_UPDATE_DOCS=1` what is printed is written into the page instead.
+with the images of the demo, a home and a folder of the page's own; at `localhost:5001` nothing is yet. `python` blocks
+run against the same registry. With `LADING_UPDATE_DOCS=1` what is printed is written into the page instead.
 """
 
 import os
@@ -19,18 +19,20 @@ import pytest
 from lading.cli.demo_images import fill
 from lading.client import AsyncClient
 from lading.serve import background
+from support.parts import need
 from support.process import bare_environment
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = sorted(page for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")] if BLOCK.search(page.read_text()))
 HOST = "localhost:5000"
+OTHER = "localhost:5001"
 
 
 @pytest.fixture
 def host() -> Iterator[str]:
     """A registry with the demo's images, whose name is as long as the one in the pages: columns must not move."""
-    port = next(port for port in range(5001, 9999) if _is_free(port))
+    port = _free_port(5001)
     with background(address=f"127.0.0.1:{port}"):
         import asyncio
 
@@ -45,6 +47,9 @@ def host() -> Iterator[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_a_page_is_true(page: Path, host: str, tmp_path: Path) -> None:
     text = page.read_text()
+    if "htpasswd -" in text:
+        need("htpasswd")
+    other = f"localhost:{_free_port(int(host.rpartition(':')[2]) + 1)}"
     home = tmp_path / "home"
     home.mkdir()
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -61,17 +66,20 @@ def test_a_page_is_true(page: Path, host: str, tmp_path: Path) -> None:
             text=True,
             timeout=60,
         )
-        return ran.stdout.replace(host, HOST)
+        return ran.stdout.replace(host, HOST).replace(other, OTHER).replace(str(home), "/home/you")
+
+    def placed(text: str) -> str:
+        return text.replace(OTHER, other).replace(HOST, host)
 
     def play(block: re.Match[str]) -> str:
         kind, content = block.groups()
         if kind == "python":
-            said = run([sys.executable, "-c", content.replace(HOST, host)])
+            said = run([sys.executable, "-c", placed(content)])
             assert "Traceback" not in said, said
             return block.group()
         lines = []
         for command, _ in _commands(content):
-            said = run(["bash", "-c", command.replace(HOST, host)])
+            said = run(["bash", "-c", placed(command)])
             assert "in a way it should not" not in said, said
             lines.append(f"$ {command}\n{said}")
         return f"```console\n{''.join(lines)}```"
@@ -104,6 +112,11 @@ def _commands(block: str) -> list[tuple[str, str]]:
     return found
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+def _free_port(first: int) -> int:
+    """The first port of four digits, from `first` on, that nobody listens at."""
+
+    def is_free(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    return next(port for port in range(first, 9999) if is_free(port))

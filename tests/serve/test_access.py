@@ -130,15 +130,10 @@ def test_everybody_may_do_what_rules_say_and_no_more(guarded: Caller, authorize:
         assert answer.status == status, (method, path)
         if status == 403:
             assert answer.code == "DENIED"
-            assert answer.document["errors"][0]["detail"]["name"] == name
+            assert answer.document["errors"][0]["message"].endswith(f" {name}")
             assert "www-authenticate" not in answer.headers
-    assert guarded("GET", "/v2/other/manifests/v1", authorization=authorize("bob")).document["errors"] == [
-        {
-            "code": "DENIED",
-            "message": "bob may not pull from other",
-            "detail": {"kind": "repository", "name": "other", "action": "pull"},
-        }
-    ]
+    answer = guarded("GET", "/v2/other/manifests/v1", authorization=authorize("bob"))
+    assert answer.document["errors"] == [{"code": "DENIED", "message": "bob may not pull from other"}]
     assert guarded("GET", "/v2/team/app/manifests/v1", authorization=basic("alice")).body == image.content
 
 

@@ -126,15 +126,14 @@ class Guard:
             error = None if caller.granted is None else "insufficient_scope"
             return self._unauthorized(request, needs, "log in first", error)
         message = f"{caller.user} may not {_WORDS[need.action]} {need.name}"
-        return Problem(403, "DENIED", message, need._asdict())
+        return Problem(403, "DENIED", message)
 
     def _unauthorized(self, request: Request, needs: Sequence[Need], message: str, error: str | None = None) -> Problem:
         if self._tokens is not None:
             challenge = self._tokens.challenge(request, needs, error)
         else:
             challenge = f'Basic realm="{SERVICE}"'
-        details = [need._asdict() for need in needs]
-        return Problem(401, "UNAUTHORIZED", message, *details, headers={"www-authenticate": challenge})
+        return Problem(401, "UNAUTHORIZED", message, headers={"www-authenticate": challenge})
 
 
 def _needs(request: Request, route: routes.Route) -> list[Need]:

@@ -100,7 +100,7 @@ class Registry:
             refusal = full_disk(error) if isinstance(error, OSError) else None
             if refusal is None:
                 what = f"{request.method} {routes.shown(request.scope)} failed"
-                if isinstance(error, LadingError):
+                if isinstance(error, LadingError):  # which says itself what happened
                     log.error("%s: %s", what, error)
                 else:
                     log.exception("%s", what)
