@@ -185,3 +185,69 @@ def test_a_reader_that_leaves_early_is_no_success(
     assert (ran.returncode, len(ran.stdout_bytes)) == (1, 10)
     assert "Broken pipe" in ran.stderr
     assert len(ran.stderr.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["push", "image.tar", "SOURCE:2"], "docker-archive:image.tar or oci-archive:image.tar"),
+        (["push", "./image.tar", "SOURCE:2"], "oci-archive:./image.tar"),
+        (["push", "folder", "SOURCE:2"], "oci:folder"),
+        (["copy", "SOURCE:1", "oci-layout:folder"], "oci:folder"),
+        (["copy", "SOURCE:1", "containers-storage:app:1"], "docker-daemon:app:1"),
+        (["copy", "--all-tags", "SOURCE:1", "SOURCE-copy"], "leave out the tag: SOURCE"),
+        (["copy", "SOURCE:1", "SOURCE:2", "-t", "SOURCE:3"], "one more DST"),
+        (["copy", "--all-tags", "SOURCE", "SOURCE-copy", "--include", "semver:"], "semver:*"),
+        (["copy", "SOURCE:1", "docker-archive:a.tar", "--referrers"], "leave out --referrers"),
+        (["copy", "oci:folder:1", "docker-archive:a.tar:1.0"], "REPOSITORY:1.0"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_may_be_meant(
+    words: list[str], said: str, lading: Lading, source: str, tmp_path: Path
+) -> None:
+    (tmp_path / "image.tar").write_bytes(b"x")
+    (tmp_path / "folder").mkdir()
+    if words[1].startswith("oci:"):
+        lading.run("copy", "-q", f"{source}:1", "oci:folder:1", cwd=tmp_path)
+    ran = lading.run(*(word.replace("SOURCE", source) for word in words), cwd=tmp_path, check=False)
+    assert ran.returncode == 2, ran.stderr
+    assert said.replace("SOURCE", source) in ran.stderr
+    assert len(ran.stderr.splitlines()) <= 3
+    assert not (tmp_path / "a.tar").exists()
+
+
+def test_a_damaged_layout_is_repaired_the_way_the_error_says(lading: Lading, source: str, tmp_path: Path) -> None:
+    lading.run("copy", "-q", f"{source}:1", "oci:layout:1", cwd=tmp_path)
+    blob = tmp_path / "layout/blobs/sha256" / images.digest_of(IMAGES[0].layers[0]).partition(":")[2]
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused = lading.run("push", "oci:layout:1", f"{source}-back:1", cwd=tmp_path, check=False)
+    assert refused.returncode == 7
+    assert "--verify" in refused.stderr
+    lading.run("copy", "--verify", f"{source}:1", "oci:layout:1", cwd=tmp_path)
+    assert blob.read_bytes() == whole
+    lading.run("push", "oci:layout:1", f"{source}-back:1", cwd=tmp_path)
+
+
+def test_guards_on_the_command_line(lading: Lading, source: str, registry: RealRegistry, repository: str) -> None:
+    images.push(registry.host, repository, "2", IMAGES[0])
+    kept = lading.run("copy", "--no-clobber", f"{source}:2", f"{source}:1", check=False)
+    assert kept.returncode == 8
+    wrong = lading.run("copy", "--if-digest", IMAGES[1].digest, f"{source}:2", f"{source}:1", check=False)
+    assert (wrong.returncode, INDEX.digest in wrong.stderr) == (8, True)
+    assert images.get_manifest(registry.host, repository, "1")[2] == INDEX.digest
+    many = lading.run("copy", "--all-tags", "--no-clobber", f"{source}", f"{source}-copy")
+    assert "left as" not in many.stderr
+    images.push(registry.host, repository, "1", IMAGES[1])
+    many = lading.run("copy", "--all-tags", "--no-clobber", f"{source}", f"{source}-copy")
+    assert "1 tag left as it is" in many.stderr
+    moved = lading.run("copy", "--if-digest", INDEX.digest, f"{source}:2", f"{source}-copy:1", "--jobs", "1")
+    assert moved.stdout == f"{source}-copy:1@{IMAGES[0].digest}\n"
+
+
+def test_no_clobber_keeps_a_docker_archive_that_is_there(lading: Lading, source: str, tmp_path: Path) -> None:
+    words = ("copy", f"{source}:1", "docker-archive:a.tar", "--no-clobber")
+    lading.run(*words, cwd=tmp_path)
+    before = (tmp_path / "a.tar").read_bytes()
+    assert lading.run(*words, cwd=tmp_path, check=False).returncode == 8
+    assert (tmp_path / "a.tar").read_bytes() == before

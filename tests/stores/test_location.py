@@ -105,7 +105,10 @@ def test_how_it_is_said(text: str, said: str) -> None:
         ("docker-archive:", UsageError, "names no file"),
         ("docker-archive:a.tar:", InvalidReference, "no reference after its colon"),
         ("docker-archive:a.tar:ALPINE", InvalidReference, "must be lowercase"),
-        ("docker-daemon:", InvalidReference, "it is empty"),
+        ("docker-daemon:", UsageError, "names no image"),
+        ("oci-layout:dir", UsageError, "knows no places that begin with oci-layout:"),
+        ("containers-storage:localhost/app", UsageError, "containers-storage:"),
+        ("./dir", InvalidReference, "'./dir' is not a reference"),
         ("docker-daemon:sha256:" + "a" * 40, InvalidReference, "no digest"),
     ],
 )

@@ -32,7 +32,9 @@ def test_a_pattern_takes(pattern: str, chosen: list[str]) -> None:
     assert choose_tags(TAGS, exclude=[pattern]) == [tag for tag in TAGS if tag not in chosen]
 
 
-@pytest.mark.parametrize("pattern", ["re:(", "semver:new", "semver:>=", "version:1", "semver:1.2.3.4"])
+@pytest.mark.parametrize(
+    "pattern", ["re:(", "semver:new", "semver:>=", "version:1", "semver:1.2.3.4", "", "semver:", "semver:1 ||"]
+)
 def test_what_is_no_pattern_is_said(pattern: str) -> None:
     with pytest.raises(UsageError):
         choose_tags(TAGS, [pattern])

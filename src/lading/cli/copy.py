@@ -138,6 +138,11 @@ def push(options: Options, location: str, references: tuple[str, ...], **given: 
     from lading.stores.location import parse_location
 
     if parse_location(location).is_registry:
+        from pathlib import Path
+
+        if (path := Path(location)).exists():
+            ways = f"oci:{path}" if path.is_dir() else f"docker-archive:{path} or oci-archive:{path}"
+            raise UsageError(f"{location} is read as a reference", remedy=f"if what is here is meant: {ways}")
         raise UsageError(
             f"{location} is in a registry, not on this machine",
             remedy=f"from the container engine: docker-daemon:{location}    between registries: lading copy",

@@ -30,6 +30,8 @@ async def helped(client: AsyncClient, places: Iterable[AnyLocation], work: Corou
                 if error.remedy is None and error.message.startswith(f"{location.place} has no tag"):
                     error.remedy = f"see them: lading tags {location.place}"
                 continue
+            if error.message == f"{location.place} was not found" and error.remedy is None:
+                error.cause, error.remedy = NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
             missing = error.message.startswith(f"{reference} was not found")
             if missing and error.remedy is None and reference.digest is None:
                 await _suggest(client, reference, error)

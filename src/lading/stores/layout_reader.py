@@ -342,7 +342,9 @@ class LayoutReader:
     def _is_damaged(self, digest: Digest, cause: str | None) -> DigestMismatch:
         self._damaged.add(digest)
         return DigestMismatch(
-            f"{self._where(blob_path(digest))} is damaged", cause=cause, remedy="copy it here again, and it is replaced"
+            f"{self._where(blob_path(digest))} is damaged",
+            cause=cause,
+            remedy="copy it here again with --verify, and it is replaced",
         )
 
     def _is_read_only(self) -> Unsupported:

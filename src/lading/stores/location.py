@@ -45,6 +45,13 @@ _PREFIX: dict[Kind, str] = {
     "docker-archive": "docker-archive:",
     "docker-daemon": "docker-daemon:",
 }
+_OTHERS = {
+    "oci-layout": "oci:",
+    "oci-dir": "oci:",
+    "containers-storage": "docker-daemon:",
+    "docker-tar": "docker-archive:",
+}
+"""What other tools call places, where no image on Docker Hub is called so."""
 _ESCAPED = re.compile(r"\\([:@\\])")
 _SPECIAL = re.compile(r"[:@\\]")
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
@@ -216,11 +223,13 @@ def parse_location(text: str) -> Location:
     """
     scheme = _scheme(text)
     if scheme is None:
-        return Location(kind="registry", reference=Reference.parse_repository(text))
+        return Location(kind="registry", reference=_reference(text))
     kind, rest = _SCHEMES[scheme], text.removeprefix(scheme)
     if kind == "registry":
         return Location(kind=kind, reference=Reference.parse_repository(rest))
     if kind == "docker-daemon":
+        if not rest:
+            raise UsageError(f"{text!r} names no image", remedy=f"put its name after {scheme!r}")
         if _DIGEST.fullmatch(rest):
             return Location(kind=kind, digest=_digest(rest, text))
         return Location(kind=kind, reference=Reference.parse_repository(rest))
@@ -320,6 +329,20 @@ class _OpenedLayout:
 
 def _scheme(text: str) -> str | None:
     return next((scheme for scheme in _SCHEMES if text.startswith(scheme)), None)
+
+
+def _reference(text: str) -> Reference:
+    """What has no scheme, as Docker reads it; with a way on for what is meant otherwise."""
+    other, colon, rest = text.partition(":")
+    if colon and other in _OTHERS:
+        ours = _OTHERS[other]
+        raise UsageError(f"lading knows no places that begin with {other}:", remedy=f"is it {ours}{rest.lstrip('/')}?")
+    try:
+        return Reference.parse_repository(text)
+    except InvalidReference as error:
+        if text.startswith((".", "/", "~")):
+            error.remedy = f"a directory is oci:{text}, an archive oci-archive:{text} or docker-archive:{text}"
+        raise
 
 
 def _split_layout(kind: Kind, hidden: str, text: str) -> Location:

@@ -109,7 +109,11 @@ def check(source: Place, targets: Sequence[Place], options: CopyOptions) -> None
         raise UsageError("there is nowhere to copy to")
     for tag in options.tags:
         if not is_tag(tag):
-            raise UsageError(f"{tag!r} is not a tag", cause="-t takes tags of the target's repository")
+            raise UsageError(
+                f"{tag!r} is not a tag",
+                cause="-t takes tags of the target's repository",
+                remedy="name what is elsewhere as one more DST" if "/" in tag or ":" in tag else None,
+            )
     if options.all_tags and (options.tags or options.if_digest):
         raise UsageError("--all-tags goes with neither --tag nor --if-digest", cause="every tag keeps its name")
     if (options.include or options.exclude) and not options.all_tags:

@@ -54,7 +54,11 @@ async def copy_between(
     if options.all_tags:
         for location in (here, *there):
             if location.is_named:
-                raise UsageError(f"{location} names one tag", cause="all tags are copied, each under its own name")
+                raise UsageError(
+                    f"{location} names one tag",
+                    cause="all tags are copied, each under its own name",
+                    remedy=f"leave out the tag: {location.place}",
+                )
     async with AsyncExitStack() as stack:
         origin = await _open_source(stack, connect, here)
         if own_tags and here.name is None and not options.all_tags and not any(target.is_named for target in there):

@@ -43,6 +43,8 @@ def choose_tags(tags: Iterable[str], include: Sequence[str] = (), exclude: Seque
 
 def matcher(pattern: str) -> Matcher:
     """What a pattern takes; see `choose_tags`."""
+    if not pattern:
+        raise UsageError("an empty pattern takes no tag", remedy="every tag is '*'")
     kind, colon, text = pattern.partition(":")
     if colon and kind == "re":
         try:
@@ -95,6 +97,8 @@ def _alternative(text: str) -> Matcher:
     bounds: list[tuple[str, str]] = []
     position = 0
     text = text.strip().replace(",", " ")
+    if not text:
+        raise UsageError("an empty range takes no version", remedy="every version is 'semver:*'")
     takes_pre = "-" in text
     while position < len(text):
         term = _TERM.match(text, position)
