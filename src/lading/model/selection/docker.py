@@ -186,18 +186,29 @@ def _crashes(pull: Pull, entry: Descriptor, manifest: Manifest, asked: Platform 
     """Whether the daemon looks for the image's platform in a list with an entry that has none, and falls over it."""
     if asked is None or not (pull.client.since("25") or _is_latest(pull.name)):
         return False
-    images = [item for item in index.manifests if item.media_type in IMAGES]
-    before = images[: images.index(entry)] if entry in images else images
-    if entry.platform is not None and all(item.platform is not None for item in before):
+    matcher = only(asked, pull.client.library, pull.host)
+    if not _meets_none(index, entry, matcher):
         return False
     config = pull.config(manifest)
     if not isinstance(config, ImageConfig):
         return False
     its = config.platform
-    if only(asked, pull.client.library, pull.host).rank(its) is not None:
+    if matcher.rank(its) is not None:
         return False
     normal, wanted = (normalize(platform, pull.client.library, pull.host) for platform in (its, asked))
     return bool(its.variant) or (normal.os, normal.architecture) != (wanted.os, wanted.architecture)
+
+
+def _meets_none(index: Index, entry: Descriptor, matcher: Matcher) -> bool:
+    """Whether who looks for the entry of an image, by its platform, comes by one that has none."""
+    for item in index.manifests:
+        if item.media_type not in IMAGES:
+            continue
+        if item.platform is None:
+            return True
+        if item.digest == entry.digest and matcher.rank(item.platform) is not None:
+            return False
+    return False
 
 
 def _is_latest(name: str) -> bool:
