@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from lading.cli.frame import Group, Option, Options, common, format_option, platform_option
 from lading.cli.missing import helped
@@ -419,6 +418,8 @@ def _report(options: Options, created: Created) -> None:
 
 def _serious(pushed: Pushed) -> list[str]:
     """What the list says that will break for whoever pulls it; nothing is read for this."""
+    import msgspec
+
     from lading.images.lint import lint, listed_facts
 
     name = str(msgspec.structs.replace(pushed.reference, digest=None))
