@@ -317,8 +317,9 @@ class AsyncClient:
             UsageError: there is no such code.
 
         >>> with Client() as client:
-        ...     client.lint(f"{registry}/app:1.0").findings
-        ()
+        ...     for found in client.lint(f"{registry}/app:1.0").findings:
+        ...         print(found.code, found.severity)
+        LAD401 warning
         """
         from lading.drafts.draft import Draft
         from lading.images.lint import gather_facts, lint, platforms_of
