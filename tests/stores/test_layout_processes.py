@@ -120,22 +120,24 @@ async def test_writers_that_are_killed_leave_a_whole_layout(tmp_path: Path) -> N
     chance = random.Random(7)
     written: set[str] = set()
     killed_at_work = 0
+    parts: list[Path] = []
     for number in range(40):
         names = [f"n{number}-{image}" for image in range(20)]
         with start(path, *names) as process:
             go(process)
-            await asyncio.sleep(chance.uniform(0, 0.25))
-            process.send_signal(signal.SIGKILL)
             assert process.stdout is not None
-            finished = process.stdout.read().split()
+            finished = [process.stdout.readline().strip() for _ in range(chance.randrange(3))]
+            await asyncio.sleep(chance.uniform(0, 0.05))
+            process.send_signal(signal.SIGKILL)
+            finished += process.stdout.read().split()
         killed_at_work += process.returncode == -signal.SIGKILL
+        parts += [file for file in (path / ".lading").iterdir() if file.name != "lock"]
         written.update(finished)
         if number % 8 == 7:
             await assert_whole(path, *written)
     assert killed_at_work >= 30
     assert written
     await assert_whole(path, *written)
-    parts = [file for file in (path / ".lading").iterdir() if file.name != "lock"]
     assert parts
     await Layout(path).gc(grace=0)
     await assert_whole(path, *written)
