@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support import images
+from support.http import Request
 from support.lading import Lading
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
@@ -231,3 +233,92 @@ def test_from_a_layout_to_a_registry_that_keeps_whole_blobs(
         killer.run(layout, lambda number: f"{target.host}/{repository}-{number}:1")
     assert killer.kills >= KILLS
     assert killer.resumed > TOTAL / 4
+
+
+class Gate:
+    """Holds up who asks for the largest blob until it opens."""
+
+    def __init__(self) -> None:
+        self.held = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, request: Request) -> None:
+        if images.digest_of(BLOBS[-1]) in request.path:
+            self.held.set()
+            assert self.opened.wait(60)
+
+
+def begun(lading: Lading, is_begun: Callable[[], object], *arguments: str) -> "subprocess.Popen[str]":
+    """A copy that is under way."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lading", "copy", "-q", *arguments],
+        env=lading.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + PATIENCE
+    while not is_begun():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return process
+
+
+def test_what_a_killed_writer_of_an_archive_left_goes_with_the_next(
+    lading: Lading, source: CountingProxy, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    archive = folder / "image.tar"
+    others = [folder / f".other.tar.{'0' * 32}", folder / ".image.tar.swp"]
+    for other in others:
+        other.mkdir()
+    for _ in range(2):
+        source.intercept = gate = Gate()
+        with begun(lading, gate.held.is_set, f"{source.host}/app:1", f"oci-archive:{archive}:1") as process:
+            process.kill()
+        gate.opened.set()
+        assert len(list(folder.iterdir())) == 3
+        assert not archive.exists()
+    lading.run("copy", f"{source.host}/app:1", f"oci-archive:{archive}:1")
+    assert set(folder.iterdir()) == {archive, *others}
+
+
+def test_what_a_living_writer_has_is_left_to_it(lading: Lading, source: CountingProxy, tmp_path: Path) -> None:
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    archive = folder / "image.tar"
+    source.intercept = gate = Gate()
+    with begun(lading, gate.held.is_set, f"{source.host}/app:1", f"oci-archive:{archive}:1") as process:
+        (its,) = folder.iterdir()
+        source.intercept = None
+        lading.run("copy", f"{source.host}/app:1", f"oci-archive:{archive}:1")
+        assert process.poll() is None
+        assert set(folder.iterdir()) == {archive, its}
+        gate.opened.set()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 8
+    assert "changed by somebody else" in said
+    assert list(folder.iterdir()) == [archive]
+    lading.run("copy", f"oci-archive:{archive}:1", f"oci:{tmp_path}/layout:1")
+
+
+def test_what_a_killed_writer_of_a_docker_archive_left_goes_with_the_next(
+    lading: Lading, elsewhere: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    image = images.make_image(layers=[images.make_layer({"large": images.noise("large", 12 * MIB)})])
+    images.push(elsewhere, "docker", "1", image)
+    archive = folder / "image.tar.gz"
+
+    def is_packing() -> bool:
+        return any(path.stat().st_size for path in folder.glob(".image*/archive"))
+
+    with begun(lading, is_packing, f"{elsewhere}/docker:1", f"docker-archive:{archive}:app:1") as process:
+        process.kill()
+    assert not archive.exists()
+    assert len(list(folder.iterdir())) == 1
+    lading.run("copy", f"{elsewhere}/docker:1", f"docker-archive:{archive}:app:1")
+    assert list(folder.iterdir()) == [archive]

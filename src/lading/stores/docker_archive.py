@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from lading.store import AnyManifest, Reader, Source
 from lading.stores._docker_archives import NewArchive, accepted, reference
 from lading.stores._docker_contents import Contents
 from lading.stores._docker_images import SavedImages
+from lading.stores.scratch import beside
 from lading.stores.tarball import Compression, compressed, compression_for
 from lading.stores.threads import in_thread, reader, writer
 
@@ -248,15 +248,12 @@ class DockerArchive:
             raise LadingError(f"{self.name} cannot be written", cause=error.strerror) from None
 
     def _replace(self, path: Path) -> None:
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
+        with beside(path) as folder:
+            temporary = folder / "archive"
             with temporary.open("xb") as file:
                 self._pack(file, compression_for(path.name))
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def _pack(self, file: BinaryIO, compression: Compression) -> None:
         with compressed(file, compression) as packed:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import stat
 import sys
-import tempfile
-import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +20,7 @@ from typing import Any, BinaryIO, cast
 
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
 from lading.model.encoding import Document, encode_compact
+from lading.stores import scratch
 from lading.stores.layout import Layout, LayoutFolder
 from lading.stores.layout_entries import REF_NAME, Listing
 from lading.stores.layout_parts import CHUNK, sync_folder
@@ -142,13 +140,11 @@ async def _read(path: str, name: str) -> AsyncIterator[LayoutReader]:
                 await in_thread(store._listing)
                 yield store
                 return
-    with _reporting(name):
-        folder = Path(tempfile.mkdtemp(prefix="lading-", dir=_roomy()))
-    try:
+    with ExitStack() as stack:
+        with _reporting(name):
+            folder = stack.enter_context(scratch.anywhere())
         await in_thread(_unpack, path, folder, name)
         yield LayoutFolder(folder, name=name)
-    finally:
-        await in_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 @asynccontextmanager
@@ -161,14 +157,10 @@ async def _written(path: str, name: str, compression: Compression | None) -> Asy
         raise _is_directory(path)
     if replaced and not target.parent.is_dir():
         raise NotFound(f"{name} cannot be written", cause=f"there is no directory {target.parent}")
-    with _reporting(name):
-        if replaced:
+    with ExitStack() as stack:
+        with _reporting(name):
             # On the file system that has to have the room in the end.
-            folder = target.parent / f".{target.name}.{uuid.uuid4().hex}"
-            folder.mkdir(0o700)
-        else:
-            folder = Path(tempfile.mkdtemp(prefix="lading-", dir=_roomy()))
-    try:
+            folder = stack.enter_context(scratch.beside(target) if replaced else scratch.anywhere())
         if replaced and before is not None and before.st_size:
             await in_thread(_unpack, path, folder, name)
         found = _state(folder)
@@ -178,8 +170,6 @@ async def _written(path: str, name: str, compression: Compression | None) -> Asy
             return  # nothing was written, and so nothing is
         await store._make()
         await in_thread(_pack, folder, target if replaced else path, before, compression or compression_for(path), name)
-    finally:
-        await in_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _open_for_any_order(path: str, name: str) -> BinaryIO | None:
@@ -237,7 +227,7 @@ def _pack(folder: Path, target: Path | str, before: os.stat_result | None, compr
             with _stream(target) as out:
                 _write_tar(folder, out, compression)
             return
-        temporary = folder / ".archive"
+        temporary = folder / "archive"
         with temporary.open("xb") as file:
             _write_tar(folder, file, compression)
             file.flush()
@@ -307,11 +297,6 @@ def _stamp(path: Path) -> os.stat_result | None:
 
 def _identity(status: os.stat_result | None) -> tuple[int, int, int] | None:
     return None if status is None else (status.st_ino, status.st_mtime_ns, status.st_size)
-
-
-def _roomy() -> str | None:
-    """Where large temporary files go: /tmp is memory on many machines."""
-    return None if os.environ.get("TMPDIR") or not os.access("/var/tmp", os.W_OK) else "/var/tmp"
 
 
 def _is_directory(path: str) -> UsageError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -344,13 +343,10 @@ class _Operation:
             raise NotFound(f"{what} has nothing for {platforms[0]}", cause=f"it is an image for {config.platform}")
 
     async def _convert(self, stack: AsyncExitStack, tasks: _Tasks) -> None:
-        import shutil
-        import tempfile
-
+        from lading.stores.scratch import anywhere
         from lading.transfer.convert import Converter, Overlay
 
-        folder = Path(tempfile.mkdtemp(prefix="lading-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(anywhere())
         overlay = Overlay(tasks.source, folder)
         converter = Converter(overlay, self._options.format, self._options.compression, self._limits)
         old = tasks.ready.digest

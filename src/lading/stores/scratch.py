@@ -1,0 +1,89 @@
+"""Folders for work in progress, which are gone when it is over; also, in the end, if whoever made them was killed.
+
+This module knows folders, and nothing of what is in them. A folder belongs to the process that holds a lock on it; one
+that nobody holds was left behind, and the next that works in the same place removes it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+@contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """A folder on the file system of a file that is to be made or replaced, with a name that nobody looks for.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with _scratch(target.parent, f".{target.name}.") as folder:
+        yield folder
+
+
+@contextmanager
+def anywhere() -> Iterator[Path]:
+    """A folder where there is much room, such as `/var/tmp`; `TMPDIR` says otherwise.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    # /tmp is memory on many machines.
+    has_other = not os.environ.get("TMPDIR") and os.access("/var/tmp", os.W_OK)
+    with _scratch(Path("/var/tmp" if has_other else tempfile.gettempdir()), ".lading.") as folder:
+        yield folder
+
+
+@contextmanager
+def _scratch(parent: Path, prefix: str) -> Iterator[Path]:
+    _sweep(parent, prefix)
+    folder, lock = None, None
+    while lock is None:
+        folder = parent / f"{prefix}{uuid.uuid4().hex}"
+        folder.mkdir(0o700)
+        lock = _claim(folder)  # unless somebody who sweeps has been faster
+    assert folder is not None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Remove the folders that were left behind."""
+    with suppress(OSError):
+        for folder in parent.iterdir():
+            if not (folder.name.startswith(prefix) and _NAME.fullmatch(folder.name, len(prefix))):
+                continue
+            lock = _claim(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+def _claim(folder: Path) -> int | None:
+    """Lock a folder of one's own; None where another process has it, or it is gone."""
+    import fcntl
+
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        opened, there = os.fstat(lock), folder.stat(follow_symlinks=False)
+        if opened.st_ino == there.st_ino and opened.st_uid == os.getuid():
+            return lock
+    except OSError:
+        pass
+    os.close(lock)
+    return None
