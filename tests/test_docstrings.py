@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from lading import Client
 from lading.cli.demo_images import PLATFORMS, hello
 from lading.client import AsyncClient
 from lading.serve import background
 from support.images import make_image, make_index, push
 
-MODULES = ["lading.client"]
+MODULES = ["lading.client", "lading.sync"]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,8 @@ def registry() -> Iterator[str]:
     """A registry with an index of two platforms, `app:1.0`."""
     with background() as url:
         host = url.removeprefix("http://")
-        index = make_index([make_image("linux/amd64"), make_image("linux/arm64/v8")], kind="oci")
+        images = [make_image(platform, kind="oci") for platform in ("linux/amd64", "linux/arm64/v8")]
+        index = make_index(images, kind="oci")
         push(host, "app", "1.0", index)
         yield host
 
@@ -27,7 +29,7 @@ def registry() -> Iterator[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_examples(module: str, registry: str) -> None:
     loaded = importlib.import_module(module)
-    ran = doctest.testmod(loaded, extraglobs={"registry": registry}, optionflags=doctest.ELLIPSIS)
+    ran = doctest.testmod(loaded, extraglobs={"registry": registry, "Client": Client}, optionflags=doctest.ELLIPSIS)
     assert ran.attempted > 0
     assert ran.failed == 0
 

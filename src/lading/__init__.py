@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lading._version import __version__
 
 if TYPE_CHECKING:
-    from lading.client import AsyncClient, Client
+    from lading.client import AsyncClient
     from lading.errors import LadingError
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from lading.model.platform import Platform
     from lading.model.reference import Reference
     from lading.store import Store
+    from lading.sync import Client
 
 _HOME = {
     "AsyncClient": "client",
-    "Client": "client",
+    "Client": "sync",
     "Descriptor": "model.descriptor",
     "Digest": "model.digest",
     "ImageConfig": "model.config",

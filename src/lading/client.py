@@ -1,15 +1,14 @@
-"""AsyncClient, and Client, its synchronous face: everything lading does, from code.
+"""AsyncClient: everything lading does, from code; `lading.sync` has its synchronous face.
 
 This room puts the others together. It may use everything but the command line, and holds no protocol of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from lading import tagging
 from lading.errors import InvalidReference, NotFound, Unsupported, UsageError
@@ -32,13 +31,14 @@ from lading.stores.location import (
     fetch_location,
     open_local,
     open_to_change,
+    registry_reference,
     resolve_location,
 )
 from lading.transfer.copy import Copier, gather
 
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft
-    from lading.drafts.facade import Drafts, SyncDrafts
+    from lading.drafts.facade import Drafts
     from lading.images.lint import Report
     from lading.images.overview import Overview
     from lading.model.selection import PullClient
@@ -50,9 +50,6 @@ if TYPE_CHECKING:
     from lading.transfer.events import OnEvent
     from lading.transfer.report import Compression, CopyReport, Format
 
-P = ParamSpec("P")
-T = TypeVar("T")
-AnyReference = Reference | str
 AnyPlatform = Platform | str
 
 
@@ -125,7 +122,7 @@ class AsyncClient:
             self._session = Session(credentials=credentials, headers=headers, **self._options)
         return self._session
 
-    def connect(self, reference: AnyReference, *, writing: bool = False, mirrored: bool = False) -> Repository:
+    def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Repository:
         """The repository of a reference, as a Store.
 
         Args:
@@ -133,8 +130,8 @@ class AsyncClient:
             writing: whether something will be written, so that the first token allows it.
             mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
         """
-        reference = parse_reference(reference)
-        return Repository(self.session, reference.registry, reference.repository, writing=writing, mirrored=mirrored)
+        found = registry_reference(reference)
+        return Repository(self.session, found.registry, found.repository, writing=writing, mirrored=mirrored)
 
     @property
     def drafts(self) -> Drafts:
@@ -552,7 +549,7 @@ class AsyncClient:
                 f"{host} does not list its repositories", cause=error.cause, status=error.status, code=error.code
             ) from error
 
-    async def check(self, registry: AnyReference, *, write: bool = False) -> Checkup:
+    async def check(self, registry: AnyLocation, *, write: bool = False) -> Checkup:
         """Examine a registry: how it is reached, its TLS, who is let in, and what it supports.
 
         Args:
@@ -573,7 +570,7 @@ class AsyncClient:
             raise UsageError("it is not said where to write", remedy=f"name a repository: {host}/REPOSITORY")
         return await check(self.session, host, repository, write=write)
 
-    async def pull_limits(self, registry: AnyReference) -> PullLimits:
+    async def pull_limits(self, registry: AnyLocation) -> PullLimits:
         """How many pulls a registry still allows, where it tells; one request, which counts as no pull.
 
         Args:
@@ -584,8 +581,7 @@ class AsyncClient:
         host, repository = _registry_of(registry)
         if repository is None:
             return await pull_limits(self.session, host)
-        reference = parse_reference(registry)
-        return await pull_limits(self.session, host, repository, reference.locator)
+        return await pull_limits(self.session, host, repository, registry_reference(registry).locator)
 
     async def login(self, registry: str, username: str, password: str) -> str:
         """Check credentials with a registry, then keep them where Docker does.
@@ -657,104 +653,6 @@ class AsyncClient:
             return None
 
 
-class _Face(Generic[P, T]):
-    """The synchronous form of a method of AsyncClient."""
-
-    def __init__(self, method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]) -> None:
-        self._method = method
-        self.__doc__ = method.__doc__
-
-    def __get__(self, client: Client, owner: type[Client] | None = None) -> Callable[P, T]:
-        def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return client._run(self._method(client._client, *args, **kwargs))
-
-        call.__doc__ = self.__doc__
-        return call
-
-
-class Client:
-    """AsyncClient for programs without an event loop: the same code on a private thread.
-
-    Takes what AsyncClient takes; use it as a context manager.
-
-    >>> with Client() as client:
-    ...     index = client.get(f"{registry}/app:1.0")
-    ...     for entry in index.manifests:
-    ...         print(entry.platform, entry.size)
-    linux/amd64 ...
-    linux/arm64/v8 ...
-    """
-
-    def __init__(self, **options: Any) -> None:
-        self._client = AsyncClient(**options)
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def __enter__(self) -> Self:
-        """Nothing is sent before the first call."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close all connections and end the thread."""
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections and end the thread; the client can be used again."""
-        if self._loop is None:
-            return
-        self._run(self._client.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._loop = None
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        import threading
-
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="lading", daemon=True)
-            self._thread.start()
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            # The caller was interrupted: end the work, too, before saying so.
-            future.cancel()
-            raise
-
-    get = _Face(AsyncClient.get)
-    digest = _Face(AsyncClient.digest)
-    config = _Face(AsyncClient.config)
-    inspect = _Face(AsyncClient.inspect)
-    resolve = _Face(AsyncClient.resolve)
-    lint = _Face(AsyncClient.lint)
-    tags = _Face(AsyncClient.tags)
-    tag_digests = _Face(AsyncClient.tag_digests)
-    tags_of = _Face(AsyncClient.tags_of)
-    tag = _Face(AsyncClient.tag)
-    delete = _Face(AsyncClient.delete)
-    deletion = _Face(AsyncClient.deletion)
-    untag = _Face(AsyncClient.untag)
-    copy = _Face(AsyncClient.copy)
-    repositories = _Face(AsyncClient.repositories)
-    check = _Face(AsyncClient.check)
-    pull_limits = _Face(AsyncClient.pull_limits)
-    login = _Face(AsyncClient.login)
-    logout = _Face(AsyncClient.logout)
-
-    @property
-    def drafts(self) -> SyncDrafts:
-        """Manifest lists in the making, in Docker's local store."""
-        from lading.drafts.facade import SyncDrafts
-
-        return SyncDrafts(self._client.drafts, self._run)
-
-
-def parse_reference(reference: AnyReference) -> Reference:
-    """A reference from its text, or as it is."""
-    return Reference.parse(reference) if isinstance(reference, str) else reference
-
-
 def parse_platform(platform: AnyPlatform) -> Platform:
     """A platform from its text, or as it is."""
     return Platform.parse(platform) if isinstance(platform, str) else platform
@@ -781,10 +679,10 @@ def parse_registry(text: str) -> str:
     return host if named != host else parsed.registry
 
 
-def _registry_of(place: AnyReference) -> tuple[str, str | None]:
+def _registry_of(place: AnyLocation) -> tuple[str, str | None]:
     """The registry of its own name, or of a reference in it; and the reference's repository."""
     if isinstance(place, str):
         with suppress(InvalidReference):
             return parse_registry(place), None
-        place = Reference.parse_repository(place)
-    return place.registry, place.repository
+    reference = registry_reference(place)
+    return reference.registry, reference.repository

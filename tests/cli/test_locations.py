@@ -107,6 +107,27 @@ def test_tags_are_given_listed_and_taken_away(
     assert run("tags", place) == "arm\n"
 
 
+def test_what_a_layout_does_not_need_any_more_goes_when_it_is_asked_for(
+    lading: Lading, name: str, tmp_path: Path
+) -> None:
+    def run(*words: str) -> str:
+        ran = lading.run(*words, cwd=tmp_path)
+        return ran.stdout + ran.stderr
+
+    run("copy", f"{name}:1", "oci:layout:1")
+    run("copy", f"{name}:arm", "oci:layout:arm")
+    run("delete", "--yes", "oci:layout:1")
+    blobs = tmp_path / "layout" / "blobs" / "sha256"
+    left = {digest.partition(":")[2] for digest in (IMAGES[1].digest, *IMAGES[1].blobs)}
+    assert "Nothing to remove" in run("registry", "gc", "oci:layout")
+    gone = len(list(blobs.iterdir())) - len(left)
+    assert f"Would remove {gone} blobs" in run("registry", "gc", "oci:layout", "--older-than", "0.001s", "--dry-run")
+    run("registry", "gc", "oci:layout", "--older-than", "0.001s")
+    assert {path.name for path in blobs.iterdir()} == left
+    assert lading.run("registry", "gc", "oci:layout:arm", check=False, cwd=tmp_path).returncode == 2
+    assert lading.run("registry", "gc", "oci:nowhere", check=False, cwd=tmp_path).returncode == 3
+
+
 def test_what_cannot_be_changed_in_place_says_what_can_be_done(lading: Lading, name: str, tmp_path: Path) -> None:
     lading.run("copy", "-q", f"{name}:arm", "docker-archive:a.tar", cwd=tmp_path)
     before = (tmp_path / "a.tar").read_bytes()

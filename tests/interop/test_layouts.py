@@ -1,6 +1,8 @@
 """Image layouts and OCI archives: what one tool writes the other reads, and digests stay the same."""
 
-from collections.abc import Callable
+import io
+import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,6 @@ INDEX = images.make_index(
 )
 CONTENT = pytest.mark.parametrize("content", [INDEX, IMAGES[0]], ids=["index", "image"])
 TOOLS = pytest.mark.parametrize("name", ["crane", "oras", "regctl", "skopeo"])
-
-Run = Callable[..., None]
 
 
 def write(tool: Tool, name: str, host: str, source: str, folder: str, tag: str) -> str:
@@ -180,3 +180,40 @@ async def test_referrers_are_found_by_all_of_them(
         assert report.images[0].referrers == 1
         found = tool("oras", "discover", "--plain-http", f"{other}/{repository}-{name}:1").stdout
         assert "application/vnd.example.sbom" in found
+
+
+async def test_what_buildx_exports_is_read_by_its_names(
+    client: AsyncClient, registry: RealRegistry, repository: str, here: Path
+) -> None:
+    """Made by hand, as `docker buildx build --output type=oci` writes it: full names beside tags, and attestations."""
+    descriptor = INDEX.descriptor(
+        annotations={
+            "io.containerd.image.name": "docker.io/library/app:1.0",
+            "org.opencontainers.image.created": "2024-05-29T00:00:00Z",
+            "org.opencontainers.image.ref.name": "1.0",
+        }
+    )
+    files = {
+        "index.json": json.dumps(
+            {"schemaVersion": 2, "mediaType": images.OCI_INDEX, "manifests": [descriptor]}
+        ).encode(),
+        "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+    }
+
+    def add(manifest: images.Manifest) -> None:
+        for content in (manifest.content, *manifest.blobs.values()):
+            files[f"blobs/sha256/{images.digest_of(content).partition(':')[2]}"] = content
+        for child in manifest.children:
+            add(child)
+
+    add(INDEX)
+    with tarfile.open(here / "buildx.tar", "w") as tar:
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    for name in ("", ":1.0", f"@{INDEX.digest}"):
+        assert await client.digest(f"oci-archive:buildx.tar{name}") == INDEX.digest
+    report = await client.copy("oci-archive:buildx.tar", f"{registry.host}/{repository}", own_tags=True)
+    assert report.images[0].targets[0].reference == f"{registry.host}/{repository}:1.0"
+    assert images.get_manifest(registry.host, repository, "1.0")[2] == INDEX.digest

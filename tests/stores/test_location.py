@@ -256,3 +256,13 @@ def test_a_reference_alone_is_wanted() -> None:
     assert registry_reference(ALPINE) == ALPINE
     with pytest.raises(UsageError, match="not in a registry"):
         registry_reference("oci:dir:v1")
+
+
+async def test_bare_tags_in_a_docker_archive_are_in_the_repository_that_was_said(
+    tmp_path: Path, fill: Fill, image: images.Manifest
+) -> None:
+    location = parse_location(f"docker-archive:{tmp_path}/a.tar:x.example/app")
+    async with open_local(location, writing=True) as store:
+        await fill(store, image, "1.0", "other/name:2")
+    async with open_local(location, writing=False) as store:
+        assert [name async for name in store.tags()] == ["docker.io/other/name:2", "x.example/app:1.0"]

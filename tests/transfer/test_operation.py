@@ -16,6 +16,7 @@ from lading.model.manifest import parse
 from lading.registry.repository import Repository
 from lading.store import from_bytes, put_manifest
 from lading.transfer.events import Event, Finished, Progressed, Started, Totals
+from stores.test_docker_archive import modern, tar
 from support import images
 from support.http import Reply
 from support.proxy import CountingProxy
@@ -534,3 +535,35 @@ def test_a_repository_is_a_sibling_within_its_registry() -> None:
     assert not one.is_same(other)
     assert one.is_sibling(other)
     assert not one.is_sibling(far)
+
+
+@pytest.mark.parametrize("with_attestation", [False, True])
+async def test_of_an_index_that_an_engine_has_in_part_that_part_is_pushed(
+    with_attestation: bool, client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    """As Docker with containerd's image store saves what it pulled: the index, and the image that runs here."""
+    attestation = ATTESTED.children[3]
+    left_out = {IMAGES[1].digest, IMAGES[2].digest, ATTESTED.children[4].digest}
+    files = modern(
+        ATTESTED, ["app:1"], leave_out=tuple(left_out | (set() if with_attestation else {attestation.digest}))
+    )
+    (tmp_path / "saved.tar").write_bytes(tar(files))
+    source = f"docker-archive:{tmp_path}/saved.tar"
+    report = await client.copy(source, f"{elsewhere}/{repository}", own_tags=True)
+    assert "only linux/amd64 is there" in report.notes[0]
+    pushed = document(elsewhere, repository, "1")
+    if with_attestation:
+        entries = ATTESTED.document["manifests"]
+        assert pushed == ATTESTED.document | {"manifests": [entries[0], entries[3]]}
+    else:
+        assert pushed == IMAGES[0].document
+    again = await client.copy(source, f"{elsewhere}/{repository}", own_tags=True)
+    assert [change.state for change in again.images[0].targets] == ["unchanged"]
+    chosen = await client.copy(source, f"{elsewhere}/{repository}:chosen", platforms=["linux/amd64"])
+    assert chosen.notes == []
+    with pytest.raises(NotFound, match="linux/s390x"):
+        await client.copy(source, f"{elsewhere}/{repository}:other", platforms=["linux/s390x"])
+    # All that is there goes as it is.
+    (tmp_path / "whole.tar").write_bytes(tar(modern(ATTESTED, ["app:1"])))
+    whole = await client.copy(f"docker-archive:{tmp_path}/whole.tar", f"{elsewhere}/{repository}:whole")
+    assert (whole.images[0].digest, whole.notes) == (ATTESTED.digest, [])

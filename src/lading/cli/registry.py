@@ -11,6 +11,8 @@ from lading.cli.frame import Group, Option, Options, common, format_option
 from lading.cli.units import duration, size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from lading.cli.documents import GarbageDocument
     from lading.serve import Garbage
 
@@ -125,7 +127,7 @@ def _log(format: str, options: Options) -> None:
 def gc(
     options: Options, folder: str, older_than: float, untagged: bool, dry_run: bool, yes: bool, format_: str
 ) -> None:
-    """Remove what nothing refers to from the FOLDER of a registry, which may be running.
+    """Remove what nothing refers to from the FOLDER of a registry, which may be running, or from a layout, oci:DIR.
 
     Manifests stay, tagged or not, with all that they refer to and all that refers to them. With --untagged, those go
     that have no tag, unless one that stays leads to them.
@@ -141,11 +143,13 @@ def gc(
     from lading.errors import NotFound
     from lading.serve import Folder
 
-    if not Path(folder).is_dir():
+    layout = folder.startswith("oci:")
+    if not layout and not Path(folder).is_dir():
         raise NotFound(f"{folder} does not exist", cause="a registry keeps its content in a folder or in memory")
 
     def collect(only_look: bool) -> Garbage:
-        return asyncio.run(Folder(folder, read_only=True).gc(dry_run=only_look, grace=older_than, untagged=untagged))
+        gc = _of_layout(folder) if layout else Folder(folder, read_only=True).gc
+        return asyncio.run(gc(dry_run=only_look, grace=older_than, untagged=untagged))
 
     if untagged and not (dry_run or yes):
         _ask(options, collect(True))
@@ -161,6 +165,24 @@ def gc(
         options.warn(f"nothing was removed from {name}: {error}")
     if found.failed:
         raise click.exceptions.Exit(found.failed[0][1].exit_code)
+
+
+def _of_layout(text: str) -> Callable[..., Coroutine[Any, Any, Garbage]]:
+    """The collection of a layout's garbage, told like a registry's."""
+    from lading.errors import UsageError
+    from lading.serve.folder import Garbage
+    from lading.stores.layout import Layout
+    from lading.stores.location import parse_location
+
+    location = parse_location(text)
+    if location.is_named:
+        raise UsageError(f"{text} names one manifest", remedy=f"to delete it: lading delete {text}")
+
+    async def gc(**how: Any) -> Garbage:
+        found = await Layout(location.path).gc(**how)
+        return Garbage(tuple((location.place, item) for item in found.content), found.parts, found.bytes)
+
+    return gc
 
 
 def _ask(options: Options, going: Garbage) -> None:

@@ -245,12 +245,13 @@ def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextMana
     """The store of a location on this machine.
 
     Args:
-        location: any but one in a registry.
+        location: any but one in a registry. In a Docker archive or engine, bare tags are in the repository it names.
         writing: whether something will be written; then what does not exist is made.
 
     Raises:
         UsageError: the location is in a registry.
     """
+    repository = location.reference.name if location.reference is not None else None
     if location.kind == "oci":
         return _OpenedLayout(location.path, writing)
     if location.kind == "oci-archive":
@@ -260,11 +261,12 @@ def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextMana
     if location.kind == "docker-archive":
         from lading.stores.docker_archive import DockerArchive
 
-        return cast("AbstractAsyncContextManager[Store]", DockerArchive(location.path, writing=writing))
+        archive = DockerArchive(location.path, writing=writing, repository=repository)
+        return cast("AbstractAsyncContextManager[Store]", archive)
     if location.kind == "docker-daemon":
         from lading.stores.docker_daemon import DockerDaemon
 
-        return cast("AbstractAsyncContextManager[Store]", DockerDaemon())
+        return cast("AbstractAsyncContextManager[Store]", DockerDaemon(repository=repository))
     raise UsageError(f"{location} is in a registry, not on this machine")
 
 

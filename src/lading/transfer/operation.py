@@ -15,7 +15,7 @@ import msgspec
 from lading.errors import Conflict, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest
-from lading.model.index import Index
+from lading.model.index import Index, is_attestation
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
@@ -42,6 +42,8 @@ class Place(msgspec.Struct, frozen=True):
     """Whether asking it costs a request."""
     takes_indexes: bool = True
     """Whether it holds indexes, or only images of one platform."""
+    is_partial: bool = False
+    """Whether an index may be there of which only some platforms are, and what is there is meant."""
     is_asked: bool = True
     """Whether it is worth asking what a name stands for before it is written."""
     repository: str | None = None
@@ -294,6 +296,8 @@ class _Operation:
         what = self._source.title(tasks.name)
         # By digest: the tag may move meanwhile.
         found = await fetch_manifest(self._source.store, content if isinstance(content, Digest) else content.digest)
+        if isinstance(found, Index) and self._source.is_partial and not options.sparse:
+            found = await self._present_part(found, what)
         tasks.manifest = found
         if isinstance(found, Index) and not all(target.place.takes_indexes for target in self._targets):
             tasks.manifest = await self._one_image(found, what)
@@ -318,6 +322,21 @@ class _Operation:
             left = [referrer for referrer in tasks.referrers if referrer.subject == found.digest]
             if left:
                 self._note(f"{len(left)} referrers of {what} refer to {found.digest}, which the copy does not have")
+
+    async def _present_part(self, index: Index, what: str) -> AnyManifest:
+        """What there is of an index: engines list all platforms of an image, and have those that they run."""
+        entries = index.manifests
+        there = await gather(self._source.store.contains(entry.content) for entry in entries)
+        present = [entry for entry, is_there in zip(entries, there, strict=True) if is_there]
+        images = [entry for entry in present if not is_attestation(entry)]
+        if len(present) == len(entries) or not images:
+            return index
+        if len(images) < len(index.images) and not self._options.platforms:
+            platforms = ", ".join(str(entry.platform) for entry in images)
+            self._note(f"of the {len(index.images)} platforms of {what} only {platforms} is there, and was copied")
+        if len(present) == 1:
+            return await fetch_manifest(self._source.store, images[0].content)
+        return Index.build(present, index.media_type, index.annotations, base=index.document)
 
     async def _one_image(self, index: Index, what: str) -> AnyManifest:
         """The image for one platform, for targets that hold nothing else."""

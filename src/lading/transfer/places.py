@@ -83,7 +83,7 @@ async def _open_source(stack: AsyncExitStack, connect: Connect, location: Locati
         return Place(connect(location.reference, False), location.name)
     store = await stack.enter_async_context(open_local(location, writing=False))
     repository = location.reference.name if location.reference is not None else None
-    return Place(store, location.name, is_remote=False, repository=repository)
+    return Place(store, location.name, is_remote=False, is_partial=location.is_docker, repository=repository)
 
 
 async def _settled(store: Store, location: Location) -> tuple[Location, str]:
