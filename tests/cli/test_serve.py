@@ -149,30 +149,25 @@ def test_serves_with_tls(lading: Lading, authority: Authority) -> None:
 
 
 def test_every_limit_is_kept_to(lading: Lading, tmp_path: Path) -> None:
-    flags = (
-        "--max-manifest",
-        "1kB",
-        "--max-uploads",
-        "1",
-        "--max-size",
-        "1MiB",
-        "--upload-expiry",
-        "2h",
-        "--allow-missing",
-    )
+    flags = ("--max-manifest=1kB", "--max-size=1MiB", "--upload-expiry=2h", "--allow-missing")
     with lading.serve(*flags, "--storage", str(tmp_path / "r")) as serving:
         call = Caller(serving.url)
         assert call("PUT", "/v2/a/manifests/v1", b"x" * 1001).status == 413
         assert call("PUT", "/v2/a/manifests/v1", make_image(kind="oci").content).status == 201
-        location = call.start("a")
-        assert call("POST", "/v2/a/blobs/uploads/").status == 429
-        assert call("PATCH", location, b"x" * 1_100_000).status == 403
+        assert call("PATCH", call.start("a"), b"x" * 1_100_000).status == 403
         left = tmp_path / "r" / ".lading" / "uploads" / "nobody-left"
         left.touch()
     for hours in (1, 3):
         os.utime(left, (time.time() - hours * 3600,) * 2)
-        with lading.serve("--upload-expiry", "2h", "--storage", str(tmp_path / "r")):
+        with lading.serve("--upload-expiry=2h", "--storage", str(tmp_path / "r")):
             assert left.exists() == (hours < 2)
+
+
+@pytest.mark.slow
+def test_uploads_at_once_are_so_many(lading: Lading) -> None:
+    with lading.serve("--max-uploads=1") as serving:
+        Caller(serving.url).start("a")
+        assert Caller(serving.url)("POST", "/v2/a/blobs/uploads/").status == 429
 
 
 def test_rules_are_followed(lading: Lading, users: Path, tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ class TextFormatter(logging.Formatter):
             if self._tracebacks and record.exc_info:
                 lines.append(self.formatException(record.exc_info))
             return "\n".join(lines)
-        shown = {name: _plain(str(value)) for name, value in request.items()} | {"user": _plain(request["user"] or "-")}
-        line = '{client} {user} "{method} {path}" {status} {received} {sent} {seconds} "{agent}"'.format(**shown)
-        return f"{time} {line}"
+        client, user, method, path, status, received, sent, seconds, agent = request.values()
+        asked = f'{_plain(user or "-")} "{method} {_plain(path)}"'
+        return f'{time} {client} {asked} {status} {received} {sent} {seconds} "{_plain(agent)}"'
 
 
 class JSONFormatter(TextFormatter):
@@ -119,4 +119,4 @@ def _time(record: logging.LogRecord) -> str:
 
 def _plain(text: str) -> str:
     """A text that ends neither its line nor its quotes."""
-    return json.dumps(text)[1:-1]
+    return text if text.isalnum() and text.isascii() else json.dumps(text)[1:-1]

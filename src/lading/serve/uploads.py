@@ -24,6 +24,7 @@ from lading.serve.storage import CHUNK, Storage, Upload, call
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/(?:\d{1,19}|\*))?")
 _ACTIVE = 60  # seconds that an upload counts as under way without a request
+_PATIENCE = 20.0  # seconds that a client waits for its turn: docker takes a 429 for final
 _RETRY_AFTER = 5  # seconds after which a client that was one too many may come again
 _SWEEP = 600  # seconds between searches for uploads that are too old
 
@@ -45,6 +46,7 @@ class Uploads:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._starting = 0
+        self._ended = asyncio.Event()
         self._swept = float("-inf")
         self.interval = min(settings.upload_expiry / 10, _SWEEP)
         """Seconds between searches for uploads that are too old."""
@@ -60,7 +62,7 @@ class Uploads:
             Problem: there are too many.
         """
         await self.sweep()
-        self._make_room()
+        await self._take_turn()
         self._starting += 1
         try:
             upload = await self._storage.repository(name).upload()
@@ -79,6 +81,8 @@ class Uploads:
         session = self._sessions.get(id)
         if session is None or session.name != name or self._is_over(session):
             raise _unknown(name, id)
+        if session.refusal is not None:
+            raise Problem(403, "DENIED", session.refusal)
         return session
 
     @contextlib.asynccontextmanager
@@ -86,7 +90,7 @@ class Uploads:
         """Go on with an upload, which is for one request at a time; raises what `find` and `start` raise."""
         session = self.find(name, id)
         if not self._is_active(session):
-            self._make_room()
+            await self._take_turn()
         async with session.lock:
             yield self.find(name, id)
 
@@ -98,10 +102,16 @@ class Uploads:
         """
         try:
             await session.receive(request)
-        except (Problem, OSError) as problem:
-            if not isinstance(problem, Problem) or problem.code != "BLOB_UPLOAD_INVALID":
+        except Problem as problem:
+            if problem.code == "DENIED":  # there is no place: what came gives its own, and its client may ask why
+                session.refusal = str(problem)
+                await self._discard(session)
+            elif problem.code != "BLOB_UPLOAD_INVALID":
                 await self.end(session)
-            if isinstance(problem, FileNotFoundError):
+            raise
+        except OSError as error:
+            await self.end(session)
+            if isinstance(error, FileNotFoundError):
                 raise _unknown(session.name, session.id) from None
             raise
 
@@ -121,8 +131,13 @@ class Uploads:
     async def end(self, session: Session) -> None:
         """Forget an upload, complete or not."""
         self._sessions.pop(session.id, None)
-        self._quota.changed()
+        await self._discard(session)
+
+    async def _discard(self, session: Session) -> None:
         await session.upload.discard()
+        self._quota.changed()
+        self._ended.set()  # and whoever waits next waits for the next one
+        self._ended = asyncio.Event()
 
     async def sweep(self, *, all: bool = False) -> None:
         """Discard the uploads that nobody goes on with, if it is time to; or `all`, because nobody can any more."""
@@ -135,17 +150,29 @@ class Uploads:
                 await self.end(session)
         await self._storage.sweep(now - self._settings.upload_expiry)
 
-    def _make_room(self) -> None:
-        active = self._starting + sum(self._is_active(session) for session in self._sessions.values())
-        if active >= self._settings.max_uploads:
-            message = f"{active} uploads are under way, and no more are taken; try again"
+    async def _take_turn(self) -> None:
+        """Wait until there is room for one more upload, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while self._is_full():
+                    await self._ended.wait()
+        if self._is_full():
+            message = f"{self._settings.max_uploads} uploads are under way, and no more are taken; try again"
             raise Problem(429, "TOOMANYREQUESTS", message, headers={"retry-after": str(_RETRY_AFTER)})
 
+    def _is_full(self) -> bool:
+        active = self._starting + sum(self._is_active(session) for session in self._sessions.values())
+        return active >= self._settings.max_uploads
+
     def _is_active(self, session: Session) -> bool:
-        return session.lock.locked() or self._clock() - session.used < _ACTIVE
+        return session.lock.locked() or (session.refusal is None and self._idles(session) < _ACTIVE)
 
     def _is_over(self, session: Session) -> bool:
-        return not session.lock.locked() and self._clock() - session.used >= self._settings.upload_expiry
+        patience = self._settings.upload_expiry if session.refusal is None else _ACTIVE
+        return not session.lock.locked() and self._idles(session) >= patience
+
+    def _idles(self, session: Session) -> float:
+        return self._clock() - session.used
 
 
 class Session:
@@ -158,6 +185,8 @@ class Session:
         self.lock = asyncio.Lock()
         self.used = clock()
         """When it last got something."""
+        self.refusal: str | None = None
+        """Why it got no place, if so."""
         self._quota = quota
         self._clock = clock
         self.start(algorithm)
