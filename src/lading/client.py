@@ -20,6 +20,7 @@ from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.registry.config import DOCKER_HUB
+from lading.registry.names import parse_registry
 from lading.registry.repository import Repository, repositories
 from lading.registry.session import Session
 from lading.results import Deletion, TagChange, TagInfo
@@ -656,27 +657,6 @@ class AsyncClient:
 def parse_platform(platform: AnyPlatform) -> Platform:
     """A platform from its text, or as it is."""
     return Platform.parse(platform) if isinstance(platform, str) else platform
-
-
-def parse_registry(text: str) -> str:
-    """The host of a registry from its name, or from the URL form that Docker keeps.
-
-    Raises:
-        InvalidReference: the text has more than a host.
-    """
-    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
-    host = host.removesuffix("/v1").removesuffix("/v2")
-    if host in ("index.docker.io", "registry-1.docker.io"):
-        return "docker.io"
-    # A name without a dot or a port would be a part of Docker Hub's in a reference, and is a host here.
-    named = host if "." in host or ":" in host else f"{host}:443"
-    try:
-        parsed = Reference.parse(f"{named}/x/x")
-    except InvalidReference:
-        parsed = None
-    if parsed is None or parsed.repository != "x/x":
-        raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT]")
-    return host if named != host else parsed.registry
 
 
 def _registry_of(place: AnyLocation) -> tuple[str, str | None]:

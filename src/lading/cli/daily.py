@@ -217,8 +217,8 @@ def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tu
     """
     from lading.cli.documents import ReposDocument
     from lading.cli.output import emit
-    from lading.client import parse_registry
     from lading.model.tags import choose
+    from lading.registry.names import parse_registry
 
     host = parse_registry(registry)
     names = options.run(lambda client: client.repositories(host))

@@ -25,6 +25,7 @@ def registry() -> None:
 @registry.command(short_help="Serve a registry until interrupted")
 @click.option("--address", metavar="HOST:PORT", default="127.0.0.1:5000", help="Where to listen; port 0 picks one.")
 @click.option("--storage", default="memory", metavar="memory|FOLDER", help="Where content is kept.")
+@click.option("--proxy-of", metavar="REGISTRY", help="Get from there what is not here, and keep it.")
 @click.option("--auth", metavar="KIND=FILE", help="Users log in: htpasswd=FILE or token=FILE.")
 @click.option("--allow", multiple=True, metavar="USER:GLOB:ACTIONS", help="Who may do what; or @FILE. Repeatable.")
 @click.option("--token-key", metavar="FILE", help="Keep the key of tokens over restarts.")
@@ -45,11 +46,12 @@ def registry() -> None:
 @click.option("--max-size", type=size, metavar="SIZE", help="All that is kept, such as 50GB.")
 @click.option("--upload-expiry", type=duration, default="24h", metavar="TIME", help="Forget idle uploads (24h).")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of the log, on stderr.")
-@common(verbose_flag=False, insecure=False)
+@common(verbose_flag=False)
 def serve(
     options: Options,
     address: str,
     storage: str,
+    proxy_of: str | None,
     tls_cert: str | None,
     tls_key: str | None,
     log_format: str,
@@ -65,25 +67,43 @@ def serve(
     \b
     lading registry serve --storage ./registry
     lading registry serve --auth token=users --allow 'ci:*:push' --allow 'anonymous:*:pull'
+    lading registry serve --proxy-of docker.io --storage ./cache
     """
     from lading.serve import Settings, open_storage
+    from lading.serve import proxy_of as in_front_of
     from lading.serve import serve as run
 
     _log(log_format, options)
+    _check_proxy(proxy_of, options.insecure)
     settings = Settings(**given)
+    content = open_storage(storage, read_only=settings.read_only)
+    if proxy_of is not None:
+        content = in_front_of(proxy_of, content, insecure=options.insecure)
 
     def ready(url: str) -> None:
         _warn(options, address, settings.auth is not None, tls_cert is not None)
         click.echo(f"serving {url}")
 
     run(
-        open_storage(storage, read_only=settings.read_only),
+        content,
         address,
         settings,
         tls_cert=tls_cert,
         tls_key=tls_key,
         ready=ready,
     )
+
+
+def _check_proxy(proxy_of: str | None, insecure: bool) -> None:
+    """Refuse options that would mean nothing."""
+    if proxy_of is None:
+        if insecure:
+            raise click.UsageError("--insecure is about the registry of --proxy-of")
+        return
+    for name in ("read_only", "allow_missing", "max_manifest", "max_uploads", "max_size", "upload_expiry"):
+        if click.get_current_context().get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is about what is pushed, and with --proxy-of nothing is")
 
 
 def _warn(options: Options, address: str, guarded: bool, encrypted: bool) -> None:
@@ -111,7 +131,8 @@ def _log(format: str, options: Options) -> None:
     handler.setFormatter(formatter(tracebacks=options.verbose))
     for name in ("lading", "uvicorn"):
         logging.getLogger(name).addHandler(handler)
-    logging.getLogger("lading").setLevel(logging.WARNING if options.quiet else logging.INFO)
+    level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
+    logging.getLogger("lading").setLevel(level)
 
 
 @registry.command(short_help="Remove what nothing refers to from a registry's folder")

@@ -206,8 +206,8 @@ class Repository:
         what = self._named(content.digest)
         headers = {"Accept": f"{content.media_type}, {_ACCEPT}"} if is_manifest(content) else {}
         async with self._request("GET", path, headers=headers, what=what) as response:
-            length = response.headers.get("content-length")
-            if length is not None and length.isdigit() and int(length) != content.size:
+            length = _length(response)
+            if length is not None and length != content.size:
                 raise DigestMismatch(
                     f"{what} has another size than its descriptor says",
                     cause=f"expected {content.size} bytes, the registry has {length}",
@@ -222,6 +222,33 @@ class Repository:
             yield chunks
         finally:
             await chunks.aclose()
+
+    @asynccontextmanager
+    async def open_blob(self, digest: Digest) -> AsyncIterator[tuple[int | None, AsyncIterator[bytes]]]:
+        """Read a blob of which only the digest is known; a download that breaks off goes on where it stopped.
+
+        Returns:
+            Its size in bytes, None where the registry does not say it, and its bytes, which have not been verified.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        content = Descriptor(digest=digest, size=0)
+        path, what = f"blobs/{digest}", self._named(digest)
+        async with (
+            self._request("GET", path, what=what) as response,
+            closing(self._resumed(response, path, content, what)) as chunks,
+        ):
+            yield _length(response), chunks
+
+    async def blob_size(self, digest: Digest) -> int | None:
+        """The size of a blob in bytes, by a HEAD request; None where the registry does not say it.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        async with self._request("HEAD", f"blobs/{digest}", what=self._named(digest)) as response:
+            return _length(response)
 
     async def open_range(self, content: Descriptor, start: int, end: int | None = None) -> bytes:
         """Read a part of a blob (distribution-spec §Pulling blobs, `Range`); it cannot be verified.
@@ -492,6 +519,12 @@ _OK_OR_ABSENT = (*range(200, 300), 404)
 
 def _kind(content: Descriptor) -> str:
     return "manifests" if is_manifest(content) else "blobs"
+
+
+def _length(response: Response) -> int | None:
+    """How long an answer's body is said to be, in bytes."""
+    text = response.headers.get("content-length") or ""
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _digest_header(text: str | None) -> Digest | None:

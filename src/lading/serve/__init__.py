@@ -1,7 +1,8 @@
 """The embedded registry: serves a storage by the distribution protocol, in this process or as a command.
 
-This room knows the model, and nothing of clients, stores or the command line. What it serves is kept in a
-`Storage`: `Memory`, or a `Folder` of OCI image layouts. Nothing heavy is imported before something is served.
+This room knows the model and the stores, and nothing of the command line. What it serves is kept in a `Storage`:
+`Memory`, or a `Folder` of OCI image layouts; a `Proxy` gets what these lack from another registry (`proxy_of`).
+Nothing heavy is imported before something is served.
 """
 
 from __future__ import annotations
@@ -19,23 +20,36 @@ from lading.serve.settings import Settings
 if TYPE_CHECKING:
     from lading.serve.folder import Folder as Folder
     from lading.serve.folder import Garbage as Garbage
+    from lading.serve.proxy import Proxy as Proxy
     from lading.serve.storage import Memory as Memory
     from lading.serve.storage import Storage as Storage
+    from lading.serve.upstream import proxy_of as proxy_of
 
 __all__ = [
     "ASGI",
     "Folder",
     "Garbage",
     "Memory",
+    "Proxy",
     "Settings",
     "Storage",
     "app",
     "background",
     "open_storage",
+    "proxy_of",
     "running",
     "serve",
 ]
 
+_HOME = {
+    "Folder": "folder",
+    "Garbage": "folder",
+    "Memory": "storage",
+    "Proxy": "proxy",
+    "Storage": "storage",
+    "proxy_of": "upstream",
+}
+_READ_ONLY = "this registry is read-only"
 _Message = MutableMapping[str, Any]
 ASGI = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]
 """An application that any ASGI server runs."""
@@ -58,9 +72,10 @@ def app(
             takes are not installed.
     """
     settings = settings or Settings()
-    application: ASGI = _load("protocol").Registry(storage or open_storage(), settings, clock)
-    if settings.read_only:
-        application = _load("limits").ReadOnly(application)
+    storage = storage or open_storage()
+    application: ASGI = _load("protocol").Registry(storage, settings, clock)
+    if refusal := storage.refuses or (_READ_ONLY if settings.read_only else None):
+        application = _load("limits").ReadOnly(application, refusal)
     if settings.auth is not None:
         application = _load("guard").Guard(application, settings, clock)
     elif settings.allow or settings.token_key is not None or settings.public_url is not None:
@@ -190,7 +205,7 @@ def _load(module: str) -> Any:
 
 def __getattr__(name: str) -> Any:
     """The storages, imported when they are first used."""
-    module = {"Folder": "folder", "Garbage": "folder", "Memory": "storage", "Storage": "storage"}.get(name)
+    module = _HOME.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"lading.serve.{module}"), name)

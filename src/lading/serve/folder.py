@@ -70,6 +70,8 @@ class Folder:
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
+        self.refuses = "this registry is read-only" if read_only else None
+        """Why nothing can be pushed to it; None where something can."""
         self.shared = Shared(self.path)
         self._used: weakref.WeakValueDictionary[Path, _Layout] = weakref.WeakValueDictionary()
         self._remembered: OrderedDict[Path, _Layout] = OrderedDict()

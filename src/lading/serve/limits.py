@@ -22,18 +22,23 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 
 class ReadOnly:
-    """An application that is only read from (ASGI)."""
+    """An application that is only read from (ASGI).
 
-    def __init__(self, application: ASGIApp) -> None:
+    Args:
+        application: the application.
+        reason: what whoever wants to change something is told.
+    """
+
+    def __init__(self, application: ASGIApp, reason: str) -> None:
         self._application = application
+        self._reason = reason
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
         if scope["type"] != "http" or scope["method"] in _READING:
             return await self._application(scope, receive, send)
         await drain(Request(scope, receive))
-        message = "this registry is read-only"
-        problem = Problem(405, "UNSUPPORTED", message, headers={"allow": "GET, HEAD"})
+        problem = Problem(405, "UNSUPPORTED", self._reason, headers={"allow": "GET, HEAD"})
         await respond(problem.response(), scope, receive, send)
 
 

@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from lading.errors import Denied, LadingError, NotFound, RateLimited
+
 _DRAIN_LIMIT = 8 * 1024 * 1024  # how much of a refused body is read, so that the client reads the answer
 _DRAIN_PATIENCE = 10  # seconds that takes at most
 _HEADERS = {"docker-distribution-api-version": "registry/2.0"}
@@ -83,3 +85,14 @@ async def drain(request: Request) -> None:
                 rest -= len(part)
                 if rest < 0:
                     return
+
+
+def failed_elsewhere(error: LadingError) -> Problem:
+    """The answer where another registry, which this one stands in front of, refused something or failed."""
+    if isinstance(error, Denied):
+        return Problem(403, "DENIED", str(error))  # not 401, which would ask the client to log in here
+    if isinstance(error, NotFound):
+        return Problem(404, "NAME_UNKNOWN", str(error))
+    if isinstance(error, RateLimited):
+        return Problem(429, "TOOMANYREQUESTS", str(error))
+    return Problem(502, "UNAVAILABLE", str(error))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
 import time
@@ -25,9 +26,9 @@ from lading.model.media_types import OCI_INDEX
 from lading.model.reference import is_tag
 from lading.serve import manifests, routes
 from lading.serve.limits import Quota, full_disk
-from lading.serve.problems import Problem, drain, json_response, respond
+from lading.serve.problems import Problem, drain, failed_elsewhere, json_response, respond
 from lading.serve.settings import Settings
-from lading.serve.storage import Blob, Incomplete, Repository, Storage, StoredManifest, is_repository
+from lading.serve.storage import Blob, Elsewhere, Incomplete, Repository, Storage, StoredManifest, is_repository
 from lading.serve.uploads import Session, Uploads
 
 log = logging.getLogger("lading.serve")
@@ -96,6 +97,9 @@ class Registry:
             response = problem.response()
         except ClientDisconnect:
             raise
+        except Elsewhere as failure:
+            log.warning("%s %s could not be answered: %s", request.method, routes.shown(request.scope), failure)
+            response = failed_elsewhere(failure.error).response()
         except Exception as error:
             refusal = full_disk(error) if isinstance(error, OSError) else None
             if refusal is None:
@@ -166,6 +170,8 @@ class Registry:
             "content-length": str(len(manifest.raw)),
             "docker-content-digest": manifest.digest,
         }
+        if manifest.warning:
+            headers["warning"] = f"299 - {json.dumps(manifest.warning)}"
         return Response(manifest.raw, headers=headers)
 
     async def _put_manifest(self, request: Request, name: str, reference: str) -> Response:
@@ -322,7 +328,7 @@ class _BlobResponse(StreamingResponse):
         self._blob = blob
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._blob:
+        with self._blob, contextlib.suppress(Elsewhere):
             await super().__call__(scope, receive, send)
 
 

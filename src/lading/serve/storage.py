@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from types import TracebackType
 from typing import NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
-from lading.errors import InvalidContent, InvalidReference
+from lading.errors import InvalidContent, InvalidReference, LadingError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.reference import Reference
@@ -42,6 +42,24 @@ async def call(amount: int, function: Callable[P, T], *args: P.args, **kwargs: P
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
+async def gathered(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what comes in pieces of about CHUNK bytes; what came before an error is yielded too."""
+    held: list[bytes] = []
+    size = 0
+    try:
+        async for part in parts:
+            held.append(part)
+            size += len(part)
+            if size >= CHUNK:
+                yield b"".join(held)
+                held, size = [], 0
+    except Exception:
+        yield b"".join(held)
+        raise
+    if held:
+        yield b"".join(held)
+
+
 class StoredManifest(NamedTuple):
     """A manifest as it was pushed."""
 
@@ -49,6 +67,20 @@ class StoredManifest(NamedTuple):
     media_type: str
     """The media type it was pushed with, and is served with."""
     digest: Digest
+    warning: str = ""
+    """What whoever gets it has to know about it."""
+
+
+class Elsewhere(Exception):
+    """Another registry, which this one stands in front of, refused something or failed.
+
+    Args:
+        error: how.
+    """
+
+    def __init__(self, error: LadingError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Incomplete(Exception):
@@ -154,6 +186,10 @@ class Repository(Protocol):
 class Storage(Protocol):
     """All the content of a registry. It is used from one event loop at a time."""
 
+    @property
+    def refuses(self) -> str | None:
+        """Why nothing can be pushed to it; None where something can."""
+
     async def repositories(self) -> Collection[str]:
         """The names of the repositories that exist, in any order."""
 
@@ -176,6 +212,9 @@ class Storage(Protocol):
 
 class Memory:
     """A storage that is gone when the process is."""
+
+    refuses = None
+    """Nothing can be the matter: everything can be pushed."""
 
     def __init__(self) -> None:
         self._repositories: dict[str, _MemoryRepository] = {}

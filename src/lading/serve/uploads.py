@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from lading.model.digest import Digest
@@ -20,7 +20,7 @@ from lading.serve import routes
 from lading.serve.limits import Quota
 from lading.serve.problems import Problem
 from lading.serve.settings import Settings
-from lading.serve.storage import CHUNK, Storage, Upload, call
+from lading.serve.storage import Storage, Upload, call, gathered
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/(?:\d{1,19}|\*))?")
 _ACTIVE = 60  # seconds that an upload counts as under way without a request
@@ -201,7 +201,7 @@ class Session:
         begin = self.upload.size
         length = self._announced(request)
         await self._quota.check(int(request.headers.get("content-length", "0")))
-        async for data in _gather(request):
+        async for data in gathered(request.stream()):
             if length is not None and self.upload.size + len(data) > begin + length:
                 raise Problem(400, "SIZE_INVALID", f"more than the {length} bytes of the Content-Range came")
             async with self._quota.room(len(data)):
@@ -250,21 +250,3 @@ class Session:
 
 def _unknown(name: str, id: str) -> Problem:
     return Problem(404, "BLOB_UPLOAD_UNKNOWN", f"there is no upload {id} to {name}")
-
-
-async def _gather(request: Request) -> AsyncIterator[bytes]:
-    """Yield a request's body in pieces of about CHUNK bytes; what came before a disconnect is yielded too."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async for part in request.stream():
-            parts.append(part)
-            size += len(part)
-            if size >= CHUNK:
-                yield b"".join(parts)
-                parts, size = [], 0
-    except ClientDisconnect:
-        yield b"".join(parts)
-        raise
-    if parts:
-        yield b"".join(parts)

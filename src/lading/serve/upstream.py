@@ -1,0 +1,71 @@
+"""The registry behind a pull-through cache, reached as lading reaches any: the only place here that knows its client.
+
+Credentials are the user's own. They go to that registry, and to nobody who asks this one.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from lading.model.reference import Reference
+from lading.registry.config import Config
+from lading.registry.credentials import DockerCredentials
+from lading.registry.names import parse_registry
+from lading.registry.repository import Repository
+from lading.registry.session import Session
+from lading.serve.proxy import FRESH, Proxy
+from lading.serve.storage import Storage
+
+log = logging.getLogger("lading.serve.upstream")
+
+
+def proxy_of(
+    registry: str,
+    cache: Storage,
+    *,
+    insecure: bool = False,
+    docker_config: Path | str | None = None,
+    config: Config | None = None,
+    fresh: float = FRESH,
+) -> Proxy:
+    """A storage with all that another registry has: what is asked for is got there, and kept.
+
+    `library/nginx` here is `library/nginx` there; of Docker Hub, `nginx` is, too.
+
+    Args:
+        registry: the other registry's host, such as `docker.io` or `registry.example:5000`.
+        cache: where it is kept.
+        insecure: accept plain HTTP and any certificate from it.
+        docker_config: the folder of Docker's `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
+        config: lading's configuration; by default read from its file.
+        fresh: how long a tag is taken for what it was, in seconds, before the other registry is asked again.
+
+    Raises:
+        InvalidReference: that is no registry.
+        UsageError: the configuration cannot be read.
+    """
+    host = parse_registry(registry)
+    credentials = DockerCredentials(Path(docker_config) if docker_config is not None else None)
+    # Blobs have connections of their own: who only asks for a tag does not wait for them.
+    quick, slow = (
+        Session(
+            credentials=credentials,
+            headers=credentials.http_headers,
+            config=config or Config.load(),
+            insecure=insecure,
+            on_warning=lambda name, text: log.warning("%s says: %s", name, text),
+            on_request=log.debug,
+        )
+        for _ in range(2)
+    )
+
+    def connect(name: str, large: bool) -> Repository:
+        reference = Reference.parse_repository(f"{host}/{name}")
+        return Repository(slow if large else quick, reference.registry, reference.repository)
+
+    async def close() -> None:
+        await quick.close()
+        await slow.close()
+
+    return Proxy(cache, connect, host, fresh=fresh, close=close)
