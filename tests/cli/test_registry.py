@@ -48,8 +48,12 @@ class TestConfig:
         self.write(
             lading, '[hosts."a.example"]\njobs = 3\n[hosts."b.example"]\nblocked = true\n[aliases]\na = "q.io/a"'
         )
+        certs = lading.home / ".config" / "docker" / "certs.d" / "c.example"
+        certs.mkdir(parents=True)
+        (certs / "ca.crt").write_text("")
         said = lading.run("registry", "config").stdout
         assert "a.example\n  SETTING" in said
+        assert "c.example\n  SETTING" in said
         assert "b.example\n  SETTING" in said
         assert "insecure" not in said, "what is as by default is not"
         assert "aliases\n  a  q.io/a" in said
@@ -175,3 +179,28 @@ class TestReach:
         assert words in ran.stderr
         assert "hunter2" not in ran.stderr
         assert ran.returncode in (1, 2)
+
+
+class TestAliases:
+    def test_short_names_stand_for_longer_ones(self, lading: Lading, registry: RealRegistry, repository: str) -> None:
+        image = make_image()
+        push(registry.host, repository, "1", image)
+        conf = lading.home / ".config" / "containers" / "registries.conf"
+        conf.parent.mkdir(parents=True)
+        conf.write_text(f'[aliases]\n"web" = "{registry.host}/{repository}"')
+        assert lading.run("digest", "web:1").stdout == f"{image.digest}\n"
+        assert lading.run("tags", "web").stdout == "1\n"
+        lading.run("tag", "web:1", "web")  # a tag, and not what the alias stands for
+        lading.run("copy", "web:1", "web:2")
+        assert set(lading.run("tags", "web").stdout.split()) == {"1", "2", "web"}
+        own = lading.home / ".config" / "lading" / "config.toml"
+        own.parent.mkdir(parents=True)
+        own.write_text('[aliases]\nweb = "localhost:1/elsewhere"')
+        assert "localhost:1" in lading.run("digest", "web:1", check=False).stderr
+
+    def test_docker_names_are_dockers(self, lading: Lading) -> None:
+        conf = lading.home / ".config" / "containers" / "registries.conf"
+        conf.parent.mkdir(parents=True)
+        conf.write_text('[aliases]\n"web" = "localhost:1/elsewhere"')
+        said = lading.run("manifest", "inspect", "web", "--format", "json", check=False).stderr
+        assert "localhost:1" not in said

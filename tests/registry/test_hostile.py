@@ -22,8 +22,9 @@ import pytest
 from lading.errors import InvalidContent, LadingError, Unreachable
 from lading.registry.config import Config, HostConfig
 from lading.registry.repository import Repository, repositories
+from lading.registry.rustls import ReqwestTransport
 from lading.registry.session import Session
-from lading.registry.transport import ReqwestTransport, Route
+from lading.registry.transport import Route
 from support.certs import Authority
 from support.fakes import Reply, Request, ScriptedServer, error_reply, json_reply
 from support.images import Manifest, make_image

@@ -28,6 +28,7 @@ from lading.errors import (
 )
 from lading.registry.config import Config, HostConfig
 from lading.registry.credentials import Credential, GivenCredentials
+from lading.registry.rustls import ReqwestTransport
 from lading.registry.session import Scope, Session, resolve_location, verify
 from lading.registry.transport import (
     ConnectionBroken,
@@ -35,7 +36,6 @@ from lading.registry.transport import (
     NameNotFound,
     PlainHTTP,
     Request,
-    ReqwestTransport,
     Response,
     Route,
 )
@@ -426,7 +426,7 @@ class TestRetries:
             longest.append(high)
             return low
 
-        monkeypatch.setattr("lading.registry.session.random.uniform", uniform)
+        monkeypatch.setattr("random.uniform", uniform)
         with ScriptedServer(lambda _: Reply(status=500)) as server:
             async with session(backoff=0.25) as opened:
                 with pytest.raises(RegistryFailure):

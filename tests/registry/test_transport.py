@@ -17,6 +17,7 @@ import pytest
 
 from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError
 from lading.registry.openssl import OpenSSLTransport
+from lading.registry.rustls import ReqwestTransport
 from lading.registry.transport import (
     CertificateWanted,
     ConnectFailed,
@@ -26,7 +27,6 @@ from lading.registry.transport import (
     NameNotFound,
     PlainHTTP,
     Request,
-    ReqwestTransport,
     Route,
     SourceFailure,
     Transport,

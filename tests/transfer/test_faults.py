@@ -11,8 +11,8 @@ import pytest
 
 from lading.errors import LadingError
 from lading.registry.repository import Repository
+from lading.registry.rustls import ReqwestTransport
 from lading.registry.session import Session
-from lading.registry.transport import ReqwestTransport
 from lading.serve import background
 from lading.stores.layout import Layout
 from lading.transfer.operation import Place, copy

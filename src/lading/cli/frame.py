@@ -70,6 +70,27 @@ class ReachOption(CommonOption):
 _REACH = ("--ca-file, --header, --resolve", "And more: see lading registry check --help.")
 
 
+class NamedPlace(click.ParamType):
+    """A reference or another location; a short name that is an alias is replaced by what it stands for.
+
+    Not for `lading manifest`, where names are Docker's.
+    """
+
+    name = "reference"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same text, or what its alias stands for."""
+        first, slash, _ = value.partition("/")
+        if slash and (":" in first or "." in first or first == "localhost"):
+            return value  # it names its registry, or a place on this machine
+        from lading.registry.config import Config
+
+        return Config.load().expand(value)
+
+
+PLACE = NamedPlace()
+
+
 class Group(click.Group):
     """A group whose commands are loaded when they are used.
 

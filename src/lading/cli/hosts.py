@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option
+from lading.cli.frame import PLACE, Command, Options, common, format_option
 
 if TYPE_CHECKING:
     from lading.registry.checkup import Checkup, Finding
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, short_help="Examine how a registry is reached and what it supports")
-@click.argument("place", metavar="REGISTRY[/REPOSITORY]")
+@click.argument("place", type=PLACE, metavar="REGISTRY[/REPOSITORY]")
 @click.option("--write", is_flag=True, help="Try in REPOSITORY what reading cannot tell: uploads, which are cancelled.")
 @format_option
 @common(described=True)
@@ -53,7 +53,7 @@ def _checkup(report: Checkup) -> str:
 
 
 @click.command(cls=Command, short_help="Show how many pulls a registry still allows")
-@click.argument("place", metavar="REGISTRY|REF", default="docker.io")
+@click.argument("place", type=PLACE, metavar="REGISTRY|REF", default="docker.io")
 @format_option
 @common()
 def limits(options: Options, place: str, format_: str) -> None:
@@ -109,8 +109,8 @@ def config(options: Options, host: str | None, format_: str) -> None:
     lading registry config --format '{{ file }}'
     """
     from lading.cli.output import emit
-    from lading.client import parse_registry
     from lading.registry.effective import effective
+    from lading.registry.names import parse_registry
 
     found = effective(options.config(), parse_registry(host) if host is not None and host != "*" else host)
     emit(found, format_, lambda: _config(found))

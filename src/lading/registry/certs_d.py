@@ -6,6 +6,7 @@ come before the system's, and the first that has something for a host counts, al
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,15 @@ def find_certificates(names: Sequence[str], environ: Mapping[str, str] | None = 
             if "/" not in name and name not in {"", ".", ".."} and (found := _read(folder / name)) is not None:
                 return found
     return None
+
+
+def certified_hosts(environ: Mapping[str, str] | None = None) -> list[str]:
+    """The hosts that have a folder of certificates, whatever is in it."""
+    found: list[str] = []
+    for folder in folders(os.environ if environ is None else environ):
+        with contextlib.suppress(OSError):  # there is none, or it is for somebody else
+            found += sorted(place.name for place in folder.iterdir() if place.is_dir())
+    return list(dict.fromkeys(found))
 
 
 def folders(environ: Mapping[str, str]) -> list[Path]:

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from lading.errors import Denied, UsageError
-from lading.registry.certs_d import find_certificates
+from lading.registry.certs_d import certified_hosts, find_certificates
 from lading.registry.config_file import default_path, read_config_file, user_folder
 from lading.registry.registries_conf import Endpoint, RegistriesConf
 
@@ -279,9 +279,10 @@ class Config:
         return found + name[len(short) :] if found else name
 
     def names(self) -> list[str]:
-        """Every host of which a file of lading's or podman's says something; `*` for what holds for all others."""
+        """Every host of which a file says something; `*` for what holds for all others."""
         said = [*self._said]
         if self._others:
+            said += [_canonical(host) for host in certified_hosts()]
             for entry in self._conf().entries:
                 place = entry.prefix if entry.prefix.startswith("*.") else _host_of(entry.prefix)
                 said.append(_canonical(place))

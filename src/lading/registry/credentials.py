@@ -285,7 +285,8 @@ async def _run_helper(helper: str, action: str, payload: str, environ: Mapping[s
 def _complaint(text: str) -> str:
     """What a failed helper says, unless it could be credentials."""
     line = "".join(c for c in text.partition("\n")[0] if c.isprintable())[:200]
-    return "" if "{" in text or "secret" in text.lower() else line
+    # A single word is more likely the secret itself than a reason.
+    return "" if "{" in text or "secret" in text.lower() or " " not in line else line
 
 
 def _helper_failed(helper: str, cause: str) -> Denied:

@@ -7,38 +7,32 @@ and name. The only module that knows aiohttp.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lading.errors import TLSFailure, UsageError
 from lading.registry.transport import (
-    ANSWER_TIMEOUT,
-    CONNECT_TIMEOUT,
-    STALL_TIMEOUT,
+    Answer,
     ConnectFailed,
     ConnectionBroken,
     ConnectionRefused,
     Headers,
+    LibraryTransport,
     NameNotFound,
     PlainHTTP,
     Request,
-    Response,
     Route,
-    SourceFailure,
     UntrustedCertificate,
     Upload,
     bad_proxy,
     certificate_wanted,
     certificates,
     host_of,
-    proxy_name,
-    steady,
     unusable,
 )
 
@@ -49,60 +43,12 @@ _FIELD_LIMIT = 64 * 1024
 _SYSTEM_ROOTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-class OpenSSLTransport:
-    """HTTP/1.1 with aiohttp and OpenSSL.
+class OpenSSLTransport(LibraryTransport):
+    """HTTP/1.1 with aiohttp and OpenSSL."""
 
-    Args:
-        route: how hosts are reached and known.
-        connect_timeout: seconds, see `transport.CONNECT_TIMEOUT`.
-        stall_timeout: seconds, see `transport.STALL_TIMEOUT`.
-        answer_timeout: seconds, see `transport.ANSWER_TIMEOUT`.
-    """
-
-    def __init__(
-        self,
-        route: Route = Route(),  # noqa: B008  # it is a value
-        *,
-        connect_timeout: float = CONNECT_TIMEOUT,
-        stall_timeout: float = STALL_TIMEOUT,
-        answer_timeout: float = ANSWER_TIMEOUT,
-    ) -> None:
-        self._route = route
-        self._connect_timeout = connect_timeout
-        self._stall_timeout = stall_timeout
-        self._answer_timeout = answer_timeout
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._session: ClientSession | None = None
-
-    @asynccontextmanager
-    async def send(self, request: Request) -> AsyncIterator[Response]:
-        """Send a request; see `Transport.send`."""
-        host = host_of(request.url)
-        limit = self._answer_timeout if isinstance(request.body, bytes) and request.body else self._stall_timeout
-        patience = asyncio.timeout(limit)
-
-        def wait(seconds: float | None) -> None:
-            nonlocal limit
-            limit = seconds or limit
-            with contextlib.suppress(RuntimeError):  # the answer is there, ahead of the body's end
-                patience.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
-
-        async with contextlib.AsyncExitStack() as stack:
-            upload: Upload | None = None
-            if callable(request.body):
-                upload = Upload(request.body, request.size, wait, self._stall_timeout, self._answer_timeout)
-                await stack.enter_async_context(upload)
-            session = self._connected()  # which may take its time: it loads the library
-            try:
-                async with patience:
-                    answer = await self._begin(session, request, upload)
-            except Exception as error:
-                if upload is not None and upload.failure is not None:
-                    raise SourceFailure(upload.failure) from None
-                raise _failure(error, host, limit, proxy_name(self._route, request.url)) from None
-            stack.push_async_callback(_end, answer)
-            chunks = steady(answer.content.readany, host, self._stall_timeout, _failure)
-            stack.push_async_callback(chunks.aclose)
-            yield Response(answer.status, Headers(_fields(answer)), request.url, chunks)
 
     async def close(self) -> None:
         """Close all connections. The transport can be used again, with new ones."""
@@ -110,7 +56,14 @@ class OpenSSLTransport:
             session, self._session = self._session, None
             await session.close()
 
-    async def _begin(self, session: ClientSession, request: Request, upload: Upload | None) -> ClientResponse:
+    def _begin(self, request: Request, upload: Upload | None) -> AbstractAsyncContextManager[Answer]:
+        return self._answer(self._connected(), request, upload)
+
+    def _explain(self, error: Exception, host: str, seconds: float, proxy: str | None) -> Exception:
+        return _failure(error, host, seconds, proxy)
+
+    @asynccontextmanager
+    async def _answer(self, session: ClientSession, request: Request, upload: Upload | None) -> AsyncIterator[Answer]:
         from yarl import URL
 
         headers = list(request.headers)
@@ -132,7 +85,7 @@ class OpenSSLTransport:
             via = URL(proxy) if proxy is not None else None
         except ValueError:
             raise bad_proxy() from None
-        return await session.request(
+        answer = await session.request(
             request.method,
             URL(request.url, encoded=True),
             headers=headers,
@@ -140,6 +93,15 @@ class OpenSSLTransport:
             allow_redirects=False,
             proxy=via,
         )
+        try:
+            yield Answer(answer.status, Headers(_fields(answer)), answer.content.readany)
+        finally:
+            # The connection is used again where the answer was read to its end, and given up otherwise.
+            if answer.content.at_eof():
+                answer.release()
+            else:
+                answer.close()
+            await answer.wait_for_close()
 
     def _connected(self) -> ClientSession:
         if self._session is not None:
@@ -227,15 +189,6 @@ def _resolver(route: Route) -> Any:
             """There is nothing to close."""
 
     return Resolver()
-
-
-async def _end(answer: ClientResponse) -> None:
-    """Let the connection be used again where the answer was read to its end, and give it up otherwise."""
-    if answer.content.at_eof():
-        answer.release()
-    else:
-        answer.close()
-    await answer.wait_for_close()
 
 
 def _fields(answer: ClientResponse) -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
-"""One request and its answer over HTTP. The only module that knows pyreqwest; it knows no registries.
+"""One request and its answer over HTTP: the seam between lading and an HTTP library, and what is the same for each.
 
 A transport sends what it is given: it follows no redirect, decodes no content and tries nothing twice. What it adds
 is that cancelling ends a request at once (an upload, too), that nothing is waited for without end, and that
-failures are told apart.
+failures are told apart. `rustls` and `openssl` are what it is made of; it knows no registries.
 """
 
 from __future__ import annotations
@@ -10,23 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 import msgspec
 
 from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError
 from lading.store import Source
-
-if TYPE_CHECKING:
-    from pyreqwest.client import Client
-    from pyreqwest.exceptions import DetailedPyreqwestError
-    from pyreqwest.http import HeaderMap
-    from pyreqwest.proxy import ProxyBuilder
-    from pyreqwest.request import StreamRequest
-    from pyreqwest.response import ResponseBodyReader
 
 READ_LIMIT = 4 * 1024 * 1024
 """The largest body that `Response.read` takes unless told otherwise, in bytes."""
@@ -242,8 +235,17 @@ class Transport(Protocol):
         """Close all connections."""
 
 
-class ReqwestTransport:
-    """HTTP/1.1 and HTTP/2 with pyreqwest (Rust's reqwest, rustls).
+class Answer(NamedTuple):
+    """What a library has of an answer, before its body."""
+
+    status: int
+    headers: Headers
+    read: Callable[[], Awaitable[bytes]]
+    """Gives the next bytes of the body; none at its end."""
+
+
+class LibraryTransport(ABC):
+    """What a transport does whatever the library: wait, but not without end; bodies both ways; tell failures apart.
 
     Args:
         route: how hosts are reached and known.
@@ -264,12 +266,10 @@ class ReqwestTransport:
         self._connect_timeout = connect_timeout
         self._stall_timeout = stall_timeout
         self._answer_timeout = answer_timeout
-        self._client: Client | None = None
 
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Response]:
         """Send a request; see `Transport.send`."""
-        host = host_of(request.url)
         limit = self._answer_timeout if isinstance(request.body, bytes) and request.body else self._stall_timeout
         patience = asyncio.timeout(limit)
 
@@ -284,139 +284,58 @@ class ReqwestTransport:
             if callable(request.body):
                 upload = Upload(request.body, request.size, wait, self._stall_timeout, self._answer_timeout)
                 await stack.enter_async_context(upload)
-            prepared = self._prepare(request, upload)
+            begun = self._begin(request, upload)
             try:
-                with _heeding():
+                with heeding():
                     async with patience:
-                        answer = await stack.enter_async_context(prepared)
+                        answer = await stack.enter_async_context(begun)
             except Exception as error:
                 if upload is not None and upload.failure is not None:
                     raise SourceFailure(upload.failure) from None
-                raise _failure(error, host, limit, proxy_name(self._route, request.url)) from None
-            chunks = steady(_reads(answer.body_reader), host, self._stall_timeout, _failure)
+                raise self._explained(error, request.url, limit) from None
+            chunks = self._chunks(answer, request.url)
             stack.push_async_callback(chunks.aclose)
-            yield Response(answer.status, Headers(_fields(answer.headers)), request.url, chunks)
+            yield Response(answer.status, answer.headers, request.url, chunks)
 
+    @abstractmethod
     async def close(self) -> None:
         """Close all connections. The transport can be used again, with new ones."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
-            await _library_at_rest()
 
-    def _prepare(self, request: Request, upload: Upload | None) -> StreamRequest:
-        try:
-            builder = self._connected().request(request.method, request.url)
-            for name, value in request.headers:
-                builder = builder.header(name, value, is_sensitive=name.lower() in _SENSITIVE)
-            if upload is not None:
-                builder = builder.body_stream(upload)
-                if request.size is not None:
-                    builder = builder.header("Content-Length", str(request.size))
-            elif isinstance(request.body, bytes) and request.body:
-                builder = builder.body_bytes(request.body)
-            elif request.method in _WITH_LENGTH:
-                # Without it some registries answer 411.
-                builder = builder.header("Content-Length", "0")
-            return builder.build_streamed()
-        except ValueError as error:
-            # The library's words would repeat the header it does not like.
-            raise UsageError(
-                f"a request to {host_of(request.url)} cannot be sent",
-                cause="its address or a header has a character that HTTP does not allow",
-            ) from error
+    @abstractmethod
+    def _begin(self, request: Request, upload: Upload | None) -> AbstractAsyncContextManager[Answer]:
+        """Get ready to send a request, whose body is `upload` where that is no bytes; it is sent on entering."""
 
-    def _connected(self) -> Client:
-        if self._client is not None:
-            return self._client
-        from datetime import timedelta
+    @abstractmethod
+    def _explain(self, error: Exception, host: str, seconds: float, proxy: str | None) -> Exception:
+        """What a failure of the library means."""
 
-        from pyreqwest.client import ClientBuilder
+    def _explained(self, error: Exception, url: str, seconds: float) -> Exception:
+        host, proxy = host_of(url), self._route.proxy(url)
+        # Its login is not shown.
+        return self._explain(error, host, seconds, host_of(proxy).rpartition("@")[2] if proxy is not None else None)
 
-        from lading._version import __version__
-
-        builder = (
-            ClientBuilder()
-            .user_agent(f"lading/{__version__}")
-            .follow_redirects(False)
-            .referer(False)
-            .gzip(False)
-            .brotli(False)
-            .zstd(False)
-            .deflate(False)
-            .connect_timeout(timedelta(seconds=self._connect_timeout))
-            .http2(True)
-            # The default of 64 KiB makes a fast line with a long way wait; eight streams share a connection.
-            .http2_initial_stream_window_size(2 * 1024 * 1024)
-            .http2_initial_connection_window_size(16 * 1024 * 1024)
-        )
-        route = self._route
-        if route.insecure:
-            builder = builder.danger_accept_invalid_certs(True)
-        if route.address is not None:
-            builder = builder.resolve(*route.address, 0)
-        file = "the system trust store"
-        try:
-            for file in route.ca_files:
-                for pem in certificates(file):
-                    builder = builder.add_root_certificate_pem(pem)
-            file = route.cert_file or file
-            if route.cert_file is not None:
-                builder = builder.identity_pem(identity(route))
-            for via in _proxies(route):
-                builder = builder.proxy(via)
-            self._client = (builder if route.http_proxy or route.https_proxy else builder.no_proxy()).build()
-        except (OSError, ValueError) as error:
-            raise unusable(file, error) from None
-        return self._client
-
-
-async def steady(
-    read: Callable[[], Awaitable[bytes]],
-    host: str,
-    stall_timeout: float,
-    explain: Callable[[Exception, str, float], Exception],
-) -> AsyncGenerator[bytes, None]:
-    """A body as it comes, as long as it does not come to a halt, or next to one.
-
-    Args:
-        read: gives the next bytes; none at the end.
-        host: whose it is.
-        stall_timeout: seconds in which `LEAST_PROGRESS` bytes have to come.
-        explain: makes an error of what the library raises.
-    """
-    loop = asyncio.get_running_loop()
-    patience, got = stall_timeout, 0
-    while True:
-        begun = loop.time()
-        try:
-            async with asyncio.timeout(patience):
-                chunk = await read()
-        except Exception as error:
-            if type(error) is TimeoutError and got:
-                cause = f"only {got} bytes came in {stall_timeout:g} seconds"
-                raise ConnectionBroken(f"{host} stopped answering", cause=cause) from None
-            raise explain(error, host, stall_timeout) from None
-        if not chunk:
-            return
-        got += len(chunk)
-        patience -= loop.time() - begun
-        if got >= LEAST_PROGRESS:
-            patience, got = stall_timeout, 0
-        yield chunk
-
-
-def _reads(reader: ResponseBodyReader) -> Callable[[], Awaitable[bytes]]:
-    async def read() -> bytes:
-        with _heeding():
-            chunk = await reader.read_chunk()
-        return chunk.to_bytes() if chunk is not None else b""
-
-    return read
-
-
-_SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization"})
-_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+    async def _chunks(self, answer: Answer, url: str) -> AsyncGenerator[bytes, None]:
+        """A body as it comes, as long as it does not come to a halt, or next to one."""
+        loop = asyncio.get_running_loop()
+        patience, got = self._stall_timeout, 0
+        while True:
+            begun = loop.time()
+            try:
+                with heeding():
+                    async with asyncio.timeout(patience):
+                        chunk = await answer.read()
+            except Exception as error:
+                if type(error) is TimeoutError and got:
+                    cause = f"only {got} bytes came in {self._stall_timeout:g} seconds"
+                    raise ConnectionBroken(f"{host_of(url)} stopped answering", cause=cause) from None
+                raise self._explained(error, url, self._stall_timeout) from None
+            if not chunk:
+                return
+            got += len(chunk)
+            patience -= loop.time() - begun
+            if got >= LEAST_PROGRESS:
+                patience, got = self._stall_timeout, 0
+            yield chunk
 
 
 class Upload:
@@ -515,7 +434,7 @@ class _Aborted(Exception):
 
 
 @contextlib.contextmanager
-def _heeding() -> Iterator[None]:
+def heeding() -> Iterator[None]:
     """Heed that the task is cancelled while it waits for the library, which may lose that.
 
     Where its answer, or its failure, comes at the same moment, the task would go on as if nothing had been.
@@ -527,34 +446,6 @@ def _heeding() -> Iterator[None]:
     finally:
         if task is not None and task.cancelling() > before:
             raise asyncio.CancelledError
-
-
-async def _library_at_rest() -> None:
-    """Wait until no thread of the HTTP library runs Python code, for a second at most.
-
-    Its threads hand results over to the event loop, which may go on, and end the process, before such a thread has
-    returned. An interpreter that ends meanwhile aborts ("PyGILState_Release: thread state must be current").
-    """
-    import sys
-    import threading
-
-    for _ in range(1000):
-        ours = {thread.ident for thread in threading.enumerate()}
-        if sys._current_frames().keys() <= ours:
-            return
-        await asyncio.sleep(0.001)
-
-
-def _fields(headers: HeaderMap) -> list[tuple[str, str]]:
-    """Names and values; a field whose value is no text to the HTTP library is left out."""
-    try:
-        return list(headers.items())
-    except ValueError:
-        fields = []
-        for name in dict.fromkeys(headers.keys()):
-            with contextlib.suppress(ValueError):
-                fields += [(name, value) for value in headers.getall(name)]
-        return fields
 
 
 def certificates(file: str) -> list[bytes]:
@@ -590,24 +481,6 @@ def certificate_wanted(host: str, none_shown: bool) -> CertificateWanted:
     return CertificateWanted(f"{host} wants to see a client's certificate", cause=cause)
 
 
-def proxy_name(route: Route, url: str) -> str | None:
-    """Host and port of the proxy that leads to an address; never its credentials."""
-    proxy = route.proxy(url)
-    return host_of(proxy).rpartition("@")[2] if proxy is not None else None
-
-
-def _proxies(route: Route) -> Iterator[ProxyBuilder]:
-    from pyreqwest.proxy import ProxyBuilder
-
-    try:
-        if route.http_proxy is not None:
-            yield ProxyBuilder.http(route.http_proxy)
-        if route.https_proxy is not None:
-            yield ProxyBuilder.https(route.https_proxy)
-    except ValueError:
-        raise bad_proxy() from None
-
-
 def bad_proxy() -> UsageError:
     """The error of a proxy's address that cannot be read; it is not repeated, since it may hold a password."""
     return UsageError("a proxy of the environment cannot be used", cause="its address cannot be read")
@@ -616,78 +489,3 @@ def bad_proxy() -> UsageError:
 def host_of(url: str) -> str:
     """Host and port of an address."""
     return url.partition("://")[2].partition("/")[0].partition("?")[0]
-
-
-def _failure(error: Exception, host: str, seconds: float, proxy: str | None = None) -> Exception:
-    """What a failure of the library means.
-
-    The library tells kinds apart by the texts of its chain of causes only. The first of them repeats the request's
-    address, which may hold a signature, so no text is repeated that has an address in it.
-    """
-    from pyreqwest.exceptions import DetailedPyreqwestError
-
-    if type(error) is TimeoutError:  # ours: the library's own are subclasses of it
-        return ConnectionBroken(f"{host} stopped answering", cause=f"nothing came for {seconds:g} seconds")
-    if not isinstance(error, DetailedPyreqwestError):
-        return error
-    causes = _causes(error)
-    last = causes[-1] if causes else ""
-    text = " / ".join(causes).lower()
-    if "invalidcontenttype" in text:
-        return PlainHTTP(f"{host} speaks plain HTTP, and lading asked with TLS")
-    if "invalid peer certificate" in text:
-        untrusted = UntrustedCertificate(f"the certificate of {host} cannot be verified", cause=_certificate(last))
-        if "causedasendentity" in text or "unsupportedcertversion" in text:
-            untrusted.doubt = "form"
-        elif "unknownissuer" in text or "badsignature" in text:
-            untrusted.doubt = "issuer"
-        return untrusted
-    if "fatal alert" in text and any(alert in text for alert in ("certificate", "unknownca", "accessdenied")):
-        return certificate_wanted(host, "required" in text)
-    if proxy is not None and "(connect)" in text:
-        return ConnectFailed(f"{host} could not be reached through the proxy {proxy}", cause=_plain(last))
-    if "dns error" in text:
-        if "temporary" in text or "try again" in text:
-            return ConnectFailed(f"{host} could not be reached", cause="its address could not be looked up for now")
-        return NameNotFound(f"{host} could not be reached", cause="there is no host of that name")
-    if "(connect)" in text:
-        if "connection refused" in text:
-            return ConnectionRefused(f"{host} could not be reached", cause="the connection was refused")
-        if "handshake eof" in text:
-            return ConnectFailed(f"{host} could not be reached", cause="it ended the connection when TLS began")
-        if "handshake" in text or "alert" in text or "received corrupt message" in text:
-            return TLSFailure(f"{host} could not be spoken to with TLS", cause=_plain(last))
-        if "timed out" in text or "deadline" in text:
-            return ConnectFailed(f"{host} could not be reached", cause="no connection came about in time")
-        return ConnectFailed(f"{host} could not be reached", cause=_plain(last))
-    if "invalid http" in text or "parsed" in text or "too large" in text:
-        return ConnectionBroken(f"{host} does not speak HTTP as it should", cause=_plain(last))
-    return ConnectionBroken(f"the connection to {host} broke", cause=_plain(last))
-
-
-def _causes(error: DetailedPyreqwestError) -> list[str]:
-    return [cause["message"] for cause in error.details.get("causes") or []]
-
-
-def _certificate(text: str) -> str:
-    lowered = text.lower()
-    if "causedasendentity" in lowered:
-        return "it is that of an authority, which is not trusted here"
-    if "unknownissuer" in lowered or "badsignature" in lowered:
-        return "it is signed by an authority that is not trusted here"
-    if "expired" in lowered:
-        return "it has expired"
-    if "not valid yet" in lowered or "notvalidyet" in lowered:
-        return "it is not valid yet"
-    if "not valid for name" in lowered:
-        names = text.partition("only valid for ")[2]
-        return "it is for another name" + (f": {names}" if names else "")
-    return _plain(text)
-
-
-def _plain(text: str) -> str:
-    """A cause in the library's words, without what only a programmer of it would want to know."""
-    text = text.partition(" (os error")[0].strip()
-    if not text or "://" in text:
-        return "no more is known"
-    return text[:1].lower() + text[1:]

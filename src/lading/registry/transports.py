@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from lading.registry.rustls import ReqwestTransport
 from lading.registry.transport import (
     Request,
-    ReqwestTransport,
     Response,
     Route,
     Transport,
