@@ -67,10 +67,13 @@ class ReachOption(CommonOption):
         self.is_described = is_described
 
 
+# Generic only in newer versions of click.
+_TextType = click.ParamType[str] if TYPE_CHECKING else click.ParamType
+
 _REACH = ("--ca-file, --header, --resolve", "And more: see lading registry check --help.")
 
 
-class NamedPlace(click.ParamType):
+class NamedPlace(_TextType):
     """A reference or another location; a short name that is an alias is replaced by what it stands for.
 
     Not for `lading manifest`, where names are Docker's.
