@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.registry.config import Config
 
+    _TextType = click.ParamType[str]
+else:
+    _TextType = click.ParamType  # generic only in newer versions of click
+
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,9 +70,6 @@ class ReachOption(CommonOption):
         super().__init__(*args, **kwargs)
         self.is_described = is_described
 
-
-# Generic only in newer versions of click.
-_TextType = click.ParamType[str] if TYPE_CHECKING else click.ParamType
 
 _REACH = ("--ca-file, --header, --resolve", "And more: see lading registry check --help.")
 
