@@ -25,6 +25,7 @@ log = logging.getLogger("lading.serve")
 FRESH = 60
 """How long a tag is taken for what it was, in seconds, before the other registry is asked again."""
 
+_PIECE = 256 * 1024  # bytes that are held back at most from those who wait for them
 _PAUSE = 10  # seconds for which a registry that did not answer is left alone, where something is here to be served
 _AWAY = (RateLimited, RegistryFailure, Unreachable)
 """It may be there again later."""
@@ -391,7 +392,7 @@ class _Fetch:
                 if size:
                     self._upload = upload
                     self._size.set_result(size)
-                async for piece in gathered(chunks):
+                async for piece in gathered(chunks, _PIECE):
                     await asyncio.gather(call(len(piece), verifier.update, piece), upload.append(piece))
                     came, self._came = self._came, asyncio.Event()
                     came.set()

@@ -42,15 +42,15 @@ async def call(amount: int, function: Callable[P, T], *args: P.args, **kwargs: P
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
-async def gathered(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield what comes in pieces of about CHUNK bytes; what came before an error is yielded too."""
+async def gathered(parts: AsyncIterator[bytes], enough: int = CHUNK) -> AsyncIterator[bytes]:
+    """Yield what comes in pieces of at least `enough` bytes; what came before an error is yielded too."""
     held: list[bytes] = []
     size = 0
     try:
         async for part in parts:
             held.append(part)
             size += len(part)
-            if size >= CHUNK:
+            if size >= enough:
                 yield b"".join(held)
                 held, size = [], 0
     except Exception:

@@ -6,6 +6,8 @@ Credentials are the user's own. They go to that registry, and to nobody who asks
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lading.model.reference import Reference
@@ -16,6 +18,8 @@ from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve.proxy import FRESH, Proxy
 from lading.serve.storage import Storage
+
+_RETRIES = 2  # somebody is waiting, and will try again
 
 log = logging.getLogger("lading.serve.upstream")
 
@@ -28,6 +32,7 @@ def proxy_of(
     docker_config: Path | str | None = None,
     config: Config | None = None,
     fresh: float = FRESH,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Proxy:
     """A storage with all that another registry has: what is asked for is got there, and kept.
 
@@ -40,6 +45,7 @@ def proxy_of(
         docker_config: the folder of Docker's `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
         config: lading's configuration; by default read from its file.
         fresh: how long a tag is taken for what it was, in seconds, before the other registry is asked again.
+        clock: gives the time in seconds.
 
     Raises:
         InvalidReference: that is no registry.
@@ -56,6 +62,7 @@ def proxy_of(
             insecure=insecure,
             on_warning=lambda name, text: log.warning("%s says: %s", name, text),
             on_request=log.debug,
+            retries=_RETRIES,
         )
         for _ in range(2)
     )
@@ -68,4 +75,4 @@ def proxy_of(
         await quick.close()
         await slow.close()
 
-    return Proxy(cache, connect, host, fresh=fresh, close=close)
+    return Proxy(cache, connect, host, fresh=fresh, clock=clock, close=close)
