@@ -70,27 +70,6 @@ class ReachOption(CommonOption):
 _REACH = ("--ca-file, --header, --resolve", "And more: see lading registry check --help.")
 
 
-class NamedPlace(click.ParamType):
-    """A reference or another location; a short name that is an alias is replaced by what it stands for.
-
-    Not for `lading manifest`, where names are Docker's.
-    """
-
-    name = "reference"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The same text, or what its alias stands for."""
-        first, slash, _ = value.partition("/")
-        if slash and (":" in first or "." in first or first == "localhost"):
-            return value  # it names its registry, or a place on this machine
-        from lading.registry.config import Config
-
-        return Config.load().expand(value)
-
-
-PLACE = NamedPlace()
-
-
 class Group(click.Group):
     """A group whose commands are loaded when they are used.
 
@@ -338,3 +317,16 @@ def platform_option(*, multiple: bool = False, help: str) -> Callable[[F], F]:
     return click.option(
         "--platform", "platforms" if multiple else "platform", multiple=multiple, metavar="OS/ARCH[/VARIANT]", help=help
     )
+
+
+def place(text: str) -> str:
+    """A reference or another location, as the type of an argument: an alias is replaced by what it stands for.
+
+    Not for `lading manifest`, where names are Docker's.
+    """
+    first, slash, _ = text.partition("/")
+    if slash and (":" in first or "." in first or first == "localhost"):
+        return text  # it names its registry, or a place on this machine
+    from lading.registry.config import Config
+
+    return Config.load().expand(text)
