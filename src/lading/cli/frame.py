@@ -176,6 +176,7 @@ class Options:
         if "key_file" in reach and "cert_file" not in reach:
             raise click.UsageError("--key-file is the key of a certificate: give --cert-file, too")
         override = Override(
+            insecure=self.insecure,
             ca_file=reach.get("ca_file"),
             cert_file=reach.get("cert_file"),
             key_file=reach.get("key_file"),
