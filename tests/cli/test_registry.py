@@ -60,11 +60,13 @@ class TestConfig:
 
     def test_options_count_over_files(self, lading: Lading, tmp_path: Path) -> None:
         said = lading.run(
-            *("registry", "config", "a.example", "--ca-file", "x.pem", "--resolve", "a.example:443:10.0.0.1")
+            *("registry", "config", "a.example", "--ca-file", "x.pem", "--resolve", "a.example:443:10.0.0.1"),
+            "--insecure",
         ).stdout
         rows = {line.split()[0]: line.split()[1:] for line in said.splitlines()[2:]}
         assert rows["ca_file"] == ["x.pem", "--ca-file"]
         assert rows["address"] == ["10.0.0.1", "--resolve"]
+        assert rows["insecure"] == ["yes", "--insecure"]
 
     def test_a_mistake_is_said_with_its_place(self, lading: Lading) -> None:
         file = self.write(lading, '[hosts."a.example"]\njob = 3\n')

@@ -21,6 +21,7 @@ from support.fakes import Reply, Request, ScriptedServer, json_reply
 from support.images import digest_of, make_image, push
 from support.proxy import Alter, CountingProxy, when
 from support.registry import RealRegistry
+from support.tokens import TokenService
 
 
 class Nobody:
@@ -191,7 +192,15 @@ class TestMirrors:
             )
             async with client(config, credentials=Both()) as opened:
                 await opened.digest(f"{upstream.host}/{repository}:1")
-            (request,) = mirror.requests
+            (request,) = mirror.requests[:1]
+            alone = Config(
+                {upstream.host: HostConfig(mirrors=(mirror.host,), fallback=False)}, override=config.override
+            )
+            mirror.reset()
+            async with client(alone, credentials=Both()) as opened:
+                with pytest.raises(Denied):
+                    await opened.digest(f"{upstream.host}/{repository}:1")
+            assert all(request.headers.get("X-Given") is None for request in mirror.requests)
         names = {name for name, _ in request.headers}
         assert "X-Mirror" in names
         assert not {"X-Up", "X-Given", "Authorization"} & names
@@ -227,6 +236,20 @@ class TestPrefixes:
                 with pytest.raises(NotFound):
                     await opened.digest(f"{registry.host}/app:1")
             assert registry.tokens.requests[-1].scopes == ["repository:team/x/app:pull"]
+
+    async def test_uploads_and_pages_are_allowed_by_what_is_below_it(self, tmp_path: Path) -> None:
+        grants = {"alice": {"team/x/*": {"pull", "push"}}}
+        with RealRegistry(auth="token", tokens=TokenService({"alice": "secret"}, grants=grants)) as registry:
+            config = Config({registry.host: HostConfig(path_prefix="team/x", chunk_size=100_000)})
+            credentials = GivenCredentials(Credential(username="alice", password="secret"))
+            with RealRegistry() as other:
+                push(other.host, "app", "1", make_image(layer_size=400_000))
+                async with client(config, credentials=credentials) as opened:
+                    await opened.copy(f"{other.host}/app:1", f"{registry.host}/app:1")
+                    await opened.copy(f"{registry.host}/app:1", f"{registry.host}/web:1")
+                    assert [info.tag for info in await opened.tags(f"{registry.host}/web")] == ["1"]
+            asked = {scope for request in registry.tokens.requests for scope in request.scopes}
+            assert all(":team/x/" in scope for scope in asked)
 
 
 class TestHeaders:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lading.cli.frame import PLACE, Command, Option, Options, common, format_option, platform_option
+from lading.cli.frame import Command, Option, Options, common, format_option, place, platform_option
 from lading.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def _shared(function: F) -> F:
 
 
 @click.command(cls=Command, short_help="Copy images, indexes and artifacts from anywhere to anywhere")
-@click.argument("source", type=PLACE, metavar="SRC")
-@click.argument("targets", type=PLACE, metavar="DST...", nargs=-1, required=True)
+@click.argument("source", type=place, metavar="SRC")
+@click.argument("targets", type=place, metavar="DST...", nargs=-1, required=True)
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
 @click.option("--all-tags", is_flag=True, help="Every tag of SRC, under its own name.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Of all tags, only such. Repeatable.")
@@ -82,7 +82,7 @@ def copy(options: Options, source: str, targets: tuple[str, ...], **given: Any) 
 
 
 @click.command(cls=Command, short_help="Bring an image to this machine: engine, archive or layout")
-@click.argument("reference", type=PLACE, metavar="REF")
+@click.argument("reference", type=place, metavar="REF")
 @click.argument("location", required=False)
 @_shared
 @common()
@@ -122,7 +122,7 @@ def pull(options: Options, reference: str, location: str | None, **given: Any) -
 
 @click.command(cls=Command, short_help="Bring an image from this machine to a registry")
 @click.argument("location")
-@click.argument("references", type=PLACE, metavar="REF...", nargs=-1, required=True)
+@click.argument("references", type=place, metavar="REF...", nargs=-1, required=True)
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
 @_shared
 @common()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from lading.cli.frame import PLACE, Command, Option, Options, common, format_option, platform_option
+from lading.cli.frame import Command, Option, Options, common, format_option, place, platform_option
 from lading.cli.missing import NO_REPOSITORY, helped
 from lading.errors import NotFound, UsageError
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @click.command(cls=Command, short_help="Show what a name stands for: platforms, sizes, annotations")
-@click.argument("reference", type=PLACE)
+@click.argument("reference", type=place)
 @platform_option(multiple=True, help="Only the entries of an index for this platform. Repeatable.")
 @click.option("--no-trunc", is_flag=True, help="Print digests whole.")
 @click.option("--raw", is_flag=True, help="Print the manifest's exact bytes instead.")
@@ -51,7 +51,7 @@ def inspect(
 
 
 @click.command(cls=Command, short_help="Print the digest of a name")
-@click.argument("reference", type=PLACE)
+@click.argument("reference", type=place)
 @platform_option(help="The digest of an index's entry for this platform.")
 @click.option("--full", is_flag=True, help="Print REPOSITORY@DIGEST.")
 @format_option
@@ -74,7 +74,7 @@ def digest(options: Options, reference: str, platform: str | None, full: bool, f
 
 
 @click.command(cls=Command, short_help="Give an image or index more tags, without pulling it")
-@click.argument("source", type=PLACE)
+@click.argument("source", type=place)
 @click.argument("new", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
 @click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now.")
@@ -118,7 +118,7 @@ def tag(
 
 
 @click.command(cls=Command, short_help="List the tags of a repository")
-@click.argument("repository", type=PLACE)
+@click.argument("repository", type=place)
 @click.option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
 @click.option("--digests", is_flag=True, help="Print what each tag names, too.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only tags like this. Repeatable.")
@@ -230,7 +230,7 @@ def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tu
 
 
 @click.command(cls=Command, short_help="Delete a manifest, or only a tag")
-@click.argument("references", type=PLACE, nargs=-1, required=True, metavar="REFERENCE...")
+@click.argument("references", type=place, nargs=-1, required=True, metavar="REFERENCE...")
 @click.option("--untag", is_flag=True, help="Remove only the tag, where the registry can; the manifest stays.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would go.")

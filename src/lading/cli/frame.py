@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.registry.config import Config
 
-    _TextType = click.ParamType[str]
-else:
-    _TextType = click.ParamType  # generic only in newer versions of click
-
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,27 +68,6 @@ class ReachOption(CommonOption):
 
 
 _REACH = ("--ca-file, --header, --resolve", "And more: see lading registry check --help.")
-
-
-class NamedPlace(_TextType):
-    """A reference or another location; a short name that is an alias is replaced by what it stands for.
-
-    Not for `lading manifest`, where names are Docker's.
-    """
-
-    name = "reference"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The same text, or what its alias stands for."""
-        first, slash, _ = value.partition("/")
-        if slash and (":" in first or "." in first or first == "localhost"):
-            return value  # it names its registry, or a place on this machine
-        from lading.registry.config import Config
-
-        return Config.load().expand(value)
-
-
-PLACE = NamedPlace()
 
 
 class Group(click.Group):
@@ -201,6 +176,7 @@ class Options:
         if "key_file" in reach and "cert_file" not in reach:
             raise click.UsageError("--key-file is the key of a certificate: give --cert-file, too")
         override = Override(
+            insecure=self.insecure,
             ca_file=reach.get("ca_file"),
             cert_file=reach.get("cert_file"),
             key_file=reach.get("key_file"),
@@ -342,3 +318,16 @@ def platform_option(*, multiple: bool = False, help: str) -> Callable[[F], F]:
     return click.option(
         "--platform", "platforms" if multiple else "platform", multiple=multiple, metavar="OS/ARCH[/VARIANT]", help=help
     )
+
+
+def place(text: str) -> str:
+    """A reference or another location, as the type of an argument: an alias is replaced by what it stands for.
+
+    Not for `lading manifest`, where names are Docker's.
+    """
+    first, slash, _ = text.partition("/")
+    if slash and (":" in first or "." in first or first == "localhost"):
+        return text  # it names its registry, or a place on this machine
+    from lading.registry.config import Config
+
+    return Config.load().expand(text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import PLACE, Command, Options, common, format_option
+from lading.cli.frame import Command, Options, common, format_option, place
 
 if TYPE_CHECKING:
     from lading.registry.checkup import Checkup, Finding
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, short_help="Examine how a registry is reached and what it supports")
-@click.argument("place", type=PLACE, metavar="REGISTRY[/REPOSITORY]")
+@click.argument("what", type=place, metavar="REGISTRY[/REPOSITORY]")
 @click.option("--write", is_flag=True, help="Try in REPOSITORY what reading cannot tell: uploads, which are cancelled.")
 @format_option
 @common(described=True)
-def check(options: Options, place: str, write: bool, format_: str) -> None:
+def check(options: Options, what: str, write: bool, format_: str) -> None:
     """Examine a registry: address, TLS, login, clock, and what it supports.
 
     It reads only, unless --write says otherwise; nothing of what is written stays. It ends with 0, or with the
@@ -31,7 +31,7 @@ def check(options: Options, place: str, write: bool, format_: str) -> None:
     """
     from lading.cli.output import emit
 
-    report = options.run(lambda client: client.check(place, write=write))
+    report = options.run(lambda client: client.check(what, write=write))
     emit(report, format_, lambda: _checkup(report))
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)
@@ -53,10 +53,10 @@ def _checkup(report: Checkup) -> str:
 
 
 @click.command(cls=Command, short_help="Show how many pulls a registry still allows")
-@click.argument("place", type=PLACE, metavar="REGISTRY|REF", default="docker.io")
+@click.argument("what", type=place, metavar="REGISTRY|REF", default="docker.io")
 @format_option
 @common()
-def limits(options: Options, place: str, format_: str) -> None:
+def limits(options: Options, what: str, format_: str) -> None:
     """Show how many pulls a registry (docker.io by default) still allows, where it tells.
 
     Asking counts as no pull.
@@ -67,7 +67,7 @@ def limits(options: Options, place: str, format_: str) -> None:
     """
     from lading.cli.output import emit
 
-    found = options.run(lambda client: client.pull_limits(place))
+    found = options.run(lambda client: client.pull_limits(what))
     emit(found, format_, lambda: _limits(found))
 
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import PLACE, Command, Options, common, format_option
+from lading.cli.frame import Command, Options, common, format_option, place
 
 if TYPE_CHECKING:
     from lading.images.lint import Finding, Report
 
 
 @click.command(cls=Command, short_help="Say what is wrong with an image or a list")
-@click.argument("reference", type=PLACE, required=False)
+@click.argument("reference", type=place, required=False)
 @click.option("--against", metavar="REF", help="Say which platforms of REF, the last release, are missing.")
 @click.option("--select", multiple=True, metavar="CODE", help="Only these; LAD1 is all that start so. Repeatable.")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Not these. Repeatable.")

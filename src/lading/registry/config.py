@@ -104,6 +104,8 @@ _DEFAULT = HostConfig()
 class Override(msgspec.Struct, frozen=True, kw_only=True):
     """What is given for this run, over whatever is configured. Its `repr` shows nothing: headers may hold secrets."""
 
+    insecure: bool = False
+    """Accept plain HTTP, and TLS that cannot be verified, from every host."""
     ca_file: str | None = None
     """Authorities to trust beside the system's, whichever host is spoken to."""
     cert_file: str | None = None
@@ -295,6 +297,8 @@ class Config:
 
     def _given(self, named: bool) -> dict[str, Setting]:
         given = {}
+        if self.override.insecure:
+            given["insecure"] = Setting(True, "--insecure")
         if self.override.ca_file is not None:
             given["ca_file"] = Setting((self.override.ca_file,), "--ca-file")
         if self.override.cert_file is not None and named:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from lading.errors import UsageError
 from lading.registry import links
 from lading.registry.authentication import Scope
-from lading.registry.config import Config, HostConfig, Override
+from lading.registry.config import Config, HostConfig, Override, Place
 from lading.registry.proxies import find_proxy
 from lading.registry.transport import Route
 
@@ -39,37 +39,37 @@ def targets_of(config: Config, target: Target, *, mirrors: bool = False) -> tupl
         Denied: the registry is blocked.
     """
     repository = next((scope.repository for scope in target.scopes if scope.kind == "repository"), "")
-    match = _PATH.fullmatch(target.path[len(f"/v2/{repository}") :]) if repository else None
-    if match is None or not target.path.startswith(f"/v2/{repository}/"):
-        config.places(target.registry, repository, None)  # it may be blocked
-        return (target,)
+    inner = f"/v2/{repository}"
+    match = _PATH.fullmatch(target.path[len(inner) :]) if target.path.startswith(f"{inner}/") else None
     by: Literal["digest", "tag"] | None = None
-    if mirrors and match["kind"] in ("manifests", "blobs"):
+    if mirrors and match is not None and match["kind"] in ("manifests", "blobs"):
         by = "digest" if ":" in match["name"] else "tag"
-    found = []
-    for place in config.places(target.registry, repository, by):
-        if place.repository == repository:
-            found.append(target._replace(registry=place.registry, insecure=place.insecure))
-            continue
+    return tuple(_moved(target, place, repository, match) for place in config.places(target.registry, repository, by))
 
-        def there(name: str, inner: str = repository, outer: str = place.repository) -> str:
-            if name == inner or not outer.endswith(f"/{inner}"):
-                return outer if name == inner else name
-            return outer.removesuffix(inner) + name  # a neighbour, below the same path
 
-        found.append(
-            Target(
-                registry=place.registry,
-                path=f"/v2/{place.repository}{match[0]}",
-                scopes=tuple(
-                    scope._replace(repository=there(scope.repository)) if scope.kind == "repository" else scope
-                    for scope in target.scopes
-                ),
-                query=tuple((key, there(value) if key == "from" else value) for key, value in target.query),
-                insecure=place.insecure,
-            )
-        )
-    return tuple(found)
+def _moved(target: Target, place: Place, repository: str, match: re.Match[str] | None) -> Target:
+    """A target at a place of its repository; `match` has what follows that in its path, unless that is as it was given.
+
+    What a registry itself named, such as where an upload goes on, is there already: it needs what it needs there.
+    """
+    moved = target._replace(registry=place.registry, insecure=place.insecure)
+    if place.repository == repository or not repository:
+        return moved
+
+    def there(name: str) -> str:
+        if name == repository:
+            return place.repository
+        # A neighbour is below the same path.
+        return place.repository.removesuffix(repository) + name if place.repository.endswith(f"/{repository}") else name
+
+    return moved._replace(
+        path=f"/v2/{place.repository}{match[0]}" if match is not None else target.path,
+        scopes=tuple(
+            scope._replace(repository=there(scope.repository)) if scope.kind == "repository" else scope
+            for scope in target.scopes
+        ),
+        query=tuple((key, there(value) if key == "from" else value) for key, value in target.query),
+    )
 
 
 _PATH = re.compile(r"/(?P<kind>manifests|blobs|tags|referrers)/(?P<name>[^?]*)(\?.*)?")

@@ -192,7 +192,7 @@ class Session:
         calls = [
             _Call(
                 method=method,
-                host=self._host(where.registry, insecure=where.insecure, named=where.registry == targets[-1].registry),
+                host=self._host(where.registry, insecure=where.insecure, named=where.registry == registry),
                 path=where.path + _as_query(where.path, where.query),
                 scopes=where.scopes,
                 headers=tuple((headers or {}).items()),

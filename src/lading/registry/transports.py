@@ -9,7 +9,7 @@ name. So who is refused for one of these reasons is asked again with OpenSSL, an
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from lading.registry.rustls import ReqwestTransport
@@ -37,13 +37,15 @@ class EitherTransport:
         self._route = route
         self._rustls = ReqwestTransport(route)
         self._openssl: OpenSSLTransport | None = None
-        self._needing: set[str] = set()
+        self._known: dict[str, Transport] = {}
+        """Which of them each host is spoken to with, over TLS."""
 
-    @asynccontextmanager
-    async def send(self, request: Request) -> AsyncIterator[Response]:
+    def send(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Send a request; see `Transport.send`."""
-        async with AsyncExitStack() as stack:
-            yield await self._answer(stack, request)
+        known = self._known.get(host_of(request.url))
+        if known is None and request.url.startswith("https:"):
+            return self._first(request)
+        return (known or self._rustls).send(request)
 
     async def close(self) -> None:
         """Close all connections. Which hosts need the second transport is kept."""
@@ -51,18 +53,20 @@ class EitherTransport:
         if self._openssl is not None:
             await self._openssl.close()
 
-    async def _answer(self, stack: AsyncExitStack, request: Request) -> Response:
-        host = host_of(request.url)
-        if host not in self._needing:
+    @asynccontextmanager
+    async def _first(self, request: Request) -> AsyncIterator[Response]:
+        async with AsyncExitStack() as stack:
+            chosen: Transport = self._rustls
             try:
-                return await stack.enter_async_context(self._rustls.send(request))
+                response = await stack.enter_async_context(chosen.send(request))
             except UntrustedCertificate as error:
                 # Nothing was sent. An issuer that nobody named is as unknown to OpenSSL.
                 if error.doubt is None or (error.doubt == "issuer" and not self._route.ca_files):
                     raise
-        response = await stack.enter_async_context(self._with_openssl().send(request))
-        self._needing.add(host)
-        return response
+                chosen = self._with_openssl()
+                response = await stack.enter_async_context(chosen.send(request))
+            self._known[host_of(request.url)] = chosen
+            yield response
 
     def _with_openssl(self) -> Transport:
         if self._openssl is None:
