@@ -115,6 +115,10 @@ class Bench:
             self._hosts = stack.enter_context(_line(latency, self._hosts))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         self._environment = bare_environment(folder)
+        config = Path(self._environment["XDG_CONFIG_HOME"], "lading", "config.toml")
+        config.parent.mkdir(parents=True)
+        # Crane, oras and regctl are told so on their command lines, or know it of this machine.
+        config.write_text("".join(f'[hosts."{host}"]\nplain_http = true\n' for host in self._hosts))
         self._launcher = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, "-S", "-E", "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
