@@ -1,6 +1,8 @@
 """How hosts are spoken to by what is configured: mirrors, prefixes, headers, addresses, certificates, limits."""
 
 import asyncio
+import base64
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -344,12 +346,26 @@ class TestWays:
                         await call
             assert server.connections == 0
 
-    async def test_nobodys_credentials_are_used_where_it_says_so(self) -> None:
-        with RealRegistry(auth="basic") as registry:
-            credentials = GivenCredentials(Credential(username="alice", password="secret"))
-            config = Config({registry.host: HostConfig(credentials="none")})
-            async with client(config, credentials=credentials) as opened:
+    async def test_credentials_are_where_it_says(self, tmp_path: Path) -> None:
+        class Alice:
+            async def find(self, registry: str, repository: str | None = None) -> Credential | None:
+                return Credential(username="alice", password="secret")
+
+        with RealRegistry(auth="basic", users={"alice": "secret", "bob": "hunter2"}) as registry:
+            nobody = Config({registry.host: HostConfig(credentials="none")})
+            async with client(nobody, credentials=Alice()) as opened:
                 with pytest.raises(Denied):
+                    await opened.repositories(registry.host)
+            file = tmp_path / "ci.json"
+            bob = base64.b64encode(b"bob:hunter2").decode()
+            file.write_text(json.dumps({"auths": {registry.host: {"auth": bob}}}))
+            (tmp_path / "config.toml").write_text(f'[hosts."{registry.host}"]\ncredentials = "ci.json"')
+            config = Config.load(tmp_path / "config.toml", others=False)
+            async with client(config) as opened:
+                assert await opened.repositories(registry.host) == []
+            file.unlink()
+            async with client(config) as opened:
+                with pytest.raises(UsageError, match=r"ci\.json"):
                     await opened.repositories(registry.host)
 
     @pytest.mark.parametrize("way", ["given", "config", "certs.d"])

@@ -73,7 +73,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: Mapping[str, str] = {}
     """Header fields to send to it."""
     credentials: str | None = None
-    """Where its credentials are: `none` for nobody's, or the file of an `auths` table, as Docker and podman have it."""
+    """Where its credentials are: `none` for nobody's, or a file of the form of Docker's `config.json`."""
     blocked: bool = False
     """Send it nothing."""
     jobs: int = 8

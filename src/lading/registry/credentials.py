@@ -55,6 +55,26 @@ class Credentials(Protocol):
         """
 
 
+def configured_credentials(setting: str | None, others: Credentials | None) -> Credentials | None:
+    """Whose credentials a host gets by lading's configuration.
+
+    Args:
+        setting: `none`, a file of the form of Docker's `config.json`, or None where nothing is said.
+        others: those that count where nothing is said.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if setting is None:
+        return others
+    if setting == "none":
+        return None
+    path = Path(setting)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", cause="lading's configuration says that credentials are there")
+    return DockerCredentials.of_file(path)
+
+
 class GivenCredentials:
     """One credential for every registry that is asked for.
 
@@ -87,6 +107,14 @@ class DockerCredentials:
         self._document: dict[str, Any] | None = None
         self._helped: dict[tuple[str, str], Credential | None] = {}
         self._helping = asyncio.Lock()
+
+    @classmethod
+    def of_file(cls, path: Path) -> DockerCredentials:
+        """Those of a file of the same form, and nothing else."""
+        environ = {name: value for name, value in os.environ.items() if name != "DOCKER_AUTH_CONFIG"}
+        found = cls(path.parent, environ)
+        found._path = path
+        return found
 
     @property
     def path(self) -> Path:

@@ -29,7 +29,7 @@ from lading.registry.authentication import (
 )
 from lading.registry.challenge import parse_challenges
 from lading.registry.config import DOCKER_HUB, Config, HostConfig
-from lading.registry.credentials import Credential, Credentials, GivenCredentials
+from lading.registry.credentials import Credential, Credentials, GivenCredentials, configured_credentials
 from lading.registry.failures import BODY_LIMIT, Refusal
 from lading.registry.hello import speaks_plain_http
 from lading.registry.limits import Limiter
@@ -485,12 +485,15 @@ class Session:
         return self._transports[route]
 
     async def _credential(self, registry: str, repository: str | None) -> Credential | None:
-        if self._credentials is None or self._configuration().for_host(registry).credentials == "none":
+        credentials = self._credentials
+        if not isinstance(credentials, GivenCredentials):  # which are for whatever is asked for
+            credentials = configured_credentials(self.config(registry).credentials, credentials)
+        if credentials is None:
             return None
         key = (registry, repository)
         async with self._finding:
             if key not in self._found:
-                self._found[key] = await self._credentials.find(registry, repository)
+                self._found[key] = await credentials.find(registry, repository)
             return self._found[key]
 
     def _private_headers(self, host: _Host, shown: Authorization | None) -> tuple[tuple[str, str], ...]:
