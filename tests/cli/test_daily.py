@@ -678,7 +678,7 @@ def test_login_with_an_identity_token(lading: Lading) -> None:
 def serving(lading: Lading, *args: str, end: signal.Signals = signal.SIGTERM) -> Iterator[str]:
     """lading's own registry as a process, ended by a signal, and with nothing to complain about."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "lading", "registry", "serve", "--address", "127.0.0.1:0", *args],
+        [sys.executable, "-m", "lading", "registry", "serve", "-q", "--address", "127.0.0.1:0", *args],
         env=lading.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

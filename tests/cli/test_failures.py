@@ -335,10 +335,6 @@ def test_a_mount_that_is_refused_becomes_an_upload(answer: str, place: Place) ->
         return Alter()
 
     place.proxy.intercept = refuse
-    if answer == "500":  # a registry that fails is no registry that refuses
-        with unchanged(place.lading, place.registry, place.repository):
-            fails(place.lading, "manifest", "push", place.list, code=1, says=[place.proxy.host, "500"])
-        return
     pushed = place.lading.run("manifest", "push", place.list).stdout.splitlines()
     assert pushed[0] == f"Pushed ref {place.name}@{image.digest} with digest: {image.digest}"
     assert get_manifest(place.registry, place.repository, "list")[2] == pushed[-1]

@@ -242,8 +242,6 @@ class DockerArchive:
                     self._pack(writer(pipe.fileno()), "none")
             else:
                 self._replace(self.path.resolve())
-        except BrokenPipeError:
-            raise
         except OSError as error:
             raise LadingError(f"{self.name} cannot be written", cause=error.strerror) from None
 
