@@ -469,10 +469,10 @@ async def test_heads_without_end_are_not_read(transport: AnyTransport) -> None:
 async def test_an_upload_may_take_longer_than_a_stall(make: Made) -> None:
     async def slow() -> AsyncIterator[bytes]:
         for _ in range(4):
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.6)
             yield b"x"
 
-    transport = make(stall_timeout=0.1)
+    transport = make(stall_timeout=0.5)
     with ScriptedServer(lambda request: Reply(body=request.body)) as server:
         async with transport.send(Request(method="PUT", url=server.url, body=slow, size=4)) as response:
             assert await response.read() == b"xxxx"
