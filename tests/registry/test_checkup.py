@@ -2,9 +2,11 @@
 
 import datetime
 import email.utils
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lading.client import AsyncClient
@@ -12,11 +14,14 @@ from lading.errors import NotFound, UsageError
 from lading.registry.checkup import Checkup, Finding
 from lading.registry.config import Config, HostConfig, Override
 from lading.registry.credentials import Credential, GivenCredentials
-from lading.registry.pull_limits import read_limits
-from lading.registry.transport import Headers
+from lading.registry.pull_limits import pull_limits, read_limits
+from lading.registry.rustls import ReqwestTransport
+from lading.registry.session import Session
+from lading.registry.transport import Headers, Response
+from lading.registry.transport import Request as Sent
 from lading.serve import background
 from support.certs import Authority, SelfSigned
-from support.fakes import Reply, Request, ScriptedServer, error_reply
+from support.fakes import Reply, Request, ScriptedServer, error_reply, json_reply
 from support.images import make_image, push
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
@@ -278,6 +283,38 @@ class TestPullLimits:
                 assert (await client.pull_limits(f"{server.host}/a/b:1")).limit == 100
                 assert (await client.pull_limits(server.host)).tells
             assert server.lines == ["HEAD /v2/a/b/manifests/1", "GET /v2/"]
+
+    async def test_docker_hub_is_asked_as_it_says(self) -> None:
+        """Its own image for asking, with a token for anybody and a HEAD (docs.docker.com, usage and limits)."""
+
+        def hub(request: Request) -> Reply | None:
+            if request.path == "/token":
+                return json_reply({"token": "for-anybody", "expires_in": 300})
+            if request.headers.get("Authorization") is None:
+                challenge = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io"'
+                return Reply(status=401, headers={"WWW-Authenticate": challenge})
+            headers = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}
+            return Reply(headers=headers | {"docker-ratelimit-source": "203.0.113.7"})
+
+        with ScriptedServer(hub) as server:
+
+            class Hub(ReqwestTransport):
+                """Leads every name of Docker Hub to the server."""
+
+                @asynccontextmanager
+                async def send(self, request: Sent) -> AsyncIterator[Response]:
+                    _, _, path = request.url.removeprefix("https://").partition("/")
+                    local = msgspec.structs.replace(request, url=f"{server.url}/{path}")
+                    async with super().send(local) as response:
+                        response.url = request.url
+                        yield response
+
+            async with Session(config=Config(), transport=Hub) as session:
+                found = await pull_limits(session, "docker.io")
+            assert (found.limit, found.remaining, found.counted_by) == (100, 76, "203.0.113.7")
+            assert server.lines[0] == "HEAD /v2/ratelimitpreview/test/manifests/latest"
+            assert "scope=repository%3Aratelimitpreview%2Ftest%3Apull" in server.lines[1]
+            assert server.lines[2:] == ["HEAD /v2/ratelimitpreview/test/manifests/latest"]
 
     async def test_what_is_not_there_has_no_limits(self, registry: RealRegistry, repository: str) -> None:
         async with AsyncClient(config=Config()) as client:
