@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lading.client import AsyncClient
-from lading.errors import Conflict, DigestMismatch, LadingError, NotFound, UsageError
+from lading.errors import Conflict, DigestMismatch, LadingError, NotFound, Unsupported, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
@@ -484,7 +484,7 @@ async def test_what_happens_is_told_in_events(
 
 
 async def test_a_layer_that_only_its_urls_have_is_left_there(
-    client: AsyncClient, elsewhere: str, repository: str
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
 ) -> None:
     image = images.make_image(kind="oci")
     manifest = image.document
@@ -497,8 +497,29 @@ async def test_a_layer_that_only_its_urls_have_is_left_there(
     manifest["layers"].append(foreign)
     content = json.dumps(manifest, separators=(",", ":")).encode()
     images.push(elsewhere, repository, "1", images.Manifest(content, image.media_type, "oci", blobs=image.blobs))
-    await client.copy(f"{elsewhere}/{repository}:1", f"{elsewhere}/{repository}-copy:1")
+    for target in (f"{elsewhere}/{repository}-copy:1", f"oci:{tmp_path}/layout:1", f"oci-archive:{tmp_path}/a.tar:1"):
+        report = await client.copy(f"{elsewhere}/{repository}:1", target)
+        assert ["https://example.com/layer" in note for note in report.notes] == [True]
+        back = await client.copy(target, f"{elsewhere}/{repository}-back:1", verify=True)
+        assert back.images[0].digest == images.digest_of(content)
     assert images.get_manifest(elsewhere, f"{repository}-copy", "1")[0] == content
+    with pytest.raises(Unsupported, match="not in the registry"):
+        await client.copy(f"{elsewhere}/{repository}:1", f"docker-archive:{tmp_path}/image.tar:app:1")
+    assert not (tmp_path / "image.tar").exists()
+
+
+async def test_a_foreign_layer_that_nobody_else_has_is_copied(
+    client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    image = images.make_image(kind="oci")
+    manifest = image.document
+    manifest["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    content = json.dumps(manifest, separators=(",", ":")).encode()
+    images.push(elsewhere, repository, "1", images.Manifest(content, image.media_type, "oci", blobs=image.blobs))
+    report = await client.copy(f"{elsewhere}/{repository}:1", f"{elsewhere}/{repository}-copy:1")
+    assert report.notes == []
+    with images.RegistryClient(elsewhere, f"{repository}-copy") as there:
+        assert there.blob(manifest["layers"][0]["digest"]) == image.layers[0]
 
 
 async def test_a_tag_that_moves_meanwhile_gives_one_image_or_the_other_whole(

@@ -234,7 +234,8 @@ class _Layout(Layout):
             return None
 
     async def make(self) -> None:
-        """Make the layout, if there is none."""
+        """Make the layout, if there is none; what a manifest needs is looked for when it is put."""
+        self._is_made = False
         await self._make()
 
     async def publish(self, manifest: StoredManifest, tags: Sequence[str], needs: Collection[Digest]) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -26,7 +25,8 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import OCI_INDEX, is_foreign_layer
 from lading.model.reference import Reference, is_tag
-from lading.store import AnyManifest, Source, is_manifest
+from lading.store import AnyManifest, Source, closing, is_manifest
+from lading.stores import scratch
 from lading.stores._docker_contents import hashed
 from lading.stores._docker_images import IMAGE_NAME, blob_path, full_name
 from lading.stores.tarball import CHUNK, Compression, TarWriter, decompressed, reading, sniff
@@ -49,7 +49,8 @@ class NewArchive:
     def __init__(self, what: str) -> None:
         self.what = what
         self.images: dict[Digest, _Image] = {}
-        self._file = cast("BinaryIO", tempfile.TemporaryFile(prefix="lading-"))  # noqa: SIM115  # close() does
+        with scratch.keeping(what):
+            self._file = scratch.file()
         self._end = 0
         self._blobs: dict[Digest, _Region] = {}
 
@@ -89,9 +90,11 @@ class NewArchive:
         self._end += content.size
         verifier = Verifier(content.digest, content.size)
         position = region.offset
-        async for chunk in _in_large_chunks(source()):
-            await in_thread(self._store, verifier, chunk, position)
-            position += len(chunk)
+        async with closing(_in_large_chunks(source())) as chunks:
+            async for chunk in chunks:
+                with scratch.keeping(self.what):
+                    await in_thread(self._store, verifier, chunk, position)
+                position += len(chunk)
         verifier.finish()
         self._blobs[content.digest] = region
 
@@ -358,11 +361,12 @@ async def _in_large_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]
     """The same bytes in fewer pieces, as each of them costs a turn of a thread."""
     held: list[bytes] = []
     size = 0
-    async for chunk in chunks:
-        held.append(chunk)
-        size += len(chunk)
-        if size >= CHUNK:
-            yield b"".join(held)
-            held, size = [], 0
+    async with closing(chunks):
+        async for chunk in chunks:
+            held.append(chunk)
+            size += len(chunk)
+            if size >= CHUNK:
+                yield b"".join(held)
+                held, size = [], 0
     if held:
         yield b"".join(held)

@@ -12,9 +12,8 @@ import io
 import os
 import stat
 import tarfile
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -22,6 +21,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from lading.errors import InvalidContent
 from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT
+from lading.stores import scratch
 from lading.stores.tarball import (
     CHUNK,
     SNIFFED,
@@ -94,7 +94,8 @@ class Contents:
         Raises:
             InvalidContent: it is no tar archive, truncated or damaged.
         """
-        contents = cls(cast("BinaryIO", tempfile.TemporaryFile(prefix="lading-")), what)  # noqa: SIM115  # close() does
+        with scratch.keeping(what):
+            contents = cls(scratch.file(), what)
         try:
             with _reading(what), decompressed(stream) as (plain, _):
                 contents._spool(plain)
@@ -105,7 +106,8 @@ class Contents:
 
     def close(self) -> None:
         """Close the file; a temporary one is gone then."""
-        self._file.close()
+        with suppress(OSError):  # of what could not be written, which has been reported
+            self._file.close()
 
     def has(self, name: str) -> bool:
         """Whether a file of this name can be read."""
@@ -182,7 +184,7 @@ class Contents:
                         raise tarfile.ReadError("unexpected end of data")
 
     def _spool(self, plain: BinaryIO) -> None:
-        copying = cast("BinaryIO", _Copying(plain, self._file))
+        copying = cast("BinaryIO", _Copying(plain, self._file, self.what))
         with tarfile.open(fileobj=copying, mode="r|", bufsize=CHUNK) as tar:
             for entry in tar:
                 content = None if entry.issparse() or not entry.isreg() else tar.extractfile(entry)
@@ -195,7 +197,8 @@ class Contents:
         # The program at the other end must not find its pipe closed.
         while plain.read(CHUNK):
             pass
-        self._file.flush()
+        with scratch.keeping(self.what):
+            self._file.flush()
 
     def _add(self, entry: tarfile.TarInfo, digest: Digest | None) -> None:
         name = member_name(entry)
@@ -289,13 +292,15 @@ def _target(folder: list[str], path: str) -> str | None:
 class _Copying:
     """Reads from a file, and writes what is read to another one."""
 
-    def __init__(self, source: BinaryIO, copy: BinaryIO) -> None:
+    def __init__(self, source: BinaryIO, copy: BinaryIO, what: str) -> None:
         self._source = source
         self._copy = copy
+        self._what = what
 
     def read(self, size: int) -> bytes:
         chunk = self._source.read(size)
-        self._copy.write(chunk)
+        with scratch.keeping(self._what):
+            self._copy.write(chunk)
         return chunk
 
 

@@ -257,10 +257,7 @@ class DockerDaemon:
                 raise
 
         what = f"what {self._command.name} saved of {name}"
-        try:
-            return await self._command.read(("save", image), work)
-        except OSError as error:
-            raise LadingError(f"{name} cannot be kept in a temporary file", cause=error.strerror) from None
+        return await self._command.read(("save", image), work)
 
     async def _load(self, digest: Digest) -> str:
         """Have an image loaded; returns what the command calls it."""

@@ -136,6 +136,7 @@ class Layout(LayoutFolder):
     ) -> None:
         super().__init__(path, name=name)
         self._create = create
+        self._is_made = False
         self._verify = verify
         self._index = IndexFile(self.path, self.name, super()._listing)
 
@@ -304,12 +305,23 @@ class Layout(LayoutFolder):
     # Writing
 
     async def _make(self) -> None:
-        """Make the layout, if there is none."""
-        if self._index.path.exists() and (self.path / "oci-layout").exists():
-            return
-        await in_thread(self._listing)
-        async with self._index.locked():
-            await in_thread(self._make_files)
+        """Make the layout, if there is none; but not once more: what was written to it would be missing.
+
+        Raises:
+            Conflict: it is gone.
+        """
+        if not (self._index.path.exists() and (self.path / "oci-layout").exists()):
+            if self._is_made:
+                self._is_made = False
+                raise Conflict(
+                    f"{self.path} is no longer there",
+                    cause="it was removed, moved or unmounted while it was written to",
+                    remedy="do it again",
+                )
+            await in_thread(self._listing)
+            async with self._index.locked():
+                await in_thread(self._make_files)
+        self._is_made = True
 
     def _make_files(self) -> None:
         with self._changing():

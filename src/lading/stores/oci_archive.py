@@ -194,11 +194,12 @@ def _unpack(path: str, folder: Path, name: str) -> None:
             if member.islnk() or member.issym():
                 links[wanted] = link_target(member)
             elif member.isreg() and (content := tar.extractfile(member)) is not None:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as out:
-                    for chunk in iter(partial(content.read, CHUNK), b""):
-                        heed()
-                        out.write(chunk)
+                with scratch.keeping(name, folder):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with target.open("wb") as out:
+                        for chunk in iter(partial(content.read, CHUNK), b""):
+                            heed()
+                            out.write(chunk)
     with _reporting(name):
         for link, source in links.items():
             if _is_blob(source) and (folder / source).is_file() and not (folder / link).exists():

@@ -14,6 +14,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, cast
+
+from lading.errors import LadingError
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 
@@ -36,10 +39,45 @@ def anywhere() -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
+    with _scratch(Path(_roomy()), ".lading.") as folder:
+        yield folder
+
+
+def file() -> BinaryIO:
+    """A file without a name in such a place.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    return cast("BinaryIO", tempfile.TemporaryFile(prefix="lading-", dir=_roomy()))
+
+
+@contextmanager
+def keeping(what: str, folder: Path | None = None) -> Iterator[None]:
+    """Report what goes wrong with temporary files.
+
+    Args:
+        what: what is kept there, for the message.
+        folder: the folder they are in, if they are in one.
+
+    Raises:
+        LadingError: a file cannot be made, read or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        parent = folder.parent if folder is not None else Path(_roomy())
+        raise LadingError(
+            f"{what} cannot be kept in a temporary file",
+            cause=f"{error.strerror or error} ({parent})",
+            remedy="set TMPDIR to a directory with more room" if parent == Path(_roomy()) else None,
+        ) from error
+
+
+def _roomy() -> str:
     # /tmp is memory on many machines.
     has_other = not os.environ.get("TMPDIR") and os.access("/var/tmp", os.W_OK)
-    with _scratch(Path("/var/tmp" if has_other else tempfile.gettempdir()), ".lading.") as folder:
-        yield folder
+    return "/var/tmp" if has_other else tempfile.gettempdir()
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from lading.model.media_types import (
     is_docker,
 )
 from lading.store import AnyManifest, Reader, Source, Store, fetch_manifest, is_manifest
+from lading.stores.scratch import keeping
 from lading.stores.tarball import compressed, decompressed, has_zstd, reading
 from lading.stores.threads import heed, in_thread
 from lading.transfer.report import Compression, Format
@@ -249,15 +250,17 @@ class Converter:
         return msgspec.structs.replace(layer, digest=new.digest, size=new.size, data="")
 
     async def _repack(self, layer: Descriptor, wanted: Compression) -> Descriptor:
+        what = f"the layer {layer.digest}"
         async with self._limits.place(layer.size):
             old = self._overlay.folder / f"{layer.digest.hex}.old"
             new = self._overlay.folder / f"{layer.digest.hex}.{wanted}"
             try:
-                with old.open("wb") as file:
-                    async with self._overlay.base.open(layer) as reader:
-                        async for chunk in reader:
-                            await in_thread(file.write, chunk)
-                digest, size = await in_thread(_pack, old, new, wanted, f"the layer {layer.digest}")
+                with keeping(what):
+                    with old.open("wb") as file:
+                        async with self._overlay.base.open(layer) as reader:
+                            async for chunk in reader:
+                                await in_thread(file.write, chunk)
+                    digest, size = await in_thread(_pack, old, new, wanted, what)
             finally:
                 old.unlink(missing_ok=True)
         self._overlay.add_blob(digest, new)

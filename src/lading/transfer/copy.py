@@ -95,6 +95,8 @@ class Copier:
         sparse: Container[Digest] = (),
     ) -> None:
         self.target = target
+        self.foreign: dict[Digest, Descriptor] = {}
+        """The layers that were left where their `urls` say (image-spec layer §Non-Distributable Layers)."""
         # What the target can do is asked once: the question costs more than most answers.
         self._siblings = target if isinstance(target, HasSiblings) else None
         self._mounts = target if isinstance(target, Mounts) else None
@@ -209,7 +211,8 @@ class Copier:
         if is_manifest(child):
             work = partial(self._subtree, source, child, _label(child) or platform, depth + 1)
         elif is_foreign_layer(child.media_type) and child.urls:
-            return  # clients fetch it from its `urls`: it need not be where it is named
+            self.foreign[child.digest] = child  # clients fetch it from its `urls`: it need not be where it is named
+            return
         else:
             is_config = isinstance(parent, Manifest) and child is parent.config
             work = partial(self._blob, source, child, platform, is_config)

@@ -164,6 +164,7 @@ class _Operation:
         else:
             images = [await self._image(self._source.name or "latest", None)]
         self._hint_at_referrers(images)
+        self._hint_at_foreign_layers()
         copied = Copied()
         for target in self._targets:
             for field in Copied.__struct_fields__:
@@ -472,6 +473,13 @@ class _Operation:
         if left:
             tags = f"{len(left)} tag{'s' if len(left) > 1 else ''}"
             self._note(f"{tags} with signatures or referrers stayed behind: --referrers brings them along")
+
+    def _hint_at_foreign_layers(self) -> None:
+        layers = {digest: layer for target in self._targets for digest, layer in target.copier.foreign.items()}
+        if layers:
+            first = next(iter(layers.values())).urls[0]
+            count = "1 foreign layer was" if len(layers) == 1 else f"{len(layers)} foreign layers were"
+            self._note(f"{count} not copied: clients get them from where the manifest says, such as {first}")
 
     def _note(self, text: str) -> None:
         if text not in self._notes:
