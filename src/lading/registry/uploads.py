@@ -30,7 +30,7 @@ SMALL = 64 * 1024
 """The largest blob that is sent along with the first request, in bytes: registries may not want it there."""
 HELD = 1024 * 1024
 """The largest blob that is held in memory while it is uploaded, in bytes."""
-CHUNK = 128 * 1024 * 1024
+CHUNK = 256 * 1024 * 1024
 """What is sent with one request at most, in bytes, unless a registry wants less."""
 _CHUNK_MIN = 1024 * 1024
 _TRIES = 5
