@@ -493,7 +493,8 @@ class AsyncClient:
             if_digest: change tags only if they name this digest now.
             dry_run: write nothing; the report says what would be done.
             verify: believe no target that it has something: walk everything, and read it back.
-            jobs: how many blobs are under way at once.
+            jobs: how many blobs are under way at once; a registry for which nothing else is configured gets as many
+                requests at once, and never fewer than 8.
             to: encode manifests in this format, `oci` or `docker`; digests change.
             compression: compress layers so, `gzip`, `zstd` or `none`; digests change.
             own_tags: where neither side names a tag, everything keeps the tags that it has in the source.
@@ -527,6 +528,7 @@ class AsyncClient:
         written = {place.reference.registry for place in map(as_location, targets) if place.reference is not None}
 
         def connect(reference: Reference, writing: bool) -> Repository:
+            self.session.widen(reference.registry, jobs)
             # What is copied within a registry is what that has: a mirror may have something older.
             return self.connect(reference, writing=writing, mirrored=reference.registry not in written)
 

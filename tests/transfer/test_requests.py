@@ -1,10 +1,12 @@
 """What a copy costs in requests."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from lading.client import AsyncClient
+from lading.registry.config import Config, HostConfig
 from support import images
 from support.http import Reply
 from support.proxy import CountingProxy
@@ -145,6 +147,19 @@ async def test_a_second_tag_elsewhere_is_four_requests(
         f"HEAD /v2/{repository}/manifests/{index.digest}",
         f"PUT /v2/{repository}/manifests/2",
     ]
+
+
+@pytest.mark.parametrize("configured, jobs, most", [(None, 8, 8), (None, 16, 16), (4, 16, 4)])
+async def test_as_many_requests_are_under_way_as_jobs_unless_configured(
+    configured: int | None, jobs: int, most: int, proxy: CountingProxy, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    images.push(proxy.host, repository, "1", images.make_image(layers=40))
+    config = Config({proxy.host: HostConfig(jobs=configured)} if configured is not None else {})
+    proxy.reset()
+    proxy.latency = 0.3
+    async with AsyncClient(docker_config=tmp_path, config=config) as client:
+        await client.copy(f"{proxy.host}/{repository}:1", f"{elsewhere}/{repository}:1", jobs=jobs)
+    assert proxy.max_in_flight == most
 
 
 async def test_blobs_that_images_share_are_brought_once(

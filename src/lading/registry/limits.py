@@ -78,6 +78,13 @@ class Limiter:
                 self._next = self._clock() + self._interval
         return self._clock()
 
+    def widen(self, jobs: int) -> None:
+        """Let at least so many requests be under way at once."""
+        more = max(0, jobs - self._jobs)
+        self._jobs += more
+        self.allowed += more
+        self._admit()
+
     def succeeded(self) -> None:
         """A request was answered as it should be: the host may be asked a little more at once."""
         if self.allowed < self._jobs:

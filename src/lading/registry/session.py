@@ -443,6 +443,12 @@ class Session:
         """
         self._host(registry, named=True)
 
+    def widen(self, registry: str, jobs: int) -> None:
+        """Let at least so many requests be under way to a registry at once, unless that is configured for it."""
+        host = self._host(registry)
+        if self._configuration().settings(host.name)["jobs"].source == "default":
+            host.limits.widen(jobs)
+
     def config(self, registry: str) -> HostConfig:
         """How a registry is spoken to."""
         return self._configuration().for_host(registry)
