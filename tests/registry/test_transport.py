@@ -791,6 +791,28 @@ async def test_tls_goes_through_a_proxy(make: Made, authority: Authority) -> Non
     assert "hunter2" not in str(caught.value)
 
 
+async def test_a_socks_proxy_is_for_rustls_only(make: Made, kind: type[AnyTransport]) -> None:
+    asked: list[bytes] = []
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client:
+            asked.append(client.recv(100))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        route = Route(http_proxy=f"socks5h://ada:hunter2@127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(ConnectFailed if kind is ReqwestTransport else UsageError) as caught:
+            await get(make(route), "http://registry.example/")
+        assert "hunter2" not in str(caught.value)
+        if kind is ReqwestTransport:
+            await asyncio.to_thread(thread.join, 5)
+            assert asked[0].startswith(b"\x05")
+        else:
+            assert "SOCKS" in caught.value.message
+
+
 async def test_a_proxy_whose_address_is_none_is_an_error(make: Made) -> None:
     for address in ("http://[hunter2", "http://hunter2:x:y"):
         with pytest.raises(UsageError, match="proxy") as caught:

@@ -150,6 +150,9 @@ async def _examine_tls(session: Session, registry: str, report: Checkup) -> None
         report.add("http/2", "no", "it needs TLS here")
         return
     route = session.route(registry)
+    if route.https_proxy is not None and not route.https_proxy.startswith("http"):
+        report.add("tls", "unknown", "it cannot be looked at through a SOCKS proxy")
+        return
     try:
         handshake = await look_at(session.address(registry), route)
     except Unreachable as error:

@@ -165,6 +165,7 @@ class Config:
         self._registries_conf: RegistriesConf | None = None
         self._known: dict[tuple[str, bool], dict[str, Setting]] = {}
         self._configs: dict[tuple[str, bool], HostConfig] = {}
+        self._places: dict[tuple[str, str, str | None], tuple[Place, ...]] = {}
 
     @classmethod
     def load(cls, path: Path | None = None, *, override: Override | None = None, others: bool = True) -> Config:
@@ -239,6 +240,12 @@ class Config:
             Denied: the registry is blocked.
             UsageError: a file of Docker's or podman's is not valid.
         """
+        key = (registry, repository, by)
+        if key not in self._places:
+            self._places[key] = self._find_places(registry, repository, by)
+        return self._places[key]
+
+    def _find_places(self, registry: str, repository: str, by: Literal["digest", "tag"] | None) -> tuple[Place, ...]:
         host = self.settings(registry)
         entry = self._conf().find(f"{registry}/{repository}") if self._others else None
         blocked = host["blocked"]

@@ -81,6 +81,11 @@ class OpenSSLTransport(LibraryTransport):
                 cause="its address or a header has a character that HTTP does not allow",
             )
         proxy = self._route.proxy(request.url)
+        if proxy is not None and not proxy.startswith("http"):
+            raise UsageError(
+                f"{host_of(request.url)} cannot be reached through a SOCKS proxy",
+                cause="its certificate needs OpenSSL, with which lading speaks to HTTP proxies only",
+            )
         try:
             via = URL(proxy) if proxy is not None else None
         except ValueError:

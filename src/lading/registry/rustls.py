@@ -253,4 +253,4 @@ def _plain(text: str) -> str:
     text = text.partition(" (os error")[0].strip()
     if not text or "://" in text:
         return "no more is known"
-    return text[:1].lower() + text[1:]
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
