@@ -23,6 +23,7 @@ from lading.cli import documents
 from lading.drafts import draft, operations
 from lading.images.lint import Report
 from lading.images.overview import Overview
+from lading.registry.access import Explanation
 from lading.registry.checkup import Checkup
 from lading.registry.effective import ConfigDocument
 from lading.registry.pull_limits import PullLimits
@@ -47,6 +48,12 @@ COMMANDS: dict[str, type[msgspec.Struct]] = {
     "registry check": Checkup,
     "registry limits": PullLimits,
     "registry config": ConfigDocument,
+    "login": documents.LoginDocument,
+    "logout": documents.LogoutDocument,
+    "auth explain": Explanation,
+    "auth token": documents.TokenDocument,
+    "auth ls": documents.LoginsDocument,
+    "auth get": documents.CredentialDocument,
     "version": documents.VersionDocument,
 }
 

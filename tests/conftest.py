@@ -16,6 +16,12 @@ from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
 
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test learns of a registry is no other's business; commands have a home of their own, and a cache."""
+    monkeypatch.setenv("LADING_CACHE", "0")
+
+
 @pytest.fixture(scope="session")
 def registry() -> Iterator[RealRegistry]:
     """A real registry: plain HTTP, no login, deletion allowed. Shared, so use a `repository` of your own."""

@@ -19,8 +19,9 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
-from lading.registry.config import DOCKER_HUB
-from lading.registry.names import parse_registry
+from lading.registry.names import parse_key, parse_registry, parse_scopes, parse_subject
+from lading.registry.quirks import hosted
+from lading.registry.remembered import Memory
 from lading.registry.repository import Repository, repositories
 from lading.registry.session import Session
 from lading.results import Deletion, TagChange, TagInfo
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
     from lading.images.lint import Report
     from lading.images.overview import Overview
     from lading.model.selection import PullClient
+    from lading.registry.access import Explanation
+    from lading.registry.authentication import Token
     from lading.registry.checkup import Checkup
     from lading.registry.config import Config
-    from lading.registry.credentials import Credentials
+    from lading.registry.credentials import Credential, Credentials, Login
     from lading.registry.pull_limits import PullLimits
     from lading.results import Resolution
     from lading.transfer.events import OnEvent
@@ -59,11 +62,15 @@ class AsyncClient:
 
     Args:
         insecure: accept plain HTTP and certificates that cannot be verified, from every host.
-        credentials: where to find credentials; by default Docker's `config.json` and its helpers.
+        credentials: where to find credentials; by default everywhere they are kept, see `lading.registry.sources`.
+        authfiles: files in Docker's or podman's form whose credentials come before all others.
         docker_config: the folder of Docker's `config.json` and of the drafts; by default `$DOCKER_CONFIG`, else
             `~/.docker`.
         config: lading's configuration; by default read from its file.
+        remember: whether tokens, and what is learned of registries, are kept in the user's cache for the next run;
+            `LADING_CACHE=0` says no, too.
         on_warning: called with registry and text, once for each `Warning` header a registry sends.
+        on_note: called with a sentence about what went otherwise than expected, and was got over.
         on_request: called with a line for each request, secrets masked.
 
     Every method raises `LadingError`s only: see `lading.errors`.
@@ -81,20 +88,28 @@ class AsyncClient:
         *,
         insecure: bool = False,
         credentials: Credentials | None = None,
+        authfiles: Iterable[Path | str] = (),
         docker_config: Path | str | None = None,
         config: Config | None = None,
+        remember: bool = True,
         on_warning: Callable[[str, str], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
         on_request: Callable[[str], None] | None = None,
     ) -> None:
         self._docker_config = Path(docker_config) if docker_config is not None else None
+        self._authfiles = [Path(path) for path in authfiles]
+        self._memory = Memory.of_user() if remember else Memory()
         self._options: dict[str, Any] = {
             "insecure": insecure,
             "config": config,
             "on_warning": on_warning,
+            "on_note": on_note,
             "on_request": on_request,
         }
         self._credentials = credentials
+        self._uses_docker = credentials is None
         self._session: Session | None = None
+        self._others: list[tuple[Credentials, Session]] = []
 
     async def __aenter__(self) -> Self:
         """Nothing is sent before the first call."""
@@ -109,18 +124,30 @@ class AsyncClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        while self._others:
+            await self._others.pop()[1].close()
+
+    @property
+    def credentials(self) -> Credentials:
+        """Where credentials are found."""
+        if self._credentials is None:
+            from lading.registry.sources import default_sources
+
+            self._credentials = default_sources(
+                authfiles=self._authfiles, docker_config_dir=self._docker_config, memory=self._memory
+            )
+        return self._credentials
 
     @property
     def session(self) -> Session:
         """What carries the requests."""
         if self._session is None:
-            credentials, headers = self._credentials, {}
-            if credentials is None:
-                from lading.registry.credentials import DockerCredentials
+            headers: dict[str, str] = {}
+            if self._uses_docker:
+                from lading.registry.sources import docker_headers
 
-                credentials = DockerCredentials(self._docker_config)
-                headers = credentials.http_headers
-            self._session = Session(credentials=credentials, headers=headers, **self._options)
+                headers = docker_headers(self._docker_config)
+            self._session = Session(credentials=self.credentials, headers=headers, memory=self._memory, **self._options)
         return self._session
 
     def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Repository:
@@ -471,6 +498,8 @@ class AsyncClient:
         to: Format | None = None,
         compression: Compression | None = None,
         own_tags: bool = False,
+        source_credentials: Credentials | None = None,
+        target_credentials: Credentials | None = None,
         on_event: OnEvent | None = None,
     ) -> CopyReport:
         """Copy an image, an index or an artifact with everything it refers to, from any place to any others.
@@ -498,6 +527,8 @@ class AsyncClient:
             to: encode manifests in this format, `oci` or `docker`; digests change.
             compression: compress layers so, `gzip`, `zstd` or `none`; digests change.
             own_tags: where neither side names a tag, everything keeps the tags that it has in the source.
+            source_credentials: where to find those for the source, if not where the client finds all others.
+            target_credentials: the same for the targets.
             on_event: called with what happens: see `lading.transfer.events`.
 
         Raises:
@@ -527,12 +558,26 @@ class AsyncClient:
 
         written = {place.reference.registry for place in map(as_location, targets) if place.reference is not None}
 
-        def connect(reference: Reference, writing: bool) -> Repository:
-            self.session.widen(reference.registry, jobs)
-            # What is copied within a registry is what that has: a mirror may have something older.
-            return self.connect(reference, writing=writing, mirrored=reference.registry not in written)
+        def connection(credentials: Credentials | None) -> Callable[[Reference, bool], Repository]:
+            session = self._session_for(credentials)
 
-        return await copy_between(connect, source, targets, options, on_event, own_tags=own_tags)
+            def connect(reference: Reference, writing: bool) -> Repository:
+                # What is copied within a registry is what that has: a mirror may have something older.
+                mirrored = reference.registry not in written
+                session.widen(reference.registry, jobs)
+                return Repository(session, reference.registry, reference.repository, writing=writing, mirrored=mirrored)
+
+            return connect
+
+        return await copy_between(
+            connection(target_credentials),
+            source,
+            targets,
+            options,
+            on_event,
+            own_tags=own_tags,
+            connect_source=connection(source_credentials),
+        )
 
     # Registries
 
@@ -543,8 +588,8 @@ class AsyncClient:
             Unsupported: the registry does not list them.
         """
         host = parse_registry(registry)
-        if host == DOCKER_HUB[0]:
-            raise Unsupported("Docker Hub does not list its repositories", remedy="search them at hub.docker.com")
+        if remedy := hosted(host).no_catalog:
+            raise Unsupported(f"{hosted(host).name} does not list its repositories", remedy=remedy)
         try:
             return [name async for name in repositories(self.session, host)]
         except NotFound as error:
@@ -586,13 +631,14 @@ class AsyncClient:
             return await pull_limits(self.session, host)
         return await pull_limits(self.session, host, repository, registry_reference(registry).locator)
 
-    async def login(self, registry: str, username: str, password: str) -> str:
+    async def login(self, registry: str, username: str, password: str, *, authfile: Path | str | None = None) -> str:
         """Check credentials with a registry, then keep them where Docker does.
 
         Args:
-            registry: its host.
+            registry: its host; with a namespace or a repository, for that alone.
             username: the user; `<token>` where `password` is an identity token.
             password: the password or token.
+            authfile: the file to keep them in; by default `$REGISTRY_AUTH_FILE`, else Docker's `config.json`.
 
         Returns:
             Where they are kept.
@@ -600,24 +646,100 @@ class AsyncClient:
         Raises:
             Denied: the registry refuses them; nothing was kept.
         """
-        from lading.registry.credentials import Credential, DockerCredentials
+        from lading.registry.credentials import Credential
         from lading.registry.session import verify
+        from lading.registry.sources import writable_file
 
-        host = parse_registry(registry)
-        if username == "<token>":
-            credential = Credential(username="", password="", identity_token=password)
-        else:
-            credential = Credential(username=username, password=password)
+        host, path = parse_key(registry)
+        credential = Credential.of(username, password)
         await verify(self.session, host, credential)
-        return await DockerCredentials(self._docker_config).store(host, credential)
+        keeper = writable_file(Path(authfile) if authfile else None, self._docker_config)
+        return await keeper.store(f"{host}/{path}" if path else host, credential)
 
-    async def logout(self, registry: str) -> bool:
-        """Forget the credentials of a registry; False where there were none."""
-        from lading.registry.credentials import DockerCredentials
+    async def logout(self, registry: str, *, authfile: Path | str | None = None) -> bool:
+        """Forget the credentials of a registry, and the tokens that were got with them; False where there were none.
 
-        return await DockerCredentials(self._docker_config).erase(parse_registry(registry))
+        Args:
+            registry: its host; with a namespace or a repository, what was kept for that alone.
+            authfile: the file that they are in; by default where `login` keeps them.
+        """
+        from lading.registry.sources import writable_file
+
+        host, path = parse_key(registry)
+        self._memory.forget(host)
+        keeper = writable_file(Path(authfile) if authfile else None, self._docker_config)
+        return await keeper.erase(f"{host}/{path}" if path else host)
+
+    async def logins(self) -> list[Login]:
+        """Everything that credentials are kept for, without secrets, in the order of the places they are kept in.
+
+        Raises:
+            UsageError: a file is corrupt.
+            Denied: a helper is missing or failed.
+        """
+        from lading.registry.sources import KnownCredentials
+
+        known = self.credentials
+        if not isinstance(known, KnownCredentials):
+            return []
+        return [login for source in known.sources for login in await source.logins()]
+
+    async def credential(self, subject: Reference | str) -> Credential | None:
+        """The credentials that are used for a registry or a repository; None for none.
+
+        Args:
+            subject: a registry's host, or a reference.
+        """
+        registry, repository, _ = parse_subject(subject)
+        return await self.session.wallet(registry).credential(repository)
+
+    async def token(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Token:
+        """A Bearer token that a registry takes.
+
+        Args:
+            subject: a registry's host, or a reference.
+            scopes: what it is to allow: actions (`pull,push`), or whole scopes (`repository:a/b:pull`); by default,
+                to pull.
+
+        Raises:
+            Unsupported: the registry asks for no token.
+        """
+        from lading.registry import access
+
+        registry, repository, _ = parse_subject(subject)
+        return await access.token(self.session, registry, repository, parse_scopes(scopes, repository))
+
+    async def explain(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Explanation:
+        """Try to get access to a registry or a repository, and tell how it went; nothing remembered is used.
+
+        Args:
+            subject: a registry's host, or a reference.
+            scopes: what is wanted, as `token` takes it.
+        """
+        from lading.registry import access
+
+        registry, repository, name = parse_subject(subject)
+        return await access.explain(
+            self.session,
+            self._memory,
+            registry,
+            repository,
+            name=name,
+            scopes=parse_scopes(scopes, repository),
+        )
 
     # Inside
+
+    def _session_for(self, credentials: Credentials | None) -> Session:
+        """What carries the requests of somebody in particular."""
+        if credentials is None:
+            return self.session
+        for whose, session in self._others:
+            if whose is credentials:
+                return session
+        session = self.session.with_credentials(credentials, memory=self._memory)
+        self._others.append((credentials, session))
+        return session
 
     def _change(self, location: Location, *, writing: bool = False) -> AbstractAsyncContextManager[Store]:
         return self.open(location, writing=writing) if location.is_registry else open_to_change(location)

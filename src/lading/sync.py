@@ -99,6 +99,10 @@ class Client:
     pull_limits = _Face(AsyncClient.pull_limits)
     login = _Face(AsyncClient.login)
     logout = _Face(AsyncClient.logout)
+    logins = _Face(AsyncClient.logins)
+    credential = _Face(AsyncClient.credential)
+    token = _Face(AsyncClient.token)
+    explain = _Face(AsyncClient.explain)
 
     @property
     def drafts(self) -> SyncDrafts:

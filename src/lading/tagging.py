@@ -109,7 +109,6 @@ async def delete(store: Store, location: Location, expected: Digest | None = Non
     except Unsupported as error:
         if location.reference is not None and location.is_registry:
             error.message = f"{location.reference.registry} does not let {location} be deleted"
-            error.remedy = "deletion has to be allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
         raise
     tag = location.own_tag
     return Deletion(reference=str(location), digest=str(found.digest), tags=[tag] if tag else [])

@@ -1,5 +1,6 @@
 """What a command costs in requests, exactly, against a registry that wants Bearer tokens."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ class Counted:
     lading: Lading
     proxy: CountingProxy
 
-    def run(self, *args: str) -> list[str]:
-        """The requests of a command, in order."""
+    def run(self, *args: str, warm: bool = False) -> list[str]:
+        """The requests of a command, in order: of one that knows nothing yet, or of one that comes after others."""
+        if not warm:
+            shutil.rmtree(self.lading.home / ".cache", ignore_errors=True)
         self.proxy.reset()
         self.lading.run(*args)
         return self.proxy.lines
@@ -62,6 +65,50 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counted]:
 def test_digest_is_one_request(counted: Counted) -> None:
     assert len(counted.run("digest", f"{counted.name}:list")) == 1 + CHALLENGED
     assert counted.proxy.count("HEAD") == 2
+
+
+@pytest.mark.parametrize(
+    "command, requests",
+    [
+        ("digest {name}:list", 1),
+        ("manifest inspect {name}:list", 1),
+        ("inspect {name}:list", 1 + len(ARCHITECTURES)),
+        ("tags {name}", 1),
+        ("tag {name}:list warm", 2),
+    ],
+)
+def test_what_is_remembered_costs_nothing(counted: Counted, command: str, requests: int) -> None:
+    words = command.format(name=counted.name).split()
+    assert len(counted.run(*words)) == requests + CHALLENGED
+    assert len(counted.run(*words, warm=True)) == requests
+
+
+def test_a_warm_digest_is_one_request_of_one_connection(counted: Counted) -> None:
+    counted.run("digest", f"{counted.name}:list")
+    assert counted.run("digest", f"{counted.name}:image0", warm=True) == ["HEAD /v2/counted/app/manifests/image0"]
+    assert counted.proxy.connections == 1, "TLS is not tried again where there was none"
+
+
+def test_nothing_is_remembered_where_that_is_not_wanted(counted: Counted) -> None:
+    shutil.rmtree(counted.lading.home / ".cache", ignore_errors=True)
+    for _ in range(2):
+        counted.proxy.reset()
+        counted.lading.run("digest", f"{counted.name}:list", env={"LADING_CACHE": "0"})
+        assert counted.proxy.count() == 1 + CHALLENGED
+    assert not (counted.lading.home / ".cache").exists()
+
+
+def test_who_logs_out_is_forgotten(tmp_path: Path) -> None:
+    tokens = TokenService(dict([USER]))
+    with RealRegistry(auth="token", tokens=tokens) as registry:
+        push(registry.host, "counted/app", "1", make_image(), auth=USER)
+        lading = Lading(tmp_path)
+        lading.run("login", registry.host, "--username", USER[0], "--password-stdin", stdin=USER[1].encode())
+        lading.run("digest", f"{registry.host}/counted/app:1")
+        assert list((tmp_path / ".cache/lading/registries").iterdir())
+        lading.run("logout", registry.host)
+        assert list((tmp_path / ".cache/lading/registries").iterdir()) == []
+        assert lading.run("digest", f"{registry.host}/counted/app:1", check=False).returncode == 4
 
 
 def test_manifest_inspect_is_one_request_however_large_the_list(counted: Counted) -> None:

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import pytest
 
 from lading.errors import Denied, InvalidContent, LadingError, RateLimited, RegistryFailure
-from lading.registry.authentication import CATALOG, Authorization, Scope, Token, trusted_realm
+from lading.registry.authentication import CATALOG, Authorization, Scope, trusted_realm
 from lading.registry.config import Config
 from lading.registry.credentials import Credential, GivenCredentials
 from lading.registry.session import Session
@@ -162,7 +161,10 @@ class TestBearer:
                     await get(opened, registry.host, Scope("other/app"), path="/v2/other/app/manifests/1")
         assert caught.value.message == f"{registry.host} did not allow repository:other/app:pull"
         assert caught.value.cause == f"no credentials were found for {registry.host}, and anonymous access was refused"
-        assert caught.value.remedy == f"log in with: lading login {registry.host}"
+        assert caught.value.remedy == (
+            f"log in with: lading login {registry.host}"
+            f"      see what was tried: lading auth explain {registry.host}/other/app"
+        )
 
     async def test_what_a_token_does_not_allow_is_not_asked_for_twice(self) -> None:
         tokens = TokenService({"alice": "secret"}, grants={"alice": {"team/*": {"pull"}}})
@@ -241,9 +243,9 @@ class TestBearer:
                 assert await get(opened, registry.host, PULL) == 200
                 assert await get(opened, registry.host, PULL) == 200
             async with session(Credential(username="", password="", registry_token="bad")) as opened:
-                with pytest.raises(Denied):
-                    await get(opened, registry.host, PULL)
-            assert registry.asked == []
+                registry.accepted.add("other")
+                assert await get(opened, registry.host, PULL) == 200
+            assert [request.headers.get("Authorization") for request in registry.asked] == [None], "as anybody"
 
 
 class TestDialects:
@@ -307,7 +309,7 @@ class TestRefusals:
                     await get(opened, registry.host, PULL)
             assert caught.value.message == f"{registry.host} did not allow repository:team/app:pull"
             assert caught.value.cause == "the credentials from the test were refused: incorrect username or password"
-            assert caught.value.remedy == f"log in again with: lading login {registry.host}"
+            assert (caught.value.remedy or "").startswith(f"log in again with: lading login {registry.host}  ")
             assert caught.value.status == status
             async with session(None) as opened:
                 with pytest.raises(Denied, match="no credentials were found"):
@@ -456,54 +458,6 @@ class TestRealms:
                     await get(opened, registry.host, PULL)
             assert elsewhere.connections == 0
             assert len(registry.requests) == 1
-
-
-class Memory:
-    """A cache of tokens in memory."""
-
-    def __init__(self) -> None:
-        self.tokens: dict[str, list[Token]] = {}
-
-    def get(self, registry: str) -> Sequence[Token]:
-        return self.tokens.get(registry, [])
-
-    def put(self, registry: str, token: Token) -> None:
-        self.tokens.setdefault(registry, []).append(token)
-
-
-class TestRemembering:
-    async def test_a_token_outlives_its_session(self) -> None:
-        cache = Memory()
-        with Bearer(gives()) as registry:
-            async with session(tokens=cache) as opened:
-                await get(opened, registry.host, PUSH)
-            async with session(tokens=cache) as opened:
-                await get(opened, registry.host, PULL)
-            assert registry.lines == ["GET /v2/", registry.lines[1], "GET /v2/", "GET /v2/"]
-            (token,) = cache.tokens[registry.host]
-            assert token.scopes == (PUSH,)
-            assert 30 < token.expires - time.time() < 60
-            assert "good" not in repr(token)
-
-    async def test_a_token_of_somebody_else_is_left_alone(self) -> None:
-        cache = Memory()
-        with Bearer(gives()) as registry:
-            async with session(tokens=cache) as opened:
-                await get(opened, registry.host, PULL)
-            async with session(None, tokens=cache) as opened:
-                await get(opened, registry.host, PULL)
-            assert len(registry.asked) == 2
-
-    async def test_what_is_no_longer_true_is_forgotten(self) -> None:
-        cache = Memory()
-        old = Token("old", (PULL,), time.time() - 5, "https://gone.invalid/token", "s", "alice")
-        with Bearer(gives()) as registry:
-            cache.put(registry.host, old)
-            async with session(tokens=cache, retries=0) as opened:
-                assert await get(opened, registry.host, PULL) == 200
-            cache.tokens[registry.host] = [msgspec.structs.replace(old, expires=time.time() + 50)]
-            async with session(tokens=cache, retries=0) as opened:
-                assert await get(opened, registry.host, PULL) == 200
 
 
 def test_nothing_secret_is_shown() -> None:

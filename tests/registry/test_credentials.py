@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied, UsageError
-from lading.registry.credentials import Credential, DockerCredentials
+from lading.registry.credential_file import CredentialFile
+from lading.registry.credentials import Credential
+from lading.registry.sources import KnownCredentials, writable_file
 
 HUB = "https://index.docker.io/v1/"
 
@@ -45,8 +47,12 @@ class Docker:
         return log
 
     @property
-    def credentials(self) -> DockerCredentials:
-        return DockerCredentials(self.folder, self.environ)
+    def keeper(self) -> CredentialFile:
+        return CredentialFile(self.file, environ=self.environ)
+
+    @property
+    def credentials(self) -> KnownCredentials:
+        return KnownCredentials(kept=[self.keeper])
 
 
 @pytest.fixture
@@ -61,7 +67,7 @@ KNOWS_NOTHING = "echo 'credentials not found in native keychain'; exit 1"
 class TestFinding:
     async def test_there_may_be_no_file(self, home: Docker) -> None:
         assert await home.credentials.find("ghcr.io") is None
-        assert home.credentials.http_headers == {}
+        assert home.keeper.http_headers == {}
 
     async def test_an_auth_entry(self, home: Docker) -> None:
         home.write({"auths": {"ghcr.io": {"auth": auth("ada", "se:cret")}}})
@@ -124,26 +130,9 @@ class TestFinding:
         home.write({"auths": {"ghcr.io": entry}})
         assert await home.credentials.find("ghcr.io") is None
 
-    async def test_the_environment_comes_first(self, home: Docker) -> None:
-        home.write({"auths": {"a.example": {"auth": auth("file", "x")}, "b.example": {"auth": auth("file", "x")}}})
-        home.environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {"a.example": {"auth": auth("env", "x")}}})
-        credentials = home.credentials
-        found = await credentials.find("a.example")
-        assert found is not None
-        assert (found.username, found.source) == ("env", "$DOCKER_AUTH_CONFIG")
-        found = await credentials.find("b.example")
-        assert found is not None
-        assert found.username == "file"
-
-    async def test_the_environment_names_the_folder(self, home: Docker) -> None:
-        home.write({"auths": {"a.example": {"auth": auth("ada", "x")}}})
-        credentials = DockerCredentials(environ={"DOCKER_CONFIG": str(home.folder)})
-        assert credentials.path == home.file
-        assert await credentials.find("a.example") is not None
-
     def test_headers_of_the_users_own(self, home: Docker) -> None:
         home.write({"HttpHeaders": {"X-Meta": "1", "User-Agent": "docker"}})
-        assert home.credentials.http_headers == {"X-Meta": "1"}
+        assert home.keeper.http_headers == {"X-Meta": "1"}
 
     @pytest.mark.parametrize(
         "text",
@@ -249,9 +238,10 @@ class TestKeeping:
     ADA = Credential(username="ada", password="secret")
 
     async def test_credentials_are_kept_in_the_file(self, home: Docker) -> None:
-        credentials = home.credentials
+        keeper = home.keeper
+        credentials = KnownCredentials(kept=[keeper])
         assert await credentials.find("ghcr.io") is None
-        assert await credentials.store("ghcr.io", self.ADA) == str(home.file)
+        assert await keeper.store("ghcr.io", self.ADA) == str(home.file)
         assert home.file.read_text() == (
             '{\n\t"auths": {\n\t\t"ghcr.io": {\n\t\t\t"auth": "' + auth("ada", "secret") + '"\n\t\t}\n\t}\n}\n'
         )
@@ -261,13 +251,12 @@ class TestKeeping:
         assert found.password == "secret"
 
     async def test_the_folder_is_made(self, tmp_path: Path) -> None:
-        credentials = DockerCredentials(tmp_path / "new", {})
-        await credentials.store("docker.io", self.ADA)
+        await writable_file(docker_config_dir=tmp_path / "new", environ={}).store("docker.io", self.ADA)
         assert list(json.loads((tmp_path / "new" / "config.json").read_text())["auths"]) == [HUB]
 
     async def test_everything_else_in_the_file_stays(self, home: Docker) -> None:
         home.write('{"zebra": {"b": 1, "a": 2.50}, "auths": {"b.example": {"auth": "x"}}, "aliases": {"é": "ü"}}')
-        await home.credentials.store("a.example", self.ADA)
+        await home.keeper.store("a.example", self.ADA)
         document = json.loads(home.file.read_text())
         assert list(document) == ["zebra", "auths", "aliases"]
         assert list(document["zebra"]) == ["b", "a"]
@@ -278,12 +267,12 @@ class TestKeeping:
         real = tmp_path / "real.json"
         real.write_text("{}")
         home.file.symlink_to(real)
-        await home.credentials.store("a.example", self.ADA)
+        await home.keeper.store("a.example", self.ADA)
         assert home.file.is_symlink()
         assert "a.example" in real.read_text()
 
     async def test_an_identity_token_is_kept_as_docker_does(self, home: Docker) -> None:
-        await home.credentials.store("a.example", Credential(username="ada", password="", identity_token="refresh"))
+        await home.keeper.store("a.example", Credential(username="ada", password="", identity_token="refresh"))
         entry = json.loads(home.file.read_text())["auths"]["a.example"]
         assert entry == {"auth": auth("ada", ""), "identitytoken": "refresh"}
         found = await home.credentials.find("a.example")
@@ -293,7 +282,7 @@ class TestKeeping:
     async def test_a_helper_keeps_them_where_there_is_one(self, home: Docker) -> None:
         home.write({"credsStore": "all"})
         log = home.helper("all", "")
-        assert await home.credentials.store("docker.io", self.ADA) == "the credential helper all"
+        assert await home.keeper.store("docker.io", self.ADA) == "the credential helper all"
         action, _, payload = log.read_text().partition(" ")
         assert action == "store"
         assert json.loads(payload) == {"ServerURL": HUB, "Username": "ada", "Secret": "secret"}
@@ -304,23 +293,23 @@ class TestKeeping:
         home.helper("all", "exit 1")
         before = home.file.read_bytes()
         with pytest.raises(Denied):
-            await home.credentials.store("docker.io", self.ADA)
+            await home.keeper.store("docker.io", self.ADA)
         assert home.file.read_bytes() == before
 
     async def test_credentials_are_forgotten(self, home: Docker) -> None:
         home.write({"auths": {"a.example": {"auth": "x"}, "https://a.example/v1/": {}, "b.example": {"auth": "y"}}})
-        assert await home.credentials.erase("a.example")
+        assert await home.keeper.erase("a.example")
         assert json.loads(home.file.read_text()) == {"auths": {"b.example": {"auth": "y"}}}
-        assert not await home.credentials.erase("a.example")
+        assert not await home.keeper.erase("a.example")
 
     async def test_what_was_never_known_is_not_written(self, home: Docker) -> None:
-        assert not await home.credentials.erase("a.example")
+        assert not await home.keeper.erase("a.example")
         assert not home.file.exists()
 
     async def test_a_helper_forgets_them(self, home: Docker) -> None:
         home.write({"credsStore": "all", "auths": {"a.example": {}}})
         log = home.helper("all", f'[ "$1" = get ] && {ANSWERS}; exit 0')
-        assert await home.credentials.erase("a.example")
+        assert await home.keeper.erase("a.example")
         assert log.read_text() == "get a.example\nerase a.example\n"
         assert json.loads(home.file.read_text()) == {"credsStore": "all", "auths": {}}
 
@@ -328,7 +317,7 @@ class TestKeeping:
     async def test_a_file_that_cannot_be_written_is_an_error(self, home: Docker) -> None:
         home.folder.chmod(0o500)
         with pytest.raises(UsageError, match="cannot be written"):
-            await home.credentials.store("a.example", self.ADA)
+            await home.keeper.store("a.example", self.ADA)
 
     async def test_a_failed_write_leaves_the_old_file(self, home: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
         home.write({"auths": {}})
@@ -338,6 +327,6 @@ class TestKeeping:
 
         monkeypatch.setattr(Path, "replace", full)
         with pytest.raises(UsageError, match="no space left"):
-            await home.credentials.store("a.example", self.ADA)
+            await home.keeper.store("a.example", self.ADA)
         assert home.file.read_text() == '{"auths": {}}'
         assert list(home.folder.iterdir()) == [home.file]

@@ -29,7 +29,7 @@ from support.tokens import TokenService
 class Nobody:
     """No credentials for anything."""
 
-    async def find(self, registry: str, repository: str | None = None) -> Credential | None:
+    async def find(self, registry: str, repository: str | None = None, **_: object) -> Credential | None:
         return None
 
 
@@ -179,7 +179,7 @@ class TestMirrors:
             return Reply(status=404)
 
         class Both:
-            async def find(self, registry: str, repository: str | None = None) -> Credential | None:
+            async def find(self, registry: str, repository: str | None = None, **_: object) -> Credential | None:
                 return Credential(username=registry, password="x") if registry == upstream.host else None
 
         push(upstream.host, repository, "1", make_image())

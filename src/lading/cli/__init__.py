@@ -28,6 +28,7 @@ COMMANDS = {
     "lint": "lading.cli.lint",
     "delete": "lading.cli.daily",
     "manifest": "lading.cli.manifest",
+    "auth": "lading.cli.auth",
     "registry": "lading.cli.registry",
     "login": "lading.cli.auth",
     "logout": "lading.cli.auth",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lading.cli.frame import Command, Option, Options, common, format_option, place, platform_option
+from lading.cli.frame import Command, Option, Options, authfile_option, common, format_option, place, platform_option
 from lading.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _shared(function: F) -> F:
                 help="Compress layers so; digests change.",
             ),
             click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else."),
-            click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now."),
+            click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this now."),
             click.option("--verify", is_flag=True, help="Believe no target: read everything back."),
             click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done."),
             click.option(
@@ -46,7 +47,8 @@ def _shared(function: F) -> F:
                 "--progress",
                 type=click.Choice(["auto", "tty", "plain", "json", "none"]),
                 default="auto",
-                help="How to show progress, on stderr.",
+                metavar="STYLE",
+                help="On stderr: auto, tty, plain, json or none.",
             ),
             format_option,
         )
@@ -67,9 +69,11 @@ def _shared(function: F) -> F:
     "--artifact-type", "artifact_types", multiple=True, metavar="TYPE", help="Of referrers, only this type. Repeatable."
 )
 @_shared
+@authfile_option("--src-authfile", help="Credentials for SRC; for DST: --dst-authfile.")
+@authfile_option("--dst-authfile", help="Credentials for DST alone.")
 @common()
 def copy(options: Options, source: str, targets: tuple[str, ...], **given: Any) -> None:
-    """Copy what SRC names to each DST, with all that it refers to; digests stay the same.
+    """Copy SRC to each DST with all that it refers to; digests stay the same.
 
     SRC and DST are references, or other places: oci:DIR:TAG, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME.
     A PATTERN is a glob, re:EXPRESSION, or semver:RANGE.
@@ -160,6 +164,11 @@ def _run(
 
     format_, style = given.pop("format_"), given.pop("progress")
     clobber = not given.pop("no_clobber")
+    for side, option in (("source", "src_authfile"), ("target", "dst_authfile")):
+        if path := given.pop(option, None):
+            from lading.registry.sources import default_sources
+
+            given[f"{side}_credentials"] = default_sources(authfiles=[Path(path)])
     # Standard output is the archive, then, and nothing else.
     is_stream = not given["dry_run"] and any(parse_location(target).is_stream for target in targets)
     if is_stream and format_ != "text":

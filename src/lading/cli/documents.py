@@ -55,6 +55,69 @@ class DeleteDocument(msgspec.Struct):
     dry_run: bool = False
 
 
+class LoginDocument(msgspec.Struct):
+    """`lading login`."""
+
+    registry: str
+    username: str
+    """Empty where an identity token was given."""
+    kept_in: str
+    """A path, or the helper."""
+
+
+class LogoutDocument(msgspec.Struct):
+    """`lading logout`."""
+
+    registry: str
+    removed: bool
+    """Whether there was something to forget."""
+    left: str | None
+    """Where there still are credentials for it, if anywhere."""
+
+
+class TokenDocument(msgspec.Struct):
+    """`lading auth token`."""
+
+    token: str
+    """A secret."""
+    account: str
+    """Whose it is; empty for anybody's."""
+    scopes: list[str]
+    """What was asked for."""
+    expires: datetime
+    """When lading stops using it, a little before its end."""
+
+
+class LoginSummary(msgspec.Struct):
+    """Credentials that are kept somewhere."""
+
+    registry: str
+    """What they are for: a registry, or a namespace or repository in it."""
+    username: str
+    """Empty where there is a token only."""
+    kept_in: str
+    """A path, a variable or a helper."""
+
+
+class LoginsDocument(msgspec.Struct):
+    """`lading auth ls`."""
+
+    logins: list[LoginSummary]
+
+
+class CredentialDocument(msgspec.Struct):
+    """`lading auth get`."""
+
+    registry: str
+    username: str
+    """`<token>` where the secret is a token without a user."""
+    secret: str
+    kind: str
+    """`password`, `identity token` or `registry token`."""
+    source: str
+    """Where they were found."""
+
+
 class VersionDocument(msgspec.Struct):
     """`lading version`."""
 

@@ -31,7 +31,7 @@ class Command(click.Command):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if isinstance(param, ReachOption) and not param.is_described:
-                record = _REACH if param.opts == ["--ca-file"] else None
+                record = _REACH if param.opts == ["--authfile"] else None
             if record is not None:
                 is_common = isinstance(param, CommonOption) or "--help" in param.opts
                 (common if is_common else own).append(record)
@@ -67,7 +67,7 @@ class ReachOption(CommonOption):
         self.is_described = is_described
 
 
-_REACH = ("--ca-file, --header, --resolve", "And more: see lading registry check --help.")
+_REACH = ("--authfile, --ca-file, --header, --resolve", "And more: see lading registry check --help.")
 
 
 class Group(click.Group):
@@ -164,6 +164,11 @@ class Options:
         self.verbose = verbose
         self.reach = {name: value for name, value in (reach or {}).items() if value}
 
+    @property
+    def authfile(self) -> str | None:
+        """The file of credentials that is given; of several, the first."""
+        return next(iter(self.reach.get("authfile", ())), None)
+
     def config(self) -> Config:
         """The configuration, with what this command line says over it.
 
@@ -194,8 +199,10 @@ class Options:
         async def main() -> T:
             async with AsyncClient(
                 insecure=self.insecure,
-                config=self.config() if self.reach else None,
+                authfiles=self.reach.get("authfile", ()),
+                config=self.config() if self.reach.keys() - {"authfile"} else None,
                 on_warning=self._warn_from,
+                on_note=self.warn,
                 on_request=self._trace if self.verbose else None,
             ) as client:
                 return await work(client)
@@ -267,7 +274,7 @@ def common(*, verbose_flag: bool = True, insecure: bool = True, described: bool 
                     cls=ReachOption,
                     is_described=described,
                     metavar=metavar,
-                    multiple=name in ("header", "resolve"),
+                    multiple=name in ("authfile", "header", "resolve"),
                     help=help,
                 )(wrapped)
             wrapped = _flag("--insecure", help="Accept plain HTTP and any certificate.")(wrapped)
@@ -277,6 +284,7 @@ def common(*, verbose_flag: bool = True, insecure: bool = True, described: bool 
 
 
 _REACHING = {
+    "authfile": ("FILE", "Credentials that come before all others."),
     "ca_file": ("FILE", "Authorities to trust beside the system's (PEM)."),
     "cert_file": ("FILE", "A certificate to show to a registry that wants one (PEM)."),
     "key_file": ("FILE", "Its key, where that is in another file."),
@@ -295,6 +303,11 @@ def _header_lines(values: Sequence[str]) -> list[str]:
         else:
             lines.append(value)
     return lines
+
+
+def authfile_option(name: str, *, help: str) -> Callable[[F], F]:
+    """Add an option that names a file of credentials, which has to be there."""
+    return click.option(name, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help=help)
 
 
 def _flag(*names: str, help: str) -> Callable[[F], F]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,8 +17,12 @@ import msgspec
 from lading.errors import Denied, InvalidContent, LadingError, RateLimited, RegistryFailure
 from lading.registry import failures, links
 from lading.registry.challenge import Challenge, choose
-from lading.registry.credentials import Credential
+from lading.registry.credentials import TOKEN_USER, Credential, Proof
 from lading.registry.failures import Refusal
+
+if TYPE_CHECKING:
+    from lading.registry.remembered import HostMemory
+    from lading.registry.wallet import Wallet
 
 CLIENT_ID = "lading"
 TOKEN_REPLY_LIMIT = 1024 * 1024
@@ -56,7 +60,7 @@ class Scope(NamedTuple):
     def covers(self, other: Scope) -> bool:
         """Whether what allows this allows the other, too."""
         same = (self.kind, self.repository) == (other.kind, other.repository)
-        return same and set(other.actions) <= set(self.actions)
+        return same and ("*" in self.actions or set(other.actions) <= set(self.actions))
 
 
 CATALOG = Scope("", ("*",), "registry:catalog")
@@ -83,16 +87,6 @@ class Token(msgspec.Struct, frozen=True):
     def allows(self, scopes: Iterable[Scope]) -> bool:
         """Whether it was asked for with all of this."""
         return all(any(own.covers(scope) for own in self.scopes) for scope in scopes)
-
-
-class TokenCache(Protocol):
-    """Somewhere that tokens outlive a session. Both methods are quick, and never fail."""
-
-    def get(self, registry: str) -> Sequence[Token]:
-        """The tokens of a registry; expired ones may be among them."""
-
-    def put(self, registry: str, token: Token) -> None:
-        """Keep a token of a registry."""
 
 
 class Reply(NamedTuple):
@@ -124,14 +118,20 @@ class Authorization(NamedTuple):
     """What a request shows."""
 
     header: str
-    """The value of the `Authorization` field."""
+    """The value of the `Authorization` field; empty for none."""
     token: Token | None = None
     fresh: bool = False
     """Whether the token was asked for just now."""
+    credential: Credential | None = None
+    """The credential that is shown itself."""
 
     def __repr__(self) -> str:
         """The scheme only."""
         return f"<Authorization {self.header.partition(' ')[0]}>"
+
+
+ANONYMOUS = Authorization("")
+"""Nothing is shown."""
 
 
 class Authenticator:
@@ -139,38 +139,36 @@ class Authenticator:
 
     Args:
         registry: its name, for messages.
-        find: looks up the credentials for a repository of it.
+        wallet: has the credentials for it.
         ask: sends requests to token services.
-        cache: where tokens outlive the session.
+        memory: what earlier sessions learned of it, and where later ones find what this one learns.
+        base: its address, where an earlier session learned it.
     """
 
-    def __init__(
-        self,
-        registry: str,
-        find: Callable[[str | None], Awaitable[Credential | None]],
-        ask: Ask,
-        cache: TokenCache | None = None,
-    ) -> None:
+    def __init__(self, registry: str, wallet: Wallet, ask: Ask, memory: HostMemory, base: str = "") -> None:
         self._registry = registry
-        self._find = find
+        self._wallet = wallet
         self._ask = ask
-        self._cache = cache
-        self._tokens = list(cache.get(registry)) if cache is not None else []
-        self._refresh_tokens: dict[str, str] = {}
+        self._memory = memory
+        self._tokens: dict[Proof | None, list[Token]] = {}
+        self._refresh_tokens: dict[Proof | None, str] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._challenge: Challenge | None = None
-        self._base = ""
-        """The registry's address; empty as long as it has not been heard of in this session."""
+        self._challenge = memory.challenge
+        self._base = base
+        self._heard = False
+        """Whether the registry itself named the challenge in this session: else it may no longer be true."""
         self._exact = False
         """Whether the token service refuses other scopes than those of challenges."""
-        if self._tokens:
-            last = self._tokens[-1]
-            self._challenge = Challenge("bearer", {"realm": last.realm, "service": last.service})
 
     @property
     def challenge(self) -> Challenge | None:
         """The challenge that lading answers; None as long as the registry has asked for nothing."""
         return self._challenge
+
+    @property
+    def tokens(self) -> list[Token]:
+        """Those that were given and not refused."""
+        return [token for tokens in self._tokens.values() for token in tokens]
 
     def learn(self, challenges: Iterable[Challenge], base: str) -> None:
         """Take note of what a refusal asks for.
@@ -181,10 +179,11 @@ class Authenticator:
         """
         challenge = choose(challenges)
         if challenge is not None:
-            self._challenge, self._base = challenge, base
+            self._challenge, self._base, self._heard = challenge, base, True
+            self._memory.challenge = challenge
 
-    async def authorization(self, scopes: Sequence[Scope]) -> Authorization | None:
-        """What to send a request with, by all that is known; None for nothing.
+    async def authorization(self, scopes: Sequence[Scope]) -> Authorization:
+        """What to send a request with, by all that is known.
 
         Args:
             scopes: what the request needs.
@@ -195,28 +194,33 @@ class Authenticator:
         """
         known = self._challenge
         if known is None:
-            return None
-        credential = await self._find(repository_of(scopes))
-        if known.scheme == "basic" or (credential is not None and credential.registry_token):
-            return _shown(known, credential)
-        if self._exact and not self._held(scopes, credential):
-            return None
+            return ANONYMOUS
         try:
-            return await self._token(known, scopes, credential)
+            if self._exact:
+                credential = await self._wallet.credential(repository_of(scopes))
+                if not _is_shown(known, credential) and not self._held(known, scopes, credential):
+                    return ANONYMOUS
+            return await self._authorization(known, scopes)
         except TokenRefused as refused:
-            if refused.refusal.status != 400 and self._base:
+            if refused.refusal.status == 400:
+                # Some services know fewer actions than we do: let the registry say them.
+                self._exact = True
+            elif self._heard:
                 raise
-            # Some services know fewer actions than we do (Quay has no `delete`): let the registry say them.
-            self._exact = True
         except LadingError:
-            if self._base:
+            if self._heard:
                 raise
-        if not self._base:  # remembered from another session, and perhaps no longer true
+        if not self._heard:
             self._challenge = None
-        return None
+        return ANONYMOUS
 
     async def answer(
-        self, challenges: Sequence[Challenge], base: str, scopes: Sequence[Scope], sent: Authorization | None
+        self,
+        challenges: Sequence[Challenge],
+        base: str,
+        scopes: Sequence[Scope],
+        sent: Sequence[Authorization],
+        refusal: Refusal,
     ) -> Authorization | None:
         """What to send a refused request with again; None where there is nothing better than what it had.
 
@@ -224,58 +228,100 @@ class Authenticator:
             challenges: those of the refusal.
             base: the address of the registry, which they came from.
             scopes: what the request needs.
-            sent: what it was sent with.
+            sent: what it was sent with so far, the last one last.
+            refusal: the answer to that one.
 
         Raises:
             TokenRefused: the token service refuses.
             Denied: the registry names a token service that must not be asked.
             LadingError: it could not be asked.
         """
+        repository = repository_of(scopes)
+        last = sent[-1]
+        if refusal.status == 403:
+            if not self._is_outdated(last, refusal):
+                return None
+            challenges = [self._challenge.bare] if self._challenge is not None else []
+        else:
+            self.learn(challenges, base)
         challenge = choose(challenges)
         if challenge is None:
             return None
-        self.learn([challenge], base)
-        credential = await self._find(repository_of(scopes))
-        if challenge.scheme == "basic" or (credential is not None and credential.registry_token):
+        if last.credential is not None and not self._wallet.refuse(last.credential, None, refusal):
+            return None
+        credential = await self._wallet.credential(repository)
+        if _is_shown(challenge, credential):
             offered = _shown(challenge, credential)
-            return None if offered == sent else offered
+            return None if offered in sent else offered
         named = [scope for text in challenge.scopes if (scope := Scope.parse(text)) is not None]
         wanted = named if self._exact and named else _merged([*scopes, *named])
-        if sent is not None and sent.token is not None:
-            if sent.fresh and sent.token.allows(wanted):
+        if last.token is not None:
+            if last.fresh and last.token.allows(wanted):
                 return None  # made for this request: another one would be no better
-            if sent.token in self._tokens:
-                self._tokens.remove(sent.token)
+            self._drop(last.token)
         try:
-            return await self._token(challenge, wanted, credential)
+            return await self._authorization(challenge, wanted)
         except TokenRefused as refused:
             if refused.refusal.status != 400 or not named or wanted == named:
                 raise
             self._exact = True
-            return await self._token(challenge, named, credential)
+            return await self._authorization(challenge, named)
+
+    async def _authorization(self, challenge: Challenge, scopes: Sequence[Scope]) -> Authorization:
+        """What answers a challenge, with the best credentials that are not refused."""
+        repository = repository_of(scopes)
+        while True:
+            credential = await self._wallet.credential(repository)
+            if _is_shown(challenge, credential):
+                return _shown(challenge, credential)
+            try:
+                return await self._token(challenge, scopes, credential)
+            except TokenRefused as refused:
+                everywhere = _is_invalid(refused.refusal)
+                if not self._heard or credential is None or not (everywhere or refused.refusal.status == 403):
+                    raise
+                if not self._wallet.refuse(credential, None if everywhere else repository, refused.refusal):
+                    raise
+
+    def _is_outdated(self, sent: Authorization, refusal: Refusal) -> bool:
+        """Whether what was forbidden may be allowed to a newer token, or to other credentials."""
+        if sent.token is not None:
+            return self._memory.is_from_before(sent.token)
+        # Amazon ECR answers so when its token, which is a password, has ended.
+        return sent.credential is not None and "expired" in str(failures.said(refusal.body)).lower()
 
     async def _token(
         self, challenge: Challenge, scopes: Sequence[Scope], credential: Credential | None
     ) -> Authorization:
         # One at a time for each repository: the others of a crowd find what the first has brought.
         async with self._locks.setdefault(repository_of(scopes) or "", asyncio.Lock()):
-            token = self._held(scopes, credential)
+            token = self._held(challenge, scopes, credential)
             fresh = token is None
             if token is None:
                 token = await self._fetch(challenge, scopes, credential)
                 now = time.time()
-                self._tokens = [kept for kept in self._tokens if kept.expires > now and not token.allows(kept.scopes)]
-                self._tokens.append(token)
-                if self._cache is not None:
-                    self._cache.put(self._registry, token)
+                proof = _proof(credential)
+                kept = [old for old in self._tokens[proof] if old.expires > now and not token.allows(old.scopes)]
+                self._tokens[proof] = [*kept, token]
+                self._memory.keep(proof, token)
             return Authorization(f"Bearer {token.value}", token, fresh)
 
-    def _held(self, scopes: Sequence[Scope], credential: Credential | None) -> Token | None:
-        now, account = time.time(), _account(credential)
-        for token in reversed(self._tokens):
-            if token.expires > now and token.account == account and token.allows(scopes):
+    def _held(self, challenge: Challenge, scopes: Sequence[Scope], credential: Credential | None) -> Token | None:
+        proof = _proof(credential)
+        if proof not in self._tokens:
+            self._tokens[proof] = list(self._memory.tokens(proof, _account(credential)))
+        now = time.time()
+        for token in reversed(self._tokens[proof]):
+            same = (token.realm, token.service) == (challenge.realm, challenge.service)
+            if same and token.expires > now and token.allows(scopes):
                 return token
         return None
+
+    def _drop(self, token: Token) -> None:
+        for tokens in self._tokens.values():
+            if token in tokens:
+                tokens.remove(token)
+        self._memory.drop(token)
 
     async def _fetch(self, challenge: Challenge, scopes: Sequence[Scope], credential: Credential | None) -> Token:
         realm = trusted_realm(challenge.realm, self._base, self._registry)
@@ -284,9 +330,8 @@ class Authenticator:
         if reply.status != 200:
             raise self._refused(reply, realm, credential)
         grant = _read_grant(reply.body, realm)
-        account = _account(credential)
         if grant.refresh_token:
-            self._refresh_tokens[account] = grant.refresh_token
+            self._refresh_tokens[_proof(credential)] = grant.refresh_token
         lifetime = grant.lifetime
         return Token(
             value=grant.token,
@@ -294,20 +339,20 @@ class Authenticator:
             expires=asked_at + lifetime - min(_MARGIN, lifetime / 4),
             realm=challenge.realm,
             service=challenge.service,
-            account=account,
+            account=_account(credential),
         )
 
     async def _converse(
         self, realm: str, service: str, scopes: Sequence[Scope], credential: Credential | None
     ) -> Reply:
         """Ask for a token in the dialects that the credentials allow, until one is understood."""
-        account = _account(credential)
-        kept = self._refresh_tokens.get(account)
+        proof = _proof(credential)
+        kept = self._refresh_tokens.get(proof)
         refresh = kept or (credential.identity_token if credential is not None else "")
         if refresh:
             reply = await self._post(realm, service, scopes, grant_type="refresh_token", refresh_token=refresh)
             if kept and reply.status in {400, 401, 403}:
-                del self._refresh_tokens[account]
+                del self._refresh_tokens[proof]
                 return await self._converse(realm, service, scopes, credential)
             if reply.status not in _NOT_SPOKEN:
                 return reply
@@ -317,7 +362,7 @@ class Authenticator:
         if credential is not None and (credential.password or credential.identity_token):
             if credential.username:
                 query.insert(0, ("account", credential.username))
-            headers.append(("Authorization", _basic(credential, _TOKEN_USER)))
+            headers.append(("Authorization", _basic(credential, TOKEN_USER)))
         separator = "&" if "?" in realm else "?"
         url = f"{realm}{separator}{urlencode(query)}" if query else realm
         reply = await self._ask("GET", url, headers, None)
@@ -388,8 +433,36 @@ def repository_of(scopes: Sequence[Scope]) -> str | None:
     return (scopes[0].repository or None) if scopes and scopes[0].kind == "repository" else None
 
 
+def granted(token: Token) -> list[Scope] | None:
+    """What a token allows, as it says itself (distribution's token authentication, `jwt`); None for one that is opaque.
+
+    It is read, and not verified: that is the registry's business.
+    """
+    import base64
+    import binascii
+
+    parts = token.value.split(".")
+    try:
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "==")) if len(parts) == 3 else None
+    except (binascii.Error, ValueError, RecursionError):
+        claims = None
+    if not isinstance(claims, dict) or "access" not in claims:
+        return None
+    try:
+        entries = msgspec.convert(claims["access"] or [], list[_Access])
+    except msgspec.ValidationError:
+        return None
+    scopes = [Scope.parse(f"{entry.type}:{entry.name}:{','.join(entry.actions or ())}") for entry in entries]
+    return [scope for scope in scopes if scope is not None]
+
+
+class _Access(msgspec.Struct):
+    type: str
+    name: str
+    actions: list[str] | None = None
+
+
 _NOT_SPOKEN = frozenset({404, 405})
-_TOKEN_USER = "<token>"
 
 
 class _Grant(NamedTuple):
@@ -416,13 +489,23 @@ def _read_grant(body: bytes, realm: str) -> _Grant:
     return _Grant(token, float(lifetime), refresh if isinstance(refresh, str) else "")
 
 
-def _shown(challenge: Challenge, credential: Credential | None) -> Authorization | None:
+def _is_shown(challenge: Challenge, credential: Credential | None) -> bool:
+    """Whether a challenge is answered by showing a credential itself, and nobody is asked for a token."""
+    return challenge.scheme == "basic" or (credential is not None and bool(credential.registry_token))
+
+
+def _shown(challenge: Challenge, credential: Credential | None) -> Authorization:
     """What answers a challenge without asking anybody."""
     if credential is None:
-        return None
-    if challenge.scheme == "basic":
-        return Authorization(_basic(credential)) if credential.password else None
-    return Authorization(f"Bearer {credential.registry_token}")
+        return ANONYMOUS
+    if challenge.scheme == "bearer":
+        return Authorization(f"Bearer {credential.registry_token}", credential=credential)
+    return Authorization(_basic(credential), credential=credential) if credential.password else ANONYMOUS
+
+
+def _is_invalid(refusal: Refusal) -> bool:
+    """Whether it is the credentials that a token service refuses, rather than what was asked for with them."""
+    return refusal.status == 401 or (refusal.status == 400 and b"invalid_grant" in refusal.body)
 
 
 def _basic(credential: Credential, token_user: str = "") -> str:
@@ -433,10 +516,14 @@ def _basic(credential: Credential, token_user: str = "") -> str:
     return f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"
 
 
+def _proof(credential: Credential | None) -> Proof | None:
+    return credential.proof if credential is not None else None
+
+
 def _account(credential: Credential | None) -> str:
     if credential is None:
         return ""
-    return credential.username or _TOKEN_USER
+    return credential.username or TOKEN_USER
 
 
 def _merged(scopes: Iterable[Scope]) -> list[Scope]:

@@ -23,6 +23,12 @@ class Challenge(msgspec.Struct, frozen=True):
     """Names in lower case; of a name that comes twice, the first counts."""
 
     @property
+    def bare(self) -> Challenge:
+        """What of it is the same for every request: neither scopes nor errors."""
+        kept = {name: text for name, text in self.parameters.items() if name in ("realm", "service")}
+        return Challenge(self.scheme, kept if self.scheme == "bearer" else {})
+
+    @property
     def realm(self) -> str:
         """For Bearer, the address of the token service."""
         return self.parameters.get("realm", "")

@@ -1,6 +1,7 @@
 """Docker's `config.json`: reading and changing it without losing anything in it. Knows files, and runs nothing.
 
-The rules are docker/cli's (`cli/config`), as `docker login` and `docker pull` apply them.
+The rules are docker/cli's (`cli/config`), as `docker login` and `docker pull` apply them. Podman's `auth.json` has the
+same form (containers-auth.json(5)), with keys that may name a namespace or a repository.
 """
 
 from __future__ import annotations
@@ -15,10 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lading.errors import UsageError
-from lading.registry.config import DOCKER_HUB
-
-HUB_KEY = "https://index.docker.io/v1/"
-"""What Docker Hub's credentials are kept under."""
+from lading.registry.credentials import depth, rank, split_key
 
 Entry = dict[str, Any]
 """What `auths` says of one registry."""
@@ -27,12 +25,13 @@ Entry = dict[str, Any]
 def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder of `config.json`: `$DOCKER_CONFIG`, else `~/.docker`."""
     named = environ.get("DOCKER_CONFIG")
-    return Path(named) if named else Path.home() / ".docker"
+    return Path(named) if named else home(environ) / ".docker"
 
 
-def server_key(registry: str) -> str:
-    """What a registry is called in `auths`, in `credHelpers` and by helpers: its name, except for Docker Hub."""
-    return HUB_KEY if registry.lower() in DOCKER_HUB else registry
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's own folder."""
+    named = environ.get("HOME")
+    return Path(named) if named else Path.home()
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
@@ -111,38 +110,22 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         raise UsageError(f"{path} cannot be written", cause=(error.strerror or str(error)).lower()) from None
 
 
-def find_entry(document: Mapping[str, Any], registry: str, repository: str | None = None) -> Entry | None:
-    """What `auths` says of a registry.
+def matching(table: Mapping[str, Any] | None, registry: str, repository: str | None) -> list[tuple[int, str]]:
+    """The keys of a table, such as `auths`, that are about a repository: each with its depth, the deepest first.
 
-    The most exact key counts: the repository's (`host/a/b`) and the namespaces' above it, as podman writes them;
-    then the registry's own; then any in the form of an address (`https://host/v1/`), as old versions of Docker
-    wrote them.
+    Of keys that mean the same, the order is always the same, however the file is written.
     """
-    auths: dict[str, Entry | None] = document.get("auths") or {}
-    if repository:
-        parts = repository.split("/")
-        for count in range(len(parts), 0, -1):
-            entry = auths.get("/".join((registry, *parts[:count])))
-            if entry:
-                return entry
-    entry = auths.get(server_key(registry))
-    if entry:
-        return entry
-    wanted = _host(server_key(registry))
-    for key, entry in auths.items():
-        if entry and _host(key) == wanted:
-            return entry
-    return None
+    found = [(found, key) for key in table or {} if (found := depth(key, registry, repository)) is not None]
+    return sorted(found, key=lambda match: (-match[0], rank(match[1], registry)))
 
 
-def remove_entries(document: dict[str, Any], registry: str) -> bool:
-    """Remove everything that `auths` says of a registry as a whole; whether there was something."""
+def remove_entries(document: dict[str, Any], key: str) -> bool:
+    """Remove what `auths` says under a key, in any of its spellings; whether there was something."""
     auths = document.get("auths") or {}
-    wanted = _host(server_key(registry))
-    keys = [key for key in auths if _host(key) == wanted]
-    for key in keys:
-        del auths[key]
-    return bool(keys)
+    same = [known for known in auths if split_key(known) == split_key(key)]
+    for known in same:
+        del auths[known]
+    return bool(same)
 
 
 def decode_auth(text: str, where: str) -> tuple[str, str]:
@@ -164,15 +147,6 @@ def decode_auth(text: str, where: str) -> tuple[str, str]:
 def encode_auth(username: str, password: str) -> str:
     """An `auth` value."""
     return base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
-
-
-def _host(key: str) -> str:
-    """The host that a key of `auths` is about; of keys with a path other than `/v1/` and `/v2/`, the key itself."""
-    bare = key.lower().removeprefix("https://").removeprefix("http://")
-    host, _, path = bare.partition("/")
-    if path.strip("/") not in {"", "v1", "v2"}:
-        return bare
-    return "index.docker.io" if host in DOCKER_HUB else host
 
 
 def _corrupt(where: str, cause: str) -> UsageError:

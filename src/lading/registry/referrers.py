@@ -16,6 +16,7 @@ from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.media_types import OCI_INDEX
+from lading.registry import failures
 from lading.registry.links import next_link
 from lading.registry.session import Scope, resolve_location
 from lading.store import AnyManifest
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _TRIES = 5
 _PAGE_LIMIT = 32 * 1024 * 1024
+_EXCERPT = 64 * 1024
 _NOT_TAG = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -37,24 +39,18 @@ async def list_referrers(
     repository: Repository, subject: Descriptor, artifact_type: str | None = None
 ) -> AsyncIterator[Descriptor]:
     """The referrers of a manifest, each once, filtered by artifact type where one is given."""
-    scopes = (Scope(repository.repository, ("pull",)),)
     path = f"/v2/{repository.repository}/referrers/{subject.digest}"
     query: tuple[tuple[str, str], ...] = (("artifactType", artifact_type),) if artifact_type else ()
     what = f"the referrers of {repository.name}@{subject.digest}"
     seen: set[Digest] = set()
     pages: set[str] = set()
     while True:
-        async with repository.session.request(
-            "GET", repository.registry, path, scopes=scopes, query=query, what=what, accept=(200, 404)
-        ) as response:
-            if response.status == 404 or OCI_INDEX not in (response.headers.get("content-type") or ""):
-                entries = await _fallback_entries(repository, subject.digest)
-                following = None
-            else:
-                index = parse(await response.read(_PAGE_LIMIT), OCI_INDEX, what=what, limit=_PAGE_LIMIT)
-                entries = index.manifests if isinstance(index, Index) else ()
-                link = next_link(response.headers)
-                following = resolve_location(response, link) if link else None
+        entries: tuple[Descriptor, ...] | None = None
+        following = None
+        if not repository.session.memory(repository.registry).has_no_referrers:
+            entries, following = await _page(repository, path, query, what)
+        if entries is None:
+            entries = await _fallback_entries(repository, subject.digest)
         for entry in entries:
             if entry.digest not in seen and (not artifact_type or entry.artifact_type == artifact_type):
                 seen.add(entry.digest)
@@ -65,6 +61,33 @@ async def list_referrers(
             raise InvalidContent(f"the pages of {what} go round in a circle", cause=f"{following} came twice")
         pages.add(following)
         path, query = following, ()
+
+
+async def _page(
+    repository: Repository, path: str, query: tuple[tuple[str, str], ...], what: str
+) -> tuple[tuple[Descriptor, ...] | None, str | None]:
+    """A page of the referrers API, and the address of the next one; None where there is no such API."""
+    session, registry = repository.session, repository.registry
+    scopes = (Scope(repository.repository, ("pull",)),)
+    try:
+        # GitHub's registry sends whoever asks to a page for people: 303.
+        async with session.request(
+            "GET", registry, path, scopes=scopes, query=query, what=what, accept=(200, 303, 404)
+        ) as response:
+            if response.status != 200 or OCI_INDEX not in (response.headers.get("content-type") or ""):
+                # With a code of its own, the API may be there, and the repository is not.
+                if response.status == 303 or not failures.said(await response.excerpt(_EXCERPT)).code:
+                    session.memory(registry).has_no_referrers = response.status != 200
+                return None, None
+            index = parse(await response.read(_PAGE_LIMIT), OCI_INDEX, what=what, limit=_PAGE_LIMIT)
+            link = next_link(response.headers)
+            following = resolve_location(response, link) if link else None
+            return (index.manifests if isinstance(index, Index) else ()), following
+    except InvalidContent as error:
+        # Quay says so of a subject that it does not have.
+        if error.status == 400 and error.code == "MANIFEST_INVALID":
+            return (), None
+        raise
 
 
 async def add_to_fallback(repository: Repository, manifest: AnyManifest) -> None:

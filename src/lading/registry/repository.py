@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from lading.errors import (
+    Conflict,
     DigestMismatch,
     InvalidContent,
     InvalidDigest,
@@ -29,13 +30,12 @@ from lading.model.manifest import parse
 from lading.model.media_types import ACCEPT
 from lading.model.reference import is_tag
 from lading.registry.links import next_link
+from lading.registry.quirks import hosted
 from lading.registry.session import CATALOG, Scope, Session, resolve_location
 from lading.registry.transport import Response
 from lading.registry.uploads import Uploads
 from lading.store import AnyManifest, Reader, Source, Store, closing, is_manifest
 
-PAGE = 1000
-"""How many tags or repositories a page is asked to hold; registries give fewer as they like."""
 _PAGE_LIMIT = 32 * 1024 * 1024
 _RESUMES = 3
 _ACCEPT = ", ".join(ACCEPT)
@@ -377,13 +377,15 @@ class Repository:
             Unsupported: the registry does not delete.
             NotFound: it is not here.
         """
-        async with self._request(
-            "DELETE",
-            f"{_kind(content)}/{content.digest}",
-            scopes=self._delete_scopes(),
-            what=self._named(content.digest),
-        ):
-            pass
+        try:
+            await self._delete(content)
+        except Conflict as error:
+            if error.code != "GOOGLE_MANIFEST_DANGLING_TAG":
+                raise
+            # Google's registry deletes no manifest that a tag names: the tags go first.
+            async for name in self._names_of(content):
+                await self.untag(name)
+            await self._delete(content)
 
     # Lists
 
@@ -431,11 +433,30 @@ class Repository:
             **rest,
         )
 
+    async def _delete(self, content: Descriptor) -> None:
+        path = f"{_kind(content)}/{content.digest}"
+        try:
+            async with self._request("DELETE", path, scopes=self._delete_scopes(), what=self._named(content.digest)):
+                pass
+        except Unsupported as error:
+            error.remedy = hosted(self.registry).deletion
+            raise
+
+    async def _names_of(self, content: Descriptor) -> AsyncIterator[str]:
+        """The tags that name a manifest; Google's registry says that in its list of tags."""
+        path = f"/v2/{self.repository}/tags/list"
+        found: list[str] = []
+        async for page in pages(self.session, self.registry, path, self._scopes(), self.name):
+            known = convert(page, _Tags, f"the tag list of {self.name}").manifest
+            found += known[content.digest].tag if content.digest in known else ()
+        for name in found:
+            yield name
+
     def _scopes(self, *, push: bool = False) -> tuple[Scope, ...]:
         return (Scope(self.repository, ("pull", "push") if push or self._writing else ("pull",)),)
 
     def _delete_scopes(self) -> tuple[Scope, ...]:
-        return (Scope(self.repository, ("pull", "push", "delete")),)
+        return (Scope(self.repository, hosted(self.registry).delete_actions),)
 
     def _named(self, name: str) -> str:
         return f"{self.name}@{name}" if ":" in name else f"{self.name}:{name}"
@@ -483,7 +504,7 @@ async def pages(
     session: Session, registry: str, path: str, scopes: Sequence[Scope], what: str
 ) -> AsyncIterator[Mapping[str, Any]]:
     """The pages of a list, following `Link` on the same origin only (distribution-spec §Listing Tags)."""
-    query: tuple[tuple[str, str], ...] = (("n", str(PAGE)),)
+    query: tuple[tuple[str, str], ...] = (("n", str(hosted(registry).page)),)
     seen = {path}
     while True:
         async with session.request("GET", registry, path, scopes=scopes, query=query, what=what) as response:
@@ -536,6 +557,12 @@ def _digest_header(text: str | None) -> Digest | None:
 
 class _Tags(msgspec.Struct):
     tags: tuple[str, ...] = ()
+    manifest: dict[str, _Named] = {}
+    """By digest; only Google's registry has it."""
+
+
+class _Named(msgspec.Struct):
+    tag: tuple[str, ...] = ()
 
 
 class _Catalog(msgspec.Struct):

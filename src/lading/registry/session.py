@@ -11,30 +11,33 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, quote, urlencode
 
 from lading.errors import Denied, LadingError, RegistryFailure, TLSFailure, Unreachable, Unsupported, UsageError
 from lading.registry import failures, links
 from lading.registry.authentication import (
+    ANONYMOUS,
     CATALOG,
     TOKEN_REPLY_LIMIT,
     Authenticator,
     Authorization,
     Reply,
     Scope,
-    TokenCache,
     TokenRefused,
     repository_of,
 )
 from lading.registry.challenge import parse_challenges
 from lading.registry.config import DOCKER_HUB, Config, HostConfig
-from lading.registry.credentials import Credential, Credentials, GivenCredentials, configured_credentials
+from lading.registry.credentials import Credential, Credentials, GivenCredentials
 from lading.registry.failures import BODY_LIMIT, Refusal
 from lading.registry.hello import speaks_plain_http
 from lading.registry.limits import Limiter
 from lading.registry.links import resolve_location, same_origin
 from lading.registry.masking import Mask
+from lading.registry.quirks import hosted
+from lading.registry.remembered import HostMemory, Memory
 from lading.registry.routing import Target, headers_for, route_to, targets_of
 from lading.registry.transport import (
     CertificateWanted,
@@ -51,6 +54,7 @@ from lading.registry.transport import (
     UntrustedCertificate,
 )
 from lading.registry.transports import EitherTransport
+from lading.registry.wallet import Wallet
 from lading.store import Held, Source
 
 __all__ = ["CATALOG", "Scope", "Session", "resolve_location", "same_origin", "verify"]
@@ -76,10 +80,13 @@ class Session:
         insecure: accept plain HTTP and TLS that cannot be verified, from every host.
         headers: sent with every request to a registry, and nowhere else.
         on_warning: called with registry and text, once for each text that a registry puts in `Warning` headers.
+        on_note: called with a sentence about what went otherwise than expected, and was got over: credentials that were
+            refused where access without them is allowed.
         on_request: called with a line for each request and what came of it; it holds no secrets.
         retries: how often a request is tried again where trying again is safe.
         backoff: seconds that the first wait between tries is at most; it doubles each time.
-        tokens: where tokens outlive the session.
+        memory: where tokens, and what is learned of registries, outlive the session.
+        alone: whether the best credentials are all that is tried: no others, and no access as anybody.
         transport: makes the transport for a host; for tests and other HTTP libraries.
     """
 
@@ -91,10 +98,12 @@ class Session:
         insecure: bool = False,
         headers: Mapping[str, str] | None = None,
         on_warning: Callable[[str, str], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
         on_request: Callable[[str], None] | None = None,
         retries: int = 4,
         backoff: float = 0.25,
-        tokens: TokenCache | None = None,
+        memory: Memory | None = None,
+        alone: bool = False,
         transport: Callable[[Route], Transport] | None = None,
     ) -> None:
         self._credentials = credentials
@@ -102,16 +111,17 @@ class Session:
         self._insecure = insecure
         self._headers = tuple((headers or {}).items())
         self._on_warning = on_warning
+        self.on_note = on_note
         self._on_request = on_request
         self._retries = retries
         self._backoff = backoff
-        self._cache = tokens
+        self._memory = memory or Memory()
+        self._alone = alone
         self._new_transport = transport or EitherTransport
         self._transports: dict[Route, Transport] = {}
         self._hosts: dict[tuple[str, bool], _Host] = {}
         self._named: set[str] = set()
-        self._found: dict[tuple[str, str | None], Credential | None] = {}
-        self._finding = asyncio.Lock()
+        self._asking = asyncio.Lock()
         self._warned: set[tuple[str, str]] = set()
         self._mask = Mask()
 
@@ -125,24 +135,48 @@ class Session:
 
     async def close(self) -> None:
         """Close all connections. What was learned of hosts is kept, and the session can be used again."""
+        self._memory.save()
         transports = list(self._transports.values())
         self._transports.clear()
         for transport in transports:
             await transport.close()
 
-    def with_credentials(self, credentials: Credentials | None) -> Session:
-        """A session like this one for somebody else; it knows nothing of what this one has learned."""
+    def with_credentials(
+        self, credentials: Credentials | None, *, memory: Memory | None = None, alone: bool = False
+    ) -> Session:
+        """A session like this one for somebody else; it knows nothing of what this one has learned.
+
+        Args:
+            credentials: where to find theirs.
+            memory: where what it learns outlives it.
+            alone: whether their best credentials are all that is tried.
+        """
         return Session(
             credentials=credentials,
             config=self._config,
             insecure=self._insecure,
             headers=dict(self._headers),
             on_warning=self._on_warning,
+            on_note=self.on_note,
             on_request=self._on_request,
             retries=self._retries,
             backoff=self._backoff,
+            memory=memory,
+            alone=alone,
             transport=self._new_transport,
         )
+
+    def memory(self, registry: str) -> HostMemory:
+        """What is known of a registry, to this session and to earlier ones."""
+        return self._host(registry).memory
+
+    def authenticator(self, registry: str) -> Authenticator:
+        """What answers a registry's challenges."""
+        return self._host(registry).authenticator
+
+    def wallet(self, registry: str) -> Wallet:
+        """What has the credentials for a registry."""
+        return self._host(registry).wallet
 
     def url(self, registry: str) -> str:
         """The address of a registry, as far as it is known: `https` until it has answered otherwise."""
@@ -222,7 +256,7 @@ class Session:
         host = self._host(registry, named=True)
         call = _Call(method, host, path, (), (), None, None, range(600), registry)
         async with AsyncExitStack() as stack:
-            yield await self._dialled(stack, call, None)
+            yield await self._dialled(stack, call, ANONYMOUS)
 
     def route(self, registry: str) -> Route:
         """How a registry is reached."""
@@ -291,29 +325,32 @@ class Session:
     async def _authenticated(self, stack: AsyncExitStack, call: _Call) -> Response:
         """The registry's answer, after the authentication that it asks for."""
         host = call.host
+        repository = repository_of(call.scopes)
         async with host.introduction():
             try:
-                shown = await host.authenticator.authorization(call.scopes)
-                async with AsyncExitStack() as trial:
-                    response = await self._redirected(trial, call, shown)
-                    if response.status != 401:
-                        stack.push_async_exit(trial.pop_all())
-                        return response
-                    challenges = parse_challenges(response.headers.getall("www-authenticate"))
-                    refusal = await _refusal(response)
-                better = None
-                if same_origin(response.url, host.url):
-                    better = await host.authenticator.answer(challenges, host.url, call.scopes, shown)
+                sent = [await host.authenticator.authorization(call.scopes)]
+                while True:
+                    async with AsyncExitStack() as trial:
+                        response = await self._redirected(trial, call, sent[-1])
+                        if response.status != 401 and (response.status != 403 or 403 in call.accept):
+                            if self.on_note is not None:
+                                for sentence in await host.wallet.told(repository):
+                                    self.on_note(self._mask.apply(sentence))
+                            stack.push_async_exit(trial.pop_all())
+                            return response
+                        challenges = parse_challenges(response.headers.getall("www-authenticate"))
+                        refusal = await _refusal(response)
+                    better = None
+                    if same_origin(response.url, host.url):
+                        better = await host.authenticator.answer(challenges, host.url, call.scopes, sent, refusal)
+                    if better is None:
+                        shown = sent[-1].credential is not None
+                        raise await self._denied(call, refusal, refused=shown and refusal.status == 401)
+                    sent.append(better)
             except TokenRefused as refused:
                 raise await self._denied(call, refused.refusal, refused=True) from None
-        if better is None:
-            raise await self._denied(call, refusal, refused=_is_basic(shown))
-        response = await self._redirected(stack, call, better)
-        if response.status == 401:
-            raise await self._denied(call, await _refusal(response), refused=_is_basic(better))
-        return response
 
-    async def _redirected(self, stack: AsyncExitStack, call: _Call, shown: Authorization | None) -> Response:
+    async def _redirected(self, stack: AsyncExitStack, call: _Call, shown: Authorization) -> Response:
         """The answer at the end of all redirects."""
         host = call.host
         async with AsyncExitStack() as first:
@@ -328,7 +365,10 @@ class Session:
         for _ in range(REDIRECTS):
             here = self._host(links.origin(target).netloc)
             at_home = at_home and same_origin(target, host.url)  # who comes back by way of a stranger is one, too
-            headers = (*call.headers, *(self._private_headers(host, shown) if at_home else _authorization(guest)))
+            headers = (
+                *call.headers,
+                *(self._private_headers(host, shown) if at_home else _authorization(guest or ANONYMOUS)),
+            )
             async with AsyncExitStack() as hop:
                 response = await self._sent(hop, here, Request(method=call.method, url=target, headers=headers))
                 following = _redirect(response, call)
@@ -342,14 +382,14 @@ class Session:
                 continue
             # Another registry: it may be asked as anybody may, and is never told whom the first one knows.
             try:
-                guest = await here.guest.answer(challenges, links.origin(target).url, (), None)
+                guest = await here.guest.answer(challenges, links.origin(target).url, (), [ANONYMOUS], refusal)
             except TokenRefused as refused:
                 refusal = refused.refusal
             if guest is None:
                 raise await self._denied(call, refusal, refused=False)
         raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {REDIRECTS} times")
 
-    async def _dialled(self, stack: AsyncExitStack, call: _Call, shown: Authorization | None) -> Response:
+    async def _dialled(self, stack: AsyncExitStack, call: _Call, shown: Authorization) -> Response:
         """The registry's own answer, over https or, where that is allowed, over http."""
         host = call.host
         await host.listen()
@@ -360,26 +400,34 @@ class Session:
         for scheme in host.schemes:
             url = _address(scheme, call)
             request = Request(method=call.method, url=url, headers=headers, body=body, size=call.size)
+            remembered = host.schemes == ("http", "https")
             async with AsyncExitStack() as trial:
                 try:
                     response = await self._sent(trial, host, request)
                 except Unreachable as error:
+                    if remembered:
+                        break
                     if failure is not None and not isinstance(failure, PlainHTTP):
                         raise failure from None
                     if scheme == host.schemes[-1] or not host.may_speak_http_after(error):
                         raise _advised(error) from None
                     failure = error
                     continue
+                if remembered and _wants_tls(response, host):
+                    break
                 if response.status == 400 and failure is not None and not isinstance(failure, PlainHTTP):
                     raise failure  # plain HTTP is not what it speaks, either
                 stack.push_async_exit(trial.pop_all())
             host.schemes = (scheme,)
+            host.memory.scheme = scheme
             if response.status == 401:
                 challenges = parse_challenges(response.headers.getall("www-authenticate"))
                 host.authenticator.learn(challenges, host.url)
             host.met()
             return response
-        raise AssertionError("a host has a scheme")
+        # What was remembered is no longer true: find it out anew.
+        host.schemes = ("https", "http")
+        return await self._dialled(stack, call, shown)
 
     async def _sent(self, stack: AsyncExitStack, host: _Host, request: Request) -> Response:
         """The answer to one request, within the host's limit."""
@@ -465,9 +513,6 @@ class Session:
         if host is None:
             config = self._configuration().for_host(name, named=named)
 
-            async def find(repository: str | None) -> Credential | None:
-                return await self._credential(name, repository)
-
             async def ask(method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> Reply:
                 return await self._ask(self._hosts[key], method, url, headers, body)
 
@@ -476,9 +521,11 @@ class Session:
                 config,
                 self._insecure or insecure or config.insecure,
                 self._configuration().override.addresses,
-                Authenticator(name, find, ask, self._cache),
-                Authenticator(name, _nobody, ask),
             )
+            host.remember(self._memory)
+            host.wallet = Wallet(name, self._credentials_for(config), self._asking, alone=self._alone)
+            host.authenticator = Authenticator(name, host.wallet, ask, host.memory, host.url)
+            host.guest = Authenticator(name, Wallet(name, None, self._asking), ask, HostMemory(name))
         if named and not host.is_named:
             self._named.add(name)
             host.name_by(self._configuration(), self._named)
@@ -490,19 +537,17 @@ class Session:
             self._transports[route] = self._new_transport(route)
         return self._transports[route]
 
-    async def _credential(self, registry: str, repository: str | None) -> Credential | None:
-        credentials = self._credentials
-        if not isinstance(credentials, GivenCredentials):  # which are for whatever is asked for
-            credentials = configured_credentials(self.config(registry).credentials, credentials)
-        if credentials is None:
+    def _credentials_for(self, config: HostConfig) -> Credentials | None:
+        """Where the credentials for a host are, by what is configured for it."""
+        if config.credentials is None or self._credentials is None or self._alone:
+            return self._credentials
+        if config.credentials == "none":
             return None
-        key = (registry, repository)
-        async with self._finding:
-            if key not in self._found:
-                self._found[key] = await credentials.find(registry, repository)
-            return self._found[key]
+        from lading.registry.sources import with_file
 
-    def _private_headers(self, host: _Host, shown: Authorization | None) -> tuple[tuple[str, str], ...]:
+        return with_file(self._credentials, Path(config.credentials))
+
+    def _private_headers(self, host: _Host, shown: Authorization) -> tuple[tuple[str, str], ...]:
         private = (*self._headers, *host.headers, *_authorization(shown))
         self._mask.sent(private)
         return private
@@ -529,6 +574,10 @@ class Session:
             return await self._denied(call, refusal, refused=False)
         failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
         failure.retry_after = after
+        repository = repository_of(call.scopes)
+        how = hosted(call.host.name).no_repository
+        if how and repository and failure.code == "NAME_UNKNOWN" and call.method not in {"GET", "HEAD"}:
+            failure.message, failure.remedy = f"{call.host.name} has no repository {repository}", how.format(repository)
         if after:
             failure.cause = f"{(failure.cause or '').rstrip('.')}; it asks to wait {after:.0f} seconds"
         if 300 <= refusal.status < 400:
@@ -543,17 +592,17 @@ class Session:
             refusal: the answer.
             refused: whether it was the credentials that were refused, rather than what was asked for with them.
         """
-        registry = call.host.name
-        credential = await self._credential(registry, repository_of(call.scopes))
-        remedy: str | None = f"log in with: lading login {registry}"
-        if credential is None:
-            why = f"no credentials were found for {registry}, and anonymous access was refused"
-        else:
-            whose = f"the credentials from {credential.source}" if credential.source else "the credentials"
-            why = f"{whose} were refused" if refused else f"{whose} do not allow it"
-            remedy = f"log in again with: lading login {registry}"
-        wanted = str(call.scopes[0]) if call.scopes else call.what
-        return failures.denied(refusal, registry=registry, wanted=wanted, why=why, remedy=remedy)
+        host = call.host
+        repository = repository_of(call.scopes)
+        why, remedy, earlier = await host.wallet.why_denied(repository, refused=refused)
+        about = f"{host.name}/{repository}" if repository else host.name
+        return failures.denied(
+            earlier or refusal,
+            registry=host.name,
+            wanted=str(call.scopes[0]) if call.scopes else call.what,
+            why=why,
+            remedy=remedy if self._alone else f"{remedy}      see what was tried: lading auth explain {about}",
+        )
 
     def _warn(self, host: _Host, response: Response) -> None:
         for value in response.headers.getall("warning"):
@@ -579,7 +628,7 @@ async def verify(session: Session, registry: str, credential: Credential) -> Non
     Raises:
         Denied: the registry, or its token service, refuses them.
     """
-    async with session.with_credentials(GivenCredentials(credential)) as other:
+    async with session.with_credentials(GivenCredentials(credential), alone=True) as other:
         what = f"a login as {credential.username}" if credential.username else "a login"
         async with other.request("GET", registry, "/v2/", what=what):
             pass
@@ -602,14 +651,19 @@ class _Call(NamedTuple):
 class _Host:
     """What a session knows of a host, and its limits."""
 
+    authenticator: Authenticator
+    wallet: Wallet
+    guest: Authenticator
+    """Answers its challenges without credentials, where another host led here."""
+    memory: HostMemory
+    """What earlier sessions learned of it, and where this one writes what it learns."""
+
     def __init__(
         self,
         name: str,
         config: HostConfig,
         insecure: bool,
         addresses: Mapping[str, str],
-        authenticator: Authenticator,
-        guest: Authenticator,
     ) -> None:
         self.name = name
         self.address = _HUB_ADDRESS if name == DOCKER_HUB[0] else name
@@ -617,9 +671,6 @@ class _Host:
         self.config = config
         self.insecure = insecure
         self._addresses = addresses
-        self.authenticator = authenticator
-        self.guest = guest
-        """Answers its challenges without credentials, where another host led here."""
         self.schemes: tuple[str, ...] = ("https",)
         """Those to be tried, in their order; only one, once the host has answered."""
         if config.plain_http:
@@ -662,10 +713,16 @@ class _Host:
         """Its address, as far as it is known."""
         return f"{self.schemes[0]}://{self.address}"
 
+    def remember(self, memory: Memory) -> None:
+        """Take what earlier sessions learned."""
+        self.memory = memory.host(self.name, verified=self.schemes == ("https",))
+        if self.memory.scheme == "http" and len(self.schemes) == 2:
+            self.schemes = ("http", "https")
+
     async def listen(self) -> None:
         """Find out whether a host on this machine speaks plain HTTP, where it is likely and nothing says otherwise."""
         likely = links.is_loopback(self.hostname) and self._port is not None and not self.config.ca_files
-        if likely and len(self.schemes) > 1 and await speaks_plain_http(self.hostname, self._port or 0):
+        if likely and self.schemes == ("https", "http") and await speaks_plain_http(self.hostname, self._port or 0):
             self.schemes = ("http",)
 
     def may_speak_http_after(self, error: Unreachable) -> bool:
@@ -744,16 +801,8 @@ _SHOWN_PARAMETERS = frozenset(
 )
 
 
-async def _nobody(_: str | None) -> None:
-    return None
-
-
-def _authorization(shown: Authorization | None) -> tuple[tuple[str, str], ...]:
-    return (("Authorization", shown.header),) if shown is not None else ()
-
-
-def _is_basic(shown: Authorization | None) -> bool:
-    return shown is not None and shown.token is None
+def _authorization(shown: Authorization) -> tuple[tuple[str, str], ...]:
+    return (("Authorization", shown.header),) if shown.header else ()
 
 
 def _as_query(path: str, query: Sequence[tuple[str, str]]) -> str:
@@ -776,6 +825,12 @@ def _address(scheme: str, call: _Call) -> str:
             cause="what was begun at a registry can only be continued there",
         )
     return url
+
+
+def _wants_tls(response: Response, host: _Host) -> bool:
+    """Whether an answer to plain HTTP says that TLS is spoken there."""
+    there = (response.headers.get("location") or "").lower()
+    return response.status in {400, 426} or there.startswith(f"https://{host.address.lower()}/")
 
 
 def _redirect(response: Response, call: _Call) -> str | None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from lading.model.reference import Reference
 from lading.registry.config import Config
-from lading.registry.credentials import DockerCredentials
 from lading.registry.names import parse_registry
 from lading.registry.repository import Repository
 from lading.registry.session import Session
+from lading.registry.sources import default_sources, docker_headers
 from lading.serve.proxy import FRESH, Proxy
 from lading.serve.storage import Storage
 
@@ -52,15 +52,17 @@ def proxy_of(
         UsageError: the configuration cannot be read.
     """
     host = parse_registry(registry)
-    credentials = DockerCredentials(Path(docker_config) if docker_config is not None else None)
+    folder = Path(docker_config) if docker_config is not None else None
+    credentials = default_sources(docker_config_dir=folder)
     # Blobs have connections of their own: who only asks for a tag does not wait for them.
     quick, slow = (
         Session(
             credentials=credentials,
-            headers=credentials.http_headers,
+            headers=docker_headers(folder),
             config=config or Config.load(),
             insecure=insecure,
             on_warning=lambda name, text: log.warning("%s says: %s", name, text),
+            on_note=log.warning,
             on_request=log.debug,
             retries=_RETRIES,
         )

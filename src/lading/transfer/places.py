@@ -37,6 +37,7 @@ async def copy_between(
     on_event: OnEvent | None = None,
     *,
     own_tags: bool = False,
+    connect_source: Connect | None = None,
 ) -> CopyReport:
     """Open the places, copy, and close them.
 
@@ -47,6 +48,7 @@ async def copy_between(
         options: how.
         on_event: is told what happens.
         own_tags: where neither side names a tag, everything in the source keeps the tags that it has there.
+        connect_source: finds the source's repository, where it is found in another way than those of the targets.
     """
     here, there = as_location(source), [as_location(target) for target in targets]
     if any(target.is_stream for target in there) and len(there) > 1:
@@ -60,7 +62,7 @@ async def copy_between(
                     remedy=f"leave out the tag: {location.place}",
                 )
     async with AsyncExitStack() as stack:
-        origin = await _open_source(stack, connect, here)
+        origin = await _open_source(stack, connect_source or connect, here)
         if own_tags and here.name is None and not options.all_tags and not any(target.is_named for target in there):
             own = [tag async for tag in origin.store.tags()]
             if own:

@@ -1,0 +1,72 @@
+"""What hosted registries do in a way of their own, all in one place. Pure: names and words, and no requests.
+
+What is not here, they do as the specification says, or as any registry may. What can be seen in an answer is not here
+either: it is dealt with where the answer is read, whoever gave it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from lading.registry import ecr
+from lading.registry.config import DOCKER_HUB
+from lading.registry.links import split_port
+
+
+class Hosted(msgspec.Struct, frozen=True, kw_only=True):
+    """How a registry differs from the others."""
+
+    name: str = ""
+    """What people call it; empty for one that is not known."""
+    page: int = 1000
+    """How many tags or repositories a page is asked to hold; registries give fewer as they like."""
+    no_catalog: str = ""
+    """What to do instead, where it does not list its repositories; empty where it may list them."""
+    delete_actions: tuple[str, ...] = ("pull", "push", "delete")
+    """What a token has to allow for a deletion."""
+    deletion: str = "deletion has to be allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
+    """What to do where it does not delete."""
+    no_repository: str = ""
+    """What to do where a repository has to be made before the first push; `{}` stands for its name."""
+
+
+_DEFAULT = Hosted()
+_DOCKER_HUB = Hosted(
+    name="Docker Hub",
+    no_catalog="search them at hub.docker.com",
+    deletion="Docker Hub deletes on its web pages only: hub.docker.com",
+)
+_GHCR = Hosted(
+    name="GitHub's registry",
+    deletion="GitHub deletes versions of packages on its web pages, or by its REST API "
+    "(DELETE /orgs/ORG/packages/container/NAME/versions/ID)",
+)
+# The answer to one request can hold ten times as many as elsewhere.
+_GOOGLE = Hosted(name="Google's registry", page=10_000)
+_ACR = Hosted(name="Azure's registry")
+# Its token service answers 400 to any scope with another action than pull, push and *.
+_QUAY = Hosted(name="Quay", delete_actions=("pull", "push"))
+
+
+def hosted(registry: str) -> Hosted:
+    """How a registry differs from the others, by its name."""
+    if registry.lower() in DOCKER_HUB:
+        return _DOCKER_HUB
+    host = split_port(registry.lower())[0]
+    if host == "ghcr.io":
+        return _GHCR
+    if host == "gcr.io" or host.endswith((".gcr.io", "-docker.pkg.dev")):
+        return _GOOGLE
+    if host.endswith((".azurecr.io", ".azurecr.cn", ".azurecr.us")):
+        return _ACR
+    if host == "quay.io":
+        return _QUAY
+    amazon = ecr.parse(registry)
+    if amazon is None:
+        return _DEFAULT
+    aws, region = ("aws ecr-public" if amazon.is_public else "aws ecr"), f"--region {amazon.region}"
+    return Hosted(
+        name="Amazon ECR Public" if amazon.is_public else "Amazon ECR",
+        deletion=f"AWS deletes images: {aws} batch-delete-image {region}",
+        no_repository=f"make it with --create-repository, or: {aws} create-repository {region} --repository-name {{}}",
+    )
