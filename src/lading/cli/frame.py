@@ -258,7 +258,7 @@ def common(*, verbose_flag: bool = True, insecure: bool = True, described: bool 
                 insecure=kwargs.pop("insecure", False),
                 quiet=kwargs.pop("quiet"),
                 verbose=debug or verbose,
-                reach={name: kwargs.pop(name, None) for name in _REACHING},
+                reach={name: kwargs.pop(name, None) for name in _REACHING} if insecure else {},
             )
             return function(options, *args, **kwargs)
 

@@ -22,6 +22,7 @@ import msgspec
 from lading.registry import links
 from lading.registry.authentication import Scope, Token, granted
 from lading.registry.challenge import Challenge
+from lading.registry.config_file import user_folder
 from lading.registry.credentials import Proof
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ class Memory:
         """The memory in the user's cache; one that is kept nowhere where `LADING_CACHE=0` says so."""
         if os.environ.get("LADING_CACHE") == "0":
             return cls()
-        import platformdirs
-
-        return cls(Path(platformdirs.user_cache_dir("lading", appauthor=False)) / "registries")
+        return cls(user_folder("cache") / "registries")
 
     def host(self, registry: str, *, verified: bool = True) -> HostMemory:
         """What is remembered of a registry.

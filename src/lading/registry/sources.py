@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lading.errors import UsageError
 from lading.registry import docker_config
 from lading.registry.credential_file import CredentialFile, logins_of, offers_of
-from lading.registry.credentials import Credential, Credentials, Login, Offer, Source, depth, server_key
+from lading.registry.credentials import (
+    Credential,
+    Credentials,
+    GivenCredentials,
+    Login,
+    Offer,
+    Source,
+    depth,
+    server_key,
+)
 from lading.registry.ecr import AwsCredentials
 from lading.registry.helpers import Helpers
 
@@ -271,9 +280,11 @@ def default_sources(
 
 def with_file(credentials: Credentials, path: Path) -> Credentials:
     """The same credentials, with those of a file before all that are kept; given ones stay what they are."""
-    if not isinstance(credentials, KnownCredentials):
+    if isinstance(credentials, GivenCredentials):
         return credentials
     file = CredentialFile(path, "lading's config.toml", required=True)
+    if not isinstance(credentials, KnownCredentials):
+        return KnownCredentials((file,))
     return KnownCredentials((*credentials.named, file), credentials.kept)
 
 
