@@ -104,9 +104,16 @@ async def test_what_is_missing_below_an_index_in_a_layout_is_brought_again(
 
 
 async def test_a_whole_copy_after_a_sparse_one_brings_the_rest_to_a_registry_too(
-    client: AsyncClient, proxy: CountingProxy, elsewhere: str, repository: str
+    client: AsyncClient,
+    proxy: CountingProxy,
+    elsewhere: str,
+    repository: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of a registry that takes an index without its children, played by one that had them and lost one."""
+    monkeypatch.delenv("LADING_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     images.push(elsewhere, repository, "1", ATTESTED)
     images.push(proxy.host, repository, "1", ATTESTED)
     store = client.connect(f"{proxy.host}/{repository}")
