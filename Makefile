@@ -3,6 +3,8 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
+# Tests wait for other programs most of the time: two processes for each core.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types check format venv lock clean
