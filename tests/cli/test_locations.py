@@ -96,7 +96,7 @@ def test_tags_are_given_listed_and_taken_away(
     assert given.splitlines() == [f"{place}:2", f"{place}:3", f"{name}:from-here", f"{place}@{INDEX.digest}"]
     assert images.get_manifest(registry.host, name.partition("/")[2], "from-here")[2] == INDEX.digest
     run("copy", "-q", f"{name}:arm", f"{place}:arm")
-    assert run("tags", place, "--points-at", "2").split() == ["1", "2", "3"]
+    assert sorted(run("tags", place, "--points-at", "2").split()) == ["1", "2", "3"]
     assert run("tags", place, "--digests").splitlines()[-1].split() == ["arm", IMAGES[1].digest[7:19]]
     run("tag", f"{place}:1", "3", "--if-digest", IMAGES[0].digest, check=False)
     assert run("delete", "--untag", "--yes", f"{place}:2").startswith(f"removed the tag {place}:2")

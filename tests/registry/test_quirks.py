@@ -452,8 +452,7 @@ class TestAmazon:
                 await amazon.repository(writing=True).write(blob, from_bytes(b"x"))
             assert caught.value.message == f"{self.NAME} has no repository team/app"
             assert caught.value.remedy == (
-                "make it with --create-repository, or: aws ecr create-repository --region eu-west-1"
-                " --repository-name team/app"
+                "make it: aws ecr create-repository --region eu-west-1 --repository-name team/app"
             )
             with pytest.raises(NotFound, match="was not found"):
                 await amazon.repository().fetch("1")
