@@ -386,6 +386,21 @@ async def test_a_registry_that_stores_other_bytes_is_caught() -> None:
                 await store.put(manifest, "1")
 
 
+async def test_a_manifest_that_others_write_at_the_same_time_is_put_again(embedded: str, repository: str) -> None:
+    # Registries on a plain file system read what another request has half written, and find another digest.
+    config_only = images.make_image(layers=0)
+    images.push(embedded, repository, "0", config_only)
+    refusal = error_reply(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+    with CountingProxy(f"http://{embedded}") as proxy:
+        async with connected(proxy.host, repository) as store:
+            proxy.intercept = when(refusal, method="PUT", times=2)
+            await store.put(image_of(config_only), "1")
+            assert (await store.resolve("1")).digest == config_only.digest
+            proxy.intercept = when(refusal, method="PUT")
+            with pytest.raises(InvalidContent, match="did not match uploaded content"):
+                await store.put(image_of(config_only), "2")
+
+
 async def test_sha512_is_verified_with_sha512(embedded: str, repository: str) -> None:
     content = Descriptor.of(BLOB, "application/octet-stream", "sha512")
     assert content.digest.hex == hashlib.sha512(BLOB).hexdigest()

@@ -6,6 +6,7 @@ retries, limits) is the session's business, and no concern here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -38,6 +39,8 @@ from lading.store import AnyManifest, Reader, Source, Store, closing, is_manifes
 
 _PAGE_LIMIT = 32 * 1024 * 1024
 _RESUMES = 3
+_PUTS = 3
+_PAUSE = 0.1
 _ACCEPT = ", ".join(ACCEPT)
 
 
@@ -134,10 +137,20 @@ class Repository:
             DigestMismatch: the registry says that it stored something else.
         """
         target = name or manifest.digest
-        stored, subject = await self._put(manifest, target)
-        if stored != manifest.digest:
-            # A tag is left with what came to harm on the way only where the registry insists.
-            stored, subject = await self._put(manifest, target)
+        tries = _PUTS
+        while True:
+            tries -= 1
+            try:
+                stored, subject = await self._put(manifest, target)
+            except InvalidContent as error:
+                # It is what was sent: somebody else is writing the same just now, and it was read while it was.
+                if error.code != "DIGEST_INVALID" or not tries:
+                    raise
+            else:
+                # A tag is left with what came to harm on the way only where the registry insists.
+                if stored == manifest.digest or not tries:
+                    break
+            await asyncio.sleep(_PAUSE)
         if stored != manifest.digest:
             raise DigestMismatch(
                 f"{self._named(target)} was stored with other bytes", cause=f"sent {manifest.digest}, stored {stored}"
