@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from support.certs import Authority
@@ -14,6 +15,10 @@ from support.parts import missing, need
 from support.process import bare_environment, run
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("lading", deadline=None)
+hypothesis.settings.load_profile("lading")
 
 
 @pytest.fixture(autouse=True)

@@ -172,7 +172,7 @@ FILES = (
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FILES, st.sampled_from(["localhost-5000_team_app-a", ".DS_Store", "x"]))
 def test_no_file_makes_lading_crash(root: Path, content: bytes, name: str) -> None:
     store = DraftStore(root)

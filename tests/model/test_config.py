@@ -117,7 +117,7 @@ _keys = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.dictionaries(_keys, _json | st.text(max_size=3), max_size=4) | st.dictionaries(_keys, st.text(), max_size=9))
 def test_any_json_is_a_config_or_invalid_content(document: dict[str, Any]) -> None:
     raw = json.dumps(document).encode()

@@ -202,7 +202,7 @@ _part = st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True) | st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(_part, _part, st.none() | _part)
 def test_text_and_back(os: str, architecture: str, variant: str | None) -> None:
     platform = Platform.parse("/".join(filter(None, (os, architecture, variant))))
@@ -216,7 +216,7 @@ def test_text_and_back(os: str, architecture: str, variant: str | None) -> None:
     assert Platform.from_document(platform.to_document()) == platform
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(max_size=20) | st.text("linux/arm64v8:. \n", max_size=24))
 def test_any_text_is_a_platform_or_an_invalid_one(text: str) -> None:
     try:

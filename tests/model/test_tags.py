@@ -75,7 +75,7 @@ _versions = st.from_regex(r"v?[0-9]{1,3}(\.[0-9]{1,2}){0,3}(-[0-9a-z.-]{1,6})?([
 _anything = _tags | _versions | st.text(max_size=8)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(_anything, max_size=6))
 def test_one_order_of_everything(tags: list[str]) -> None:
     ordered = order(tags, "semver")
@@ -87,7 +87,7 @@ def test_one_order_of_everything(tags: list[str]) -> None:
     assert highest(tags, 100) == [tag for tag in ordered[::-1] if tag in highest([tag], 1)]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.lists(st.integers(0, 10**30), min_size=1, max_size=4), st.lists(st.integers(0, 10**30), min_size=1, max_size=4)
 )
