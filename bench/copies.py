@@ -9,6 +9,7 @@ tools are looked for in PATH, in $LADING_BENCH_BIN and in $GOBIN.
 All tools run one after the other, `--runs` times, each time in another order and with content that is nowhere yet.
 Prints for each the median and the least wall time of the whole process, start-up included, the median as a multiple
 of lading's, CPU time (user and system) and peak memory of the process, and how many requests the registries saw.
+`Client` is lading from Python, in a process that runs already: a new client, and so new connections, for each copy.
 """
 
 import argparse
@@ -57,6 +58,22 @@ for line in sys.stdin:
     print(json.dumps([status, elapsed, used.ru_utime + used.ru_stime, used.ru_maxrss]), flush=True)
 """
 
+# Copies with the library, each time with a client that knows nothing.
+LIBRARY = """
+import json, resource, sys, time
+from lading import Client
+def used():
+    return resource.getrusage(resource.RUSAGE_SELF)
+for line in sys.stdin:
+    source, target = json.loads(line)
+    before, started = used(), time.perf_counter()
+    with Client() as client:
+        client.copy(source, target)
+    elapsed, after = time.perf_counter() - started, used()
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(json.dumps([0, elapsed, cpu, after.ru_maxrss]), flush=True)
+"""
+
 
 class Run(NamedTuple):
     """What one run of a tool took: seconds, seconds of CPU, KiB of memory, requests."""
@@ -72,7 +89,8 @@ def commands(source: str, target: str) -> dict[str, list[str]]:
     hosts = dict.fromkeys(name.partition("/")[0] for name in (source, target))
     skopeo = ["--all", "--quiet", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false"]
     return {
-        "lading": [sys.executable, "-m", "lading", "copy", source, target],
+        "lading": ["lading", "copy", source, target],
+        "Client": [sys.executable, source, target],
         "crane": ["crane", "copy", "--insecure", source, target],
         "skopeo": ["skopeo", "copy", *skopeo, f"docker://{source}", f"docker://{target}"],
         "oras": ["oras", "cp", "--from-plain-http", "--to-plain-http", source, target],
@@ -119,12 +137,8 @@ class Bench:
         config.parent.mkdir(parents=True)
         # Crane, oras and regctl are told so on their command lines, or know it of this machine.
         config.write_text("".join(f'[hosts."{host}"]\nplain_http = true\n' for host in self._hosts))
-        self._launcher = stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-S", "-E", "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-        )
-        stack.callback(self._launcher.terminate)
+        self._launcher = self._helper(stack, "-S", "-E", "-c", LAUNCHER)
+        self._library = self._helper(stack, "-c", LIBRARY)
 
     def round(self, shape: str, place: str, run: int) -> Iterator[tuple[str, str, Run]]:
         """Let each tool do each task with new content: the task, the tool, and what it took."""
@@ -136,15 +150,30 @@ class Bench:
         for tool in tools[turn:] + tools[:turn]:
             for task in TASKS:
                 tag = "2" if task == "second tag" else "1"
-                words = commands(f"{self._hosts[0]}/{name}:1", f"{target}/{name}-{tool}:{tag}")[tool]
-                yield task, tool, self._measure([self._tools[tool], *words[1:]])
+                # Repositories are named in lower case.
+                words = commands(f"{self._hosts[0]}/{name}:1", f"{target}/{name}-{tool.lower()}:{tag}")[tool]
+                yield task, tool, self._measure(tool, [self._tools[tool], *words[1:]])
 
-    def _measure(self, words: list[str]) -> Run:
+    def _helper(self, stack: ExitStack, *arguments: str) -> subprocess.Popen[str]:
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+            )
+        )
+        stack.callback(process.terminate)
+        return process
+
+    def _measure(self, tool: str, words: list[str]) -> Run:
         before = self._requests()
-        assert self._launcher.stdin is not None
-        assert self._launcher.stdout is not None
-        print(json.dumps([words, self._environment]), file=self._launcher.stdin, flush=True)
-        status, wall, cpu, memory = json.loads(self._launcher.stdout.readline())
+        helper = self._library if tool == "Client" else self._launcher
+        assert helper.stdin is not None
+        assert helper.stdout is not None
+        print(json.dumps(words[1:] if tool == "Client" else [words, self._environment]), file=helper.stdin, flush=True)
+        status, wall, cpu, memory = json.loads(helper.stdout.readline())
         if status:
             sys.exit(f"{' '.join(words)} failed")
         return Run(wall, cpu, memory, self._requests() - before)
@@ -164,12 +193,13 @@ def _line(latency: float, hosts: list[str]) -> Iterator[list[str]]:
 
 def find_tools(wanted: list[str]) -> dict[str, str]:
     """Where the tools are that are installed."""
-    path = os.pathsep.join(filter(None, (os.environ.get(name) for name in ("LADING_BENCH_BIN", "GOBIN", "PATH"))))
+    places = (str(Path(sys.executable).parent), *map(os.environ.get, ("LADING_BENCH_BIN", "GOBIN", "PATH")))
+    path = os.pathsep.join(filter(None, places))
     found = {tool: shutil.which(command[0], path=path) for tool, command in commands("", "").items()}
     for tool, program in found.items():
         if program is None:
             print(f"{tool} is not installed")
-    return {tool: program for tool, program in found.items() if program and tool in {"lading", *wanted}}
+    return {tool: program for tool, program in found.items() if program and tool in {"lading", "Client", *wanted}}
 
 
 def show(task: str, runs: dict[tuple[str, str], list[Run]]) -> None:
