@@ -107,7 +107,7 @@ def _reader(promised: bytes, *chunks: bytes) -> Reader:
 # --- Reader
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.binary(max_size=6), max_size=6))
 async def test_content_in_any_chunks(chunks: list[bytes]) -> None:
     whole = b"".join(chunks)

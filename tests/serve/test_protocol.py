@@ -322,7 +322,7 @@ class TestBlobs:
 
 
 class TestUploads:
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         chunks=st.lists(st.binary(min_size=1, max_size=200), max_size=5),
         last=st.binary(max_size=200),

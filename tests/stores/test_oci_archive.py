@@ -270,7 +270,7 @@ def small() -> dict[str, bytes]:
 
 
 @given(ending=st.sampled_from(list(ENDINGS)), where=st.floats(0, 0.999), what=st.binary(max_size=4), cut=st.booleans())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_is_reported(
     tmp_path: Path, small: dict[str, bytes], ending: str, where: float, what: bytes, cut: bool
 ) -> None:

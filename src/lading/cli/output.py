@@ -13,8 +13,8 @@ import click
 from lading.errors import UsageError
 
 # What a terminal takes for commands, what turns the direction of writing around, and what cannot be encoded.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_C1 = re.compile(rb"\xc2[\x80-\x9f]|\x7f")
+_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+_C1 = rb"\xc2[\x80-\x9f]|\x7f"
 
 # Colour is marked with noncharacters, which stand for nothing outside of a program (Unicode §23.7), and becomes escape
 # sequences last of all: so no escape sequence of somebody else's ever passes for ours.
@@ -39,7 +39,7 @@ def emit(document: Any, format: str, text: Callable[[], str]) -> None:
 
     if format == "json":
         raw = encode_indented(msgspec.to_builtins(document, enc_hook=_plain), "  ", escape_html=False)
-        click.echo(_C1.sub(_escaped, raw))
+        click.echo(re.sub(_C1, _escaped, raw))
         return
     click.echo(printable(_render(format, msgspec.to_builtins(document, enc_hook=_plain))))
 
@@ -80,7 +80,7 @@ def _render(template: str, fields: dict[str, Any]) -> str:
 
 def printable(text: str) -> str:
     """Text from elsewhere without what a terminal would take for commands."""
-    return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)
+    return re.sub(_CONTROL, lambda match: ascii(match.group())[1:-1], text)
 
 
 def paint(text: str, colour: str, *, err: bool = False) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+_NUMBER = r"(?a)(\d+(?:\.\d+)?)\s*([A-Za-z]*)"
 _SIZES = {"": 1, "b": 1} | {
     f"{letter}{suffix}": base**power
     for power, letter in enumerate("kmgt", 1)
@@ -34,5 +34,5 @@ def duration(value: str) -> float:
 
 def _read(text: str, units: Mapping[str, int]) -> float:
     """A number with a unit, as a multiple of the smallest; 0 for what is none."""
-    found = _NUMBER.fullmatch(text.strip())
+    found = re.fullmatch(_NUMBER, text.strip())
     return float(found[1]) * units.get(found[2].lower(), 0) if found else 0

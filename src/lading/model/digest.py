@@ -10,8 +10,8 @@ from lading.errors import DigestMismatch, InvalidDigest
 ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128}
 """The algorithms understood, each with the length of its encoded part in hexadecimal characters."""
 
-_SHAPE = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
-_HEX = re.compile(r"[0-9a-f]+")
+_SHAPE = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+"
+_HEX = r"[0-9a-f]+"
 
 
 class Digest(str):
@@ -30,13 +30,13 @@ class Digest(str):
         """Check and keep the text."""
         if isinstance(text, Digest):
             return text
-        if not _SHAPE.fullmatch(text):
+        if not re.fullmatch(_SHAPE, text):
             raise InvalidDigest(f"{text!r} is not a digest", remedy="a digest looks like sha256:<64 hex digits>")
         algorithm, _, encoded = text.partition(":")
         length = ALGORITHMS.get(algorithm)
         if length is None:
             raise _unsupported(algorithm)
-        if len(encoded) != length or not _HEX.fullmatch(encoded):
+        if len(encoded) != length or not re.fullmatch(_HEX, encoded):
             raise InvalidDigest(f"{text!r} is not a digest", cause=f"{algorithm} takes {length} lower-case hex digits")
         return super().__new__(cls, text)
 

@@ -21,9 +21,9 @@ DEPTH_LIMIT = 64
 Document = dict[str, Any]
 """A decoded JSON object, in the key order of its text."""
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING = rb'(?s)"(?:[^"\\]|\\.)*+"'
 # A string that does not end takes all that follows, or the search would start again at each of its quotes.
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_STRING_OR_BRACKET = rb'(?s)"(?:[^"\\]|\\.)*+"?|[\[\]{}]'
 
 
 class Number(float):
@@ -111,7 +111,7 @@ def reindent(raw: bytes, indent: str) -> bytes:
         if opened and byte not in b"]}":
             out.append(b"\n" + pad * depth)
         if byte == b'"':
-            string = _STRING.match(raw, position)
+            string = re.compile(_STRING).match(raw, position)
             if string is None:
                 raise InvalidContent("the document is not valid JSON", cause="a string does not end")
             out.append(string.group())
@@ -176,7 +176,7 @@ def _string(text: str, escape_html: bool) -> str:
 
 def _depth(raw: bytes) -> int:
     depth = deepest = 0
-    for found in _STRING_OR_BRACKET.finditer(raw):
+    for found in re.finditer(_STRING_OR_BRACKET, raw):
         token = found.group()
         if token in (b"[", b"{"):
             depth += 1

@@ -47,7 +47,7 @@ _VARIANTS = {
     "amd64": {"", "v1", "v2", "v3", "v4"},
 }
 _DEFAULT_VARIANTS = {("arm", ""): "v7", ("arm64", "v8"): "", ("amd64", "v1"): ""}
-_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_PART = r"[A-Za-z0-9_.-]+"
 
 
 class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,7 +78,7 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
         machine, colon, version = text.partition(":")
         parts = machine.split("/")
         said = [*parts, version] if colon else parts
-        if not 2 <= len(parts) <= 3 or not all(_PART.fullmatch(part) for part in said):
+        if not 2 <= len(parts) <= 3 or not all(re.fullmatch(_PART, part) for part in said):
             raise InvalidPlatform(f"{text!r} is not a platform", cause="expected OS/ARCH or OS/ARCH/VARIANT")
         os, architecture, variant = (*parts, "")[:3]
         return cls(os=os, architecture=architecture, variant=variant, os_version=version).canonical()

@@ -16,22 +16,22 @@ from lading.model.digest import Digest
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"
 
-_HOST = re.compile(
+_HOST = (
     r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
     r"(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*(?::[0-9]+)?"
     r"|\[[a-fA-F0-9:]+\](?::[0-9]+)?"
 )
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST_SHAPE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
-_BARE_HEX = re.compile(r"[a-f0-9]{64}")
+_PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST_SHAPE = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+_BARE_HEX = r"[a-f0-9]{64}"
 _PATH_LIMIT = 255
 
 
 def is_tag(text: str) -> bool:
     """Whether a text can be a tag: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`."""
-    return _TAG.fullmatch(text) is not None
+    return re.fullmatch(_TAG, text) is not None
 
 
 def check_tag(text: str) -> None:
@@ -81,7 +81,7 @@ class Reference(msgspec.Struct, frozen=True, order=True):
         Raises:
             InvalidReference: the text is not a reference.
         """
-        if _BARE_HEX.fullmatch(text):
+        if re.fullmatch(_BARE_HEX, text):
             raise _invalid(text, f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
         registry, remainder = _split_registry(text)
         if remainder.startswith("library/") or registry != DEFAULT_REGISTRY or "/" in remainder:
@@ -93,10 +93,10 @@ class Reference(msgspec.Struct, frozen=True, order=True):
         if path != path.lower():
             raise _invalid(text, f"repository name ({path}) must be lowercase")
         if (
-            not _HOST.fullmatch(registry)
-            or not _PATH.fullmatch(path)
+            not re.fullmatch(_HOST, registry)
+            or not re.fullmatch(_PATH, path)
             or (colon and not is_tag(tag))
-            or (at and not _DIGEST_SHAPE.fullmatch(digest_text))
+            or (at and not re.fullmatch(_DIGEST_SHAPE, digest_text))
         ):
             raise _invalid(text, _what_is_wrong(text))
         if len(path) > _PATH_LIMIT:

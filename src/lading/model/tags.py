@@ -10,7 +10,7 @@ from typing import Literal
 TagOrder = Literal["registry", "name", "semver"]
 TAG_ORDERS: tuple[TagOrder, ...] = ("registry", "name", "semver")
 
-_VERSION = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+|_[0-9A-Za-z._-]+)?")
+_VERSION = r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+|_[0-9A-Za-z._-]+)?"
 _Key = tuple[object, ...]
 
 
@@ -39,7 +39,7 @@ def order(tags: Iterable[str], by: TagOrder = "registry") -> list[str]:
 
 def version_key(tag: str) -> _Key:
     """A sort key: tags that are no versions first by name, then versions by precedence."""
-    match = _VERSION.fullmatch(tag)
+    match = re.fullmatch(_VERSION, tag)
     if match is None:
         return (0, (), (), tag)
     numbers = [_number(part) for part in match[1].split(".")]
@@ -70,5 +70,5 @@ def nearest(wanted: str, tags: Iterable[str], count: int = 3) -> list[str]:
 
 def highest(tags: Iterable[str], count: int) -> list[str]:
     """The `count` highest versions among these tags, highest first; tags that are no versions are left out."""
-    versions = [tag for tag in tags if _VERSION.fullmatch(tag)]
+    versions = [tag for tag in tags if re.fullmatch(_VERSION, tag)]
     return sorted(versions, key=version_key, reverse=True)[:count]

@@ -52,10 +52,10 @@ _OTHERS = {
     "docker-tar": "docker-archive:",
 }
 """What other tools call places, where no image on Docker Hub is called so."""
-_ESCAPED = re.compile(r"\\([:@\\])")
-_SPECIAL = re.compile(r"[:@\\]")
-_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
-_BARE_HEX = re.compile(r"[a-f0-9]{64}")
+_ESCAPED = r"\\([:@\\])"
+_SPECIAL = r"[:@\\]"
+_DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}"
+_BARE_HEX = r"[a-f0-9]{64}"
 _HIDDEN = {":": "\0c", "@": "\0a", "\\": "\0b"}
 
 
@@ -88,7 +88,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
                 return plain
         except UsageError:
             pass
-        return _PREFIX[self.kind] + _SPECIAL.sub(r"\\\g<0>", self.path) + ending
+        return _PREFIX[self.kind] + re.sub(_SPECIAL, r"\\\g<0>", self.path) + ending
 
     @property
     def is_registry(self) -> bool:
@@ -138,7 +138,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         if found is None or found.tag is not None or found.digest is not None or found.registry != DEFAULT_REGISTRY:
             return None
         library, _, word = found.repository.partition("/")
-        return word if library == "library" and is_tag(word) and not _BARE_HEX.fullmatch(word) else None
+        return word if library == "library" and is_tag(word) and not re.fullmatch(_BARE_HEX, word) else None
 
     @property
     def place(self) -> str:
@@ -230,13 +230,13 @@ def parse_location(text: str) -> Location:
     if kind == "docker-daemon":
         if not rest:
             raise UsageError(f"{text!r} names no image", remedy=f"put its name after {scheme!r}")
-        if _DIGEST.fullmatch(rest):
+        if re.fullmatch(_DIGEST, rest):
             return Location(kind=kind, digest=_digest(rest, text))
         return Location(kind=kind, reference=Reference.parse_repository(rest))
     if "\0" in rest:
         raise UsageError(f"{text!r} is not a location", cause="there is a NUL character in it")
     # What is escaped separates nothing: it is out of sight until the parts are known.
-    hidden = _ESCAPED.sub(lambda match: _HIDDEN[match[1]], rest)
+    hidden = re.sub(_ESCAPED, lambda match: _HIDDEN[match[1]], rest)
     split = _split_archive if kind == "docker-archive" else _split_layout
     return split(kind, hidden, text)
 
@@ -278,10 +278,10 @@ async def resolve_location(store: Store, location: Location) -> Descriptor:
         Conflict: there are several, and the location does not say which.
         UsageError: there are several in a Docker archive.
     """
-    from lading.stores.layout_reader import LayoutReader
-
     if location.name is not None:
         return await store.resolve(location.name)
+    from lading.stores.layout_reader import LayoutReader
+
     if isinstance(store, LayoutReader):
         return await store.only()
     return await store.resolve("")
@@ -350,7 +350,7 @@ def _reference(text: str) -> Reference:
 def _split_layout(kind: Kind, hidden: str, text: str) -> Location:
     digest: Digest | None = None
     path, at, ending = hidden.rpartition("@")
-    if at and _DIGEST.fullmatch(ending):
+    if at and re.fullmatch(_DIGEST, ending):
         digest = _digest(ending, text)
     else:
         path = hidden
@@ -368,7 +368,7 @@ def _split_layout(kind: Kind, hidden: str, text: str) -> Location:
 
 def _split_archive(kind: Kind, hidden: str, text: str) -> Location:
     path, at, ending = hidden.rpartition("@")
-    if at and ":" not in path and _DIGEST.fullmatch(ending):
+    if at and ":" not in path and re.fullmatch(_DIGEST, ending):
         return Location(kind=kind, path=_path(path, kind, text), digest=_digest(ending, text))
     if ":" not in hidden:
         return Location(kind=kind, path=_path(hidden, kind, text))

@@ -41,7 +41,7 @@ from lading.transfer.tasks import Limits, gather
 FORMATS: tuple[Format, ...] = ("oci", "docker")
 COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")
 
-_LAYER = re.compile(
+_LAYER = (
     r"application/vnd\.(?:oci\.image\.layer\.(?P<oci_foreign>nondistributable\.)?v1\.tar"
     r"|docker\.image\.rootfs\.(?P<docker_foreign>foreign\.)?diff\.tar)(?:[.+](?P<packed>gzip|zstd))?"
 )
@@ -225,7 +225,7 @@ class Converter:
         return Manifest.build(document, media_type)
 
     async def _layer(self, layer: Descriptor, to_docker: bool) -> Descriptor:
-        match = _LAYER.fullmatch(layer.media_type)
+        match = re.fullmatch(_LAYER, layer.media_type)
         if match is None:
             if to_docker and self._format == "docker":
                 raise Unsupported(

@@ -26,7 +26,7 @@ from lading.transfer.report import CopyOptions, CopyReport
 Connect = Callable[[Reference, bool], Repository]
 """The repository of a reference; the flag says whether it will be written to."""
 
-_LIKE_A_TAG = re.compile(r"latest|v?[0-9][0-9A-Za-z._-]*")
+_LIKE_A_TAG = r"latest|v?[0-9][0-9A-Za-z._-]*"
 
 
 async def copy_between(
@@ -179,9 +179,9 @@ class _Targets:
     def _meant(self, location: Location, word: str) -> Reference | None:
         """What a bare word names: what looks like a tag is one in the repository of the source."""
         known = self._source.reference
-        if known is not None and (word == known.tag or _LIKE_A_TAG.fullmatch(word)):
+        if known is not None and (word == known.tag or re.fullmatch(_LIKE_A_TAG, word)):
             return known.with_tag(word)
-        if _LIKE_A_TAG.fullmatch(word):
+        if re.fullmatch(_LIKE_A_TAG, word):
             raise UsageError(
                 f"{location} has no repository for the tag {word} to be in",
                 remedy=f"give the whole name: {location.place}:REPOSITORY:{word}",

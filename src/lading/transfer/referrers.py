@@ -21,7 +21,7 @@ from lading.model.media_types import IMAGE_CONFIGS
 from lading.store import AnyManifest, Store, fetch_manifest
 from lading.transfer.tasks import gather
 
-_DIGEST_TAG = re.compile(r"(sha256|sha384|sha512)-([0-9a-f]{64,128})(\..+)?")
+_DIGEST_TAG = r"(sha256|sha384|sha512)-([0-9a-f]{64,128})(\..+)?"
 
 
 class Referrer(msgspec.Struct, frozen=True):
@@ -128,7 +128,7 @@ def is_fallback(tag: str) -> bool:
 
 def subject_of(tag: str) -> Digest | None:
     """The digest that a tag like `sha256-….sig` is made of; None for every other tag."""
-    match = _DIGEST_TAG.fullmatch(tag)
+    match = re.fullmatch(_DIGEST_TAG, tag)
     if match is None or len(match[2]) != {"sha256": 64, "sha384": 96, "sha512": 128}[match[1]]:
         return None
     return Digest(f"{match[1]}:{match[2]}")

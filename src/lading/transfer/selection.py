@@ -16,8 +16,8 @@ from lading.model.tags import version_key
 
 Matcher = Callable[[str], bool]
 
-_VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:[+_][0-9A-Za-z._-]+)?")
-_TERM = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*v?(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?(-[0-9A-Za-z.-]+)?")
+_VERSION = r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:[+_][0-9A-Za-z._-]+)?"
+_TERM = r"(>=|<=|>|<|=|\^|~)?\s*v?(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?(-[0-9A-Za-z.-]+)?"
 
 
 def choose_tags(tags: Iterable[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
@@ -87,7 +87,7 @@ def _versions(text: str) -> Matcher:
     alternatives = [_alternative(part) for part in text.split("||")]
 
     def matches(tag: str) -> bool:
-        return _VERSION.fullmatch(tag) is not None and any(match(tag) for match in alternatives)
+        return re.fullmatch(_VERSION, tag) is not None and any(match(tag) for match in alternatives)
 
     return matches
 
@@ -101,7 +101,7 @@ def _alternative(text: str) -> Matcher:
         raise UsageError("an empty range takes no version", remedy="every version is 'semver:*'")
     takes_pre = "-" in text
     while position < len(text):
-        term = _TERM.match(text, position)
+        term = re.compile(_TERM).match(text, position)
         if term is None or (term.end() < len(text) and text[term.end()] not in " <>=^~"):
             raise UsageError(
                 f"{text!r} is not a range of versions", cause="expected such as '>=1.2 <2', '^1.2' or '1.x'"
@@ -112,7 +112,7 @@ def _alternative(text: str) -> Matcher:
             position += 1
 
     def matches(tag: str) -> bool:
-        found = _VERSION.fullmatch(tag)
+        found = re.fullmatch(_VERSION, tag)
         if found is None or (found[4] and not takes_pre):
             return False
         return all(_holds(tag, operator, limit) for operator, limit in bounds)
