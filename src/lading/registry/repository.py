@@ -137,20 +137,20 @@ class Repository:
             DigestMismatch: the registry says that it stored something else.
         """
         target = name or manifest.digest
-        tries = _PUTS
-        while True:
-            tries -= 1
+        stored: Digest | None = None
+        subject: str | None = None
+        for tries in range(_PUTS, 0, -1):
+            if tries < _PUTS:
+                await asyncio.sleep(_PAUSE)
             try:
                 stored, subject = await self._put(manifest, target)
             except InvalidContent as error:
                 # It is what was sent: somebody else is writing the same just now, and it was read while it was.
-                if error.code != "DIGEST_INVALID" or not tries:
+                if error.code != "DIGEST_INVALID" or tries == 1:
                     raise
-            else:
-                # A tag is left with what came to harm on the way only where the registry insists.
-                if stored == manifest.digest or not tries:
-                    break
-            await asyncio.sleep(_PAUSE)
+            # A tag is left with what came to harm on the way only where the registry insists.
+            if stored == manifest.digest:
+                break
         if stored != manifest.digest:
             raise DigestMismatch(
                 f"{self._named(target)} was stored with other bytes", cause=f"sent {manifest.digest}, stored {stored}"
