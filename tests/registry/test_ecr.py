@@ -87,6 +87,7 @@ PRIVATE = [
         "ecr.cn-north-1.api.amazonwebservices.com.cn",
     ),
     ("public.ecr.aws", EcrRegistry("", "us-east-1"), "api.ecr-public.us-east-1.amazonaws.com"),
+    ("ecr-public.aws.com", EcrRegistry("", "us-east-1"), "api.ecr-public.us-east-1.amazonaws.com"),
 ]
 
 

@@ -452,7 +452,8 @@ class TestAmazon:
                 await amazon.repository(writing=True).write(blob, from_bytes(b"x"))
             assert caught.value.message == f"{self.NAME} has no repository team/app"
             assert caught.value.remedy == (
-                "make it: aws ecr create-repository --region eu-west-1 --repository-name team/app"
+                "--create-repository makes it; "
+                "or: aws ecr create-repository --region eu-west-1 --repository-name team/app"
             )
             with pytest.raises(NotFound, match="was not found"):
                 await amazon.repository().fetch("1")

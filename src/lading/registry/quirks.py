@@ -68,5 +68,5 @@ def hosted(registry: str) -> Hosted:
     return Hosted(
         name="Amazon ECR Public" if amazon.is_public else "Amazon ECR",
         deletion=f"AWS deletes images: {aws} batch-delete-image {region}",
-        no_repository=f"make it: {aws} create-repository {region} --repository-name {{}}",
+        no_repository=f"--create-repository makes it; or: {aws} create-repository {region} --repository-name {{}}",
     )
