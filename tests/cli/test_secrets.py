@@ -226,7 +226,14 @@ SOURCES: list[tuple[Callable[[Stage], None], Scheme]] = [
 ]
 
 
-@pytest.mark.parametrize("source, scheme", SOURCES, ids=lambda one: one if isinstance(one, str) else one.__name__)
+@pytest.mark.parametrize(
+    "source, scheme",
+    [
+        pytest.param(source, scheme, id=f"{source.__name__}-{scheme}", marks=() if quick else pytest.mark.slow)
+        for source, scheme in SOURCES
+        for quick in [source in (config_json, helper)]
+    ],
+)
 def test_what_is_planted_is_found_nowhere(stage: Stage, source: Callable[[Stage], None], scheme: Scheme) -> None:
     source(stage)
     stage.scheme = scheme

@@ -458,6 +458,13 @@ class TestAmazon:
             with pytest.raises(NotFound, match="was not found"):
                 await amazon.repository().fetch("1")
 
+    def test_the_alias_of_a_public_registry_is_no_part_of_a_repositorys_name(self) -> None:
+        assert (
+            hosted("public.ecr.aws")
+            .how_to_make("alias/team/app")
+            .endswith("aws ecr-public create-repository --region us-east-1 --repository-name team/app")
+        )
+
     async def test_who_shows_a_token_that_has_ended_may_still_pull_what_is_public(self) -> None:
         words = "Your authorization token has expired. Reauthenticate and try again."
         told: list[str] = []

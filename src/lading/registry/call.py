@@ -49,7 +49,7 @@ class Call(NamedTuple):
     def missing_repository(self, failure: LadingError) -> str | None:
         """The repository that has to be made before what was refused; None where that is not why."""
         reads = self.method in {"GET", "HEAD"}
-        if failure.code != "NAME_UNKNOWN" or reads or not hosted(self.host.name).no_repository:
+        if failure.code != "NAME_UNKNOWN" or reads or hosted(self.host.name).amazon is None:
             return None
         return repository_of(self.scopes)
 

@@ -306,9 +306,10 @@ async def _examine_chunks(repository: Repository, report: Checkup) -> None:
         async with _asked(repository, "POST", "blobs/uploads/", body=b"") as response:
             location = _location(response)
             status = response.status
-        if status == 404 and (how := hosted(repository.registry).no_repository):
+        quirks = hosted(repository.registry)
+        if status == 404 and quirks.amazon is not None:
             there = repository.repository
-            report.add("chunks", "unknown", f"there is no repository {there}", how.format(there))
+            report.add("chunks", "unknown", f"there is no repository {there}", quirks.how_to_make(there))
             return
         if status != 202 or location is None:
             report.add("chunks", "no", f"it opens no upload (HTTP {status})")

@@ -573,7 +573,7 @@ class Session:
         failure.retry_after = after
         if missing := call.missing_repository(failure):
             failure.message = f"{call.host.name} has no repository {missing}"
-            failure.remedy = hosted(call.host.name).no_repository.format(missing)
+            failure.remedy = hosted(call.host.name).how_to_make(missing)
         if after:
             failure.cause = f"{(failure.cause or '').rstrip('.')}; it asks to wait {after:.0f} seconds"
         if 300 <= refusal.status < 400:
