@@ -256,6 +256,10 @@ def test_what_a_helper_says_when_it_fails(stage: Stage) -> None:
         stage.run("auth", "explain", f"{stage.host}/bad/app:1", "--format", "json", code=1)
         stage.run("auth", "get", stage.host, "--debug", code=None)
         stage.run("auth", "ls", "--debug", code=None)
+    stage.config({"credsStore": "loud"})
+    answer = json.dumps({"ServerURL": "x", "Username": "ada", "Secret": SECRET})
+    stage.helper(f"echo '{answer}'")  # whatever it is asked
+    assert "not what the protocol for helpers asks for" in stage.run("auth", "ls", "--debug", code=4).stderr
     stage.search(SECRET)
 
 

@@ -69,7 +69,7 @@ def _shared(function: F) -> F:
     "--artifact-type", "artifact_types", multiple=True, metavar="TYPE", help="Of referrers, only this type. Repeatable."
 )
 @_shared
-@authfile_option("--src-authfile", help="Credentials for SRC; for DST: --dst-authfile.")
+@authfile_option("--src-authfile", help="Credentials for SRC alone.")
 @authfile_option("--dst-authfile", help="Credentials for DST alone.")
 @common(pushes=True)
 def copy(options: Options, source: str, targets: tuple[str, ...], **given: Any) -> None:

@@ -293,7 +293,7 @@ def common(
     return decorate
 
 
-_CREATE = "Make the repository, where a push does not (Amazon ECR)."
+_CREATE = "Make a missing repository (Amazon ECR)."
 _REACHING = {
     "authfile": ("FILE", "Credentials that come before all others."),
     "ca_file": ("FILE", "Authorities to trust beside the system's (PEM)."),
