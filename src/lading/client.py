@@ -67,6 +67,8 @@ class AsyncClient:
         docker_config: the folder of Docker's `config.json` and of the drafts; by default `$DOCKER_CONFIG`, else
             `~/.docker`.
         config: lading's configuration; by default read from its file.
+        create_repositories: make a repository that is missing where a registry does not do so itself when something is
+            pushed (Amazon ECR).
         remember: whether tokens, and what is learned of registries, are kept in the user's cache for the next run;
             `LADING_CACHE=0` says no, too.
         on_warning: called with registry and text, once for each `Warning` header a registry sends.
@@ -91,6 +93,7 @@ class AsyncClient:
         authfiles: Iterable[Path | str] = (),
         docker_config: Path | str | None = None,
         config: Config | None = None,
+        create_repositories: bool = False,
         remember: bool = True,
         on_warning: Callable[[str, str], None] | None = None,
         on_note: Callable[[str], None] | None = None,
@@ -102,6 +105,7 @@ class AsyncClient:
         self._options: dict[str, Any] = {
             "insecure": insecure,
             "config": config,
+            "create_repositories": create_repositories,
             "on_warning": on_warning,
             "on_note": on_note,
             "on_request": on_request,

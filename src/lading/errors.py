@@ -6,6 +6,9 @@ why (`cause`) and what to do next (`remedy`). None of them ever holds a secret.
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 
 class LadingError(Exception):
     """Any failure lading reports; the base of all others.
@@ -48,6 +51,11 @@ class UsageError(LadingError):
     """What the caller gave cannot be understood or combined; nothing was sent or changed."""
 
     exit_code = 2
+
+    def __init__(self, message: str, *, cause: str | None = None, remedy: str | None = None, **rest: Any) -> None:
+        # It repeats what was given, and that may be an address with a password in it.
+        cause, remedy = (discreet(text) if text else text for text in (cause, remedy))
+        super().__init__(discreet(message), cause=cause, remedy=remedy, **rest)
 
 
 class InvalidReference(UsageError):
@@ -114,3 +122,11 @@ class Unsupported(LadingError):
 
 class RegistryFailure(LadingError):
     """The registry failed in a way no other error describes (HTTP 5xx and the unexpected)."""
+
+
+_PASSWORD = re.compile(r"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)[^\s'\"/@:]+:[^\s'\"/@]+@(?!sha\d+:)")
+
+
+def discreet(text: str) -> str:
+    """A text without the users and passwords of addresses in it: `https://***@registry.example/app`."""
+    return _PASSWORD.sub(r"\1***@", text)

@@ -283,6 +283,11 @@ def is_verified(source: Source) -> bool:
     return getattr(source, "is_verified", False)
 
 
+def reads_from(source: Source) -> Store | None:
+    """The store that a source reads from, where that is known."""
+    return getattr(source, "store", None)
+
+
 def since(source: Source, start: int) -> AsyncIterator[bytes]:
     """Read a source from an offset on, the cheapest way it has."""
     if not start:
@@ -314,21 +319,21 @@ class _Stored:
     is_verified = True
 
     def __init__(self, store: Store, content: Descriptor) -> None:
-        self._store = store
+        self.store = store
         self._content = content
 
     async def __call__(self) -> AsyncIterator[bytes]:
-        async with self._store.open(self._content) as reader, closing(aiter(reader)) as chunks:
+        async with self.store.open(self._content) as reader, closing(aiter(reader)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def since(self, start: int) -> AsyncIterator[bytes]:
-        if not isinstance(self._store, OpensAnywhere):
+        if not isinstance(self.store, OpensAnywhere):
             async with closing(skipping(self(), start)) as rest:
                 async for chunk in rest:
                     yield chunk
             return
-        async with self._store.open_from(self._content, start) as chunks:
+        async with self.store.open_from(self._content, start) as chunks:
             async for chunk in chunks:
                 yield chunk
 

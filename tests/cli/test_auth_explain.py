@@ -99,8 +99,8 @@ a.example/team/app: access is allowed
 
 {places()}
 
-So there are no credentials for this, and access is tried as anybody.
-a.example asks nobody who they are: no credentials were sent.
+There are none, so the registry was asked without a login.
+a.example asks for no login, and got none.
 """
             )
 
@@ -114,9 +114,9 @@ a.example/team/app: access is allowed
 
 {places()}
 
-So there are no credentials for this, and access is tried as anybody.
+There are none, so the registry was asked without a login.
 a.example asks for a token (Bearer), which https://auth.example/token gives, for the service lading test registry.
-It gave a token to anybody:
+It gave a token to somebody without a login:
     asked for  repository:team/app:pull
     granted    repository:team/app:pull
     used until A MOMENT
@@ -132,7 +132,7 @@ a.example/team/app: access is denied
 
 {places()}
 
-So there are no credentials for this, and access is tried as anybody.
+There are none, so the registry was asked without a login.
 a.example asks for a token (Bearer), which https://auth.example/token gives, for the service lading test registry.
 It was not allowed: no credentials were found for a.example, and anonymous access was refused.
 
@@ -151,7 +151,7 @@ a.example/team/app: access is allowed
 
 {places(docker="* the password of ada, kept under a.example")}
 
-The credentials marked * are the ones for this: nothing else may have any.
+The credentials marked * are used: no other place has any.
 a.example asks for a token (Bearer), which https://auth.example/token gives, for the service lading test registry.
 It gave a token to ada:
     asked for  repository:team/app:pull
@@ -174,9 +174,9 @@ a.example/team/app: access is allowed
 
 {places(docker=refused)}
 
-So there are no credentials for this, and access is tried as anybody.
+None of them can be used, so the registry was asked without a login.
 a.example asks for a token (Bearer), which https://auth.example/token gives, for the service lading test registry.
-It gave a token to anybody:
+It gave a token to somebody without a login:
     asked for  repository:team/app:pull
     granted    repository:team/app:pull
     used until A MOMENT
@@ -197,7 +197,7 @@ a.example/team/app: access is denied
 
 {places(docker=refused)}
 
-So there are no credentials for this, and access is tried as anybody.
+None of them can be used, so the registry was asked without a login.
 a.example asks for a user name and a password with every request (Basic).
 It was not allowed: the credentials from /home/ada/.docker/config.json were refused.
 
@@ -216,11 +216,11 @@ a.example/team/app: access is denied
 
 {places(docker=failed + " on the PATH")}
 
-So there are no credentials for this, and access is tried as anybody.
+None of them can be used, so the registry was asked without a login.
 a.example asks for a user name and a password with every request (Basic).
 It was not allowed: the credential helper desktop failed (there is no program docker-credential-desktop on the PATH).
 
-What to do: it is named in Docker's config.json, as credsStore or in credHelpers
+What to do: repair it, or take it out of the file that names it (as credsStore, or in credHelpers)
 """
             )
 
@@ -237,7 +237,7 @@ a.example/team/app: access is allowed
 
 {found}
 
-The credentials marked * are the ones for this: its key, a.example/team, names most of team/app.
+The credentials marked * are used: its key, a.example/team, names most of team/app.
 a.example asks for a user name and a password with every request (Basic).
 """
             )
@@ -254,12 +254,14 @@ a.example/team/app: access is allowed in part; not allowed: repository:team/app:
 
 {places(docker="* the password of ada, kept under a.example")}
 
-The credentials marked * are the ones for this: nothing else may have any.
+The credentials marked * are used: no other place has any.
 a.example asks for a token (Bearer), which https://auth.example/token gives, for the service lading test registry.
 It gave a token to ada:
     asked for  repository:team/app:pull,push
     granted    repository:team/app:pull
     used until A MOMENT
+
+What to do: ask who owns the repository to let you do that, or log in as somebody who may
 """
             )
 
@@ -276,7 +278,7 @@ a.example/team/app: access is allowed
 
 {found}
 
-The credentials marked * are the ones for this: it comes first.
+The credentials marked * are used: of those that have some, its place comes first.
 a.example asks for a user name and a password with every request (Basic).
 """
             )
@@ -297,11 +299,11 @@ a.example asks for a user name and a password with every request (Basic).
         assert (
             user.asks(server)
             == f"""\
-a.example/team/app: the registry gave no answer that counts
+a.example/team/app: access could not be tried
 
 {places()}
 
-So there are no credentials for this, and access is tried as anybody.
+There are none, so the registry was asked without a login.
 It failed: the connection was refused.
 
 What to do: check that the registry runs, and its port

@@ -12,6 +12,7 @@ import pytest
 from lading.client import AsyncClient
 from lading.errors import NotFound, UsageError
 from lading.registry.checkup import Checkup, Finding
+from lading.registry.checkup import check as examine
 from lading.registry.config import Config, HostConfig, Override
 from lading.registry.credentials import Credential, GivenCredentials
 from lading.registry.pull_limits import pull_limits, read_limits
@@ -20,6 +21,7 @@ from lading.registry.session import Session
 from lading.registry.transport import Headers, Response
 from lading.registry.transport import Request as Sent
 from lading.serve import background
+from registry.elsewhere import Elsewhere
 from support.certs import Authority, SelfSigned
 from support.fakes import Reply, Request, ScriptedServer, error_reply, json_reply
 from support.images import make_image, push
@@ -119,6 +121,39 @@ async def test_a_registry_that_takes_nothing() -> None:
         assert {states(report)[name] for name in ("chunks", "delete", "untag", "referrers")} == {"no"}
         assert report.exit_code == 0, "what is not supported is no failure"
         assert states(await check(server.host))["delete"] == "no"
+
+
+@pytest.mark.parametrize(
+    "name, actions, deletion",
+    [
+        ("quay.io", "pull,push", "has to be allowed"),
+        ("ghcr.io", "pull,push,delete", "GitHub deletes versions of packages"),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", None, "aws ecr batch-delete-image"),
+    ],
+)
+async def test_hosted_registries_are_asked_in_their_own_way(name: str, actions: str | None, deletion: str) -> None:
+    scopes: list[str] = []
+
+    def answer(request: Request) -> Reply | None:
+        if request.path == "/token":
+            scopes.extend(request.params.get("scope", []))
+            return json_reply({"token": "x", "expires_in": 300})
+        if request.headers.get("Authorization") is None:
+            scheme = f'Bearer realm="https://{name}/token",service="x"' if actions else 'Basic realm="x"'
+            return Reply(status=401, headers={"WWW-Authenticate": scheme})
+        if request.method == "POST":
+            return error_reply(404, "NAME_UNKNOWN")
+        return Reply() if request.path == "/v2/" else error_reply(405, "UNSUPPORTED")
+
+    with ScriptedServer(answer) as server:
+        async with Session(credentials=ALICE, config=Config(), transport=Elsewhere({name: server})) as session:
+            report = await examine(session, name, "team/app", write=True)
+    assert deletion in (found(report, "delete").remedy or "")
+    if actions is None:
+        assert found(report, "chunks").said == "there is no repository team/app"
+        assert "--create-repository" in (found(report, "chunks").remedy or "")
+    else:
+        assert f"repository:team/app:{actions}" in scopes
 
 
 async def test_an_upload_is_cancelled_where_its_parts_are_refused() -> None:

@@ -87,6 +87,7 @@ PRIVATE = [
         "ecr.cn-north-1.api.amazonwebservices.com.cn",
     ),
     ("public.ecr.aws", EcrRegistry("", "us-east-1"), "api.ecr-public.us-east-1.amazonaws.com"),
+    ("ecr-public.aws.com", EcrRegistry("", "us-east-1"), "api.ecr-public.us-east-1.amazonaws.com"),
 ]
 
 
@@ -498,6 +499,24 @@ class TestRepositories:
         become(aws)
         assert await create_repository(HOST, repository)
         assert not await create_repository(HOST, repository), "it is there"
+
+    @pytest.mark.parametrize(
+        "registry, repository, asked",
+        [
+            (HOST, "team/app", {"registryId": ACCOUNT, "repositoryName": "team/app"}),
+            ("public.ecr.aws", "alias/team/app", {"repositoryName": "team/app"}),
+        ],
+    )
+    async def test_it_is_made_where_the_name_says(
+        self, aws: pytest.MonkeyPatch, registry: str, repository: str, asked: dict[str, str]
+    ) -> None:
+        """In the account of the name, whoever asks; in ECR Public, below an alias that is no part of it."""
+        become(aws)
+        with ScriptedServer(lambda _: Reply(body=b"{}")) as server:
+            aws.setenv("AWS_ENDPOINT_URL", server.url)
+            assert await create_repository(registry, repository)
+            (request,) = server.requests
+        assert json.loads(request.body) == asked
 
     async def test_others_make_theirs_by_themselves(self) -> None:
         assert not await create_repository("ghcr.io", "team/app")

@@ -15,10 +15,12 @@ from lading.errors import (
     NotFound,
     RateLimited,
     RegistryFailure,
+    Unreachable,
     Unsupported,
     UsageError,
 )
-from lading.registry.failures import Refusal, clean, denied, failure, said
+from lading.registry import transport
+from lading.registry.failures import Refusal, advised, clean, denied, failure, said
 
 
 def error(status: int, *errors: Any, body: bytes | None = None) -> LadingError:
@@ -119,3 +121,10 @@ def test_a_denial_repeats_only_what_says_more() -> None:
     assert type(found) is Denied
     assert found.message == "r.example did not allow repository:a:pull"
     assert (found.cause, found.remedy, found.status) == ("because", "do", 401)
+
+
+def test_whatever_keeps_a_host_from_being_reached_something_can_be_done() -> None:
+    kinds = [kind for kind in vars(transport).values() if isinstance(kind, type) and issubclass(kind, Unreachable)]
+    assert len(kinds) >= 8
+    for kind in kinds:
+        assert advised(kind("a.example could not be reached")).remedy, kind

@@ -452,10 +452,18 @@ class TestAmazon:
                 await amazon.repository(writing=True).write(blob, from_bytes(b"x"))
             assert caught.value.message == f"{self.NAME} has no repository team/app"
             assert caught.value.remedy == (
-                "make it: aws ecr create-repository --region eu-west-1 --repository-name team/app"
+                "--create-repository makes it; "
+                "or: aws ecr create-repository --region eu-west-1 --repository-name team/app"
             )
             with pytest.raises(NotFound, match="was not found"):
                 await amazon.repository().fetch("1")
+
+    def test_the_alias_of_a_public_registry_is_no_part_of_a_repositorys_name(self) -> None:
+        assert (
+            hosted("public.ecr.aws")
+            .how_to_make("alias/team/app")
+            .endswith("aws ecr-public create-repository --region us-east-1 --repository-name team/app")
+        )
 
     async def test_who_shows_a_token_that_has_ended_may_still_pull_what_is_public(self) -> None:
         words = "Your authorization token has expired. Reauthenticate and try again."

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import select
 import socket
 import ssl
 import struct
@@ -37,8 +36,8 @@ from lading.store import from_bytes
 from support.certs import Authority, SelfSigned
 from support.fakes import Reply, ScriptedServer
 from support.fakes import Request as Received
-from support.http import Connection, Server
 from support.process import run
+from support.proxy import Tunnel
 from support.registry import RealRegistry
 
 AnyTransport = ReqwestTransport | OpenSSLTransport
@@ -881,28 +880,3 @@ class TestEither:
         code = "import sys, lading.client, lading.registry.transports; print('aiohttp' in sys.modules)"
         ran = run([sys.executable, "-c", code])
         assert ran.stdout == "False\n"
-
-
-class Tunnel(Server):
-    """A proxy for TLS: connects to where it is asked to, or answers with another `status`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-        self.status = 200
-
-    def answer(self, request: Received, connection: Connection) -> bool:
-        self.asked.append(f"{request.method} {request.target}")
-        if self.status != 200:
-            return connection.send(request, Reply(status=self.status))
-        host, _, port = request.target.rpartition(":")
-        with socket.create_connection((host, int(port))) as there:
-            connection.socket.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-            both = [there, connection.socket]
-            while both:
-                for one in select.select(both, [], [])[0]:
-                    data = one.recv(65536)
-                    if not data:
-                        return False
-                    (both[1] if one is there else there).sendall(data)
-        return False

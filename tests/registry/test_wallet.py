@@ -103,6 +103,7 @@ class TestTokens:
             assert {asked.account for asked in registry.tokens.requests} == {"alice"}
         assert caught.value.cause is not None
         assert "do not allow it" in caught.value.cause
+        assert (caught.value.remedy or "").startswith("log in as somebody who may: lading login")
 
     async def test_what_is_forbidden_in_one_repository_is_tried_in_the_next(self, told: Told) -> None:
         def tokens(request: Received) -> Reply:

@@ -5,6 +5,7 @@ It also breaks things on demand: `proxy.intercept` answers in the registry's pla
 
 import http.client
 import re
+import select
 import socket
 import ssl
 import struct
@@ -354,3 +355,32 @@ def _altered(body: Iterable[bytes], truncate: int | None, corrupt: int | None, p
             return
         position += len(piece)
         yield piece
+
+
+class Tunnel(Server):
+    """A proxy for TLS: connects to where it is asked to, or answers with another `status`.
+
+    With `to`, a `HOST:PORT`, whatever is asked for is there: names of the internet lead to this machine.
+    """
+
+    def __init__(self, to: str | None = None) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.status = 200
+        self._to = to
+
+    def answer(self, request: Request, connection: Connection) -> bool:
+        self.asked.append(f"{request.method} {request.target}")
+        if self.status != 200:
+            return connection.send(request, Reply(status=self.status))
+        host, _, port = (self._to or request.target).rpartition(":")
+        with socket.create_connection((host, int(port))) as there:
+            connection.socket.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            both = [there, connection.socket]
+            while both:
+                for one in select.select(both, [], [])[0]:
+                    data = one.recv(65536)
+                    if not data:
+                        return False
+                    (both[1] if one is there else there).sendall(data)
+        return False

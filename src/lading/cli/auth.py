@@ -240,7 +240,7 @@ def _explained(document: Explanation) -> str:
         "allowed in part": f"access is allowed in part; not allowed: {' '.join(document.missing)}",
         "denied": "access is denied",
         "not found": "it was not found",
-        "failed": "the registry gave no answer that counts",
+        "failed": "access could not be tried",
     }
     colour = "green" if document.outcome == "allowed" else "yellow" if document.outcome == "allowed in part" else "red"
     lines = [f"{document.subject}: {paint(verdicts[document.outcome], colour)}"]
@@ -276,13 +276,16 @@ def _what_happened(document: Explanation) -> list[str]:
     taken = next((one for one in document.sources if one.state == "answers"), None)
     lines = []
     if taken is not None:
-        lines.append(f"The credentials marked * are the ones for this: {document.reason}.")
+        lines.append(f"The credentials marked * are used: {document.reason}.")
     else:
-        lines.append("So there are no credentials for this, and access is tried as anybody.")
+        some = any(one.state in ("refused", "failed") for one in document.sources)
+        lines.append(
+            f"{'None of them can be used' if some else 'There are none'}, so the registry was asked without a login."
+        )
     challenge = document.challenge
     if challenge is None:
         if document.outcome == "allowed":
-            lines.append(f"{document.registry} asks nobody who they are: no credentials were sent.")
+            lines.append(f"{document.registry} asks for no login, and got none.")
     elif challenge.scheme == "basic":
         lines.append(f"{document.registry} asks for a user name and a password with every request (Basic).")
     else:
@@ -300,7 +303,7 @@ def _token_lines(document: Explanation) -> list[str]:
     assert token is not None
     granted = "the token does not say" if token.granted is None else " ".join(token.granted) or "nothing"
     return [
-        f"It gave a token to {token.account or 'anybody'}:",
+        f"It gave a token {f'to {token.account}' if token.account else 'to somebody without a login'}:",
         f"    asked for  {' '.join(token.asked) or 'nothing'}",
         f"    granted    {granted}",
         f"    used until {_moment(token.expires)}",

@@ -69,9 +69,9 @@ def _shared(function: F) -> F:
     "--artifact-type", "artifact_types", multiple=True, metavar="TYPE", help="Of referrers, only this type. Repeatable."
 )
 @_shared
-@authfile_option("--src-authfile", help="Credentials for SRC; for DST: --dst-authfile.")
+@authfile_option("--src-authfile", help="Credentials for SRC alone.")
 @authfile_option("--dst-authfile", help="Credentials for DST alone.")
-@common()
+@common(pushes=True)
 def copy(options: Options, source: str, targets: tuple[str, ...], **given: Any) -> None:
     """Copy SRC to each DST with all that it refers to; digests stay the same.
 
@@ -129,7 +129,7 @@ def pull(options: Options, reference: str, location: str | None, **given: Any) -
 @click.argument("references", type=place, metavar="REF...", nargs=-1, required=True)
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
 @_shared
-@common()
+@common(pushes=True)
 def push(options: Options, location: str, references: tuple[str, ...], **given: Any) -> None:
     """Bring what LOCATION names to each REF.
 

@@ -79,7 +79,7 @@ def digest(options: Options, reference: str, platform: str | None, full: bool, f
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
 @click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now.")
 @format_option
-@common()
+@common(pushes=True)
 def tag(
     options: Options, source: str, new: tuple[str, ...], dry_run: bool, if_digest: str | None, format_: str
 ) -> None:

@@ -148,6 +148,7 @@ class Options:
         insecure: plain HTTP and unverifiable certificates are accepted.
         quiet: only the answer is printed.
         verbose: requests are shown.
+        create_repository: a repository that is missing is made.
         reach: how hosts are reached: the values of `ReachOption`s, by their names.
     """
 
@@ -157,11 +158,13 @@ class Options:
         insecure: bool = False,
         quiet: bool = False,
         verbose: bool = False,
+        create_repository: bool = False,
         reach: Mapping[str, Any] | None = None,
     ) -> None:
         self.insecure = insecure
         self.quiet = quiet
         self.verbose = verbose
+        self.create_repository = create_repository
         self.reach = {name: value for name, value in (reach or {}).items() if value}
 
     @property
@@ -201,6 +204,7 @@ class Options:
                 insecure=self.insecure,
                 authfiles=self.reach.get("authfile", ()),
                 config=self.config() if self.reach.keys() - {"authfile"} else None,
+                create_repositories=self.create_repository,
                 on_warning=self._warn_from,
                 on_note=self.warn,
                 on_request=self._trace if self.verbose else None,
@@ -242,12 +246,15 @@ class Options:
         click.echo(shown(line), err=True)
 
 
-def common(*, verbose_flag: bool = True, insecure: bool = True, described: bool = False) -> Callable[[F], F]:
+def common(
+    *, verbose_flag: bool = True, insecure: bool = True, pushes: bool = False, described: bool = False
+) -> Callable[[F], F]:
     """Add the common flags to a command, which gets them as its first argument, an `Options`.
 
     Args:
         verbose_flag: False where `--verbose` has a meaning of its own, as in `manifest inspect`.
         insecure: False for commands that send nothing.
+        pushes: whether it may push into a repository that is missing.
         described: whether help has a line for each option that says how hosts are reached.
     """
 
@@ -258,6 +265,7 @@ def common(*, verbose_flag: bool = True, insecure: bool = True, described: bool 
                 insecure=kwargs.pop("insecure", False),
                 quiet=kwargs.pop("quiet"),
                 verbose=debug or verbose,
+                create_repository=kwargs.pop("create_repository", False),
                 reach={name: kwargs.pop(name, None) for name in _REACHING} if insecure else {},
             )
             return function(options, *args, **kwargs)
@@ -278,11 +286,14 @@ def common(*, verbose_flag: bool = True, insecure: bool = True, described: bool 
                     help=help,
                 )(wrapped)
             wrapped = _flag("--insecure", help="Accept plain HTTP and any certificate.")(wrapped)
+        if pushes:
+            wrapped = click.option("--create-repository", is_flag=True, help=_CREATE)(wrapped)
         return wrapped  # type: ignore[return-value]
 
     return decorate
 
 
+_CREATE = "Make a missing repository (Amazon ECR)."
 _REACHING = {
     "authfile": ("FILE", "Credentials that come before all others."),
     "ca_file": ("FILE", "Authorities to trust beside the system's (PEM)."),

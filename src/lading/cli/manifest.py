@@ -46,7 +46,7 @@ _TYPE = click.option(
 @_TYPE
 @click.option("--push", "push_", is_flag=True, help="Push the list, too.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="With --push, another tag. Repeatable.")
-@common()
+@common(pushes=True)
 def create(
     options: Options,
     manifest_list: str,
@@ -213,7 +213,7 @@ def inspect(options: Options, names: tuple[str, ...], verbose: bool, raw: bool, 
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing; print the digest that would be pushed.")
 @format_option
-@common()
+@common(pushes=True)
 def push(
     options: Options,
     manifest_list: str,

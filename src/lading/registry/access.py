@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from lading.errors import Denied, LadingError, NotFound, Unsupported
+from lading.errors import Denied, LadingError, NotFound, Unsupported, discreet
 from lading.registry.authentication import Scope, Token, granted
 from lading.registry.credentials import Credentials, Offer
 from lading.registry.quirks import hosted
@@ -150,12 +150,12 @@ async def explain(
         missing=missing,
         request=f"{method} {trial.url(registry)}{path}",
         cause=None if failure is None else (failure.cause or failure.message),
-        remedy=_remedy(failure, registry, is_refused=bool(refused)),
+        remedy=_remedy(failure, registry, is_missing=bool(missing), is_refused=bool(refused)),
         sources=sources,
         reason=chosen,
         challenge=None
         if challenge is None
-        else ChallengeReport(scheme=challenge.scheme, realm=challenge.realm, service=challenge.service),
+        else ChallengeReport(scheme=challenge.scheme, realm=discreet(challenge.realm), service=challenge.service),
         token=_token(tokens[-1]) if tokens else None,
         remembered=datetime.fromtimestamp(max(remembered), UTC) if remembered else None,
     )
@@ -202,9 +202,11 @@ def _request(repository: str | None, name: str | None) -> tuple[str, str]:
     )
 
 
-def _remedy(failure: LadingError | None, registry: str, *, is_refused: bool) -> str | None:
+def _remedy(failure: LadingError | None, registry: str, *, is_missing: bool, is_refused: bool) -> str | None:
     if failure is not None:
         return (failure.remedy or "").partition("      see what was tried")[0] or None
+    if is_missing:
+        return "ask who owns the repository to let you do that, or log in as somebody who may"
     return f"log in again with: lading login {registry}" if is_refused else None
 
 
@@ -299,7 +301,9 @@ def _reason(answered: Offer | None, offers: Sequence[Offer], repository: str | N
     if answered is None:
         return None
     if len(offers) == 1:
-        return "nothing else may have any"
+        return "no other place has any"
     if answered.depth and any(offer.depth < answered.depth for offer in offers):
         return f"its key, {answered.key}, names most of {repository}"
-    return "it comes first" if offers[0] is answered else "what comes before it has none that are taken"
+    return (
+        "of those that have some, its place comes first" if offers[0] is answered else "those before it cannot be used"
+    )

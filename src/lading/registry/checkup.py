@@ -23,6 +23,7 @@ from lading.registry.challenge import parse_challenges
 from lading.registry.failures import clean
 from lading.registry.links import resolve_location
 from lading.registry.proxies import masked
+from lading.registry.quirks import hosted
 from lading.registry.repository import Repository
 from lading.registry.session import CATALOG, Scope, Session
 from lading.registry.tls_probe import Handshake, ServerCertificate, look_at
@@ -305,6 +306,11 @@ async def _examine_chunks(repository: Repository, report: Checkup) -> None:
         async with _asked(repository, "POST", "blobs/uploads/", body=b"") as response:
             location = _location(response)
             status = response.status
+        quirks = hosted(repository.registry)
+        if status == 404 and quirks.amazon is not None:
+            there = repository.repository
+            report.add("chunks", "unknown", f"there is no repository {there}", quirks.how_to_make(there))
+            return
         if status != 202 or location is None:
             report.add("chunks", "no", f"it opens no upload (HTTP {status})")
             return
@@ -348,8 +354,8 @@ async def _examine_mounts(repository: Repository, report: Checkup) -> None:
 
 
 async def _examine_deletion(repository: Repository, report: Checkup) -> None:
-    wanted = (Scope(repository.repository, ("pull", "push", "delete")),)
-    remedy = "it is allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
+    quirks = hosted(repository.registry)
+    wanted = (Scope(repository.repository, quirks.delete_actions),)
     for name, what, target in (
         ("delete", "manifests", _NOTHING),
         ("untag", "single tags", f"lading-check-{secrets.token_hex(8)}"),
@@ -366,7 +372,7 @@ async def _examine_deletion(repository: Repository, report: Checkup) -> None:
         if status in (202, 404):
             report.add(name, "ok", f"{what} can be deleted")
         else:
-            report.add(name, "no", f"it does not delete {what}", remedy if name == "delete" else None)
+            report.add(name, "no", f"it does not delete {what}", quirks.deletion if name == "delete" else None)
 
 
 async def _some_blob(repository: Repository) -> str | None:

@@ -47,6 +47,15 @@ class EcrRegistry(NamedTuple):
     dual_stack: bool = False
 
     @property
+    def service(self) -> str:
+        """What AWS calls its programming interface."""
+        return "ecr-public" if self.is_public else "ecr"
+
+    def repository_name(self, path: str) -> str:
+        """What AWS calls a repository: in ECR Public, the path of an image begins with the registry's alias."""
+        return path.partition("/")[2] if self.is_public else path
+
+    @property
     def is_public(self) -> bool:
         """Whether it is ECR Public, where everybody may pull."""
         return not self.account
@@ -134,7 +143,8 @@ async def create_repository(registry: str, repository: str) -> bool:
         with _explained(registry, f"the repository {registry}/{repository} could not be made"):
             client = _client(_session(ecr), ecr)
             try:
-                client.create_repository(repositoryName=repository)
+                account = {} if ecr.is_public else {"registryId": ecr.account}
+                client.create_repository(repositoryName=ecr.repository_name(repository), **account)
             except client.exceptions.RepositoryAlreadyExistsException:
                 return False
             return True
@@ -217,7 +227,7 @@ def _client(session: Any, ecr: EcrRegistry) -> Any:
         read_timeout=20,
         retries={"mode": "standard", "total_max_attempts": 3},
     )
-    return session.create_client("ecr-public" if ecr.is_public else "ecr", region_name=ecr.region, config=config)
+    return session.create_client(ecr.service, region_name=ecr.region, config=config)
 
 
 class _explained:
@@ -277,9 +287,8 @@ def _failed(registry: str, cause: str, remedy: str | None = None, *, what: str |
 
 
 def _by_hand(registry: str, ecr: EcrRegistry) -> str:
-    command = "ecr-public" if ecr.is_public else "ecr"
     where = f"--region {ecr.region} | lading login --username AWS --password-stdin {registry}"
-    return f"aws {command} get-login-password {where}"
+    return f"aws {ecr.service} get-login-password {where}"
 
 
 def _fingerprint(environ: Mapping[str, str]) -> str:

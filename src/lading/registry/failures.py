@@ -1,4 +1,4 @@
-"""What a registry's refusal means: from a status and a body to an error. Pure; it knows no requests."""
+"""What a registry's refusal means, and what to do where no answer came. Pure; it knows no requests."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ from lading.errors import (
     NotFound,
     RateLimited,
     RegistryFailure,
+    Unreachable,
     Unsupported,
     UsageError,
+)
+from lading.registry.transport import (
+    CertificateWanted,
+    ConnectionBroken,
+    ConnectionRefused,
+    NameNotFound,
+    PlainHTTP,
+    UntrustedCertificate,
 )
 
 BODY_LIMIT = 64 * 1024
@@ -163,6 +172,27 @@ _EMPTY_WORDS = {
     "requested access to the resource is denied",
     "unauthorized",
 }
+
+
+def advised(error: Unreachable) -> Unreachable:
+    """The same failure, with what to do about it."""
+    if isinstance(error, PlainHTTP):
+        error.remedy = "if that is intended: --insecure, or insecure = true for this host in lading's config.toml"
+    elif isinstance(error, UntrustedCertificate) and error.doubt is None:
+        error.remedy = "it has to be replaced where the registry runs; lading registry check shows what is in it"
+    elif isinstance(error, UntrustedCertificate):
+        error.remedy = "if the host is trusted: --ca-file, or ca_file = … for this host in lading's config.toml"
+    elif isinstance(error, CertificateWanted):
+        error.remedy = "show one: --cert-file and --key-file, or cert_file and key_file in lading's config.toml"
+    elif isinstance(error, NameNotFound):
+        error.remedy = "check the name of the registry"
+    elif isinstance(error, ConnectionRefused):
+        error.remedy = "check that the registry runs, and its port"
+    elif isinstance(error, ConnectionBroken):
+        error.remedy = "try again; --verbose shows the requests"
+    else:
+        error.remedy = error.remedy or "check the port, the network, and its proxy (HTTPS_PROXY, NO_PROXY)"
+    return error
 
 
 def _kind(status: int, code: str) -> type[LadingError]:

@@ -67,6 +67,8 @@ class Helpers:
             Denied: it is missing, or it failed.
         """
         document = _decoded(helper, await self._run(helper, "list", "unused") or "{}")
+        if "Secret" in document:  # it answers whatever it is asked with credentials
+            raise _failed(helper, _NOT_THE_PROTOCOL)
         return {key: user for key, user in document.items() if isinstance(user, str)}
 
     async def _get(self, helper: str, key: str) -> Credential | None:
@@ -147,5 +149,5 @@ def _failed(helper: str, cause: str) -> Denied:
     return Denied(
         f"the credential helper {helper} failed",
         cause=cause,
-        remedy="it is named in Docker's config.json, as credsStore or in credHelpers",
+        remedy="repair it, or take it out of the file that names it (as credsStore, or in credHelpers)",
     )

@@ -11,6 +11,10 @@ from lading.errors import LadingError
 
 _LEAST = 8
 """How short a secret may be, in characters: taking shorter ones out would tear words apart, and tell what they are."""
+_SHOWN_PARAMETERS = frozenset(
+    {"account", "artifactType", "client_id", "digest", "from", "last", "mount", "n", "scope", "service", "tag"}
+)
+"""The parameters of addresses that are no secrets."""
 _SECRET_FIELDS = frozenset({"password", "refresh_token", "access_token"})
 
 
@@ -63,3 +67,15 @@ class Mask:
     def _add(self, secret: str) -> None:
         if len(secret) >= _LEAST:
             self._secrets |= {secret, quote(secret, safe="")}
+
+
+def masked(url: str) -> str:
+    """An address for a log: parameters that might be secret show their names only."""
+    address, mark, query = url.partition("?")
+    if not mark:
+        return address
+    shown = [
+        f"{quote(name, safe='')}={quote(value, safe=':/,') if name in _SHOWN_PARAMETERS else '***'}"
+        for name, value in parse_qsl(query, keep_blank_values=True)
+    ]
+    return f"{address}?{'&'.join(shown)}"

@@ -26,8 +26,17 @@ class Hosted(msgspec.Struct, frozen=True, kw_only=True):
     """What a token has to allow for a deletion."""
     deletion: str = "deletion has to be allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
     """What to do where it does not delete."""
-    no_repository: str = ""
-    """What to do where a repository has to be made before the first push; `{}` stands for its name."""
+    amazon: ecr.EcrRegistry | None = None
+    """Which of Amazon's registries it is: those make no repository at the first push into it."""
+
+    def how_to_make(self, repository: str) -> str:
+        """What to do where a repository has to be made before the first push; empty where the push makes it."""
+        if self.amazon is None:
+            return ""
+        return (
+            f"--create-repository makes it; or: aws {self.amazon.service} create-repository "
+            f"--region {self.amazon.region} --repository-name {self.amazon.repository_name(repository)}"
+        )
 
 
 _DEFAULT = Hosted()
@@ -64,9 +73,8 @@ def hosted(registry: str) -> Hosted:
     amazon = ecr.parse(registry)
     if amazon is None:
         return _DEFAULT
-    aws, region = ("aws ecr-public" if amazon.is_public else "aws ecr"), f"--region {amazon.region}"
     return Hosted(
         name="Amazon ECR Public" if amazon.is_public else "Amazon ECR",
-        deletion=f"AWS deletes images: {aws} batch-delete-image {region}",
-        no_repository=f"make it: {aws} create-repository {region} --repository-name {{}}",
+        deletion=f"AWS deletes images: aws {amazon.service} batch-delete-image --region {amazon.region}",
+        amazon=amazon,
     )

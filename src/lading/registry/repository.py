@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
@@ -30,12 +31,15 @@ from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.manifest import parse
 from lading.model.media_types import ACCEPT
 from lading.model.reference import is_tag
+from lading.registry.host import Host, passage
 from lading.registry.links import next_link
 from lading.registry.quirks import hosted
 from lading.registry.session import CATALOG, Scope, Session, resolve_location
 from lading.registry.transport import Response
-from lading.registry.uploads import Uploads
-from lading.store import AnyManifest, Reader, Source, Store, closing, is_manifest
+from lading.store import AnyManifest, Reader, Source, Store, closing, is_manifest, reads_from
+
+if TYPE_CHECKING:
+    from lading.registry.uploads import Uploads
 
 _PAGE_LIMIT = 32 * 1024 * 1024
 _RESUMES = 3
@@ -67,14 +71,20 @@ class Repository:
         self.repository = repository
         self._writing = writing
         self._mirrored = mirrored and not writing
-        self.uploads = Uploads(registry, repository, self._request, session.config(registry).chunk_size)
-        """How blobs get there; set its `journal` for uploads to be continued by another run."""
         self._refused_mounts: set[str] = set()
 
     @property
     def name(self) -> str:
         """`registry/repository`."""
         return f"{self.registry}/{self.repository}"
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        """How blobs get there; set its `journal` for uploads to be continued by another run."""
+        from lading.registry.uploads import Uploads
+
+        chunk_size = self.session.config(self.registry).chunk_size
+        return Uploads(self.registry, self.repository, self._request, chunk_size)
 
     # Manifests
 
@@ -308,7 +318,14 @@ class Repository:
             raw = b"".join([chunk async for chunk in source()])
             await self.put(parse(raw, content.media_type, digest=content.digest))
             return
-        await self.uploads.upload(content, source)
+        # What is read while it is sent needs both registries: who had one and waited for the other might wait for ever.
+        origin = reads_from(source)
+        hosts = [*self._blob_hosts(), *(origin._blob_hosts() if isinstance(origin, Repository) else ())]
+        async with passage(hosts if len(hosts) > 1 and self.uploads.streams(content) else ()):
+            await self.uploads.upload(content, source)
+
+    def _blob_hosts(self) -> list[Host]:
+        return self.session.blob_hosts(self.registry, self.repository, mirrors=self._mirrored)
 
     async def write_stream(self, source: Source, algorithm: str = "sha256") -> Descriptor:
         """Upload content whose digest is not known beforehand, in one stream (distribution-spec §Pushing blobs).

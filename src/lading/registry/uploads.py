@@ -19,7 +19,7 @@ from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
 from lading.registry.journal import JOURNALED, Journal
 from lading.registry.links import resolve_location
-from lading.registry.session import RETRY_AFTER_LIMIT
+from lading.registry.retries import RETRY_AFTER_LIMIT
 from lading.registry.transport import Response
 from lading.store import Held, Reader, Source, closing, is_verified, since
 
@@ -67,6 +67,10 @@ class Uploads:
         """The registry opened an upload for this blob when it was asked for something else; it will be used."""
         self._opened[digest] = location
 
+    def streams(self, content: Descriptor) -> bool:
+        """Whether a blob is read while it is sent, and not before."""
+        return content.size > HELD
+
     async def upload(self, content: Descriptor, source: Source) -> None:
         """Upload a blob; what breaks off goes on from where the registry says, or starts anew.
 
@@ -74,7 +78,7 @@ class Uploads:
             DigestMismatch: the source is not what the descriptor says; nothing was written.
         """
         state = _State(content, source, self._opened.pop(content.digest, None))
-        if content.size <= HELD:
+        if not self.streams(content):
             is_posted = content.size <= SMALL and self._takes_post and state.location is None
             data = await self._hold(state, opens=state.location is None and not is_posted)
             if is_posted and await self._post(state, data):

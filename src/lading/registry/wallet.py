@@ -108,8 +108,11 @@ class Wallet:
         """
         again = f"log in again with: lading login {self._registry}"
         credential = await self.credential(repository)
+        if credential is not None and not refused:
+            another = f"log in as somebody who may: lading login {self._registry}"
+            return f"{whose(credential)} do not allow it", another, None
         if credential is not None:
-            return f"{whose(credential)} {'were refused' if refused else 'do not allow it'}", again, None
+            return f"{whose(credential)} were refused", again, None
         for one in self.refused:
             if one.repository in (None, repository):
                 return f"{whose(one.credential)} were refused", again, one.refusal

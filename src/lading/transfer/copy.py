@@ -345,7 +345,7 @@ class _Supply:
     """A blob as a source for writing it: what is missing is told apart from what cannot be written."""
 
     def __init__(self, store: Store, blob: Descriptor) -> None:
-        self._store = store
+        self.store = store
         self._blob = blob
         self._source = _embedded(blob) or from_store(store, blob)
         self.is_verified = is_verified(self._source)
@@ -360,7 +360,7 @@ class _Supply:
                     yield chunk
         except NotFound as error:
             raise NotFound(
-                f"{self._store.name} does not have {self._blob.digest}, which a manifest of it lists",
+                f"{self.store.name} does not have {self._blob.digest}, which a manifest of it lists",
                 cause=error.cause,
                 remedy="it has to be pushed there again; nothing that needs it was written",
                 status=error.status,

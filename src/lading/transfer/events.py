@@ -13,7 +13,7 @@ import msgspec
 
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.store import Source, closing, is_verified, since
+from lading.store import Source, closing, is_verified, reads_from, since
 
 Outcome = Literal["copied", "mounted", "present"]
 """What became of a blob or manifest: its bytes went through here, it was mounted from a sibling, or it was there."""
@@ -151,6 +151,7 @@ class _Counted:
         self._content = content
         self._source = source
         self.is_verified = is_verified(source)
+        self.store = reads_from(source)
         self.done = 0
 
     def __call__(self) -> AsyncIterator[bytes]:

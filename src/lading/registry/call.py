@@ -1,0 +1,61 @@
+"""A request as it was asked for, before anything was sent: to whom, what, and which answers count. It sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from lading.errors import LadingError, Unsupported, UsageError
+from lading.registry import links
+from lading.registry.authentication import Scope, repository_of
+from lading.registry.host import Host
+from lading.registry.quirks import hosted
+from lading.store import Source
+
+
+class Call(NamedTuple):
+    """A request as it was asked for."""
+
+    method: str
+    host: Host
+    path: str
+    scopes: tuple[Scope, ...]
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | Source | None
+    size: int | None
+    accept: Collection[int]
+    what: str
+
+    def url(self, scheme: str) -> str:
+        """Its address.
+
+        Raises:
+            Unsupported: it is not at the registry.
+        """
+        base = f"{scheme}://{self.host.address}"
+        url = base + self.path if self.path.startswith("/") else self.path
+        try:
+            matches = links.origin(url) == links.origin(base)
+        except ValueError as error:
+            raise UsageError(f"{self.what} cannot be asked for", cause=str(error)) from None
+        if not matches:
+            raise Unsupported(
+                f"{self.host.name} is at {base}, and not at {links.origin(url).url}",
+                cause="what was begun at a registry can only be continued there",
+            )
+        return url
+
+    def missing_repository(self, failure: LadingError) -> str | None:
+        """The repository that has to be made before what was refused; None where that is not why."""
+        reads = self.method in {"GET", "HEAD"}
+        if failure.code != "NAME_UNKNOWN" or reads or hosted(self.host.name).amazon is None:
+            return None
+        return repository_of(self.scopes)
+
+
+def as_query(path: str, query: Sequence[tuple[str, str]]) -> str:
+    """Parameters, to be added to a path."""
+    if not query:
+        return ""
+    return ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="")
