@@ -18,10 +18,11 @@ from lading.model.digest import ALGORITHMS, Digest
 from lading.model.index import Index, is_attestation
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
+from lading.model.tags import is_fallback, subject_of
 from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
 from lading.transfer.copy import Copied, Copier
 from lading.transfer.events import Meter, OnEvent
-from lading.transfer.referrers import Finder, Referrer, is_fallback, subject_of
+from lading.transfer.referrers import Finder, Referrer
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.selection import choose_entries, choose_tags
 from lading.transfer.tasks import Limits, first_failure, gather
