@@ -50,10 +50,27 @@ def test_json_has_what_was_copied_mounted_and_skipped(lading: Lading, source: st
     report = json.loads(ran.stdout)
     assert report["images"][0]["digest"] == INDEX.digest
     assert report["images"][0]["targets"][0]["state"] == "new"
-    assert report["copied"] == {"manifests": 2, "uploaded": 0, "mounted": 2, "present": 1, "bytes": 0}
+    assert report["copied"] == {
+        "manifests": 2,
+        "uploaded": 0,
+        "mounted": 2,
+        "present": 1,
+        "bytes": 0,
+        "mounted_bytes": sum(step["size"] for step in report["steps"] if step["outcome"] == "mounted"),
+        "present_bytes": sum(step["size"] for step in report["steps"] if step["outcome"] == "present"),
+    }
     assert {step["outcome"] for step in report["steps"]} == {"copied", "mounted", "present"}
     name = lading.run("copy", f"{source}:1", f"{source}-copy:2", "--format", "{{ images[0].targets[0].full }}")
     assert name.stdout == f"{source}-copy:2@{INDEX.digest}\n"
+
+
+def test_a_template_that_cannot_be_read_is_said_before_anything_is_done(
+    lading: Lading, source: str, registry: RealRegistry, repository: str
+) -> None:
+    ran = lading.run("copy", f"{source}:1", f"{source}-copy:1", "--format", "{{ digest", check=False)
+    assert ran.returncode == 2
+    assert "template" in ran.stderr
+    assert images.list_tags(registry.host, f"{repository}-copy") == []
 
 
 def test_progress_for_machines_is_json_on_stderr(lading: Lading, source: str, tmp_path: Path) -> None:

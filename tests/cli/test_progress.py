@@ -1,5 +1,6 @@
 """What is seen of a copy while it goes on: on a terminal, in a log, and by a program."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -51,6 +52,28 @@ def test_on_a_terminal_each_blob_has_a_line_and_all_of_it_the_last(
     assert last.count("Copied 3 manifests and 4 blobs") == 1
     assert "total" not in last
     assert "\x1b[?25h" in seen.text, "the cursor is there again"
+
+
+@pytest.mark.parametrize("columns,shown", [(80, r"100 MB/s  30 s left"), (60, r"3\.0/6\.0 GB"), (40, r"50%")])
+def test_no_line_is_wider_than_the_terminal(columns: int, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a narrow one the rates go first, and then the sizes; a bar is always left."""
+    from rich.console import Console
+
+    screen = io.StringIO()
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    console = Console(file=screen, width=columns, force_terminal=True, color_system=None)
+    with progress._bars(console) as bars:
+        bars.tell(Started(target="t", digest=DIGEST, media_type="a/b", size=6_000_000_000, platform="linux/arm64/v8"))
+        for now, moved in ((100, 0), (130, 3_000_000_000)):  # noqa: B007
+            bars.tell(Progressed(target="t", digest=DIGEST, done=moved, size=6_000_000_000))
+            bars.tell(Totals(contents=1, finished=0, size=6_000_000_000, done=moved, moved=moved))
+        bars._progress.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    frame = [line for line in text.replace("\r", "\n").splitlines() if line.strip()][-2:]
+    assert [line.split()[0] for line in frame] == ["linux/arm64/v8", "total"], frame
+    assert all(len(line) <= columns and "…" not in line and "━" in line for line in frame), frame
+    assert re.search(shown, frame[1]), frame
 
 
 def test_elsewhere_nothing_is_drawn_and_a_fast_copy_has_no_lines(

@@ -168,6 +168,7 @@ async def test_referrers_are_found_by_all_of_them(
     tool(*oras, f"{host}/{repository}:1", "sbom.json")
     await client.copy(f"{host}/{repository}:1", "oci:layout:1", referrers=True)
     assert "application/vnd.example.sbom" in tool("oras", "discover", "--oci-layout", "layout:1").stdout
+    assert "application/vnd.example.sbom" in tool("regctl", "artifact", "list", "ocidir://layout:1").stdout
     await client.copy("oci:layout:1", f"{other}/{repository}:1", referrers=True)
     assert "application/vnd.example.sbom" in tool("oras", "discover", "--plain-http", f"{other}/{repository}:1").stdout
     regctl = ("regctl", "--host", f"reg={other},tls=disabled")
@@ -176,10 +177,42 @@ async def test_referrers_are_found_by_all_of_them(
     tool(*regctl, "image", "copy", "--referrers", f"{other}/{repository}:1", "ocidir://regctl:1")
     tool("oras", "copy", "-r", "--from-plain-http", "--to-oci-layout", f"{other}/{repository}:1", "oras:1")
     for name in ("regctl", "oras"):
-        report = await client.copy(f"oci:{name}:1", f"{other}/{repository}-{name}:1", referrers=True)
+        # Without a tag, too: what refers to the image is no other image.
+        report = await client.copy(f"oci:{name}", f"{other}/{repository}-{name}:1", referrers=True)
         assert report.images[0].referrers == 1
         found = tool("oras", "discover", "--plain-http", f"{other}/{repository}-{name}:1").stdout
         assert "application/vnd.example.sbom" in found
+
+
+@pytest.mark.parametrize("order", [["regctl", "oras", "lading"], ["lading", "oras", "regctl"]])
+async def test_referrers_that_all_of_them_write_to_one_layout(
+    order: list[str], tool: Tool, client: AsyncClient, registry: RealRegistry, repository: str, here: Path
+) -> None:
+    """One after another attaches something to an image in a layout; each finds what there is, and lading all of it."""
+    images.push(registry.host, repository, "1", IMAGES[0])
+    images.push(
+        registry.host, repository, "note", images.make_artifact("application/vnd.example.lading", subject=IMAGES[0])
+    )
+    (here / "note.txt").write_text("a note")
+    await client.copy(f"{registry.host}/{repository}:1", "oci:layout:1")
+    for name in order:
+        kind = f"application/vnd.example.{name}"
+        if name == "lading":
+            await client.copy(f"{registry.host}/{repository}:note", "oci:layout:note")
+        elif name == "oras":
+            tool("oras", "attach", "--oci-layout", "--artifact-type", kind, "layout:1", "note.txt")
+        else:
+            put = ("regctl", "artifact", "put", "--artifact-type", kind, "-f", "note.txt")
+            tool(*put, "--subject", "ocidir://layout:1", "-m", "text/plain")
+    report = await client.copy("oci:layout:1", "oci:copy:1", referrers=True)
+    assert report.images[0].referrers == 3
+    for where in ("layout", "copy"):
+        found = tool("regctl", "artifact", "list", f"ocidir://{where}:1").stdout
+        seen = {name for name in order if f"application/vnd.example.{name}" in found}
+        # What oras writes to a layout is not under a tag.
+        assert seen >= ({"lading", "regctl"} if where == "layout" else set(order))
+        found = tool("oras", "discover", "--oci-layout", f"{where}:1").stdout
+        assert all(f"application/vnd.example.{name}" in found for name in order)
 
 
 async def test_what_buildx_exports_is_read_by_its_names(

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lading.model.tags import TAG_ORDERS, choose, highest, nearest, order, version_key
+from lading.model.digest import Digest
+from lading.model.tags import (
+    TAG_ORDERS,
+    choose,
+    fallback_tag,
+    highest,
+    is_fallback,
+    nearest,
+    order,
+    subject_of,
+    version_key,
+)
 
 
 def test_the_registrys_order_is_kept() -> None:
@@ -158,3 +169,16 @@ def test_nearest_among_many() -> None:
 
 def test_the_orders_have_names() -> None:
     assert TAG_ORDERS == ("registry", "name", "semver")
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_tags_made_of_a_digest(algorithm: str) -> None:
+    digest = Digest.of(b"content", algorithm)
+    tag = fallback_tag(digest)
+    assert tag == f"{algorithm}-{digest.hex[:64]}"
+    assert is_fallback(tag)
+    signature = f"{algorithm}-{digest.hex}.sig"
+    assert subject_of(signature) == digest
+    for other in (signature, "latest", "sha256-1234", f"{tag[:-1]}g"):
+        assert not is_fallback(other)
+    assert subject_of("sha256-1234.sig") is None

@@ -11,7 +11,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
-from lading.registry.referrers import fallback_tag
+from lading.model.tags import fallback_tag
 from lading.registry.repository import Repository, repositories
 from lading.registry.session import Session
 from lading.serve import background

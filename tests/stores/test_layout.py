@@ -224,7 +224,7 @@ async def test_the_only_one(
     with pytest.raises(Conflict) as raised:
         await layout.only()
     assert raised.value.cause == f"{image.digest}, 1"
-    assert len(await layout.entries()) == 3
+    assert len(await layout.entries()) == 4, "three manifests, and the list of what refers to the image"
     await layout.delete(parse(image.content).descriptor)
     await layout.delete(parse(signature.content).descriptor)
     assert await layout.only() == content
@@ -693,6 +693,85 @@ async def test_what_was_asked_for_of_late_is_not_collected(layout: Layout, path:
     assert len((await layout.gc(dry_run=True)).content) == 1
     assert await layout.contains(BLOB)
     assert (await layout.gc()).content == ()
+
+
+# --- referrers, for tools that look for them under a tag
+
+
+def listed_referrers(path: Path, subject: images.Manifest) -> list[str] | None:
+    """What is listed under the fallback tag of a manifest."""
+    tag = subject.digest.replace(":", "-")
+    found = [entry for entry in index_of(path)["manifests"] if (entry.get("annotations") or {}).get(REF_NAME) == tag]
+    if not found:
+        return None
+    assert len(found) == 1
+    assert found[0]["mediaType"] == OCI_INDEX
+    return [entry["digest"] for entry in json.loads(blob(path, found[0]["digest"]).read_bytes())["manifests"]]
+
+
+def artifacts(subject: images.Manifest, count: int) -> list[images.Manifest]:
+    made = [
+        images.make_artifact("application/vnd.example.note", {"n": str(n).encode()}, subject=subject)
+        for n in range(count)
+    ]
+    return sorted(made, key=lambda artifact: artifact.digest)
+
+
+async def test_referrers_are_listed_under_the_fallback_tag_too(
+    layout: Layout, path: Path, fill: Fill, image: images.Manifest
+) -> None:
+    notes = artifacts(image, 4)
+    await fill(layout, image, "1")
+    await asyncio.gather(*(fill(layout, note) for note in notes))
+    assert listed_referrers(path, image) == [note.digest for note in notes]
+    entry = next(entry for entry in await layout.entries() if "sha256-" in str(entry.annotations))
+    first = parse(blob(path, entry.digest).read_bytes()).document["manifests"][0]
+    assert first["artifactType"] == "application/vnd.example.note"
+    # It is no content that somebody put there.
+    assert await tags(layout) == ["1"]
+    assert (await layout.only()).digest == image.digest
+    assert (await layout.gc(grace=0)).bytes > 0, "the shorter lists"
+    assert listed_referrers(path, image) == [note.digest for note in notes]
+
+
+async def test_a_referrer_that_is_deleted_is_listed_no_more(
+    layout: Layout, path: Path, fill: Fill, image: images.Manifest
+) -> None:
+    one, two = artifacts(image, 2)
+    contents = [await fill(layout, item) for item in (one, two)]
+    await layout.delete(contents[0])
+    assert listed_referrers(path, image) == [two.digest]
+    await layout.delete(contents[1])
+    assert listed_referrers(path, image) is None
+
+
+async def test_lists_of_referrers_go_with_what_they_are_about(
+    layout: Layout, path: Path, fill: Fill, image: images.Manifest
+) -> None:
+    other = images.make_image(seed="other")
+    notes = [*artifacts(image, 1), *artifacts(other, 1)]
+    await fill(layout, image, "1")
+    await fill(layout, other, "2")
+    for note in notes:
+        await fill(layout, note)
+    await layout.untag("2")
+    assert (await layout.gc(grace=0)).content == ()
+    gone = {item.digest for item in (await layout.gc(grace=0, untagged=True)).content}
+    assert {other.digest, notes[1].digest} < gone
+    assert listed_referrers(path, image) == [notes[0].digest]
+    assert listed_referrers(path, other) is None
+    assert [item.digest async for item in layout.referrers(parse(image.content).descriptor)] == [notes[0].digest]
+
+
+async def test_a_list_of_referrers_that_is_damaged_is_made_again(
+    layout: Layout, path: Path, fill: Fill, image: images.Manifest
+) -> None:
+    one, two = artifacts(image, 2)
+    await fill(layout, one)
+    entry = next(entry for entry in index_of(path)["manifests"] if "annotations" in entry)
+    blob(path, entry["digest"]).write_bytes(b"{")
+    await fill(layout, two)
+    assert listed_referrers(path, image) == [two.digest]
 
 
 # --- other stores and other tools

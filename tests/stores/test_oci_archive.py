@@ -102,6 +102,21 @@ async def test_equal_content_gives_equal_bytes(
         assert one.read_bytes() == two.read_bytes()
 
 
+async def test_referrers_give_equal_bytes_in_any_order(
+    tmp_path: Path, fill: Fill, image: images.Manifest, signature: images.Manifest
+) -> None:
+    other = images.make_artifact("application/vnd.example.sbom", subject=image)
+    one, two = tmp_path / "one.tar", tmp_path / "two.tar"
+    async with OCIArchive(one, writing=True) as store:
+        for item in (signature, other):
+            await fill(store, item)
+        await fill(store, image, "1")
+    await write(two, fill, image, "1")
+    for item in (other, signature):
+        await write(two, fill, item)
+    assert one.read_bytes() == two.read_bytes()
+
+
 async def test_the_archive_is_plain(tmp_path: Path, fill: Fill, image: images.Manifest) -> None:
     path = tmp_path / "app.tar"
     await write(path, fill, image, "1")

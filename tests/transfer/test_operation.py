@@ -3,8 +3,10 @@
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from lading.store import from_bytes, put_manifest
 from lading.transfer.events import Event, Finished, Progressed, Started, Totals
 from stores.test_docker_archive import modern, tar
 from support import images
-from support.http import Reply
+from support.http import Reply, Request
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
@@ -245,6 +247,28 @@ async def test_signatures_that_stay_behind_are_mentioned_where_that_is_known(
     assert "--referrers" in report.notes[0]
 
 
+async def test_signatures_in_a_layout_do_not_stay_behind_silently(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    layout, archive = f"oci:{tmp_path}/layout", f"docker-archive:{tmp_path}/a.tar:app:1"
+    images.push(elsewhere, repository, "1", IMAGES[0])
+    images.push(elsewhere, repository, "2", IMAGES[1])
+    images.push(elsewhere, repository, None, images.make_artifact(subject=IMAGES[0]))
+    images.push(elsewhere, repository, f"{IMAGES[0].digest.replace(':', '-')}.sig", IMAGES[1])
+    await client.copy(f"{elsewhere}/{repository}", layout, all_tags=True, referrers=True)
+    for target, way in ((f"{elsewhere}/{repository}-copy:1", "--referrers"), (archive, "holds none")):
+        report = await client.copy(f"{layout}:1", target)
+        assert len(report.notes) == 1
+        assert report.notes[0].startswith(f"2 referrers of {layout}:1 stayed behind")
+        assert way in report.notes[0]
+    for source, target, referrers in (
+        (f"{layout}:1", f"{layout}:also-1", False),  # they are there
+        (f"{layout}:1", f"{elsewhere}/{repository}-all:1", True),
+        (f"{layout}:2", f"{elsewhere}/{repository}-two:2", False),
+    ):
+        assert (await client.copy(source, target, referrers=referrers)).notes == []
+
+
 async def test_all_tags_by_pattern(client: AsyncClient, elsewhere: str, repository: str) -> None:
     for tag in ("1.0", "1.1", "1.2-rc1", "2.0", "latest"):
         images.push(elsewhere, repository, tag, IMAGES[0])
@@ -326,6 +350,27 @@ async def test_what_does_not_go_together_is_refused(
     assert images.list_tags(elsewhere, repository) == ["1"]
 
 
+@pytest.mark.parametrize(
+    "given", [{"if_digest": IMAGES[1].digest}, {"clobber": False}], ids=["if-digest", "no-clobber"]
+)
+async def test_a_tag_that_moves_while_it_is_copied_is_left_alone(
+    given: dict[str, Any], client: AsyncClient, registry: RealRegistry, elsewhere: str, repository: str
+) -> None:
+    images.push(registry.host, repository, "1", IMAGES[0])
+    if "if_digest" in given:
+        images.push(elsewhere, repository, "1", IMAGES[1])
+    with CountingProxy(registry.url) as proxy:
+
+        def move(request: Request) -> None:
+            if "/blobs/" in request.path:
+                images.push(elsewhere, repository, "1", IMAGES[2])
+
+        proxy.intercept = move
+        with pytest.raises(Conflict, match="was not changed"):
+            await client.copy(f"{proxy.host}/{repository}:1", f"{elsewhere}/{repository}:1", **given)
+    assert images.get_manifest(elsewhere, repository, "1")[2] == IMAGES[2].digest
+
+
 async def test_a_dry_run_writes_nothing_and_says_what_would_be_done(
     client: AsyncClient, registry: RealRegistry, repository: str, tmp_path: Path
 ) -> None:
@@ -339,6 +384,47 @@ async def test_a_dry_run_writes_nothing_and_says_what_would_be_done(
     assert {(step.digest, step.outcome) for step in report.steps} == {
         (step.digest, step.outcome) for step in done.steps
     }
+
+
+@pytest.mark.parametrize(
+    "targets,given",
+    [
+        (["REG/a:1", "REG/b:1"], {"tags": ["latest"]}),
+        (["REG/had:1", "REG/b:1"], {}),
+        (["REG/a:1", "oci:LAYOUT/one:1", "oci:LAYOUT/two:1"], {}),
+        (["REG/a", "REG/b"], {"all_tags": True, "referrers": True}),
+        (["REG/a:1", "SAME/b:1"], {"platforms": ["linux/amd64"]}),
+        (["REG/a:1", "REG/b:1"], {"compression": "zstd"}),
+    ],
+)
+async def test_a_dry_run_says_of_several_targets_what_is_done_then(
+    targets: list[str],
+    given: dict[str, Any],
+    client: AsyncClient,
+    registry: RealRegistry,
+    elsewhere: str,
+    repository: str,
+    tmp_path: Path,
+) -> None:
+    images.push(registry.host, repository, "1", ATTESTED)
+    images.push(registry.host, repository, "2", IMAGES[0])
+    images.push(registry.host, repository, None, images.make_artifact(subject=IMAGES[0]))
+    images.push(elsewhere, f"{repository}/had", "1", ATTESTED)
+    source = f"{registry.host}/{repository}" + ("" if "all_tags" in given else ":1")
+    names = [
+        target.replace("REG", f"{elsewhere}/{repository}")
+        .replace("SAME", f"{registry.host}/{repository}")
+        .replace("LAYOUT", str(tmp_path))
+        for target in targets
+    ]
+    planned = await client.copy(source, *names, dry_run=True, **given)
+    done = await client.copy(source, *names, **given)
+    assert planned.copied == done.copied
+    assert planned.images == done.images
+    assert sorted((step.digest, step.outcome) for step in planned.steps) == sorted(
+        (step.digest, step.outcome) for step in done.steps
+    )
+    assert done.copied.mounted
 
 
 async def test_verify_finds_and_repairs_what_a_target_only_claims_to_have(
@@ -392,6 +478,40 @@ async def test_zstd_and_back_change_digests_and_nothing_that_an_image_is(
     plain = document(elsewhere, f"{repository}-copy", "none")["manifests"][0]["digest"]
     layer = document(elsewhere, f"{repository}-copy", plain)["layers"][0]
     assert layer["digest"] == images.digest_of(gzip.decompress(IMAGES[0].layers[0]))
+
+
+async def test_what_was_said_of_the_old_encoding_is_not_said_of_the_new(
+    client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    """What lazy pullers look for in a layer is somewhere else now, or not there at all."""
+    stale = {
+        "containerd.io/snapshot/stargz/toc.digest": images.digest_of(b"toc"),
+        "io.containers.estargz.uncompressed-size": "10240",
+        "io.github.containers.zstd-chunked.manifest-position": "1:2:3:4",
+        "io.github.containers.zstd-chunked.manifest-checksum": images.digest_of(b"toc"),
+    }
+    document_ = IMAGES[0].document
+    document_["layers"][0]["annotations"] = stale | {"org.example.note": "kept"}
+    image = replace(IMAGES[0], content=json.dumps(document_).encode())
+    index = images.make_index(
+        [
+            images.Entry(
+                image, annotations={"io.github.containers.compression.zstd": "true", "org.example.note": "kept"}
+            )
+        ],
+        kind="oci",
+    )
+    images.push(elsewhere, repository, "1", index)
+    for compression, kept in (("gzip", stale), ("none", {})):
+        await client.copy(
+            f"{elsewhere}/{repository}:1",
+            f"{elsewhere}/{repository}:{compression}",
+            compression=compression,  # type: ignore[arg-type]
+        )
+        entry = document(elsewhere, repository, compression)["manifests"][0]
+        layer = document(elsewhere, repository, entry["digest"])["layers"][0]
+        assert layer["annotations"] == kept | {"org.example.note": "kept"}
+        assert entry["annotations"] == {"org.example.note": "kept"}
 
 
 async def test_from_one_format_to_the_other_and_back(

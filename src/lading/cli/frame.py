@@ -333,8 +333,18 @@ def format_option(function: F) -> F:
         cls=CommonOption,
         default="text",
         metavar="text|json|TEMPLATE",
+        callback=_checked_format,
         help="How to print; TEMPLATE is Jinja2.",
     )(function)
+
+
+def _checked_format(_context: click.Context, _param: click.Parameter, value: str) -> str:
+    """What cannot be read is said before anything is done."""
+    if value not in ("text", "json"):
+        from lading.cli.output import template
+
+        template(value)
+    return value
 
 
 def platform_option(*, multiple: bool = False, help: str) -> Callable[[F], F]:

@@ -6,11 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lading.errors import UsageError
+
+if TYPE_CHECKING:
+    import jinja2
 
 # What a terminal takes for commands, what turns the direction of writing around, and what cannot be encoded.
 _CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -53,23 +56,35 @@ def _escaped(found: re.Match[bytes]) -> bytes:
     return b"\\u%04x" % ord(found.group().decode())
 
 
-def _render(template: str, fields: dict[str, Any]) -> str:
+def template(text: str) -> jinja2.Template:
+    """Read a Jinja2 template.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     import json
 
     import jinja2
 
-    if "{" not in template:
+    if "{" not in text:
         raise UsageError(
-            f"{template!r} is no output format", cause="formats are text, json or a template such as '{{ digest }}'"
+            f"{text!r} is no output format", cause="formats are text, json or a template such as '{{ digest }}'"
         )
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    template = template.replace("\\n", "\n").replace("\\t", "\t")
+    text = text.replace("\\n", "\n").replace("\\t", "\t")
     try:
-        return environment.from_string(template).render(fields)
+        return environment.from_string(text)
     except jinja2.TemplateSyntaxError as error:
-        remedy = "templates are Jinja2: {{ digest }}, not {{.Digest}}" if "{{." in template.replace(" ", "") else None
+        remedy = "templates are Jinja2: {{ digest }}, not {{.Digest}}" if "{{." in text.replace(" ", "") else None
         raise UsageError("the template cannot be read", cause=error.message, remedy=remedy) from None
+
+
+def _render(text: str, fields: dict[str, Any]) -> str:
+    import jinja2
+
+    try:
+        return template(text).render(fields)
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UsageError(
             "the template does not fit the document",

@@ -14,9 +14,10 @@ import click
 from lading.cli.output import short, size
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import TaskID
 
-    from lading.transfer.events import Event, OnEvent, Started
+    from lading.transfer.events import Event, OnEvent, Progressed, Started, Totals
 
 Style = Literal["auto", "tty", "plain", "json", "none"]
 STYLES: tuple[Style, ...] = ("auto", "tty", "plain", "json", "none")
@@ -24,6 +25,10 @@ STYLES: tuple[Style, ...] = ("auto", "tty", "plain", "json", "none")
 _EVERY = 5.0
 _WINDOW = 10.0
 _PLATFORM = 14
+_BAR = 5  # the least that is a bar
+_NARROWEST = 2 + _PLATFORM + 13 + 1 + _BAR + 1 + 4
+_SIZES = 17  # such as `180/1234 MB`, with the space before it
+_RATES = 22
 _LARGE = 256 * 1024
 
 
@@ -94,7 +99,7 @@ class _Rate:
             return []
         (start, first), (end, last) = self._seen[0], self._seen[-1]
         rate = (last - first) / (end - start) if end > start else 0
-        return [f"{size(int(rate))}/s", _left(left / rate)] if rate > 0 else []
+        return [f"{size(int(rate))}/s", *([_left(left / rate)] if left else [])] if rate > 0 else []
 
 
 def _left(seconds: float) -> str:
@@ -105,19 +110,25 @@ def _left(seconds: float) -> str:
 
 
 @contextmanager
-def _bars() -> Iterator[_Bars]:
+def _bars(console: Console | None = None) -> Iterator[_Bars]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+    from rich.table import Column
 
-    progress = Progress(
-        TextColumn("  {task.description}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.percentage:>3.0f}%"),
-        DownloadColumn(),
-        TextColumn("{task.fields[rate]}"),
-        console=Console(stderr=True),
-        transient=True,
-    )
+    def text(shown: str) -> ProgressColumn:
+        return TextColumn(shown, table_column=Column(no_wrap=True))
+
+    console = console or Console(stderr=True)
+    # What is always there, and what finds a place beside it.
+    room = console.width - _NARROWEST
+    columns: list[ProgressColumn] = []
+    for shown, width in (("{task.fields[sizes]}", _SIZES), ("{task.fields[rate]}", _RATES)):
+        if room >= width:
+            columns.append(text(shown))
+            room -= width
+    bar = BarColumn(bar_width=min(20, _BAR + max(0, room)))
+    always = (text("  {task.description}"), bar, text("{task.percentage:>3.0f}%"))
+    progress = Progress(*always, *columns, console=console, transient=True)
     bars = _Bars(progress)
     with progress:
         yield bars
@@ -144,7 +155,8 @@ class _Bars:
             if known is not None:
                 task, rate = known
                 rate.add(event.done)
-                self._progress.update(task, completed=event.done, rate="".join(rate.words(event.size - event.done)[:1]))
+                words = rate.words(event.size - event.done)[:1]
+                self._progress.update(task, completed=event.done, sizes=_sizes(event), rate="".join(words))
         elif isinstance(event, Finished):
             known = self._blobs.pop((event.target, event.digest), None)
             if known is not None:
@@ -152,21 +164,31 @@ class _Bars:
         else:
             self._all.add(event.moved)
             rate_of_all = "  ".join(self._all.words(event.size - event.done))
-            self._progress.update(self._last(), total=event.size, completed=event.done, rate=rate_of_all)
+            self._progress.update(
+                self._last(), total=event.size, completed=event.done, sizes=_sizes(event), rate=rate_of_all
+            )
 
     def _begin(self, event: Started) -> None:
         # Tasks are drawn in the order in which they came: the total goes, and comes again below.
         total = self._total
         label = f"{event.platform or '':{_PLATFORM}} {short(event.digest)}"
-        task = self._progress.add_task(label, total=event.size, rate="")
+        task = self._progress.add_task(label, total=event.size, sizes="", rate="")
         self._blobs[event.target, event.digest] = (task, _Rate())
         if total is not None:
             shown = next(known for known in self._progress.tasks if known.id == total)
             self._progress.remove_task(total)
             self._total = None
-            self._progress.update(self._last(), total=shown.total, completed=shown.completed, rate=shown.fields["rate"])
+            self._progress.update(self._last(), total=shown.total, completed=shown.completed, **shown.fields)
 
     def _last(self) -> TaskID:
         if self._total is None:
-            self._total = self._progress.add_task("total".ljust(_PLATFORM + 13), total=None, rate="")
+            self._total = self._progress.add_task("total".ljust(_PLATFORM + 13), total=None, sizes="", rate="")
         return self._total
+
+
+def _sizes(event: Progressed | Totals) -> str:
+    """How much of how much, in one unit: `38.2/62.4 MB`."""
+    number, unit = size(event.size).split()
+    scale = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[unit]
+    digits = 1 if "." in number else 0
+    return f"{event.done / scale:.{digits}f}/{number} {unit}"

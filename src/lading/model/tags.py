@@ -1,4 +1,4 @@
-"""Choosing and ordering tags: globs, and the order of versions."""
+"""Tags: choosing and ordering them, and those that are made of a digest."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from lading.model.digest import Digest
+
 TagOrder = Literal["registry", "name", "semver"]
 TAG_ORDERS: tuple[TagOrder, ...] = ("registry", "name", "semver")
 
 _VERSION = r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+|_[0-9A-Za-z._-]+)?"
+_NOT_TAG = r"[^A-Za-z0-9._-]"
+_FALLBACK = r"(?:sha256|sha384|sha512)-[0-9a-f]{64}"
+_DIGEST_TAG = r"(sha256|sha384|sha512)-([0-9a-f]{64,128})(\..+)?"
 _Key = tuple[object, ...]
 
 
@@ -72,3 +77,21 @@ def highest(tags: Iterable[str], count: int) -> list[str]:
     """The `count` highest versions among these tags, highest first; tags that are no versions are left out."""
     versions = [tag for tag in tags if re.fullmatch(_VERSION, tag)]
     return sorted(versions, key=version_key, reverse=True)[:count]
+
+
+def fallback_tag(digest: Digest) -> str:
+    """The tag that lists a subject's referrers (distribution-spec §Referrers Tag Schema)."""
+    return re.sub(_NOT_TAG, "-", f"{digest.algorithm[:32]}-{digest.hex[:64]}")
+
+
+def is_fallback(tag: str) -> bool:
+    """Whether a tag is that of a list of referrers; see `fallback_tag`."""
+    return re.fullmatch(_FALLBACK, tag) is not None
+
+
+def subject_of(tag: str) -> Digest | None:
+    """The digest that a tag like `sha256-….sig` is made of; None for every other tag."""
+    match = re.fullmatch(_DIGEST_TAG, tag)
+    if match is None or len(match[2]) != {"sha256": 64, "sha384": 96, "sha512": 128}[match[1]]:
+        return None
+    return Digest(f"{match[1]}:{match[2]}")

@@ -6,7 +6,6 @@ Registries without the referrers API keep them in an index under a tag made of t
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.media_types import OCI_INDEX
+from lading.model.tags import fallback_tag
 from lading.registry import failures
 from lading.registry.links import next_link
 from lading.registry.session import Scope, resolve_location
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 _TRIES = 5
 _PAGE_LIMIT = 32 * 1024 * 1024
 _EXCERPT = 64 * 1024
-_NOT_TAG = re.compile(r"[^A-Za-z0-9._-]")
-
-
-def fallback_tag(digest: Digest) -> str:
-    """The tag that lists a subject's referrers (distribution-spec §Referrers Tag Schema)."""
-    return _NOT_TAG.sub("-", f"{digest.algorithm[:32]}-{digest.hex[:64]}")
 
 
 async def list_referrers(

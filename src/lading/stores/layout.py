@@ -27,11 +27,25 @@ from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest, verify
 from lading.model.encoding import SIZE_LIMIT, Document
+from lading.model.index import Index
 from lading.model.manifest import parse
+from lading.model.media_types import OCI_INDEX
 from lading.model.reference import check_tag
+from lading.model.tags import fallback_tag
 from lading.store import AnyManifest, Reader, Source, Store, is_manifest
 from lading.stores.facts import Facts
-from lading.stores.layout_entries import IMAGE_NAME, REF_NAME, Listing, add, is_digest, names_of, plain, untag
+from lading.stores.layout_entries import (
+    IMAGE_NAME,
+    REF_NAME,
+    Listing,
+    add,
+    find,
+    is_digest,
+    lists_referrers,
+    names_of,
+    plain,
+    untag,
+)
 from lading.stores.layout_index import LOCK, OURS, IndexFile
 from lading.stores.layout_parts import (
     Part,
@@ -138,6 +152,8 @@ class Layout(LayoutFolder):
         self._create = create
         self._is_made = False
         self._verify = verify
+        self.replaced_lists: set[Digest] = set()
+        """The lists of referrers that this object has replaced by longer ones: nothing needs them any more."""
         self._index = IndexFile(self.path, self.name, super()._listing)
 
     async def write(self, content: Descriptor, source: Source, offset: int = 0) -> None:
@@ -169,7 +185,8 @@ class Layout(LayoutFolder):
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
         """Write a manifest and list it under a tag, or without one.
 
-        Entries that say nothing but the digest of an index's children go when the index comes: it lists them.
+        Entries that say nothing but the digest of an index's children go when the index comes: it lists them. What has
+        a subject is also listed under the subject's fallback tag, where regctl looks for it.
 
         Raises:
             DigestMismatch: its bytes do not have its digest.
@@ -180,7 +197,13 @@ class Layout(LayoutFolder):
             check_tag(name)
         children = {child.digest for child in manifest.children}
         entry = plain(msgspec.structs.replace(manifest.descriptor, artifact_type=manifest.artifact_type))
-        await self._put(manifest.raw, manifest.descriptor, lambda entries: add(entries, entry, name, children))
+
+        def change(entries: list[Document]) -> None:
+            add(entries, entry, name, children)
+            if manifest.subject is not None:
+                self._list_referrer(entries, fallback_tag(manifest.subject.digest), manifest.as_referrer)
+
+        await self._put(manifest.raw, manifest.descriptor, change)
 
     asks_first = True
 
@@ -402,8 +425,9 @@ class Layout(LayoutFolder):
     def _delete(self, content: Descriptor) -> None:
         listing = self._listing()
         path = self.path / blob_path(content.digest)
+        lists = {entry.digest: tag for entry in listing.entries if (tag := lists_referrers(entry))}
         for parent, facts in self._walk(listing.entries):
-            if any(child.digest == content.digest for child in facts.children):
+            if parent.digest not in lists and any(child.digest == content.digest for child in facts.children):
                 raise Conflict(
                     f"{self._named(content.digest)} cannot be deleted",
                     cause=f"{parent.digest} refers to it",
@@ -413,10 +437,46 @@ class Layout(LayoutFolder):
         with self._changing():
             if len(kept) == len(listing.entries) and not path.exists():
                 raise self._is_missing(content)
-            if len(kept) != len(listing.entries):
+            for tag in lists.values():
+                listed = self._referrer_list(kept, tag)
+                if listed is not None and any(referrer.digest == content.digest for referrer in listed.manifests):
+                    left = [referrer for referrer in listed.manifests if referrer.digest != content.digest]
+                    self._replace_list(kept, tag, listed, left)
+            if kept != listing.documents:
                 self._index.write(listing.changed(kept))
             path.unlink(missing_ok=True)
             self._facts.pop(content.digest, None)
+
+    # Referrers
+
+    def _list_referrer(self, entries: list[Document], tag: str, referrer: Descriptor) -> None:
+        """List a referrer where tools look that read no subjects; the caller holds the lock."""
+        listed = self._referrer_list(entries, tag)
+        known = listed.manifests if listed is not None else ()
+        if all(other.digest != referrer.digest for other in known):
+            self._replace_list(entries, tag, listed, sorted((*known, referrer), key=lambda other: other.digest))
+
+    def _referrer_list(self, entries: Sequence[Document], tag: str) -> Index | None:
+        entry = find(entries, tag)
+        try:
+            found = self._fetch(entry["digest"]) if entry is not None else None
+        except (NotFound, InvalidContent):
+            return None
+        return found if isinstance(found, Index) else None
+
+    def _replace_list(
+        self, entries: list[Document], tag: str, before: Index | None, referrers: Sequence[Descriptor]
+    ) -> None:
+        if before is not None:
+            entries[:] = [entry for entry in entries if entry["digest"] != before.digest]
+            self.replaced_lists.add(before.digest)
+        if referrers:
+            annotations = before.annotations if before is not None else None
+            new = Index.build(referrers, OCI_INDEX, annotations, base=before.document if before is not None else None)
+            if not self._contains(new.descriptor, verify=True):
+                with self._changing():
+                    self._replace(blob_path(new.digest), new.raw)
+            add(entries, plain(new.descriptor), tag)
 
     # Collecting
 
@@ -425,10 +485,15 @@ class Layout(LayoutFolder):
         with self._changing():
             listing = self._listing()
             files = self._files()
+            lists = [entry for entry in listing.entries if lists_referrers(entry)] if untagged else []
             roots = [
-                entry for entry in listing.entries if not untagged or names_of(entry) or self._is_young(entry, before)
+                entry
+                for entry in listing.entries
+                if not untagged or (names_of(entry) and entry not in lists) or self._is_young(entry, before)
             ]
             kept = self._kept(roots, files)
+            subjects = {fallback_tag(digest) for digest in kept}
+            kept |= self._kept([entry for entry in lists if lists_referrers(entry) in subjects], {})
             unlisted = {entry.digest: entry.media_type for entry in listing.entries if entry.digest not in kept}
             if unlisted and not dry_run:
                 # First of all: whatever happens now, nothing is listed that lacks its content.

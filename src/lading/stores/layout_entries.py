@@ -16,7 +16,7 @@ from lading.model.digest import Digest
 from lading.model.encoding import Document, decode, encode_compact
 from lading.model.media_types import INDEXES, OCI_INDEX
 from lading.model.reference import is_tag
-from lading.model.tags import nearest
+from lading.model.tags import is_fallback, nearest
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation that holds a tag, or a name with a tag (image-spec annotations)."""
@@ -187,6 +187,17 @@ def tag_in(name: str) -> str | None:
     return tag if is_tag(tag) and "@" not in name and (":" in last or "/" not in name) else None
 
 
+def lists_referrers(entry: Descriptor) -> str | None:
+    """The fallback tag of an entry that lists the referrers of a manifest (distribution-spec §Referrers Tag Schema).
+
+    The specification of layouts has no place for referrers, and some tools look for them as in a registry without
+    the API.
+    """
+    if entry.media_type not in INDEXES:
+        return None
+    return next((tag for name in names_of(entry) if (tag := tag_in(name)) is not None and is_fallback(tag)), None)
+
+
 def is_digest(text: str) -> bool:
     """Whether a text is a digest rather than a tag or another name."""
     try:
@@ -224,6 +235,11 @@ def add(entries: list[Document], entry: Document, name: str | None, children: Co
         else:
             entries[free] = named
     _take(entries, lambda other: name in _names(other) and other["digest"] != digest)
+
+
+def find(entries: Sequence[Document], name: str) -> Document | None:
+    """The first entry with a name."""
+    return next((entry for entry in entries if name in _names(entry)), None)
 
 
 def untag(entries: list[Document], name: str) -> None:

@@ -15,10 +15,11 @@ from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, is_foreign_layer
+from lading.model.tags import is_fallback
 from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores import layout_entries
 from lading.stores.facts import Facts, facts_of, is_known
-from lading.stores.layout_entries import Listing, names_of
+from lading.stores.layout_entries import Listing, lists_referrers, names_of, tag_in
 from lading.stores.layout_parts import ABSENT, CHUNK, matches, reporting
 from lading.stores.threads import in_thread
 
@@ -82,17 +83,21 @@ class LayoutReader:
         return await in_thread(self._contains_all, content)
 
     async def tags(self) -> AsyncIterator[str]:
-        """All tags, in the order of `index.json`; where two repositories have the same one, with their names."""
+        """All tags, in the order of `index.json`; where two repositories have the same one, with their names.
+
+        Those under which referrers are listed are left out: nobody gave them, and they name nothing of their own.
+        """
         listing = await in_thread(self._listing)
-        for tag in listing.tags():
-            yield tag
+        for name in listing.tags():
+            if not is_fallback(tag_in(name) or ""):
+                yield name
 
     async def entries(self) -> tuple[Descriptor, ...]:
         """All that `index.json` lists, with annotations: manifests with and without a tag."""
         return (await in_thread(self._listing)).entries
 
     async def roots(self) -> tuple[Descriptor, ...]:
-        """The entries that stand for themselves: listed by no index here, and referrers of nothing here."""
+        """The entries that stand for themselves: listed by no index here, and neither referrers nor lists of them."""
         return await in_thread(self._roots)
 
     async def only(self) -> Descriptor:
@@ -279,7 +284,7 @@ class LayoutReader:
             return matches(file, digest)
 
     def _roots(self) -> tuple[Descriptor, ...]:
-        entries = self._listing().entries
+        entries = [entry for entry in self._listing().entries if lists_referrers(entry) is None]
         facts = {entry.digest: self._look(entry, listed=True) for entry in entries}
         listed = {child.digest for found in facts.values() if found is not None for child in found.children}
         here = listed | facts.keys()

@@ -24,7 +24,7 @@ from lading.stores import scratch
 from lading.stores.layout import Layout, LayoutFolder
 from lading.stores.layout_entries import REF_NAME, Listing
 from lading.stores.layout_parts import CHUNK, sync_folder
-from lading.stores.layout_reader import LayoutReader
+from lading.stores.layout_reader import LayoutReader, blob_path
 from lading.stores.tarball import (
     Compression,
     Extent,
@@ -169,6 +169,8 @@ async def _written(path: str, name: str, compression: Compression | None) -> Asy
         if _state(folder) == found:
             return  # nothing was written, and so nothing is
         await store._make()
+        for digest in store.replaced_lists - {entry.digest for entry in await store.entries()}:
+            (folder / blob_path(digest)).unlink(missing_ok=True)
         await in_thread(_pack, folder, target if replaced else path, before, compression or compression_for(path), name)
 
 

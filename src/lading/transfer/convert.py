@@ -45,6 +45,8 @@ _LAYER = (
     r"application/vnd\.(?:oci\.image\.layer\.(?P<oci_foreign>nondistributable\.)?v1\.tar"
     r"|docker\.image\.rootfs\.(?P<docker_foreign>foreign\.)?diff\.tar)(?:[.+](?P<packed>gzip|zstd))?"
 )
+_ABOUT_ENCODING = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/", "io.containers.estargz.")
+_ZSTD_ENTRY = "io.github.containers.compression.zstd"
 _CHUNK = 1024 * 1024
 
 
@@ -193,7 +195,10 @@ class Converter:
         if not is_manifest(entry) or is_attestation(entry):
             return entry
         new = await self._convert(await fetch_manifest(self._overlay.base, entry.content))
-        return msgspec.structs.replace(entry, media_type=new.media_type, digest=new.digest, size=new.size, data="")
+        changed = msgspec.structs.replace(entry, media_type=new.media_type, digest=new.digest, size=new.size, data="")
+        if self._compression in (None, "zstd"):
+            return changed
+        return _without(changed, _ZSTD_ENTRY)
 
     async def _image(self, manifest: Manifest) -> Manifest:
         config = manifest.config
@@ -247,7 +252,9 @@ class Converter:
         if task is None:
             task = self._layers[layer.digest] = asyncio.ensure_future(self._repack(layer, wanted))
         new = await asyncio.shield(task)
-        return msgspec.structs.replace(layer, digest=new.digest, size=new.size, data="")
+        changed = msgspec.structs.replace(layer, digest=new.digest, size=new.size, data="")
+        # Where lazy pullers find files in it: in the new encoding they are elsewhere.
+        return _without(changed, *_ABOUT_ENCODING)
 
     async def _repack(self, layer: Descriptor, wanted: Compression) -> Descriptor:
         what = f"the layer {layer.digest}"
@@ -296,6 +303,11 @@ def _layer_type(docker: bool, foreign: bool, packed: Compression) -> str:
         return f"application/vnd.docker.image.rootfs.{'foreign.' if foreign else ''}diff.tar{suffix}"
     suffix = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}[packed]
     return f"application/vnd.oci.image.layer.{'nondistributable.' if foreign else ''}v1.tar{suffix}"
+
+
+def _without(content: Descriptor, *prefixes: str) -> Descriptor:
+    kept = {key: value for key, value in content.annotations.items() if not key.startswith(prefixes)}
+    return msgspec.structs.replace(content, annotations=kept)
 
 
 def _pointed(entry: Descriptor, renamed: dict[str, str]) -> Descriptor:

@@ -6,7 +6,7 @@ This module knows stores, and not which ones: what a store can do better (mount,
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Collection, Container, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container, Iterable
 from functools import partial
 
 import msgspec
@@ -59,6 +59,10 @@ class Copied(msgspec.Struct):
     """How many blobs and manifests were there already; what those refer to is not counted."""
     bytes: int = 0
     """How many bytes of blobs were uploaded."""
+    mounted_bytes: int = 0
+    """How many bytes the mounted blobs have."""
+    present_bytes: int = 0
+    """How many bytes the blobs and manifests have that were there already."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -97,6 +101,8 @@ class Copier:
         self.target = target
         self.foreign: dict[Digest, Descriptor] = {}
         """The layers that were left where their `urls` say (image-spec layer §Non-Distributable Layers)."""
+        self.planned_from: Store | None = None
+        """In a dry run: a store that will have everything by then, and from which it would be mounted."""
         # What the target can do is asked once: the question costs more than most answers.
         self._siblings = target if isinstance(target, HasSiblings) else None
         self._mounts = target if isinstance(target, Mounts) else None
@@ -123,10 +129,12 @@ class Copier:
         for step in self._steps.values():
             if step.outcome == "present":
                 done.present += 1
+                done.present_bytes += step.size
             elif step.media_type in MANIFESTS:
                 done.manifests += 1
             elif step.outcome == "mounted":
                 done.mounted += 1
+                done.mounted_bytes += step.size
             else:
                 done.uploaded += 1
                 done.bytes += step.size
@@ -152,6 +160,7 @@ class Copier:
         *,
         names: Iterable[str] = (),
         only: Collection[Digest] | None = None,
+        check: Callable[[], Awaitable[None]] | None = None,
     ) -> AnyManifest:
         """Copy a manifest with everything it refers to, children before parents, tags last.
 
@@ -160,6 +169,7 @@ class Copier:
             content: the manifest, or its descriptor where it has to be read from `source` first.
             names: the tags it gets in the target; none leaves it there by digest.
             only: bring only these of an index's entries; None for all.
+            check: is called when all is there but the tags; what it raises leaves those as they are.
 
         Returns:
             The manifest.
@@ -175,6 +185,8 @@ class Copier:
         self._meter.found(manifest.descriptor)
         if not is_there:
             await self._children(source, manifest, None, 0, only)
+        if check is not None:
+            await check()
         await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there)
         return manifest
 
@@ -306,7 +318,7 @@ class Copier:
     async def _plan(self, source: Store, blob: Descriptor) -> Outcome:
         if await self.target.contains(blob):
             return "present"
-        return "mounted" if self._mounts is not None and self._is_sibling(source) else "copied"
+        return "mounted" if self._mounts is not None and self._is_sibling(self.planned_from or source) else "copied"
 
     async def _has_manifest(self, manifest: AnyManifest) -> bool:
         try:

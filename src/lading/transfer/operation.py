@@ -6,8 +6,9 @@ Puts the parts of this room together. Knows stores, and not which ones; whoever 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,10 +19,11 @@ from lading.model.digest import ALGORITHMS, Digest
 from lading.model.index import Index, is_attestation
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
+from lading.model.tags import is_fallback, subject_of
 from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
 from lading.transfer.copy import Copied, Copier
 from lading.transfer.events import Meter, OnEvent
-from lading.transfer.referrers import Finder, Referrer, is_fallback, subject_of
+from lading.transfer.referrers import Finder, Referrer
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.selection import choose_entries, choose_tags
 from lading.transfer.tasks import Limits, first_failure, gather
@@ -216,6 +218,7 @@ class _Operation:
                         group.create_task(copier.ask(wanted))
                 digest = tasks.ready.digest
             changes = self._changes(goals, before, digest, as_tag is not None)
+            tasks.previous = {change.reference: change.previous for group in changes for change in group}
             if tasks.manifest is not None:
                 await self._carry_out(tasks, goals, changes)
         media_type = tasks.manifest.media_type if tasks.manifest else _media_type(content, before)
@@ -241,25 +244,18 @@ class _Operation:
     ) -> tuple[Descriptor | Digest, dict[str, Descriptor | None]]:
         """What the source's name stands for, and what those of the targets stand for now: all at once."""
 
-        async def resolve(place: Place, wanted: str) -> Descriptor | None:
-            try:
-                return await place.store.resolve(wanted)
-            except NotFound:
-                return None
-
         async def find() -> Descriptor | Digest:
             return (
                 Digest(name) if is_digest(name) and self._source.is_remote else await self._source.store.resolve(name)
             )
 
-        guarded = self._options.if_digest is not None or not self._options.clobber
         asked = [
             (target.place, wanted)
             for target, names in goals
             for wanted in names
-            if wanted is not None and (target.place.is_asked or guarded)
+            if wanted is not None and (target.place.is_asked or self._is_guarded)
         ]
-        asking = gather(resolve(place, wanted) for place, wanted in asked)
+        asking = gather(_named_now(place, wanted) for place, wanted in asked)
         async with _group() as group:
             finding, looking = group.create_task(find()), group.create_task(asking)
         content, found = finding.result(), looking.result()
@@ -317,6 +313,8 @@ class _Operation:
             if isinstance(found, Index) and options.platforms:
                 entries = found.select(options.platforms)
             tasks.referrers = await self._finder.of(found, entries)
+        elif not self._source.is_remote and not options.all_tags:
+            await self._hint_at_local_referrers(found, what)
         if options.format or options.compression:
             await self._convert(stack, tasks)
         if tasks.manifest.digest != found.digest and options.referrers and tasks.referrers:
@@ -382,6 +380,23 @@ class _Operation:
 
     # Writing
 
+    @property
+    def _is_guarded(self) -> bool:
+        return self._options.if_digest is not None or not self._options.clobber
+
+    async def _check_still(self, place: Place, names: Sequence[str], previous: Mapping[str, str | None]) -> None:
+        """Raise Conflict where a name was given to something else since it was looked at."""
+        if self._options.dry_run:
+            return
+        for name in names:
+            now = await _named_now(place, name)
+            title = place.title(name)
+            if (str(now.digest) if now is not None else None) != previous[title]:
+                raise Conflict(
+                    f"{title} was not changed, because somebody else has changed it meanwhile",
+                    cause=f"it names {now.digest}" if now is not None else "it was removed",
+                )
+
     def _changes(
         self,
         goals: Sequence[_Goal],
@@ -422,7 +437,7 @@ class _Operation:
 
     async def _carry_out(self, tasks: _Tasks, goals: Sequence[_Goal], changes: Sequence[list[CopiedTag]]) -> None:
         """Write to every target; to those that share a registry one after another, each from the one before."""
-        chains: list[list[tuple[_Target, list[str]]]] = []
+        chains: list[list[tuple[_Target, list[str] | None]]] = []
         for (target, names), group in zip(goals, changes, strict=True):
             if all(change.state == "kept" for change in group):
                 continue
@@ -436,30 +451,36 @@ class _Operation:
             ]
             is_asked_for = self._options.verify or tasks.referrers or tasks.only is not None
             is_same = all(change.state == "unchanged" for change in group)
-            if is_same and not is_asked_for and await target.copier.is_whole(tasks.ready.descriptor):
-                continue
+            is_done = is_same and not is_asked_for and await target.copier.is_whole(tasks.ready.descriptor)
             chain = next((chain for chain in chains if _is_sibling(chain[0][0], target)), None)
             if chain is None:
-                chains.append([(target, wanted)])
-            else:
-                chain.append((target, wanted))
+                chains.append(chain := [])
+            # From one that has all of it already, the others get it.
+            chain.insert(0 if is_done else len(chain), (target, None if is_done else wanted))
         await gather(self._along(tasks, chain) for chain in chains)
 
-    async def _along(self, tasks: _Tasks, chain: Sequence[tuple[_Target, list[str]]]) -> None:
+    async def _along(self, tasks: _Tasks, chain: Sequence[tuple[_Target, list[str] | None]]) -> None:
         source = tasks.source
+        before: Store | None = None
         for target, names in chain:
+            if names is None:
+                before = source = target.place.store
+                continue
             copier = target.copier
+            copier.planned_from = before
             for referrer in _each_once(tasks.referrers):
                 name = [referrer.tag] if referrer.tag is not None else []
                 await copier.copy(self._source.store, referrer.content, names=name)
             sparse = target.place.sparse if not self._options.dry_run else None
             if sparse is not None and tasks.only is not None:
                 sparse.add(tasks.ready.digest)
-            await copier.copy(source, tasks.ready, names=names, only=tasks.only)
+            check = partial(self._check_still, target.place, names, tasks.previous) if self._is_guarded else None
+            await copier.copy(source, tasks.ready, names=names, only=tasks.only, check=check)
             if sparse is not None and tasks.only is None and isinstance(tasks.ready, Index):
                 sparse.discard(tasks.ready.digest)
+            before = target.place.store
             if not self._options.dry_run:
-                source = target.place.store
+                source = before
 
     # What to say
 
@@ -473,6 +494,15 @@ class _Operation:
         if left:
             tags = f"{len(left)} tag{'s' if len(left) > 1 else ''}"
             self._note(f"{tags} with signatures or referrers stayed behind: --referrers brings them along")
+
+    async def _hint_at_local_referrers(self, manifest: AnyManifest, what: str) -> None:
+        """Say the same of a source on this machine, where looking costs no request."""
+        elsewhere = [target.place for target in self._targets if not _is_same(target.place.store, self._source.store)]
+        count = len(await self._finder.of(manifest)) if elsewhere else 0
+        if count:
+            holds = all(place.takes_indexes for place in elsewhere)
+            way = "--referrers brings them along" if holds else f"{elsewhere[0].store.name} holds none"
+            self._note(f"{count} referrer{'s' if count > 1 else ''} of {what} stayed behind: {way}")
 
     def _hint_at_foreign_layers(self) -> None:
         layers = {digest: layer for target in self._targets for digest, layer in target.copier.foreign.items()}
@@ -509,6 +539,8 @@ class _Tasks:
         """The platform that was chosen for the user, where a target holds no indexes."""
         self.only: Collection[Digest] | None = None
         self.referrers: list[Referrer] = []
+        self.previous: dict[str, str | None] = {}
+        """The digests that the names in the targets had before."""
 
     @property
     def ready(self) -> AnyManifest:
@@ -524,6 +556,13 @@ async def _group() -> AsyncIterator[asyncio.TaskGroup]:
             yield group
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from None
+
+
+async def _named_now(place: Place, name: str) -> Descriptor | None:
+    try:
+        return await place.store.resolve(name)
+    except NotFound:
+        return None
 
 
 def _each_once(referrers: Sequence[Referrer]) -> list[Referrer]:

@@ -6,7 +6,6 @@ digest: `sha256-….sig`, `.att`, `.sbom`. Knows stores, and not which ones.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import suppress
 
@@ -18,10 +17,9 @@ from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS
+from lading.model.tags import is_fallback, subject_of
 from lading.store import AnyManifest, Store, fetch_manifest
 from lading.transfer.tasks import gather
-
-_DIGEST_TAG = r"(sha256|sha384|sha512)-([0-9a-f]{64,128})(\..+)?"
 
 
 class Referrer(msgspec.Struct, frozen=True):
@@ -119,16 +117,3 @@ def artifact_types(manifest: AnyManifest, tag: str) -> set[str]:
         config = manifest.config.media_type if manifest.config is not None else ""
         types |= {layer.media_type for layer in manifest.layers} | ({config} - IMAGE_CONFIGS)
     return types - {""}
-
-
-def is_fallback(tag: str) -> bool:
-    """Whether a tag is that of a list of referrers (distribution-spec §Referrers Tag Schema)."""
-    return "." not in tag and subject_of(tag) is not None
-
-
-def subject_of(tag: str) -> Digest | None:
-    """The digest that a tag like `sha256-….sig` is made of; None for every other tag."""
-    match = re.fullmatch(_DIGEST_TAG, tag)
-    if match is None or len(match[2]) != {"sha256": 64, "sha384": 96, "sha512": 128}[match[1]]:
-        return None
-    return Digest(f"{match[1]}:{match[2]}")
