@@ -241,8 +241,8 @@ def make_busybox(*command: str, kind: Kind = "docker", seed: str = "", platform:
 
 @functools.cache
 def _busybox_layer(seed: str) -> bytes:
-    files = {"bin/": b"", "bin/busybox": need("busybox").read_bytes(), "bin/sh": "busybox", "seed": seed.encode()}
-    return make_layer(files)
+    files: dict[str, bytes | str] = {"bin/": b"", "bin/busybox": need("busybox").read_bytes(), "bin/sh": "busybox"}
+    return make_layer(files | {"seed": seed.encode()})
 
 
 def make_layer(files: Mapping[str, bytes | str]) -> bytes:
