@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, quote, urlencode
 
-from lading.errors import Denied, LadingError, RegistryFailure, TLSFailure, Unreachable, Unsupported, UsageError
+from lading.errors import LadingError, RegistryFailure, TLSFailure, Unreachable, Unsupported, UsageError
 from lading.registry import failures, links
 from lading.registry.authentication import (
     ANONYMOUS,
@@ -572,6 +572,8 @@ class Session:
         refusal = await _refusal(response)
         if refusal.status in {401, 403}:
             return await self._denied(call, refusal, refused=False)
+        if full := failures.full(refusal, registry=call.host.name, what=call.what):
+            return full
         failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
         failure.retry_after = after
         repository = repository_of(call.scopes)
@@ -584,8 +586,8 @@ class Session:
             failure.cause = f"HTTP {refusal.status}: it redirects a request that cannot be sent elsewhere"
         return failure
 
-    async def _denied(self, call: _Call, refusal: Refusal, *, refused: bool) -> Denied:
-        """The error of a request that was not allowed.
+    async def _denied(self, call: _Call, refusal: Refusal, *, refused: bool) -> LadingError:
+        """The error of a request that was not allowed, or that there was no room for.
 
         Args:
             call: the request.
@@ -593,6 +595,8 @@ class Session:
             refused: whether it was the credentials that were refused, rather than what was asked for with them.
         """
         host = call.host
+        if full := failures.full(refusal, registry=host.name, what=call.what):
+            return full
         repository = repository_of(call.scopes)
         why, remedy, earlier = await host.wallet.why_denied(repository, refused=refused)
         about = f"{host.name}/{repository}" if repository else host.name

@@ -131,8 +131,10 @@ class _Protocol(H11Protocol):
         Raises:
             ConnectionError: the client has gone.
         """
-        # Of this h11 looks at the length alone, and gives it back where the bytes go.
-        for piece in self.conn.send_with_data_passthrough(h11.Data(data=range(count))) or ():  # type: ignore[arg-type]
+        # Of the range h11 looks at the length alone, and gives it back where the bytes go.
+        part: Any = range(count)
+        pieces: list[Any] = self.conn.send_with_data_passthrough(h11.Data(data=part)) or []
+        for piece in pieces:
             if isinstance(piece, bytes):
                 self.transport.write(piece)
                 continue
