@@ -20,7 +20,7 @@ from lading.errors import (
     UsageError,
 )
 from lading.registry import transport
-from lading.registry.failures import Refusal, advised, clean, denied, failure, said
+from lading.registry.failures import Refusal, advised, clean, denied, failure, full, said
 
 
 def error(status: int, *errors: Any, body: bytes | None = None) -> LadingError:
@@ -108,6 +108,30 @@ def test_no_body_is_too_strange(body: bytes) -> None:
 def test_a_long_text_is_cut() -> None:
     assert clean("x" * 500) == "x" * 199 + "…"
     assert clean("a\r\n\tb\u202e c") == "a b c"
+
+
+@pytest.mark.parametrize(
+    "status, code, words",
+    [
+        (403, "DENIED", "the registry is full: it may hold 10 bytes, and holds 9"),
+        (
+            403,
+            "DENIED",
+            "adding 1.0 MiB of storage resource, which when updated to current usage of 9.5 MiB will exceed the "
+            "configured upper limit of 10.0 MiB.",
+        ),
+        (403, "DENIED", "Quota has been exceeded on namespace"),
+        (507, "", "Insufficient Storage"),
+    ],
+)
+def test_a_full_registry_is_none_that_wants_a_login(status: int, code: str, words: str) -> None:
+    body = json.dumps({"errors": [{"code": code, "message": words}]}).encode()
+    error = full(Refusal(status, body), registry="r.example", what="a blob of r.example/a")
+    assert error is not None
+    assert (error.message, error.exit_code) == ("r.example has no room for a blob of r.example/a", 1)
+    assert words.rstrip(".") in str(error)
+    denial = Refusal(403, b'{"errors": [{"code": "DENIED", "message": "bob may not push to team/quota"}]}')
+    assert full(denial, registry="r.example", what="a") is None
 
 
 def test_a_denial_repeats_only_what_says_more() -> None:

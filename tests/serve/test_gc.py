@@ -185,6 +185,8 @@ class TestCommand:
         content = noise("gone", 123_000)
         call.push_blob("team/app", digest_of(content), content)
         assert self.run(lading, folder) == ("", "Nothing to remove\n", 0)
+        assert self.run(lading, folder, "-q", "--dry-run", "--older-than", "0s") == ("", "", 0)
+        assert self.run(lading, folder, "--dry-run", "--older-than", "0s")[1] == "Would remove 1 blob: 123 kB\n"
         age(folder)
         table, summary, _ = self.run(lading, folder, "--dry-run")
         short = digest_of(content).partition(":")[2][:12]

@@ -16,7 +16,7 @@ from serve.accounts import basic, htpasswd
 from serve.caller import Answer, Caller
 from serve.clock import Clock, serving
 from support.docker import DockerCLI
-from support.images import OCI_MANIFEST, digest_of, make_image, noise, push
+from support.images import OCI_MANIFEST, digest_of, make_image, make_layer, noise, push
 from support.lading import Lading
 
 
@@ -292,6 +292,20 @@ class TestSize:
         assert self.is_refused(put(call, "a", noise("2", 200_000)))
         assert call("DELETE", f"/v2/a/blobs/{digest_of(content)}").status == 202
         assert put(call, "a", noise("2", 200_000)).status == 201
+
+    def test_is_said_by_lading(self, call: Caller, lading: Lading, tmp_path: Path) -> None:
+        image = make_image(layers=[make_layer({"file": noise(name, 900_000)}) for name in ("one", "two")])
+        push(call.host, "a", "v1", make_image())
+        with background() as url:
+            there = url.partition("://")[2]
+            push(there, "a", "v1", image)
+            refused = lading.run("copy", "-q", f"{there}/a:v1", f"{call.host}/a:v2", check=False)
+        assert refused.returncode == 1
+        assert f"error: {call.host} has no room for" in refused.stderr
+        assert "the registry is full: it may hold 1000000 bytes" in refused.stderr
+        assert "make room there" in refused.stderr
+        assert "log in" not in refused.stderr
+        assert lading.run("tags", f"{call.host}/a").stdout.split() == ["v1"]
 
     def test_knows_what_was_there(self, storage: Storage, clock: Clock) -> None:
         with background(storage) as url:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from lading.cli import main
 from lading.errors import Conflict, UsageError
 from lading.serve import app, background, open_storage, running, serve
 from serve.caller import Caller
@@ -214,3 +216,12 @@ def test_names_storages(tmp_path: Path) -> None:
 def test_serve_refuses_before_it_begins() -> None:
     with pytest.raises(UsageError):
         serve(address="nowhere")
+
+
+def test_the_command_logs_no_longer_than_it_serves(capsys: pytest.CaptureFixture[str]) -> None:
+    """Or a program that runs it would find every later request in a stream that may be closed."""
+    ours = [logging.getLogger(name) for name in ("lading", "uvicorn")]
+    before = [(logger.handlers[:], logger.level) for logger in ours]
+    assert main(["registry", "serve", "--address", "nowhere"]) == 2
+    assert [(logger.handlers, logger.level) for logger in ours] == before
+    assert "'nowhere' is not an address" in capsys.readouterr().err

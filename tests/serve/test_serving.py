@@ -160,7 +160,9 @@ class Line:
         """An answer without a body."""
         said = b""
         while not said.endswith(b"\r\n\r\n"):
-            said += self.socket.recv(1)
+            byte = self.socket.recv(1)
+            assert byte, said
+            said += byte
         return said
 
 
@@ -210,13 +212,29 @@ class TestPatience:
 
     def test_with_an_answer_that_nobody_reads(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         content = noise("large", 30_000_000)
-        with caplog.at_level(logging.INFO, "lading.serve.access"), impatient(Folder(tmp_path)) as url:
+        with caplog.at_level(logging.INFO, "lading.serve.access"), impatient(Folder(tmp_path), 2) as url:
             Caller(url).push_blob("a", digest_of(content), content)
             with Line(url) as line:
                 line.send(f"GET /v2/a/blobs/{digest_of(content)} HTTP/1.1\nHost: a\n\n")
                 until(lambda: any("GET" in record.message for record in caplog.records))
             sent = next(record for record in caplog.records if "GET" in record.message).__dict__["request"]["sent"]
             assert sent < len(content)
+
+    def test_but_not_with_an_answer_that_is_read_slowly(self, tmp_path: Path) -> None:
+        """It may take far longer than patience lasts, if only it goes on."""
+        content = noise("large", 30_000_000)
+        with impatient(Folder(tmp_path), 1) as url:
+            Caller(url).push_blob("a", digest_of(content), content)
+            with Line(url) as line:
+                line.send(f"GET /v2/a/blobs/{digest_of(content)} HTTP/1.1\nHost: a\n\n")
+                line.read()
+                received = bytearray()
+                while piece := line.socket.recv(200_000):
+                    received += piece
+                    if len(received) == len(content):
+                        break
+                    time.sleep(0.01)
+                assert received == content
 
     def test_but_not_with_idle_connections(self) -> None:
         with impatient(patience=0.1) as url, Line(url) as line:
@@ -247,6 +265,28 @@ class TestPatience:
                 line.send("x")
                 time.sleep(0.5)
             assert line.read().startswith(b"HTTP/1.1 202")
+
+
+def test_a_file_is_closed_when_its_client_leaves(tmp_path: Path) -> None:
+    content = noise("large", 30_000_000)
+    digest = digest_of(content)
+
+    def open_files() -> list[str]:
+        found = []
+        for file in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.append(str(file.readlink()))
+        return found
+
+    with background(Folder(tmp_path)) as url:
+        Caller(url).push_blob("a", digest, content)
+        before = len(open_files())
+        with Line(url) as line:
+            line.send(f"GET /v2/a/blobs/{digest} HTTP/1.1\nHost: a\n\n")
+            line.read()
+            assert [name for name in open_files() if name.endswith(digest.partition(":")[2])]
+        until(lambda: len(open_files()) <= before)
+        assert Caller(url)("GET", f"/v2/a/blobs/{digest}").body == content
 
 
 def test_headers_have_a_size() -> None:

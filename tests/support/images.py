@@ -228,17 +228,21 @@ def make_attestation(of: Manifest, *, predicate: str = "https://slsa.dev/provena
 
 
 def make_busybox(*command: str, kind: Kind = "docker", seed: str = "", platform: str | None = None) -> Manifest:
-    """An image that runs: a static busybox, also as /bin/sh. If not said, its command echoes `seed`."""
+    """An image that runs: a static busybox, also as /bin/sh. If not said, its command echoes `seed`.
+
+    Images of different seeds have no blob in common: what one test leaves in a daemon is no other's.
+    """
     config = {
         "Cmd": list(command or ("/bin/busybox", "echo", seed or "hello from lading")),
         "Env": ["PATH=/bin"],
     }
-    return make_image(platform or _this_platform(), kind=kind, layers=[_busybox_layer()], config=config, seed=seed)
+    return make_image(platform or _this_platform(), kind=kind, layers=[_busybox_layer(seed)], config=config, seed=seed)
 
 
 @functools.cache
-def _busybox_layer() -> bytes:
-    return make_layer({"bin/": b"", "bin/busybox": need("busybox").read_bytes(), "bin/sh": "busybox"})
+def _busybox_layer(seed: str) -> bytes:
+    files: dict[str, bytes | str] = {"bin/": b"", "bin/busybox": need("busybox").read_bytes(), "bin/sh": "busybox"}
+    return make_layer(files | {"seed": seed.encode()})
 
 
 def make_layer(files: Mapping[str, bytes | str]) -> bytes:

@@ -89,6 +89,8 @@ def _is_static(path: Path) -> bool:
 _FITNESS: dict[str, Callable[[Path], bool]] = {"docker": _is_current_docker, "busybox": _is_static}
 
 _HINTS = {
+    "conformance": "go install github.com/opencontainers/distribution-spec/conformance"
+    "@v0.0.0-20260831232431-97274622c111",
     "crane": "go install github.com/google/go-containerregistry/cmd/crane@v0.20.6",
     "oras": "go install oras.land/oras/cmd/oras@v1.3.3",
     "regctl": "go install github.com/regclient/regclient/cmd/regctl@v0.11.7",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,25 +75,18 @@ def serve(
     from lading.serve import proxy_of as in_front_of
     from lading.serve import serve as run
 
-    _log(log_format, options)
     _check_proxy(proxy_of, options.insecure)
     settings = Settings(**given)
-    content = open_storage(storage, read_only=settings.read_only)
-    if proxy_of is not None:
-        content = in_front_of(proxy_of, content, insecure=options.insecure)
 
     def ready(url: str) -> None:
         _warn(options, address, settings.auth is not None, tls_cert is not None)
         click.echo(f"serving {url}")
 
-    run(
-        content,
-        address,
-        settings,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        ready=ready,
-    )
+    with _logging(log_format, options):
+        content = open_storage(storage, read_only=settings.read_only)
+        if proxy_of is not None:
+            content = in_front_of(proxy_of, content, insecure=options.insecure)
+        run(content, address, settings, tls_cert=tls_cert, tls_key=tls_key, ready=ready)
 
 
 def _check_proxy(proxy_of: str | None, insecure: bool) -> None:
@@ -120,8 +115,9 @@ def _warn(options: Options, address: str, guarded: bool, encrypted: bool) -> Non
         options.warn(f"{what} can be read on the way to {host}: see --tls-cert")
 
 
-def _log(format: str, options: Options) -> None:
-    """Write the log to stderr: every request and every failure, or with --quiet only failures."""
+@contextmanager
+def _logging(format: str, options: Options) -> Iterator[None]:
+    """Write the log to stderr meanwhile: every request and every failure, or with --quiet only failures."""
     import logging
 
     from lading.serve.access_log import JSONFormatter, TextFormatter
@@ -129,10 +125,17 @@ def _log(format: str, options: Options) -> None:
     handler = logging.StreamHandler(sys.stderr)
     formatter = JSONFormatter if format == "json" else TextFormatter
     handler.setFormatter(formatter(tracebacks=options.verbose))
-    for name in ("lading", "uvicorn"):
-        logging.getLogger(name).addHandler(handler)
-    level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
-    logging.getLogger("lading").setLevel(level)
+    ours, servers = (logging.getLogger(name) for name in ("lading", "uvicorn"))
+    before = ours.level
+    ours.setLevel(logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO)
+    for logger in (ours, servers):
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in (ours, servers):
+            logger.removeHandler(handler)
+        ours.setLevel(before)
 
 
 @registry.command(short_help="Remove what nothing refers to from a registry's folder")

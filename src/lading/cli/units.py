@@ -19,7 +19,7 @@ _TIMES = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 def size(value: str) -> int:
     """A number of bytes: `500MB`, `4MiB`, `4096`. For the `type` of an option."""
     number = _read(value, _SIZES)
-    if number < 1:
+    if number is None or number < 1:
         raise click.BadParameter(f"{value!r} is not a size such as 500MB, 10GiB or 4096")
     return int(number)
 
@@ -27,12 +27,13 @@ def size(value: str) -> int:
 def duration(value: str) -> float:
     """Seconds: `30m`, `24h`, `7d`, `90s`. For the `type` of an option."""
     number = _read(value, _TIMES)
-    if number <= 0:
+    if number is None:
         raise click.BadParameter(f"{value!r} is not a time such as 30m, 24h or 7d")
     return number
 
 
-def _read(text: str, units: Mapping[str, int]) -> float:
-    """A number with a unit, as a multiple of the smallest; 0 for what is none."""
+def _read(text: str, units: Mapping[str, int]) -> float | None:
+    """A number with a unit, as a multiple of the smallest; None for what is none."""
     found = re.fullmatch(_NUMBER, text.strip())
-    return float(found[1]) * units.get(found[2].lower(), 0) if found else 0
+    unit = units.get(found[2].lower()) if found else None
+    return float(found[1]) * unit if found and unit else None

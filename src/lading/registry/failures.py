@@ -34,6 +34,9 @@ _TEXT_LIMIT = 200
 
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
+# As lading's own registry, Harbor and Quay say it.
+_FULL = re.compile("registry is full|exceed the configured upper limit|quota has been exceeded", re.IGNORECASE)
+
 # Codes that say more than their status (distribution-spec §Error Codes, and some that are widespread beside them).
 _BY_CODE: Mapping[str, type[LadingError]] = {
     "BLOB_UPLOAD_INVALID": NotFound,
@@ -137,6 +140,28 @@ def failure(refusal: Refusal, *, method: str, registry: str, what: str) -> Ladin
     kind = _kind(status, words.code)
     message, remedy = _message(kind, words.code, method, registry, what)
     return kind(message, cause=_cause(status, words), remedy=remedy, status=status, code=words.code or None)
+
+
+def full(refusal: Refusal, *, registry: str, what: str) -> RegistryFailure | None:
+    """The error of a request that there was no room for; None for any other refusal.
+
+    Most say so with DENIED, as if it were for credentials: only their words tell.
+
+    Args:
+        refusal: the answer.
+        registry: who refused.
+        what: the name of the thing that was sent.
+    """
+    words = said(refusal.body)
+    if refusal.status != 507 and not _FULL.search(str(words)):
+        return None
+    return RegistryFailure(
+        f"{registry} has no room for {what}",
+        cause=_cause(refusal.status, words),
+        remedy="make room there, or ask who runs it for more",
+        status=refusal.status,
+        code=words.code or None,
+    )
 
 
 def denied(refusal: Refusal, *, registry: str, wanted: str, why: str, remedy: str | None) -> Denied:

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 from typing import Self
 
-from lading.errors import Denied, LadingError, RegistryFailure, Unreachable
+from lading.errors import LadingError, RegistryFailure, Unreachable
 from lading.registry import failures, links
 from lading.registry.authentication import (
     ANONYMOUS,
@@ -569,6 +569,8 @@ class Session:
         refusal = await _refusal(response)
         if refusal.status in {401, 403}:
             return await self._denied(call, refusal, refused=False)
+        if full := failures.full(refusal, registry=call.host.name, what=call.what):
+            return full
         failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
         failure.retry_after = after
         if missing := call.missing_repository(failure):
@@ -589,8 +591,8 @@ class Session:
                 await create_repository(registry, repository)
                 self._created.add((registry, repository))
 
-    async def _denied(self, call: Call, refusal: Refusal, *, refused: bool) -> Denied:
-        """The error of a request that was not allowed.
+    async def _denied(self, call: Call, refusal: Refusal, *, refused: bool) -> LadingError:
+        """The error of a request that was not allowed, or that there was no room for.
 
         Args:
             call: the request.
@@ -598,6 +600,8 @@ class Session:
             refused: whether it was the credentials that were refused, rather than what was asked for with them.
         """
         host = call.host
+        if full := failures.full(refusal, registry=host.name, what=call.what):
+            return full
         repository = repository_of(call.scopes)
         why, remedy, earlier = await host.wallet.why_denied(repository, refused=refused)
         about = f"{host.name}/{repository}" if repository else host.name

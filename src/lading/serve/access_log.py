@@ -45,11 +45,11 @@ class AccessLog:
 
         async def count_sent(message: Message) -> None:
             nonlocal status, sent
+            await send(message)
             if message["type"] == "http.response.start":
                 status = message["status"]
             else:
-                sent += len(message.get("body", b""))
-            await send(message)
+                sent += message.get("count") or len(message.get("body", b""))
 
         try:
             await self._application(scope, count_received, count_sent)

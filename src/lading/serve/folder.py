@@ -385,6 +385,7 @@ class _FolderRepository:
 class _FolderBlob:
     def __init__(self, file: BinaryIO) -> None:
         self.size = os.fstat(file.fileno()).st_size
+        self.file: BinaryIO | None = file
         self._file = file
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 from lading.errors import LadingError, NotFound, RateLimited, RegistryFailure, Unreachable, Unsupported
 from lading.model.descriptor import Descriptor
@@ -407,6 +407,8 @@ class _Fetch:
 
 class _Arriving:
     """A blob that is read while it comes."""
+
+    file: BinaryIO | None = None
 
     def __init__(self, fetch: _Fetch, size: int) -> None:
         self.size = size

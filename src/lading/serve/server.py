@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import signal
@@ -17,9 +18,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+import h11
 import uvicorn
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from lading.errors import Conflict, UsageError
@@ -29,6 +32,7 @@ _log.setLevel(logging.ERROR)
 # What had not ended when the server did is no failure of it.
 _log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)))
 
+_ZERO_COPY = "http.response.zerocopysend"
 _GRACE = 3  # seconds that requests have to end when the server stops
 _LONG_GRACE = 9  # where there is a process to stop; who sends SIGTERM often waits for 10
 _KEEP_ALIVE = 75  # seconds that an idle connection is kept
@@ -49,7 +53,8 @@ class TLS(NamedTuple):
 class _Protocol(H11Protocol):
     """Ends connections whose client is silent in the middle of a request, or reads no answer.
 
-    It says nothing about clients that try TLS first, as many do: they are answered, and that is all.
+    It says nothing about clients that try TLS first, as many do: they are answered, and that is all. Files go from
+    the disk to the network without being read, unless they have to be encrypted (ASGI, Zero Copy Send).
     """
 
     patience = _PATIENCE
@@ -57,6 +62,8 @@ class _Protocol(H11Protocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = _log
+        self.app = functools.partial(self._with_files, self.app)
+        self._sending: asyncio.Future[None] | None = None  # done when a part of a file is sent
         self._since = 0.0  # when it was last not the client's turn, or the client did its part
         self._unsent = 0
         self._looking: asyncio.TimerHandle | None = None
@@ -70,6 +77,8 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
         if self._looking is not None:
             self._looking.cancel()
+        if self._sending is not None and not self._sending.done():
+            self._sending.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -97,9 +106,75 @@ class _Protocol(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             return self.timeout_keep_alive_task is None  # else it is between requests, where uvicorn looks after it
+        if self._sending is not None:
+            return True
         if self.flow.write_paused:
             return self._unsent >= before
         return cycle.more_body and not self.flow.read_paused and not cycle.waiting_for_100_continue
+
+    async def _with_files(self, application: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run an application that may give a file instead of its bytes."""
+
+        async def send_any(message: Message) -> None:
+            if message["type"] == _ZERO_COPY:
+                await self._send_file(message["file"], message["offset"], message["count"])
+            else:
+                await send(message)
+
+        if scope["scheme"] == "http" and hasattr(os, "sendfile"):
+            scope["extensions"] = {_ZERO_COPY: {}}
+        await application(scope, receive, send_any)
+
+    async def _send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        """Send a part of a file.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        # Of the range h11 looks at the length alone, and gives it back where the bytes go.
+        part: Any = range(count)
+        pieces: list[Any] = self.conn.send_with_data_passthrough(h11.Data(data=part)) or []
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                self.transport.write(piece)
+                continue
+            self.transport.set_write_buffer_limits(0)
+            await self.flow.drain()  # until what comes before it is gone
+            self.transport.set_write_buffer_limits()
+            if not self.transport.is_closing():
+                await self._splice(file, offset, offset + count)
+            if self.transport.is_closing():
+                raise ConnectionAbortedError("the client has gone")
+
+    async def _splice(self, file: BinaryIO, offset: int, stop: int) -> None:
+        """Let the kernel send a part of a file, until the connection is lost."""
+        # loop.sendfile would neither say how far it has come nor end when the connection does.
+        ended = self._sending = self.loop.create_future()
+        out = os.dup(self.transport.get_extra_info("socket").fileno())
+
+        def go_on() -> None:
+            nonlocal offset
+            try:
+                sent = os.sendfile(out, file.fileno(), offset, stop - offset)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                sent = 0
+                self.transport.abort()
+                if not isinstance(error, ConnectionError):
+                    _log.error("cannot send %s: %s", file.name, error)
+            offset += sent
+            self._since = self.loop.time()
+            if (not sent or offset == stop) and not ended.done():
+                ended.set_result(None)
+
+        self.loop.add_writer(out, go_on)
+        try:
+            await ended
+        finally:
+            self._sending = None
+            self.loop.remove_writer(out)
+            os.close(out)
 
 
 class _Server(uvicorn.Server):

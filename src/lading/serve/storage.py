@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from types import TracebackType
-from typing import NamedTuple, ParamSpec, Protocol, Self, TypeVar
+from typing import BinaryIO, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 from lading.errors import InvalidContent, InvalidReference, LadingError
 from lading.model.descriptor import Descriptor
@@ -60,6 +60,18 @@ async def gathered(parts: AsyncIterator[bytes], enough: int = CHUNK) -> AsyncIte
         yield b"".join(held)
 
 
+async def ahead(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what comes, and let the next piece come while one is dealt with."""
+    coming = asyncio.ensure_future(anext(parts, None))
+    try:
+        while (part := await coming) is not None:
+            coming = asyncio.ensure_future(anext(parts, None))
+            yield part
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
 class StoredManifest(NamedTuple):
     """A manifest as it was pushed."""
 
@@ -100,6 +112,8 @@ class Blob(Protocol):
 
     size: int
     """In bytes."""
+    file: BinaryIO | None
+    """The file that has these bytes and no others, where there is one."""
 
     def __enter__(self) -> Self:
         """Begin reading."""
@@ -312,6 +326,8 @@ class _MemoryRepository:
 
 
 class _MemoryBlob:
+    file: BinaryIO | None = None
+
     def __init__(self, data: bytes) -> None:
         self.size = len(data)
         self._data = data

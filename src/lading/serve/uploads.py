@@ -20,7 +20,8 @@ from lading.serve import routes
 from lading.serve.limits import Quota
 from lading.serve.problems import Problem
 from lading.serve.settings import Settings
-from lading.serve.storage import Storage, Upload, call, gathered
+from lading.serve.storage import Storage, Upload, ahead, call, gathered
+from lading.store import closing
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/(?:\d{1,19}|\*))?")
 _ACTIVE = 60  # seconds that an upload counts as under way without a request
@@ -201,13 +202,14 @@ class Session:
         begin = self.upload.size
         length = self._announced(request)
         await self._quota.check(int(request.headers.get("content-length", "0")))
-        async for data in gathered(request.stream()):
-            if length is not None and self.upload.size + len(data) > begin + length:
-                raise Problem(400, "SIZE_INVALID", f"more than the {length} bytes of the Content-Range came")
-            async with self._quota.room(len(data)):
-                await call(len(data), self._hash.update, data)
-                await self.upload.append(data)
-            self.used = self._clock()
+        async with closing(ahead(gathered(request.stream()))) as parts:
+            async for data in parts:
+                if length is not None and self.upload.size + len(data) > begin + length:
+                    raise Problem(400, "SIZE_INVALID", f"more than the {length} bytes of the Content-Range came")
+                async with self._quota.room(len(data)):
+                    await call(len(data), self._hash.update, data)
+                    await self.upload.append(data)
+                self.used = self._clock()
         if length is not None and self.upload.size != begin + length:
             raise Problem(400, "SIZE_INVALID", f"fewer than the {length} bytes of the Content-Range came")
 
