@@ -15,6 +15,9 @@ from lading.model.platform import Platform
 
 _VARIANTS = {"arm": ("v5", "v6", "v7", "v8"), "arm64": ("v8",), "amd64": ("v2", "v3", "v4")}
 
+_WASI = Platform(os="wasi", architecture="wasm")
+"""What Docker and containerd's shims for WebAssembly are asked for, and Go calls otherwise."""
+
 
 def check_platforms(facts: Facts) -> Iterator[Finding]:
     """Everything about the platforms of a list's entries, and of an image's own config."""
@@ -39,7 +42,7 @@ def _spelling(part: Part) -> Iterator[Finding]:
         message = f"{entry_of(part)} is not how platforms are spelled: podman and skopeo do not find it."
         yield finding("LAD201", message, part, remedy=f"call it {meant}: {annotate(part, meant)}")
     base = Platform(os=meant.os, architecture=meant.architecture)
-    if not base.is_known:
+    if not base.is_known and base != _WASI:
         yield finding("LAD202", f"{entry_of(part)} is no platform that exists.", part)
     else:
         yield from _variant(part, said, meant)
@@ -57,7 +60,7 @@ def _variant(part: Part, said: Platform, meant: Platform) -> Iterator[Finding]:
         message = f"{entry_of(part)} has a variant that not all clients read as {_written(meant) or 'none'}."
         wanted = msgspec.structs.replace(meant, variant=_written(meant))
         yield finding("LAD204", message, part, remedy=f"call it {wanted}: {annotate(part, wanted)}")
-    elif not meant.is_known:
+    elif not meant.is_known and meant.variant:
         known = ", ".join(_VARIANTS.get(meant.architecture, ())) or "none"
         message = f"{entry_of(part)} has a variant that no client asks for."
         yield finding("LAD204", message, part, remedy=f"variants of {meant.architecture}: {known}")
