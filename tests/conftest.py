@@ -2,12 +2,14 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from lading.client import AsyncClient
+from lading.serve import background
 from support.certs import Authority
 from support.docker import DockerCLI, dockerd
 from support.lading import Lading
@@ -38,6 +40,21 @@ def registry() -> Iterator[RealRegistry]:
 def basic_registry() -> Iterator[RealRegistry]:
     """A real registry with Basic authentication, for alice (secret)."""
     with RealRegistry(auth="basic") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    """The embedded registry: another one than `registry`, which takes uploads up where they broke off."""
+    with background() as url:
+        yield url.removeprefix("http://")
+
+
+@pytest.fixture
+async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncClient]:
+    """A client whose cache and Docker configuration are empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    async with AsyncClient(docker_config=tmp_path / "docker") as running:
         yield running
 
 

@@ -27,12 +27,14 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 PAGES = sorted(page for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")] if BLOCK.search(page.read_text()))
 HOST = "localhost:5000"
 OTHER = "localhost:5001"
+FIRST_PORT = 5001 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Each process of a parallel run has ports of its own: between looking and listening another one might take them."""
 
 
 @pytest.fixture
 def host() -> Iterator[str]:
     """A registry with the demo's images, whose name is as long as the one in the pages: columns must not move."""
-    port = _free_port(5001)
+    port = _free_port(FIRST_PORT)
     with background(address=f"127.0.0.1:{port}"):
         import asyncio
 

@@ -45,8 +45,9 @@ CLIENTS: dict[str, Callable[[], AbstractContextManager[Puller]]] = {
     "podman": pullers.podman,
     "skopeo-copy": partial(pullers.skopeo, "copy"),
     "skopeo-inspect": partial(pullers.skopeo, "inspect"),
-    "ctr-local": partial(pullers.ctr, "local"),
-    "ctr-transfer": partial(pullers.ctr, "transfer"),
+    "ctr-1": partial(pullers.ctr, 1, "local"),
+    "ctr-2-local": partial(pullers.ctr, 2, "local"),
+    "ctr-2-transfer": partial(pullers.ctr, 2, "transfer"),
 }
 
 

@@ -300,6 +300,7 @@ class AsyncClient:
         podman@5.8.2 linux/arm64/v8
         """
         from lading.drafts.draft import Draft
+        from lading.drafts.sources import homes_of
         from lading.images.machine import this_machine
         from lading.images.pulls import Shelf, selections
         from lading.model.selection import newest, parse_clients, spelled
@@ -310,13 +311,14 @@ class AsyncClient:
         asked = spelled(platform)
         if isinstance(reference, Draft):
             name = str(reference.reference)
-            homes = {entry.digest: self.connect(entry.reference) for entry in reference.entries}
-            shelf = Shelf(self.connect(reference.reference), homes)
-            for entry in reference.entries:
-                if entry.raw is not None:
-                    known = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
-                    shelf.add(known, homes[entry.digest])
-            found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=name)
+            async with homes_of(reference, self.connect) as homes:
+                by_digest = {entry.digest: home for entry, home in zip(reference.entries, homes, strict=True)}
+                shelf = Shelf(self.connect(reference.reference), by_digest)
+                for entry in reference.entries:
+                    if entry.raw is not None:
+                        known = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
+                        shelf.add(known, by_digest[entry.digest])
+                found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=name)
         else:
             location = as_location(reference).full()
             async with self.open(location, mirrored=True) as store:
@@ -351,6 +353,7 @@ class AsyncClient:
         []
         """
         from lading.drafts.draft import Draft
+        from lading.drafts.sources import homes_of
         from lading.images.lint import gather_facts, lint, platforms_of
         from lading.images.lint.facts import READ_LIMIT
 
@@ -360,14 +363,17 @@ class AsyncClient:
             async with self.open(other) as store:
                 compared = str(other), await platforms_of(store, await fetch_location(store, other))
         if isinstance(reference, Draft):
-            homes = [self.connect(entry.reference) for entry in reference.entries]
-            name = str(reference.reference)
-            facts = await gather_facts(name, reference.index, homes.__getitem__, is_draft=True, against=compared)
+            name, names = str(reference.reference), [str(entry.reference) for entry in reference.entries]
+            async with homes_of(reference, self.connect) as homes:
+                facts = await gather_facts(name, reference.index, homes.__getitem__, names=names, against=compared)
         else:
             location = as_location(reference).full()
             async with self.open(location, mirrored=True) as store:
                 manifest = await fetch_location(store, location, READ_LIMIT)
-                facts = await gather_facts(str(location), manifest, lambda _: store, against=compared)
+                repository = location.reference.name if location.is_registry and location.reference else None
+                children = manifest.manifests if isinstance(manifest, Index) and repository else ()
+                names = [f"{repository}@{entry.digest}" for entry in children]
+                facts = await gather_facts(str(location), manifest, lambda _: store, names=names, against=compared)
         return lint(facts, select=select, ignore=ignore)
 
     # Tags

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -839,7 +840,13 @@ def test_a_closed_stdout_and_a_poor_encoding(place: Place) -> None:
 
 
 def test_ctrl_c_ends_it_at_once(lading: Lading) -> None:
-    with ScriptedServer(lambda _: Reply(delay=3)) as server:
+    over = threading.Event()
+
+    def answer(_: Request) -> Reply:
+        over.wait(120)
+        return Reply()
+
+    with ScriptedServer(answer) as server:
         for command in (
             ["digest", f"{server.host}/a/b:x"],
             ["manifest", "create", f"{server.host}/a/b:l", f"{server.host}/a/b:x"],
@@ -853,14 +860,12 @@ def test_ctrl_c_ends_it_at_once(lading: Lading) -> None:
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            deadline = time.monotonic() + 10
-            while not server.requests and time.monotonic() < deadline:
+            while not server.requests and process.poll() is None:
                 time.sleep(0.01)
-            began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=10)
-            assert time.monotonic() - began < 1
+            stdout, stderr = process.communicate(timeout=60)  # although no answer comes
             assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
+        over.set()
 
 
 @pytest.mark.parametrize("flag", ["--verbose", "--debug"])

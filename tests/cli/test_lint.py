@@ -1,7 +1,11 @@
 """`lading lint`: what it prints, for people and for programs, and how it ends."""
 
 import json
+import re
+import shlex
+import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -55,6 +59,71 @@ def test_what_it_says_to_do_is_what_mends_it(lading: Lading, name: str) -> None:
     assert lading.run("lint", "--remote", f"{name}:bad").stdout == f"{name}:bad: nothing found\n"
 
 
+WINDOWS = make_image("windows/amd64", kind="oci", os_version="10.0.20348.1")
+X86 = make_image("linux/x86_64", kind="oci")
+MENDED: dict[str, list[Manifest | Entry]] = {
+    "LAD101": [FIRST, SECOND, ARM64],
+    "LAD101 thrice": [FIRST, SECOND, SECOND],
+    "LAD101 of one manifest": [FIRST, FIRST, ARM64],
+    "LAD102": [Entry(FIRST, {"os": "unknown", "architecture": "unknown"}), ARM64],
+    "LAD104": [Entry(FIRST, {"os": "linux", "architecture": "arm64", "variant": "v8"})],
+    "LAD106": [Entry(FIRST, {}), ARM64],
+    "LAD201": [X86, ARM64],
+    "LAD203": [ARM],
+    "LAD204": [make_image("linux/amd64/v1", kind="oci")],
+    "LAD204 of arm": [make_image("linux/arm/7", kind="oci")],
+    "LAD205": [Entry(WINDOWS, {"os": "windows", "architecture": "amd64"})],
+    "LAD404": [make_index([FIRST, ARM64], kind="oci")],
+    "LAD601": [make_image("Linux/amd64", kind="oci"), ARM64],
+    "LAD602": [Entry(FIRST, {}), ARM64],
+}
+
+
+@pytest.mark.parametrize("kind", MENDED)
+def test_each_command_it_gives_mends_what_it_found(
+    lading: Lading, registry: RealRegistry, repository: str, kind: str
+) -> None:
+    name, code = f"{registry.host}/{repository}:list", kind.split()[0]
+    index = make_index(MENDED[kind], kind="oci")
+    push(registry.host, repository, "list", index)
+
+    found = lading.run("lint", name, "--select", code, "--fail-on", "never", "--format", "{{ findings[0].remedy }}")
+    commands = re.findall("lading (manifest [^,]*)", found.stdout)
+    if "pull" not in commands[0]:
+        lading.run("manifest", "pull", name)
+    for command in commands:
+        lading.run(*shlex.split(command))
+
+    assert lading.run("lint", name, "--select", code).stdout == f"{name}: nothing found\n"
+    left = {entry["digest"] for entry in json.loads(lading.run("manifest", "inspect", name).stdout)["manifests"]}
+    assert kind == "LAD102" or FIRST.digest in left or FIRST not in index.children
+
+
+def test_which_of_a_drafts_entries_is_one_too_many(lading: Lading, registry: RealRegistry, repository: str) -> None:
+    name = f"{registry.host}/{repository}"
+    for tag in ("a", "b"):
+        push(registry.host, repository, tag, FIRST)
+    lading.run("manifest", "create", f"{name}:list", f"{name}:a", f"{name}:b")
+
+    remedy = lading.run("lint", f"{name}:list", "--format", "{{ findings[0].remedy }}").stdout.strip()
+
+    assert remedy == f"remove one: lading manifest remove {name}:list {name}:b"
+    lading.run(*shlex.split(remedy.partition("lading ")[2]))
+    assert lading.run("lint", f"{name}:list").stdout == f"{name}:list: nothing found\n"
+
+
+def test_a_draft_of_images_on_this_machine_lacks_nothing(lading: Lading, name: str, tmp_path: Path) -> None:
+    layout = f"oci:{tmp_path / 'layout'}:it"
+    lading.run("copy", f"{name}:good", layout)
+    lading.run("manifest", "create", f"{name}-new:list", layout)
+
+    assert lading.run("lint", f"{name}-new:list").stdout == f"{name}-new:list: nothing found\n"
+
+    shutil.rmtree(tmp_path / "layout")
+    missing = lading.run("lint", f"{name}-new:list", check=False)
+    assert missing.stdout.count("LAD301") == 2
+
+
 def test_a_draft_is_looked_at_before_it_is_pushed(lading: Lading, name: str) -> None:
     lading.run("manifest", "create", f"{name}:new", f"{name}@{FIRST.digest}", f"{name}@{SECOND.digest}")
 
@@ -100,7 +169,9 @@ def test_sarif_is_what_code_scanning_takes(lading: Lading, name: str) -> None:
     assert set(rules) == {"LAD101", "LAD203"}
     for result in only["results"]:
         assert result["message"]["text"]
-        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == f"{name}:bad"
+        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        # A relative one, in whose first segment no colon may be (RFC 3986, 4.2).
+        assert (uri.count(":"), unquote(uri)) == (0, f"{name}:bad")
 
 
 def test_github_shows_findings_as_annotations(lading: Lading, name: str) -> None:
@@ -143,3 +214,4 @@ def test_a_layout_is_looked_at_like_a_registry(lading: Lading, name: str, tmp_pa
     lading.run("copy", f"{name}:bad", f"oci:{tmp_path / 'layout'}:bad")
     ran = lading.run("lint", f"oci:{tmp_path / 'layout'}:bad", check=False)
     assert (ran.returncode, ran.stdout.count("LAD101")) == (1, 1)
+    assert f"lading push oci:{tmp_path / 'layout'}:bad REFERENCE" in ran.stderr

@@ -11,6 +11,7 @@ from lading.client import AsyncClient
 from lading.errors import UsageError
 from lading.images.lint import CODES, Report
 from support.images import (
+    OCI_CONFIG,
     OCI_INDEX,
     Entry,
     Manifest,
@@ -40,6 +41,13 @@ def with_entry(manifest: Manifest, at: int, **fields: Any) -> Manifest:
     entries = [dict(entry) for entry in manifest.document["manifests"]]
     entries[at] = {key: value for key, value in (entries[at] | fields).items() if value is not None}
     return changed(manifest, manifests=entries)
+
+
+def of_type(config: str, layer: str) -> Manifest:
+    """What other tools keep in registries: a manifest with a config and a layer of their own."""
+    document = AMD64.document
+    layers = [{**document["layers"][0], "mediaType": layer}]
+    return changed(AMD64, config={**document["config"], "mediaType": config}, layers=layers)
 
 
 AMD64, ARM64 = image("linux/amd64"), image("linux/arm64/v8")
@@ -157,6 +165,19 @@ GOOD: dict[str, Manifest] = {
     "gzip and zstd": make_index([AMD64, Entry(image("linux/amd64", "z"), annotations=ZSTD)], kind="oci"),
     "one entry": make_index([AMD64], kind="oci"),
     "artifacts only": make_index([Entry(ARTIFACT, {})], kind="oci", artifact_type="application/vnd.example.set"),
+    "a signature": of_type(OCI_CONFIG, "application/vnd.dev.cosign.simplesigning.v1+json"),
+    "a chart": of_type(
+        "application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+    ),
+    "a module": of_type("application/vnd.wasm.config.v0+json", "application/wasm"),
+    "WebAssembly as Docker and as Go call it": make_index(
+        [AMD64, image("wasi/wasm", "a"), image("wasip1/wasm", "b")], kind="oci"
+    ),
+    "other systems": make_index(
+        [image(platform) for platform in ("freebsd/amd64", "freebsd/arm64", "darwin/arm64", "linux/loong64")],
+        kind="oci",
+    ),
+    "every arm": make_index([image(f"linux/{it}") for it in ("arm/v5", "arm/v6", "arm/v7", "arm64")], kind="oci"),
     "every reserved annotation": make_index(
         [AMD64],
         kind="oci",

@@ -154,20 +154,20 @@ def test_brackets_that_do_not_nest_are_not_counted() -> None:
     ids=range(10),
 )
 def test_hostile_bytes_are_refused_at_once(make: Callable[[int], bytes]) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(InvalidContent):
         decode(make(1_000_000))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_large_document_takes_a_moment() -> None:
     raw = b'{"a":[' + b",".join([b'{"k":"v&","n":12345,"f":1.50}'] * 25_000) + b"]}"
-    started = time.perf_counter()
+    started = time.process_time()
 
     document = decode(raw)
     assert encode_compact(document) == raw.replace(b"&", b"\\u0026")
     assert reindent(raw, " ").count(b"\n") == 25_000 * 5 + 3
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_half_a_character_survives() -> None:

@@ -434,13 +434,13 @@ def test_limits() -> None:
 def test_a_manifest_of_the_largest_size_takes_a_moment() -> None:
     layers = ",".join([json.dumps(blob(2))] * 24_000)
     raw = json.dumps(image(layers=[])).replace("[]", f"[{layers}]").encode()
-    started = time.perf_counter()
+    started = time.process_time()
 
     manifest = parse(raw)
 
     assert len(raw) > 3_700_000
     assert len(manifest.children) == 24_001
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 # --- anything at all

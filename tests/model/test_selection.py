@@ -141,11 +141,7 @@ def prints(found: Selection, observed: str) -> bool:
     is_cut = len(observed) >= 140
     if observed.startswith('"'):
         observed = observed[1:].removesuffix('"').replace('\\"', '"')
-    # Of the daemon's first words some were kept, and some were not.
-    prefix = "Error response from daemon: "
-    expected = re.sub(r"sha256:[0-9a-f]{64}", "<digest>", found.error).removeprefix(prefix)
-    observed = observed.removeprefix(prefix)
-    texts = expected.split("…")
+    texts = re.sub(r"sha256:[0-9a-f]{64}", "<digest>", found.error).split("…")
     parts = [re.escape(text) for text in texts]
     if re.fullmatch(".*".join(parts), observed):
         return True

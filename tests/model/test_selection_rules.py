@@ -167,6 +167,61 @@ def test_what_a_host_asks_for_where_nobody_says(host: str, client: str, entries:
     assert (place(found, listed) if found.is_pulled else None) == expected, found
 
 
+@pytest.mark.parametrize(
+    "client,printed",
+    [
+        ("docker@20.10", "no matching manifest for linux/riscv64 in the manifest list entries"),
+        ("docker@28.5.2+graphdriver", "no matching manifest for linux/riscv64 in the manifest list entries"),
+        ("docker@29.7.2+graphdriver", "no matching manifest for linux/riscv64 in the manifest list entries"),
+        (
+            "docker@28.5.2+containerd",
+            "Error response from daemon: no matching manifest for linux/riscv64 in the manifest list entries: "
+            "no match for platform in manifest: not found",
+        ),
+        (
+            "docker@29.7.2+containerd",
+            "Error response from daemon: no matching manifest for linux/riscv64 in the manifest list entries: "
+            "no match for platform in manifest: not found",
+        ),
+        ("containerd", "no match for platform in manifest: not found"),
+        ("ctr@1.6.20", "ctr: no match for platform in manifest DIGEST: not found"),
+        ("ctr@2.3.4+transfer", None),
+        (
+            "podman@4.3.1",
+            "Error: choosing an image from manifest list docker://R: no image found in KIND for architecture riscv64, "
+            'variant "", OS linux',
+        ),
+        (
+            "podman@5.8.2",
+            "Error: unable to copy from source docker://R: choosing an image from manifest list docker://R: no image "
+            'found in KIND for architecture "riscv64", variant "", OS "linux"',
+        ),
+        (
+            "skopeo@1.9.3+copy",
+            "choosing an image from manifest list docker://R: no image found in KIND for architecture riscv64, "
+            'variant "", OS linux',
+        ),
+        (
+            "skopeo@1.22.2+inspect",
+            "Error parsing manifest for image: choosing image instance: no image found in KIND for architecture "
+            '"riscv64", variant "", OS "linux"',
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind,name", [(OCI_INDEX, "image index"), (DOCKER_LIST, "manifest list")])
+def test_what_is_printed_where_nothing_fits(client: str, printed: str | None, kind: str, name: str) -> None:
+    listed = index("linux/amd64", "linux/arm64", kind=kind)
+    found = select(listed, "linux/riscv64", as_=client, name="R")
+    expected = printed.replace("KIND", name).replace("DIGEST", listed.digest) if printed else None
+    assert (found.error, found.taken, found.is_pulled) == (expected, (), False)
+
+
+def test_docker_29_names_the_level_it_looked_for() -> None:
+    found = select(index("linux/arm64"), as_="docker@29.7.2+containerd", host=AMD64)
+    assert found.error is not None
+    assert "no matching manifest for linux/amd64/v4 in the manifest list entries" in found.error
+
+
 def test_zstd_is_preferred_from_the_version_on_that_knows_it() -> None:
     zstd = {"io.github.containers.compression.zstd": "true"}
     entries = [entry("gzip", platform("linux/amd64")), entry("zstd", platform("linux/amd64"), annotations=zstd)]

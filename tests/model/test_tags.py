@@ -142,9 +142,9 @@ def test_choose() -> None:
 
 
 def test_a_glob_with_many_stars_is_no_trap() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert choose(["a" * 128] * 100, ["*a" * 30 + "*b"]) == []
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_highest() -> None:
@@ -162,9 +162,9 @@ def test_nearest() -> None:
 
 
 def test_nearest_among_many() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert nearest("main-4f5e6d7c8b9b", [f"main-{n * 7919:012x}" for n in range(5000)])
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_the_orders_have_names() -> None:

@@ -373,12 +373,14 @@ class Endless(threading.Thread):
         self._head, self._body = head, body
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._clients: list[socket.socket] = []
         self.sent = 0
 
     def run(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._clients.append(client)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -397,7 +399,11 @@ class Endless(threading.Thread):
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.join(5)
+        self.join()
+        # Else a client that reads on somewhere in its library would keep this process busy for good.
+        for client in self._clients:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
 
 MANIFEST = b"Content-Type: application/vnd.oci.image.manifest.v1+json\r\n"

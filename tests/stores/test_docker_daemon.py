@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -291,7 +290,7 @@ class TestFailures:
     @pytest.mark.parametrize("doing", ["image", "save", "load"])
     async def test_cancelling_ends_the_command(self, tmp_path: Path, doing: str) -> None:
         pid = tmp_path / "pid"
-        text = f'test "$1" = {doing} || {{ echo id; exit; }}\necho $$ > {pid}.new; mv {pid}.new {pid}\nexec sleep 60'
+        text = f'test "$1" = {doing} || {{ echo id; exit; }}\necho $$ > {pid}.new; mv {pid}.new {pid}\nexec sleep 600'
         program = script(tmp_path / "docker", text)
         before = asyncio.all_tasks()
 
@@ -303,11 +302,9 @@ class TestFailures:
 
         working = asyncio.create_task(work())
         await appears(pid)
-        begun = time.monotonic()
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working
-        assert time.monotonic() - begun < 1
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid.read_text()), 0)
         assert asyncio.all_tasks() == before

@@ -619,11 +619,9 @@ async def test_waiting_for_the_lock_can_be_cancelled(
     with FileLock(path / ".lading/lock"):
         waiting = asyncio.create_task(layout.untag("1"))
         await asyncio.sleep(0.05)
-        started = time.monotonic()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await waiting
-        assert time.monotonic() - started < 1
+            await waiting  # although nobody gives the lock back
         assert (await layout.resolve("1")).digest == image.digest  # readers do not wait
     await layout.untag("1")
 

@@ -27,6 +27,16 @@ def need(name: str) -> Path:
     missing(f"{name} is not on this machine ({_HINTS.get(name, 'install it')})")
 
 
+def need_containerd(major: int) -> tuple[Path, Path]:
+    """The paths of `containerd` and `ctr` of a major version, of which there may be several; or the end of the test."""
+    for ctr in _candidates("ctr"):
+        daemon = ctr.with_name("containerd")
+        said = subprocess.run([ctr, "--version"], capture_output=True, text=True, check=False).stdout
+        if daemon.is_file() and re.search(rf" v?{major}\.\d+\.\d+", said):
+            return daemon, ctr
+    missing(f"containerd {major} is not on this machine ({_CONTAINERD[major]})")
+
+
 def missing(reason: str) -> NoReturn:
     """Skip the test, or fail it where every real part is required."""
     if everything_required():
@@ -88,6 +98,10 @@ def _is_static(path: Path) -> bool:
 
 _FITNESS: dict[str, Callable[[Path], bool]] = {"docker": _is_current_docker, "busybox": _is_static}
 
+_CONTAINERD = {
+    1: "Debian package containerd",
+    2: "go install github.com/containerd/containerd/v2/cmd/containerd@v2.3.4, and the same for ctr",
+}
 _HINTS = {
     "conformance": "go install github.com/opencontainers/distribution-spec/conformance"
     "@v0.0.0-20260831232431-97274622c111",
@@ -97,8 +111,6 @@ _HINTS = {
     "docker": f"the docker CLI, version {OLDEST_DOCKER} or later",
     "docker-registry": "Debian package docker-registry",
     "dockerd": "Debian package docker.io",
-    "containerd": "Debian package containerd",
-    "ctr": "Debian package containerd",
     "openssl": "Debian package openssl",
     "skopeo": "Debian package skopeo",
     "podman": "Debian package podman",

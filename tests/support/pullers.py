@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import pytest
-
 from support.docker import DockerCLI, dockerd
 from support.images import Manifest, digest_of
-from support.parts import missing, need
+from support.parts import missing, need, need_containerd
 from support.process import Ran, bare_environment, run
 
 PATIENCE = 30
@@ -135,11 +133,12 @@ class Skopeo:
 class Ctr:
     """`ctr` with a containerd of its own; what it took is what it unpacked."""
 
-    def __init__(self, folder: Path, variant: str) -> None:
+    def __init__(self, program: Path, folder: Path, variant: str) -> None:
+        self._program = program
         self._folder = folder
         self._variant = variant
         self._pulls = 0
-        version = _number(run([need("ctr"), "--version"]).stdout)
+        version = _number(run([program, "--version"]).stdout)
         self.client = f"ctr@{version}+{variant}"
 
     def pull(self, name: str, platform: str | None, among: Sequence[Manifest]) -> Took:
@@ -162,7 +161,7 @@ class Ctr:
 
     def _run(self, *arguments: str) -> Ran:
         options = [f"--address={self._folder}/c.sock", f"--namespace=pull{self._pulls}"]
-        return run([need("ctr"), *options, *arguments], check=False, env=bare_environment(self._folder))
+        return run([self._program, *options, *arguments], check=False, env=bare_environment(self._folder))
 
 
 @contextmanager
@@ -185,11 +184,9 @@ def skopeo(variant: str) -> Iterator[Skopeo]:
 
 
 @contextmanager
-def ctr(variant: str) -> Iterator[Ctr]:
-    """`ctr`, and the containerd that it needs. Needs root."""
-    program = need("containerd")
-    if variant == "transfer" and run([need("ctr"), "--version"]).stdout.split()[2].startswith(("1.", "v1.")):
-        pytest.skip("this ctr is older than 2.0, and has no transfer service")
+def ctr(major: int, variant: str) -> Iterator[Ctr]:
+    """`ctr` of a major version, and the containerd that it needs. Needs root."""
+    program, client = need_containerd(major)
     if os.geteuid() != 0:
         missing("containerd needs root")
     with tempfile.TemporaryDirectory(prefix="ctr-", ignore_cleanup_errors=True) as name:
@@ -210,17 +207,17 @@ def ctr(variant: str) -> Iterator[Ctr]:
                 env=bare_environment(folder),
             )
         try:
-            _await(daemon, folder)
-            yield Ctr(folder, variant)
+            _await(daemon, client, folder)
+            yield Ctr(client, folder, variant)
         finally:
             daemon.terminate()
             daemon.wait(timeout=PATIENCE)
 
 
-def _await(daemon: subprocess.Popen[bytes], folder: Path) -> None:
+def _await(daemon: subprocess.Popen[bytes], client: Path, folder: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and daemon.poll() is None:
-        asked = run([need("ctr"), f"--address={folder}/c.sock", "version"], check=False, env=bare_environment(folder))
+        asked = run([client, f"--address={folder}/c.sock", "version"], check=False, env=bare_environment(folder))
         if asked.returncode == 0:
             return
         time.sleep(0.05)

@@ -68,10 +68,19 @@ def lint(
     else:
         emit(report, format_, lambda: text_of(report, quiet=options.quiet))
         if format_ == "text" and draft is None and any("lading manifest " in found.remedy for found in report.findings):
-            name = report.reference
-            options.note(f"lading manifest works on a local list: lading manifest pull {name}, then push it again")
+            options.note(_where_to_mend(report.reference))
     if report.fails(None if fail_on == "never" else fail_on):  # type: ignore[arg-type]
         raise click.exceptions.Exit(1)
+
+
+def _where_to_mend(name: str) -> str:
+    from shlex import quote
+
+    from lading.stores.location import parse_location
+
+    if parse_location(name).is_registry:
+        return f"lading manifest works on a local list: lading manifest pull {name}, then push it again"
+    return f"lading manifest works on a registry's list: bring it there first: lading push {quote(name)} REFERENCE"
 
 
 def _print_as(format: str, report: Report) -> None:

@@ -423,7 +423,7 @@ def _serious(pushed: Pushed) -> list[str]:
     from lading.images.lint import lint, listed_facts
 
     name = str(msgspec.structs.replace(pushed.reference, digest=None))
-    report = lint(listed_facts(name, pushed.index, is_draft=True))
+    report = lint(listed_facts(name, pushed.index))
     errors = [found for found in report.findings if found.severity == "error"]
     return [f"{found.message} ({found.code})\n  {found.remedy}" for found in errors]
 

@@ -204,7 +204,7 @@ def no_draft(target: Reference) -> NotFound:
     return NotFound(
         f"No such manifest: {target}",
         cause="there is no local manifest list of this name",
-        remedy=f"make one: lading manifest create {target} IMAGE…",
+        remedy=f"make one: lading manifest create {target} IMAGE…      of a pushed one: lading manifest pull {target}",
     )
 
 

@@ -28,6 +28,7 @@ from lading.drafts.sources import (
     entry_of,
     fetch_child,
     found_for,
+    open_source,
     platform_of,
     tagged,
 )
@@ -44,10 +45,7 @@ from lading.store import AnyManifest, Store, fetch_manifest, put_manifest
 from lading.stores.location import (
     AnyLocation,
     as_location,
-    open_local,
-    parse_location,
     registry_reference,
-    resolve_location,
 )
 from lading.transfer.copy import Copied, Copier, gather
 
@@ -547,10 +545,7 @@ async def _bring(copier: Copier, connect: Connect, entry: DraftEntry) -> None:
             await copier.copy(connect(entry.reference), content)
         # What was pushed before is there, even if it is no longer here.
         elif not await copier.target.contains(entry.descriptor):
-            location = parse_location(entry.location)
-            async with open_local(location, writing=False) as source:
-                if location.kind == "docker-daemon":
-                    await resolve_location(source, location)
+            async with open_source(entry.location) as source:
                 await copier.copy(source, content)
     except LadingError as error:
         error.cause = f"needed for the entry {entry.location or entry.reference}" + (

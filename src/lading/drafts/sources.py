@@ -5,8 +5,8 @@ This module reads stores, of any kind, and knows nothing of how drafts are kept 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 
@@ -21,13 +21,46 @@ from lading.model.media_types import INDEXES, MANIFESTS
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.store import AnyManifest, Store, fetch_manifest, read_config
-from lading.stores.location import AnyLocation, as_location, fetch_location, open_local, registry_reference
+from lading.stores.location import (
+    AnyLocation,
+    as_location,
+    fetch_location,
+    open_local,
+    parse_location,
+    registry_reference,
+    resolve_location,
+)
 from lading.transfer.copy import gather
 
 Connect = Callable[[Reference], Store]
 """Gives the store that holds a reference's repository; it need not reach it yet."""
 
 _DEPTH_LIMIT = 16
+
+
+@asynccontextmanager
+async def open_source(location: str) -> AsyncIterator[Store]:
+    """The store on this machine that an entry was taken from.
+
+    Raises:
+        NotFound: it is no longer there.
+    """
+    place = parse_location(location)
+    async with open_local(place, writing=False) as store:
+        if place.kind == "docker-daemon":
+            await resolve_location(store, place)
+        yield store
+
+
+@asynccontextmanager
+async def homes_of(draft: Draft, connect: Connect) -> AsyncIterator[list[Store]]:
+    """Where the content of each entry is: on this machine, or in its repository if it is not or no longer here."""
+    async with AsyncExitStack() as stack:
+        here: dict[str, Store] = {}
+        for location in {entry.location for entry in draft.entries if entry.location}:
+            with suppress(NotFound):
+                here[location] = await stack.enter_async_context(open_source(location))
+        yield [here.get(entry.location) or connect(entry.reference) for entry in draft.entries]
 
 
 class Taking(msgspec.Struct, frozen=True):

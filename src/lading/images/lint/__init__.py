@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from shlex import quote
 
 import msgspec
 
@@ -84,7 +85,7 @@ def lint(facts: Facts, *, select: Iterable[str] = (), ignore: Iterable[str] = ()
 def _addressed(found: Finding, facts: Facts) -> Finding:
     """A finding whose remedy names the list and the entry instead of standing for them."""
     image = found.digest.partition(":")[2][:12] if found.digest else "IMAGE"
-    remedy = found.remedy.replace("`", "").replace("LIST", facts.name).replace("IMAGE", image)
+    remedy = found.remedy.replace("`", "").replace("LIST", quote(facts.name)).replace("IMAGE", image)
     return msgspec.structs.replace(found, remedy=remedy[:1].lower() + remedy[1:].rstrip("."))
 
 

@@ -45,7 +45,7 @@ _CODES = (
         "An entry that no client takes",
         "Whatever platform is asked for, none of the clients that lading knows takes this entry. It costs space, and "
         "somebody will think that the image is there.",
-        "Correct its platform with `lading manifest annotate`, or remove it.",
+        "Correct its platform, or remove it: `lading manifest remove LIST IMAGE`.",
     ),
     Code(
         "LAD103",
@@ -193,7 +193,7 @@ _CODES = (
         "A list within a list",
         "podman, buildah and skopeo copy no image through a nested list, and Docker 20.10 refuses it; containerd and "
         "newer Dockers follow it.",
-        "List the images themselves: `lading manifest add LIST REF` takes a nested list apart.",
+        "List the images themselves: `lading manifest add LIST REF` takes apart a list that REF names.",
     ),
     Code(
         "LAD405",

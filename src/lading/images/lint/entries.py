@@ -32,7 +32,7 @@ def check_entries(facts: Facts) -> Iterator[Finding]:
     for part in facts.images:
         if part.is_nested:
             message = f"{entry_of(part)} is a list itself: podman and Docker 20.10 pull nothing through it."
-            yield finding("LAD404", message, part)
+            yield finding("LAD404", message, part, remedy=_apart(facts, part))
     asked = _Asked(facts, index)
     yield from _hidden(facts, asked)
     yield from _disagreements(facts, asked)
@@ -91,11 +91,23 @@ def _hidden(facts: Facts, asked: _Asked) -> Iterator[Finding]:
         name, count = short(part.entry.digest), "twice" if times == 2 else f"{times} times"
         if part.entry.digest == first.entry.digest:
             message = f"{platform} ({name}) is listed {count} with the same manifest."
-            yield finding("LAD101", message, part, severity="warning", remedy=_REMOVE)
+            yield finding("LAD101", message, part, severity="warning", remedy=_once(facts, part, first))
             continue
         order = "the first" if first.position < part.position else "another"
         message = f"{platform} is listed {count}. Every client takes {order} ({short(first.entry.digest)})"
         yield finding("LAD101", f"{message}; {name} can never be pulled.", part, remedy=_REMOVE)
+
+
+def _once(facts: Facts, part: Part, first: Part) -> str:
+    """How to list once what is listed twice; a draft has the same under two names."""
+    names = facts.names
+    if names and names[part.position] != names[first.position]:
+        return f"remove one: lading manifest remove LIST {names[part.position]}"
+    return "list it once: lading manifest pull LIST, then lading manifest push LIST"
+
+
+def _apart(facts: Facts, part: Part) -> str | None:
+    return f"take it apart: lading manifest add LIST {facts.names[part.position]}" if facts.names else None
 
 
 def _disagreements(facts: Facts, asked: _Asked) -> Iterator[Finding]:

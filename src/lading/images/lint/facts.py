@@ -5,7 +5,7 @@ This module reads; it judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -75,7 +75,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What it is called in findings."""
     manifest: AnyManifest
     parts: tuple[Part, ...]
-    is_draft: bool = False
+    names: tuple[str, ...] = ()
+    """What the entries are called, in their order: in a registry by digest, in a draft as they were named."""
     against: str | None = None
     """The name of what it is compared with."""
     expected: tuple[Platform, ...] = ()
@@ -96,7 +97,7 @@ async def gather_facts(
     manifest: AnyManifest,
     store_of: StoreOf,
     *,
-    is_draft: bool = False,
+    names: Sequence[str] = (),
     against: tuple[str, tuple[Platform, ...]] | None = None,
 ) -> Facts:
     """Read all that is under a manifest; each blob is asked for once.
@@ -105,7 +106,7 @@ async def gather_facts(
         name: what to call it.
         manifest: an image or an index.
         store_of: where its content is.
-        is_draft: whether it is still being put together.
+        names: what its entries are called, where they are in a registry or a draft.
         against: what to compare it with, and the platforms of that.
     """
     reader = _Reader()
@@ -118,16 +119,16 @@ async def gather_facts(
         name=name,
         manifest=manifest,
         parts=tuple(parts),
-        is_draft=is_draft,
+        names=tuple(names),
         against=against[0] if against else None,
         expected=against[1] if against else (),
     )
 
 
-def listed_facts(name: str, index: Index, *, is_draft: bool = False) -> Facts:
+def listed_facts(name: str, index: Index) -> Facts:
     """What an index alone says, with nothing read: enough for the rules about entries and platforms."""
     parts = tuple(Part(entry=entry, position=at, state="unread") for at, entry in enumerate(index.manifests))
-    return Facts(name=name, manifest=index, parts=parts, is_draft=is_draft)
+    return Facts(name=name, manifest=index, parts=parts)
 
 
 async def platforms_of(store: Store, manifest: AnyManifest) -> tuple[Platform, ...]:

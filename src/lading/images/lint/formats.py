@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from lading._version import __version__
 from lading.images.lint import CODES, Finding, Report
@@ -41,7 +42,7 @@ def to_sarif(report: Report) -> dict[str, Any]:
 
 
 def _result(report: Report, found: Finding) -> dict[str, Any]:
-    location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": report.reference}}}
+    location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": quote(report.reference, safe="/@")}}}
     if found.digest:
         whole = f"{report.reference}@{found.digest}"
         location["logicalLocations"] = [{"name": found.digest, "kind": "object", "fullyQualifiedName": whole}]

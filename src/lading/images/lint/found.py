@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from lading.images.lint.codes import CODES, Finding, Severity
 from lading.images.lint.facts import Part
+from lading.model.platform import Platform
 
 
 def finding(
@@ -27,6 +30,20 @@ def finding(
         digest=str(digest) if digest is not None else None,
         platform=str(part.entry.platform) if part is not None and part.entry.platform is not None else None,
     )
+
+
+def annotate(part: Part, wanted: Platform) -> str:
+    """The command that makes a list say that an entry is for this platform."""
+    said = part.entry.platform or Platform()
+    options = {
+        "--os": wanted.os if wanted.os != said.os else "",
+        "--arch": wanted.architecture if wanted.architecture != said.architecture else "",
+        "--variant": wanted.variant if wanted.variant != said.variant else "",
+        "--clear": "variant" if said.variant and not wanted.variant else "",
+        "--os-version": wanted.os_version if wanted.os_version != said.os_version else "",
+    }
+    words = " ".join(f"{name} {quote(value)}" for name, value in options.items() if value)
+    return f"lading manifest annotate {words} LIST IMAGE"
 
 
 def entry_of(part: Part) -> str:

@@ -9,11 +9,14 @@ import msgspec
 
 from lading.images.lint.codes import Finding
 from lading.images.lint.facts import Facts, Part
-from lading.images.lint.found import entry_of, finding
+from lading.images.lint.found import annotate, entry_of, finding
 from lading.model.index import Index
 from lading.model.platform import Platform
 
-_VARIANTS = {"arm": ("v5", "v6", "v7", "v8"), "amd64": ("v2", "v3", "v4")}
+_VARIANTS = {"arm": ("v5", "v6", "v7", "v8"), "arm64": ("v8",), "amd64": ("v2", "v3", "v4")}
+
+_WASI = Platform(os="wasi", architecture="wasm")
+"""What Docker and containerd's shims for WebAssembly are asked for, and Go calls otherwise."""
 
 
 def check_platforms(facts: Facts) -> Iterator[Finding]:
@@ -32,17 +35,22 @@ def _spelling(part: Part) -> Iterator[Finding]:
         return
     meant = said.canonical()
     if said.os != said.os.lower():
-        yield finding("LAD601", f"{entry_of(part)} ends a Docker 20.10 daemon that pulls from this list.", part)
+        message = f"{entry_of(part)} ends a Docker 20.10 daemon that pulls from this list."
+        small = msgspec.structs.replace(said, os=said.os.lower())
+        yield finding("LAD601", message, part, remedy=f"write it in small letters: {annotate(part, small)}")
     if (said.os, said.architecture) != (meant.os, meant.architecture):
         message = f"{entry_of(part)} is not how platforms are spelled: podman and skopeo do not find it."
-        yield finding("LAD201", message, part, remedy=f"call it {meant}")
+        yield finding("LAD201", message, part, remedy=f"call it {meant}: {annotate(part, meant)}")
     base = Platform(os=meant.os, architecture=meant.architecture)
-    if not base.is_known:
+    if not base.is_known and base != _WASI:
         yield finding("LAD202", f"{entry_of(part)} is no platform that exists.", part)
     else:
         yield from _variant(part, said, meant)
     if meant.os == "windows" and not said.os_version:
-        yield finding("LAD205", f"{entry_of(part)} does not say which build of Windows it needs.", part)
+        message = f"{entry_of(part)} does not say which build of Windows it needs."
+        its = part.config.platform.os_version if part.config is not None else ""
+        remedy = f"say it: {annotate(part, msgspec.structs.replace(said, os_version=its))}" if its else None
+        yield finding("LAD205", message, part, remedy=remedy)
 
 
 def _variant(part: Part, said: Platform, meant: Platform) -> Iterator[Finding]:
@@ -51,8 +59,8 @@ def _variant(part: Part, said: Platform, meant: Platform) -> Iterator[Finding]:
     elif said.variant != _written(meant):
         message = f"{entry_of(part)} has a variant that not all clients read as {_written(meant) or 'none'}."
         wanted = msgspec.structs.replace(meant, variant=_written(meant))
-        yield finding("LAD204", message, part, remedy=f"call it {wanted}")
-    elif not meant.is_known:
+        yield finding("LAD204", message, part, remedy=f"call it {wanted}: {annotate(part, wanted)}")
+    elif not meant.is_known and meant.variant:
         known = ", ".join(_VARIANTS.get(meant.architecture, ())) or "none"
         message = f"{entry_of(part)} has a variant that no client asks for."
         yield finding("LAD204", message, part, remedy=f"variants of {meant.architecture}: {known}")
@@ -74,11 +82,12 @@ def _absent(part: Part) -> Iterator[Finding]:
         return
     if part.is_artifact or part.is_nested:
         return
-    yield finding("LAD106", f"{entry_of(part)} does not say what it is for.", part)
-    if part.config is not None and part.config.platform.os:
-        real = part.config.platform
+    real = part.config.platform if part.config is not None else Platform()
+    remedy = f"say what it is for: {annotate(part, real)}" if real.os and real.architecture else None
+    yield finding("LAD106", f"{entry_of(part)} does not say what it is for.", part, remedy=remedy)
+    if remedy is not None:
         message = f"{entry_of(part)} is for {real}: Docker 28 and 29 break off when another platform is pulled."
-        yield finding("LAD602", message, part, remedy=f"say what it is for: {real}")
+        yield finding("LAD602", message, part, remedy=remedy)
 
 
 def _against_configs(images: tuple[Part, ...]) -> Iterator[Finding]:
@@ -106,7 +115,8 @@ def _against_configs(images: tuple[Part, ...]) -> Iterator[Finding]:
         )
     for part, real in wrong:
         if real.canonical().architecture not in everywhere:
-            yield finding("LAD104", f"{entry_of(part)} holds an image for {real}.", part)
+            remedy = f"build it for its platform, or say what it is for: {annotate(part, real.canonical())}"
+            yield finding("LAD104", f"{entry_of(part)} holds an image for {real}.", part, remedy=remedy)
 
 
 def _disagree(said: Platform, real: Platform) -> bool:

@@ -18,7 +18,7 @@ from lading.model.index import Index, attested
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, IMAGES, INDEXES
 from lading.model.platform import Platform
-from lading.model.selection.docker import NO_PLATFORM, default_platform
+from lading.model.selection.docker import DAEMON, NO_PLATFORM, default_platform
 from lading.model.selection.platforms import Library, Matcher, Refused, named, only, parse
 from lading.model.selection.pull import Fit, Gap, Outcome, Pull, Selection
 
@@ -31,7 +31,7 @@ def pull_with_client(pull: Pull, top: Manifest | Index) -> Selection:
     try:
         matcher = _matcher(pull)
     except Refused as refused:
-        text = f"Error response from daemon: {refused}" if is_docker else f"invalid platform {pull.platform}: {refused}"
+        text = f"{DAEMON}{refused}" if is_docker else f"invalid platform {pull.platform}: {refused}"
         return pull.ends("refused", error=text)
     return _Walk(pull, matcher, unpacks=is_docker or pull.client.variant == "unpack").run(top)
 
@@ -168,8 +168,7 @@ class _Walk:
             text = f"no matching manifest for {asked} in the manifest list entries: {text}"
         reason = "no entry fits" if entry is None else "it takes an entry without a platform, whose config has another"
         if self.is_docker and entry is None:
-            # Before an image is found, the error is the daemon's whole answer.
-            text = f"Error response from daemon: {text}"
+            text = f"{DAEMON}{text}"
         return self._ends("no match", error=text, reason=reason)
 
     def _ends(self, outcome: Outcome, *taken: Descriptor, error: str | None = None, reason: str) -> Selection:
@@ -332,10 +331,11 @@ def _unfetched(pull: Pull, entry: Descriptor) -> str | None:
                 f"failed to unpack image on snapshotter overlayfs: unexpected media type {entry.media_type} for "
                 f"{entry.digest}: not found"
             )
-        return (
+        text = (
             f"failed to copy: httpReadSeeker: failed open: could not fetch content descriptor {entry.digest} "
             f"({entry.media_type}) from remote: not found"
         )
+        return f"{DAEMON}{text}" if pull.client.name == "docker" else text
     if found is Gap.MISSING:
         return "failed to copy: httpReadSeeker: failed open: content at … not found: not found"
     if isinstance(found, Manifest | Index):

@@ -23,6 +23,8 @@ from lading.model.selection.platforms import (
 from lading.model.selection.pull import Fit, Gap, Pull, Selection, is_index
 
 NO_PLATFORM = "has no platform, and is taken where nothing else fits"
+DAEMON = "Error response from daemon: "
+"""What Docker's CLI puts before an error that comes before anything was downloaded."""
 
 
 def pull_with_graphdriver(pull: Pull, top: Manifest | Index) -> Selection:
@@ -33,7 +35,7 @@ def pull_with_graphdriver(pull: Pull, top: Manifest | Index) -> Selection:
         if pull.platform is not None:
             asked = parse(pull.platform, library, pull.host)
     except Refused as refused:
-        return pull.ends("refused", error=f"Error response from daemon: {refused}")
+        return pull.ends("refused", error=f"{DAEMON}{refused}")
     if isinstance(top, Manifest):
         return _pull_image(pull, pull.image(top), top, asked, None)
     return _pull_list(pull, top, asked)
