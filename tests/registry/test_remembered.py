@@ -1,5 +1,6 @@
 """What is remembered between runs: how little goes over the wire, and whose tokens nobody else gets."""
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -16,9 +17,11 @@ from lading.registry.authentication import Scope, Token, granted
 from lading.registry.challenge import Challenge
 from lading.registry.credentials import Credential
 from lading.registry.remembered import Memory
+from lading.registry.repository import Repository
 from registry.test_authentication import ALICE, PULL, PUSH, Bearer, get, gives, session
 from support.certs import Authority
 from support.fakes import Reply, ScriptedServer, json_reply
+from support.images import make_image, push
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 from support.tokens import TokenService
@@ -55,6 +58,20 @@ class Runs:
 @pytest.fixture
 def runs(folder: Path) -> Runs:
     return Runs(folder)
+
+
+async def test_of_a_known_host_several_things_are_asked_at_once(
+    folder: Path, registry: RealRegistry, repository: str
+) -> None:
+    push(registry.host, repository, "1", make_image())
+    with CountingProxy(registry.url) as proxy:
+        proxy.latency = 0.3
+        for rounds in (2, 1):  # the first request to a host finds out how it is spoken to
+            proxy.reset()
+            async with session(None, memory=Memory(folder)) as opened:
+                store = Repository(opened, proxy.host, repository)
+                await asyncio.gather(*(store.resolve("1") for _ in range(3)))
+            assert (len(proxy.exchanges), proxy.rounds()) == (3, rounds)
 
 
 class TestTokens:

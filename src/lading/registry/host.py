@@ -112,6 +112,7 @@ class Host:
         self.memory = memory.host(self.name, verified=self.schemes == ("https",))
         if self.memory.scheme == "http" and len(self.schemes) == 2:
             self.schemes = ("http", "https")
+        self._is_met = self.memory.scheme in self.schemes
 
     async def listen(self) -> None:
         """Find out whether a host on this machine speaks plain HTTP, where it is likely and nothing says otherwise."""
