@@ -75,8 +75,8 @@ def _shared(function: F) -> F:
 def copy(options: Options, source: str, targets: tuple[str, ...], **given: Any) -> None:
     """Copy SRC to each DST with all that it refers to; digests stay the same.
 
-    SRC and DST are references, or other places: oci:DIR:TAG, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME.
-    A PATTERN is a glob, re:EXPRESSION, or semver:RANGE.
+    SRC and DST: references, oci:DIR:TAG, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME. PATTERN: a glob,
+    re:EXPRESSION, or semver:RANGE.
 
     \b
     lading copy ghcr.io/acme/web:1.4 reg.example/web:1.4 -t latest
