@@ -124,9 +124,9 @@ class RegistryFailure(LadingError):
     """The registry failed in a way no other error describes (HTTP 5xx and the unexpected)."""
 
 
-_PASSWORD = re.compile(r"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)[^\s'\"/@:]+:[^\s'\"/@]+@(?!sha\d+:)")
+_PASSWORD = r"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)[^\s'\"/@:]+:[^\s'\"/@]+@(?!sha\d+:)"
 
 
 def discreet(text: str) -> str:
     """A text without the users and passwords of addresses in it: `https://***@registry.example/app`."""
-    return _PASSWORD.sub(r"\1***@", text)
+    return re.sub(_PASSWORD, r"\1***@", text)

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import msgspec
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?!\s*=)")
+_SCHEME = rf"[\s,]*({_TOKEN})(?!\s*=)"
 # A bare value may hold what a token may not (`realm=https://…`): some registries leave the quotes out.
-_PARAMETER = re.compile(rf"[\s,]*({_TOKEN})\s*=\s*(?:\"((?:\\.|[^\"\\])*)\"?|([^\s,\"]*))", re.DOTALL)
-_TOKEN68 = re.compile(r"\s+[A-Za-z0-9._~+/-]+=*\s*(?=,|$)")
+_PARAMETER = rf"(?s)[\s,]*({_TOKEN})\s*=\s*(?:\"((?:\\.|[^\"\\])*)\"?|([^\s,\"]*))"
+_TOKEN68 = r"\s+[A-Za-z0-9._~+/-]+=*\s*(?=,|$)"
 
 
 class Challenge(msgspec.Struct, frozen=True):
@@ -71,18 +71,18 @@ def _parse(value: str) -> list[Challenge]:
     found: list[Challenge] = []
     position = 0
     while position < len(value):
-        scheme = _SCHEME.match(value, position)
+        scheme = re.compile(_SCHEME).match(value, position)
         parameters: dict[str, str] = {}
         if scheme is not None:
             found.append(Challenge(scheme[1].lower(), parameters))
             position = scheme.end()
-            token68 = _TOKEN68.match(value, position)
+            token68 = re.compile(_TOKEN68).match(value, position)
             if token68 is not None:
                 position = token68.end()
                 continue
         elif found:
             parameters = found[-1].parameters
-        parameter = _PARAMETER.match(value, position)
+        parameter = re.compile(_PARAMETER).match(value, position)
         if parameter is not None:
             text = parameter[2] if parameter[2] is not None else parameter[3]
             parameters.setdefault(parameter[1].lower(), re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL))

@@ -32,10 +32,10 @@ BODY_LIMIT = 64 * 1024
 """How much of a refusal's body is read, in bytes."""
 _TEXT_LIMIT = 200
 
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE = r"(?is)<title[^>]*>(.*?)</title>"
 
 # As lading's own registry, Harbor and Quay say it.
-_FULL = re.compile("registry is full|exceed the configured upper limit|quota has been exceeded", re.IGNORECASE)
+_FULL = "(?i)registry is full|exceed the configured upper limit|quota has been exceeded"
 
 # Codes that say more than their status (distribution-spec §Error Codes, and some that are widespread beside them).
 _BY_CODE: Mapping[str, type[LadingError]] = {
@@ -115,7 +115,7 @@ def said(body: bytes) -> Said:
         except (ValueError, RecursionError):
             return Said()
     if text[0] == "<":
-        title = _TITLE.search(text)
+        title = re.search(_TITLE, text)
         return Said("", clean(f"an HTML page, {title[1].strip()!r}" if title else "an HTML page"))
     return Said("", clean(text.partition("\n")[0]))
 
@@ -153,7 +153,7 @@ def full(refusal: Refusal, *, registry: str, what: str) -> RegistryFailure | Non
         what: the name of the thing that was sent.
     """
     words = said(refusal.body)
-    if refusal.status != 507 and not _FULL.search(str(words)):
+    if refusal.status != 507 and not re.search(_FULL, str(words)):
         return None
     return RegistryFailure(
         f"{registry} has no room for {what}",

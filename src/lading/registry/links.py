@@ -18,19 +18,16 @@ if TYPE_CHECKING:
     from lading.registry.transport import Headers, Response
 
 # No user information, no backslash, no blanks, nothing but ASCII: every parser agrees on what remains.
-_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:[/?][!-\[\]-~]*)?(?:#[!-\[\]-~]*)?",
-    re.ASCII | re.IGNORECASE,
+_URL = (
+    r"(?ai)(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:[/?][!-\[\]-~]*)?(?:#[!-\[\]-~]*)?"
 )
-_VISIBLE = re.compile("[!-~]*")
-_NUMERIC_HOST = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}\.?", re.IGNORECASE)
+_VISIBLE = "[!-~]*"
+_NUMERIC_HOST = r"(?i)(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}\.?"
 _PORTS = {"http": 80, "https": 443}
 
-_LINK = re.compile(r"\s*<(?P<target>[^>]*)>(?P<parameters>(?:\"(?:\\.|[^\"\\])*\"?|[^,\"])*)", re.DOTALL)
-_PARAMETER = re.compile(
-    r";\s*(?P<name>[^\s=;\"]+)\s*(?:=\s*(?:\"(?P<quoted>(?:\\.|[^\"\\])*)\"?|(?P<bare>[^\s;\"]*)))?", re.DOTALL
-)
+_LINK = r"(?s)\s*<(?P<target>[^>]*)>(?P<parameters>(?:\"(?:\\.|[^\"\\])*\"?|[^,\"])*)"
+_PARAMETER = r"(?s);\s*(?P<name>[^\s=;\"]+)\s*(?:=\s*(?:\"(?P<quoted>(?:\\.|[^\"\\])*)\"?|(?P<bare>[^\s;\"]*)))?"
 
 
 class Origin(NamedTuple):
@@ -58,7 +55,7 @@ def origin(url: str) -> Origin:
     Raises:
         ValueError: it is no such address, or one that two programs could read differently.
     """
-    match = _URL.fullmatch(url)
+    match = re.fullmatch(_URL, url)
     if match is None:
         raise ValueError("it is not a plain http or https address")
     scheme = match["scheme"].lower()
@@ -87,7 +84,7 @@ def join(base: str, target: str) -> str:
     """
     from urllib.parse import urljoin
 
-    if not _VISIBLE.fullmatch(target):
+    if not re.fullmatch(_VISIBLE, target):
         raise ValueError("it has a blank or a character beyond ASCII in it")
     joined = urljoin(base, target).partition("#")[0]
     origin(joined)
@@ -136,11 +133,11 @@ def parse_links(value: str) -> list[tuple[str, frozenset[str]]]:
     links = []
     position = 0
     while (start := value.find("<", position)) >= 0:
-        match = _LINK.match(value, start)
+        match = re.compile(_LINK).match(value, start)
         if match is None:
             break
         relations: frozenset[str] = frozenset()
-        for parameter in _PARAMETER.finditer(match["parameters"]):
+        for parameter in re.finditer(_PARAMETER, match["parameters"]):
             if parameter["name"].lower() == "rel":
                 text = parameter["quoted"] if parameter["quoted"] is not None else parameter["bare"] or ""
                 relations = frozenset(re.sub(r"\\(.)", r"\1", text).lower().split())
@@ -187,7 +184,7 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
-        if not _NUMERIC_HOST.fullmatch(bare):
+        if not re.fullmatch(_NUMERIC_HOST, bare):
             return None
         import socket
 

@@ -40,7 +40,7 @@ def targets_of(config: Config, target: Target, *, mirrors: bool = False) -> tupl
     """
     repository = next((scope.repository for scope in target.scopes if scope.kind == "repository"), "")
     inner = f"/v2/{repository}"
-    match = _PATH.fullmatch(target.path[len(inner) :]) if target.path.startswith(f"{inner}/") else None
+    match = re.fullmatch(_PATH, target.path[len(inner) :]) if target.path.startswith(f"{inner}/") else None
     by: Literal["digest", "tag"] | None = None
     if mirrors and match is not None and match["kind"] in ("manifests", "blobs"):
         by = "digest" if ":" in match["name"] else "tag"
@@ -72,7 +72,7 @@ def _moved(target: Target, place: Place, repository: str, match: re.Match[str] |
     )
 
 
-_PATH = re.compile(r"/(?P<kind>manifests|blobs|tags|referrers)/(?P<name>[^?]*)(\?.*)?")
+_PATH = r"/(?P<kind>manifests|blobs|tags|referrers)/(?P<name>[^?]*)(\?.*)?"
 
 
 def route_to(address: str, config: HostConfig, insecure: bool, addresses: Mapping[str, str]) -> Route:

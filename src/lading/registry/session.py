@@ -615,7 +615,7 @@ class Session:
 
     def _warn(self, host: Host, response: Response) -> None:
         for value in response.headers.getall("warning"):
-            match = _WARNING.match(value)
+            match = re.match(_WARNING, value)
             if match is None or self._on_warning is None:
                 continue
             text = self._mask.apply(failures.clean(re.sub(r"\\(.)", r"\1", match[1]), 1000))
@@ -643,7 +643,7 @@ async def verify(session: Session, registry: str, credential: Credential) -> Non
             pass
 
 
-_WARNING = re.compile(r"\s*299\s+\S+\s+\"((?:\\.|[^\"\\])*)\"")
+_WARNING = r"\s*299\s+\S+\s+\"((?:\\.|[^\"\\])*)\""
 
 
 def _authorization(shown: Authorization) -> tuple[tuple[str, str], ...]:

@@ -38,7 +38,7 @@ _PAUSE = 0.05
 _REFUSED = frozenset({400, 404, 405, 411, 413, 415, 501})
 _FAILED = frozenset({408, 500, 502, 503, 504})
 _SPOILED = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
-_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+_RANGE = r"(?:bytes=)?0-(\d+)"
 
 
 class Uploads:
@@ -431,7 +431,7 @@ def _location(response: Response) -> str | None:
 
 
 def _offset(response: Response) -> int | None:
-    match = _RANGE.fullmatch((response.headers.get("range") or "").strip())
+    match = re.fullmatch(_RANGE, (response.headers.get("range") or "").strip())
     return int(match[1]) + 1 if match else None
 
 
