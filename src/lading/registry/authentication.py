@@ -89,7 +89,7 @@ class Token(msgspec.Struct, frozen=True):
         return all(any(own.covers(scope) for own in self.scopes) for scope in scopes)
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """A token service's whole answer."""
 
     status: int
@@ -114,7 +114,7 @@ class TokenRefused(Exception):
         self.credential = credential
 
 
-class Authorization(NamedTuple):
+class Authorization(msgspec.Struct, frozen=True):
     """What a request shows."""
 
     header: str
@@ -465,7 +465,7 @@ class _Access(msgspec.Struct):
 _NOT_SPOKEN = frozenset({404, 405})
 
 
-class _Grant(NamedTuple):
+class _Grant(msgspec.Struct, frozen=True):
     token: str
     lifetime: float
     refresh_token: str

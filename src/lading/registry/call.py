@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 from urllib.parse import quote, urlencode
+
+import msgspec
 
 from lading.errors import LadingError, Unsupported, UsageError
 from lading.registry import links
@@ -14,7 +15,7 @@ from lading.registry.quirks import hosted
 from lading.store import Source
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """A request as it was asked for."""
 
     method: str

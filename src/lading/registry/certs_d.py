@@ -10,12 +10,13 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from lading.errors import UsageError
 
 
-class Certificates(NamedTuple):
+class Certificates(msgspec.Struct, frozen=True):
     """What a folder has for a host."""
 
     folder: Path

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -21,7 +21,7 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "m
 _LEAST_CHUNK = 64 * 1024
 
 
-class ConfigFile(NamedTuple):
+class ConfigFile(msgspec.Struct, frozen=True):
     """What a file says."""
 
     hosts: dict[str, tuple[HostConfig, tuple[str, ...]]]

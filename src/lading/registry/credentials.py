@@ -97,7 +97,7 @@ class GivenCredentials:
         return None if self._credential in refused else self._credential
 
 
-class Offer(NamedTuple):
+class Offer(msgspec.Struct, frozen=True):
     """Credentials that a source may have for a repository."""
 
     key: str

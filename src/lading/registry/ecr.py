@@ -13,7 +13,9 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from lading.errors import Denied, LadingError
 from lading.registry import failures
@@ -37,7 +39,7 @@ _PUBLIC = ("public.ecr.aws", "ecr-public.aws.com")
 _DECIDED_ELSEWHERE = ("iam-role", "custom-process")
 
 
-class EcrRegistry(NamedTuple):
+class EcrRegistry(msgspec.Struct, frozen=True):
     """What the name of a registry of ECR says."""
 
     account: str

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from lading.errors import (
     Conflict,
     Denied,
@@ -75,7 +77,7 @@ _BY_STATUS: Mapping[int, type[LadingError]] = {
 }
 
 
-class Refusal(NamedTuple):
+class Refusal(msgspec.Struct, frozen=True):
     """An answer that is not the one that was asked for."""
 
     status: int

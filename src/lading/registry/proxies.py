@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from lading.errors import UsageError
 from lading.registry.links import is_loopback, split_port
@@ -17,7 +18,7 @@ from lading.registry.links import is_loopback, split_port
 _PORTS = {"http": 80, "https": 443}
 
 
-class Proxy(NamedTuple):
+class Proxy(msgspec.Struct, frozen=True):
     """A proxy, and what named it. Its `repr` shows no password."""
 
     url: str
