@@ -7,7 +7,7 @@ retries, limits) is the session's business, and no concern here.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -133,6 +133,10 @@ class Repository:
         Raises:
             DigestMismatch: the registry says that it stored something else.
         """
+        if name is not None and manifest.digest.algorithm != "sha256":
+            # Under a tag alone, a registry would know it by its sha256 digest.
+            with suppress(InvalidContent):
+                await self._put(manifest, manifest.digest)
         target = name or manifest.digest
         stored, subject = await self._put(manifest, target)
         if stored != manifest.digest:
