@@ -77,6 +77,21 @@ async def test_a_manifest_by_tag_and_by_digest(host: str, repository: str) -> No
                 await store.fetch(name)
 
 
+async def test_a_manifest_under_another_digest_keeps_that_where_the_registry_does(host: str, repository: str) -> None:
+    """With a tag alone, registries know it by sha256 only; docker-registry knows no other at all."""
+    pushed = images.make_image(kind="oci")
+    images.push(host, repository, "1", pushed)
+    digest = Digest.of(pushed.content, "sha512")
+    async with connected(host, repository) as store:
+        await store.put(parse(pushed.content, pushed.media_type, digest=digest), "2")
+        assert (await store.resolve("2")).digest == pushed.digest
+        if await store.contains(Descriptor(media_type=pushed.media_type, digest=digest, size=pushed.size)):
+            assert (await store.fetch(digest)).raw == pushed.content
+        else:
+            with pytest.raises(LadingError):
+                await store.put(parse(pushed.content, pushed.media_type, digest=digest))
+
+
 async def test_a_manifest_is_put_byte_for_byte_and_tagged(host: str, repository: str) -> None:
     pushed = images.make_image(kind="docker")
     images.push(host, repository, "1", pushed)

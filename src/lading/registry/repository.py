@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -146,6 +146,10 @@ class Repository:
         Raises:
             DigestMismatch: the registry says that it stored something else.
         """
+        if name is not None and manifest.digest.algorithm != "sha256":
+            # Under a tag alone, a registry would know it by its sha256 digest.
+            with suppress(InvalidContent):
+                await self._put(manifest, manifest.digest)
         target = name or manifest.digest
         stored: Digest | None = None
         subject: str | None = None
