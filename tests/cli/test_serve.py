@@ -288,7 +288,7 @@ class TestUnits:
         assert size(text) == expected
 
     @pytest.mark.parametrize(
-        "text, expected", [("90s", 90), ("30m", 1800), ("1.5h", 5400), ("7d", 604800), ("1 D", 86400), ("0s", 0)]
+        "text, expected", [("90s", 90), ("30m", 1800), ("1.5h", 5400), ("7d", 604800), ("1 D", 86400)]
     )
     def test_of_times(self, text: str, expected: float) -> None:
         assert duration(text) == expected

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lading.cli.frame import Group, Option, Options, common, format_option
-from lading.cli.units import duration, size
+from lading.cli.units import age, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -140,9 +140,7 @@ def _logging(format: str, options: Options) -> Iterator[None]:
 
 @registry.command(short_help="Remove what nothing refers to from a registry's folder")
 @click.argument("folder")
-@click.option(
-    "--older-than", type=duration, default="24h", metavar="TIME", help="Leave what was used more lately (24h)."
-)
+@click.option("--older-than", type=age, default="24h", metavar="TIME", help="Leave what was used more lately (24h).")
 @click.option("--untagged", is_flag=True, help="Remove manifests without a tag, too.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing; print what would go.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask about manifests without a tag.")

@@ -26,6 +26,14 @@ def size(value: str) -> int:
 
 def duration(value: str) -> float:
     """Seconds: `30m`, `24h`, `7d`, `90s`. For the `type` of an option."""
+    number = age(value)
+    if not number:
+        raise click.BadParameter(f"{value!r} is not a time such as 30m, 24h or 7d")
+    return number
+
+
+def age(value: str) -> float:
+    """Seconds that have passed, as `duration` reads them, or none: `0s`. For the `type` of an option."""
     number = _read(value, _TIMES)
     if number is None:
         raise click.BadParameter(f"{value!r} is not a time such as 30m, 24h or 7d")
