@@ -119,10 +119,11 @@ async def test_where_nothing_is_mounted_a_small_blob_is_asked_for(
     assert (report.copied.uploaded, report.copied.present) == (1, 3)
 
 
+@pytest.mark.parametrize("size", [500_000, 5_000_000])
 async def test_an_upload_is_opened_while_the_blob_is_fetched(
-    client: AsyncClient, proxy: CountingProxy, other: CountingProxy, repository: str
+    size: int, client: AsyncClient, proxy: CountingProxy, other: CountingProxy, repository: str
 ) -> None:
-    image = images.make_image(layer_size=500_000)
+    image = images.make_image(layer_size=size)
     images.push(proxy.host, repository, "1", image)
     proxy.reset()
     proxy.latency = other.latency = 0.3

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from lading.errors import DigestMismatch, LadingError, NotFound, RateLimited, RegistryFailure, Unreachable
@@ -88,6 +88,14 @@ class Uploads:
             self._keep(state)
         elif state.is_journaled:
             await self._recall(state)
+        try:
+            await self._insist(state)
+        finally:
+            await state.close()
+
+    async def _insist(self, state: _State) -> None:
+        """Send a blob, as often and in as many ways as it takes."""
+        content = state.content
         failures = 0
         while True:
             sent = state.offset
@@ -182,8 +190,8 @@ class Uploads:
     async def _send(self, state: _State) -> None:
         content = state.content
         if state.location is None:
-            state.location, least = await self._open()
-            state.least = least
+            state.begin()  # where it comes from may be as far away
+            state.location, state.least = await self._open()
             self._keep(state)
         chunk = max(self.chunk, state.least)
         is_asked_for = content.size > chunk or not self._takes_whole or state.was_spoiled
@@ -356,11 +364,23 @@ class _State:
         self.refused_whole = self.refused_chunks = False
         self.was_resumed = False
         self.was_spoiled = False
+        self._begun: _Begun | None = None
+
+    def begin(self) -> None:
+        """Get the first bytes already, for the next reading."""
+        if self._begun is None and not isinstance(self.source, Held):
+            self._begun = _Begun(self.source())
+
+    async def close(self) -> None:
+        """Close what was begun and is not read."""
+        if self._begun is not None:
+            await self._begun.aclose()
 
     async def read(self) -> AsyncIterator[bytes]:
         """The bytes that are missing."""
+        begun, self._begun = self._begun, None
         try:
-            async with closing(since(self.source, self.offset)) as chunks:
+            async with closing(begun or since(self.source, self.offset)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:
@@ -389,6 +409,31 @@ class _Reopened(LadingError):
 
     def __init__(self) -> None:
         super().__init__("a part of an upload has to be sent again")
+
+
+class _Begun:
+    """A stream whose first piece is on its way already."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._first: asyncio.Future[bytes] | None = asyncio.ensure_future(anext(chunks))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is None:
+            return await anext(self._chunks)
+        first = await self._first
+        self._first = None
+        return first
+
+    async def aclose(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+            await asyncio.gather(self._first, return_exceptions=True)
+        async with closing(self._chunks):
+            pass
 
 
 class _Feed:
