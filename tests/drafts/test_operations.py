@@ -607,7 +607,7 @@ async def counted() -> AsyncIterator[tuple[CountingProxy, Connect]]:
     """A registry with tokens behind a counting proxy, and a way into it that has no token yet."""
     with (
         RealRegistry(auth="token") as registry,
-        CountingProxy(registry.url, tokens=registry.tokens.url, latency=0.25) as proxy,
+        CountingProxy(registry.url, tokens=registry.tokens.url, latency=0.5) as proxy,
     ):
         for number in range(8):
             put(registry.host, "team/app", f"t{number}", make_image(seed=str(number)), auth=("alice", "secret"))

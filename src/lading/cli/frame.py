@@ -325,26 +325,31 @@ def _flag(*names: str, help: str) -> Callable[[F], F]:
     return click.option(*names, cls=CommonOption, is_flag=True, help=help)
 
 
-def format_option(function: F) -> F:
-    """Add `--format text|json|TEMPLATE`."""
+def formats(*others: str) -> Callable[[F], F]:
+    """Add `--format text|json|TEMPLATE`, with other formats that a command has."""
+
+    def checked(_context: click.Context, _param: click.Parameter, value: str) -> str:
+        """What cannot be read is said before anything is done."""
+        if value not in ("text", "json", *others):
+            from lading.cli.output import template
+
+            template(value)
+        return value
+
     return click.option(
         "--format",
         "format_",
         cls=CommonOption,
         default="text",
-        metavar="text|json|TEMPLATE",
-        callback=_checked_format,
+        metavar="|".join(["text", "json", *others, "TEMPLATE"]),
+        callback=checked,
         help="How to print; TEMPLATE is Jinja2.",
-    )(function)
+    )
 
 
-def _checked_format(_context: click.Context, _param: click.Parameter, value: str) -> str:
-    """What cannot be read is said before anything is done."""
-    if value not in ("text", "json"):
-        from lading.cli.output import template
-
-        template(value)
-    return value
+def format_option(function: F) -> F:
+    """Add `--format text|json|TEMPLATE`."""
+    return formats()(function)
 
 
 def platform_option(*, multiple: bool = False, help: str) -> Callable[[F], F]:

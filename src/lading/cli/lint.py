@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, place
+from lading.cli.frame import Command, Options, common, formats, place
 
 if TYPE_CHECKING:
     from lading.images.lint import Finding, Report
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--remote", is_flag=True, help="Look at the registry's even if there is a local list of this name.")
 @click.option("--explain", metavar="CODE", help="Print what a code means, and end.")
-@format_option
+@formats("github", "sarif")
 @common()
 def lint(
     options: Options,
@@ -40,7 +40,7 @@ def lint(
 ) -> None:
     """Say what is wrong with an image, an index or a draft, or will surprise whoever pulls it.
 
-    REFERENCE is a draft, a reference or any other location. --format takes github and sarif, too.
+    REFERENCE is a draft, a reference or any other location.
 
     \b
     lading lint reg.example/app:1.4
