@@ -387,7 +387,9 @@ class Upload:
             self._pump = loop.create_task(self._read(), context=self._context)
         self._wait(None)  # how long a source may take is the source's business
         chunk = await self._chunks.get()
-        if self._over.is_set() or self.failure is not None:
+        if self._over.is_set():
+            return b""  # nobody may listen any more, and the event loop would be told of an error; who does asks again
+        if self.failure is not None:
             raise _Aborted
         if chunk is None:
             self._wait(self._answer_timeout)
