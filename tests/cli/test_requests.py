@@ -38,7 +38,7 @@ class Counted:
     @contextmanager
     def slow(self) -> Iterator[None]:
         """Let answers take so long that what is sent at once overlaps, however busy the machine is."""
-        self.proxy.latency = 0.3
+        self.proxy.latency = 0.5
         try:
             yield
         finally:

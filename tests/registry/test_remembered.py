@@ -65,7 +65,7 @@ async def test_of_a_known_host_several_things_are_asked_at_once(
 ) -> None:
     push(registry.host, repository, "1", make_image())
     with CountingProxy(registry.url) as proxy:
-        proxy.latency = 0.3
+        proxy.latency = 0.6
         for rounds in (2, 1):  # the first request to a host finds out how it is spoken to
             proxy.reset()
             async with session(None, memory=Memory(folder)) as opened:

@@ -75,7 +75,7 @@ async def test_a_second_tag_within_a_registry_is_five_requests_in_three_rounds(
     images.push(proxy.host, source, "1", content)
     await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:1")
     proxy.reset()
-    proxy.latency = 0.3
+    proxy.latency = 0.6
     report = await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:2")
     proxy.latency = 0
     assert report.copied.mounted == report.copied.uploaded == 0
@@ -126,7 +126,7 @@ async def test_an_upload_is_opened_while_the_blob_is_fetched(
     image = images.make_image(layer_size=size)
     images.push(proxy.host, repository, "1", image)
     proxy.reset()
-    proxy.latency = other.latency = 0.3
+    proxy.latency = other.latency = 0.6
     await client.copy(f"{proxy.host}/{repository}:1", f"{other.host}/{repository}:1")
     (layer,) = (images.digest_of(layer) for layer in image.layers)
     (fetched,) = (exchange for exchange in proxy.exchanges if layer in exchange.path)
@@ -157,7 +157,7 @@ async def test_as_many_requests_are_under_way_as_jobs_unless_configured(
     images.push(proxy.host, repository, "1", images.make_image(layers=40))
     config = Config({proxy.host: HostConfig(jobs=configured)} if configured is not None else {})
     proxy.reset()
-    proxy.latency = 0.3
+    proxy.latency = 0.6
     async with AsyncClient(docker_config=tmp_path, config=config) as client:
         await client.copy(f"{proxy.host}/{repository}:1", f"{elsewhere}/{repository}:1", jobs=jobs)
     assert proxy.max_in_flight == most
