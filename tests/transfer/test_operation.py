@@ -235,16 +235,68 @@ async def test_cosigns_tags_are_chosen_by_what_is_in_them(
     assert images.list_tags(elsewhere, target) == ["1", *(f"{prefix}.{suffix}" for suffix in suffixes)]
 
 
-async def test_signatures_that_stay_behind_are_mentioned_where_that_is_known(
-    client: AsyncClient, elsewhere: str, repository: str
+@pytest.mark.parametrize("has_api", [False, True])
+async def test_signatures_in_a_registry_do_not_stay_behind_silently(
+    has_api: bool, client: AsyncClient, elsewhere: str, registry: RealRegistry, repository: str, tmp_path: Path
 ) -> None:
-    images.push(elsewhere, repository, "1", IMAGES[0])
-    images.push(elsewhere, repository, f"{IMAGES[0].digest.replace(':', '-')}.sig", IMAGES[1])
-    report = await client.copy(
-        f"{elsewhere}/{repository}", f"{elsewhere}/{repository}-copy", all_tags=True, include=["1"]
-    )
+    host = elsewhere if has_api else registry.host
+    name = f"{host}/{repository}"
+    index = images.make_index(IMAGES, kind="oci")
+    images.push(host, repository, "1", index)
+    images.push(host, repository, "2", IMAGES[2])
+    images.push(host, repository, f"{index.digest.replace(':', '-')}.sig", IMAGES[2])
+    for subject in (index, IMAGES[0], IMAGES[1]):
+        signature = images.make_artifact(subject=subject)
+        async with client.open(name, writing=True) as store:
+            for digest, blob in signature.blobs.items():
+                await store.write(Descriptor(digest=Digest(digest), size=len(blob)), from_bytes(blob))
+            await put_manifest(store, parse(signature.content, signature.media_type))
+    layout, archive = f"oci:{tmp_path}/layout", f"docker-archive:{tmp_path}/a.tar:app:1"
+    told = "stayed behind: --referrers brings them along"
+    cases: list[tuple[str, str, dict[str, Any], list[str]]] = [
+        (f"{name}:1", f"{name}-dry:1", {"dry_run": True}, [f"4 referrers of {name}:1 {told}"]),
+        (f"{name}:1", f"{name}-copy:1", {}, [f"4 referrers of {name}:1 {told}"]),
+        (f"{name}:1", f"{name}-copy:again", {}, []),  # that has been said
+        (f"{name}:1", f"{name}:here", {}, []),  # where they are
+        (f"{name}:2", layout + ":2", {}, []),  # it has none
+        (f"{name}:1", layout + ":1", {}, [f"4 referrers of {name}:1 {told}"]),
+        (f"{name}:1", f"{name}-all:1", {"referrers": True}, []),
+    ]
+    for source, target, options, notes in cases:
+        assert (await client.copy(source, target, **options)).notes == notes, (source, target)
+    report = await client.copy(f"{name}:1", archive, platforms=["linux/amd64"])
+    assert report.notes == [f"3 referrers of {name}:1 stayed behind: docker-archive:{tmp_path}/a.tar holds none"]
+    report = await client.copy(name, f"{name}-some", all_tags=True, include=["1", "2"])
     assert len(report.notes) == 1
-    assert "--referrers" in report.notes[0]
+    assert "signatures or referrers stayed behind: --referrers" in report.notes[0]
+
+
+async def test_what_refers_to_one_of_many_tags_does_not_stay_behind_silently(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    name, layout = f"{elsewhere}/{repository}", f"oci:{tmp_path}/layout"
+    for tag, image in zip("123", IMAGES, strict=False):
+        images.push(elsewhere, repository, tag, image)
+    for subject in IMAGES[:2]:
+        images.push(elsewhere, repository, None, images.make_artifact(subject=subject))
+    images.push(elsewhere, repository, "tagged", images.make_artifact("application/x", subject=IMAGES[1]))
+    await client.copy(name, layout, all_tags=True, referrers=True)
+    for source, target in ((name, f"{name}-copy"), (layout, f"{name}-back")):
+        report = await client.copy(source, target, all_tags=True)
+        assert report.notes == ["2 referrers of 2 images stayed behind: --referrers brings them along"]
+        assert (await client.copy(source, target, all_tags=True)).notes == []
+
+
+async def test_a_registry_that_does_not_say_what_refers_to_an_image_keeps_no_copy_from_being_made(
+    client: AsyncClient, proxy: CountingProxy, new_repository: Callable[[], str]
+) -> None:
+    source, target = new_repository(), new_repository()
+    images.push(proxy.host, source, "1", IMAGES[0])
+    proxy.intercept = lambda request: Reply(status=403) if ".sig" in request.path else None
+    report = await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:1")
+    assert images.get_manifest(proxy.host, target, "1")[2] == IMAGES[0].digest
+    assert len(report.notes) == 1
+    assert f"whether something refers to {proxy.host}/{source}:1, such as signatures, was not found" in report.notes[0]
 
 
 async def test_signatures_in_a_layout_do_not_stay_behind_silently(

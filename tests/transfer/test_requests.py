@@ -43,13 +43,19 @@ async def test_a_fresh_copy_within_a_registry_mounts_with_one_request_for_each_b
     image = images.make_image(layers=layers)
     source, target = new_repository(), new_repository()
     images.push(proxy.host, source, "1", image)
+    images.push(proxy.host, source, "2", images.make_image(seed="to get to know the registry"))
+    await client.copy(f"{proxy.host}/{source}:2", f"{proxy.host}/{target}:2")
     proxy.reset()
+    proxy.latency = 0.6
     report = await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:1")
+    proxy.latency = 0
     blobs = layers + 1
     assert report.copied.mounted == len(image.blobs) == blobs
     # HEAD of both tags, GET of the manifest and HEAD of it where it goes, a mount for each blob, PUT of the manifest.
-    assert len(proxy.exchanges) == 2 + 2 + blobs + 1
+    # Beside that, it is found out that nothing refers to it: by the fallback tag and those of cosign.
+    assert len(proxy.exchanges) == 2 + 2 + blobs + 1 + 4
     assert proxy.count(path=r"/v2/$") == 0
+    assert proxy.rounds() == 4
 
 
 async def test_where_mounts_are_refused_a_blob_costs_its_transfer_and_one_question(

@@ -84,6 +84,11 @@ def fallback_tag(digest: Digest) -> str:
     return re.sub(_NOT_TAG, "-", f"{digest.algorithm[:32]}-{digest.hex[:64]}")
 
 
+def cosign_tags(digest: Digest) -> list[str]:
+    """The tags by which cosign finds a digest's signatures, attestations and SBOMs."""
+    return [f"{digest.algorithm}-{digest.hex}.{kind}" for kind in ("sig", "att", "sbom")]
+
+
 def is_fallback(tag: str) -> bool:
     """Whether a tag is that of a list of referrers; see `fallback_tag`."""
     return re.fullmatch(_FALLBACK, tag) is not None

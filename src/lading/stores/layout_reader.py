@@ -5,8 +5,9 @@ This module knows the layout's form (image-spec image-layout); where the files a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
+from threading import Lock
 from typing import BinaryIO
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound, Unsupported
@@ -38,6 +39,9 @@ class LayoutReader:
         self.name = name
         self._facts: dict[Digest, Facts] = {}
         self._damaged: set[Digest] = set()
+        self._known_referrers: tuple[Listing, dict[Digest, list[Descriptor]]] | None = None
+        """The referrers of each subject, as a listing leads to them: to find those of one costs a walk over all."""
+        self._referrers_lock = Lock()
 
     async def resolve(self, name: str) -> Descriptor:
         """Find the manifest with a tag, a digest, or a name as it is in `index.json`.
@@ -291,9 +295,21 @@ class LayoutReader:
         subordinate = listed | {digest for digest, found in facts.items() if found and found.subject in here}
         return tuple(entry for entry in entries if entry.digest not in subordinate)
 
-    def _referrers(self, subject: Digest) -> list[Descriptor]:
-        found = (facts for _, facts in self._walk(self._listing().entries))
-        return [facts.described for facts in found if facts.subject == subject]
+    def _referrers(self, subject: Digest) -> Sequence[Descriptor]:
+        with self._referrers_lock:
+            listing = self._listing()
+            if self._known_referrers is not None and self._known_referrers[0] is listing:
+                return self._known_referrers[1].get(subject, ())
+            found = {content.digest: facts for content, facts in self._walk(listing.entries)}
+            by_subject: dict[Digest, list[Descriptor]] = {}
+            for facts in found.values():
+                if facts.subject is not None:
+                    by_subject.setdefault(facts.subject, []).append(facts.described)
+            # What is listed and not there may yet come, and be a referrer.
+            wanted = {child.digest for facts in found.values() for child in facts.children if leads_on(child)}
+            is_whole = found.keys() >= wanted.union(entry.digest for entry in listing.entries)
+            self._known_referrers = (listing, by_subject) if is_whole else None
+            return by_subject.get(subject, ())
 
     def _walk(self, roots: Iterable[Descriptor], *, strict: bool = False) -> Iterator[tuple[Descriptor, Facts]]:
         """Every manifest that these lead to, each once, with what it says; those that are missing are left out."""

@@ -195,6 +195,10 @@ class Copier:
         if not self._verify:
             self._asked[content.digest] = await self.target.contains(content)
 
+    def knows(self, digest: Digest) -> bool:
+        """Whether the target was asked for a manifest, and had it."""
+        return self._asked.get(digest, False)
+
     def _may_skip(self, source: Store, manifest: AnyManifest) -> bool:
         """Whether it is worth asking if the target has a manifest: not where finding out costs what it saves."""
         if self._verify or self._is_same(source):

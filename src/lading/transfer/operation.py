@@ -6,14 +6,14 @@ Puts the parts of this room together. Knows stores, and not which ones; whoever 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from lading.errors import Conflict, NotFound, UsageError
+from lading.errors import Conflict, LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.index import Index, is_attestation
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from lading.registry.sparse import Sparse
 
 _IMAGES = 8
+
+_PATIENCE = 15.0
+"""Seconds for finding out what would stay behind."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -143,6 +146,8 @@ class _Operation:
         self._finder = Finder(source.store, options.artifact_types)
         self._notes: list[str] = []
         self._tags: list[str] = []
+        self._left: dict[str, set[Digest]] = {}
+        """What refers to each image, and is not copied with it."""
         meter = Meter(on_event)
         self._targets: list[_Target] = []
         for place in targets:
@@ -220,7 +225,12 @@ class _Operation:
             changes = self._changes(goals, before, digest, as_tag is not None)
             tasks.previous = {change.reference: change.previous for group in changes for change in group}
             if tasks.manifest is not None:
-                await self._carry_out(tasks, goals, changes)
+                may_leave = await self._may_leave_referrers(tasks, goals)
+                async with _group() as group:
+                    if may_leave:
+                        group.create_task(self._find_left(tasks))
+                    await self._carry_out(tasks, goals, changes)
+                    tasks.all_there.set()
         media_type = tasks.manifest.media_type if tasks.manifest else _media_type(content, before)
         original = content if isinstance(content, Digest) else content.digest
         return CopiedImage(
@@ -308,13 +318,12 @@ class _Operation:
                 tasks.only = {entry.digest for entry in chosen.manifests} if chosen is not found else None
             else:
                 tasks.manifest = choose_entries(found, options.platforms, what)
+        tasks.subjects = _subjects(found, tasks.manifest)
         if options.referrers:
             entries = None
             if isinstance(found, Index) and options.platforms:
                 entries = found.select(options.platforms)
             tasks.referrers = await self._finder.of(found, entries)
-        elif not self._source.is_remote and not options.all_tags:
-            await self._hint_at_local_referrers(found, what)
         if options.format or options.compression:
             await self._convert(stack, tasks)
         if tasks.manifest.digest != found.digest and options.referrers and tasks.referrers:
@@ -384,14 +393,15 @@ class _Operation:
     def _is_guarded(self) -> bool:
         return self._options.if_digest is not None or not self._options.clobber
 
-    async def _check_still(self, place: Place, names: Sequence[str], previous: Mapping[str, str | None]) -> None:
-        """Raise Conflict where a name was given to something else since it was looked at."""
-        if self._options.dry_run:
+    async def _check_still(self, place: Place, names: Sequence[str], tasks: _Tasks) -> None:
+        """All is there but the tags: raise Conflict where one was given to something else since it was looked at."""
+        tasks.all_there.set()
+        if self._options.dry_run or not self._is_guarded:
             return
         for name in names:
             now = await _named_now(place, name)
             title = place.title(name)
-            if (str(now.digest) if now is not None else None) != previous[title]:
+            if (str(now.digest) if now is not None else None) != tasks.previous[title]:
                 raise Conflict(
                     f"{title} was not changed, because somebody else has changed it meanwhile",
                     cause=f"it names {now.digest}" if now is not None else "it was removed",
@@ -474,7 +484,7 @@ class _Operation:
             sparse = target.place.sparse if not self._options.dry_run else None
             if sparse is not None and tasks.only is not None:
                 sparse.add(tasks.ready.digest)
-            check = partial(self._check_still, target.place, names, tasks.previous) if self._is_guarded else None
+            check = partial(self._check_still, target.place, names, tasks)
             await copier.copy(source, tasks.ready, names=names, only=tasks.only, check=check)
             if sparse is not None and tasks.only is None and isinstance(tasks.ready, Index):
                 sparse.discard(tasks.ready.digest)
@@ -485,7 +495,7 @@ class _Operation:
     # What to say
 
     def _hint_at_referrers(self, images: Sequence[CopiedImage]) -> None:
-        """Say that signatures stay behind, where that is known without asking."""
+        """Say that signatures stay behind."""
         if self._options.referrers:
             return
         copied = {image.original or image.digest for image in images}
@@ -494,15 +504,38 @@ class _Operation:
         if left:
             tags = f"{len(left)} tag{'s' if len(left) > 1 else ''}"
             self._note(f"{tags} with signatures or referrers stayed behind: --referrers brings them along")
-
-    async def _hint_at_local_referrers(self, manifest: AnyManifest, what: str) -> None:
-        """Say the same of a source on this machine, where looking costs no request."""
-        elsewhere = [target.place for target in self._targets if not _is_same(target.place.store, self._source.store)]
-        count = len(await self._finder.of(manifest)) if elsewhere else 0
-        if count:
-            holds = all(place.takes_indexes for place in elsewhere)
-            way = "--referrers brings them along" if holds else f"{elsewhere[0].store.name} holds none"
+        left_of = {what: found - copied for what, found in self._left.items() if found - copied}
+        if left_of:
+            count = sum(map(len, left_of.values()))
+            what = next(iter(left_of)) if len(left_of) == 1 else f"{len(left_of)} images"
+            places = [place for place in self._elsewhere if not place.takes_indexes]
+            way = f"{places[0].store.name} holds none" if places else "--referrers brings them along"
             self._note(f"{count} referrer{'s' if count > 1 else ''} of {what} stayed behind: {way}")
+
+    @property
+    def _elsewhere(self) -> list[Place]:
+        return [target.place for target in self._targets if not _is_same(target.place.store, self._source.store)]
+
+    async def _may_leave_referrers(self, tasks: _Tasks, goals: Sequence[_Goal]) -> bool:
+        """Whether a target has not had before what may have referrers: else it has them, or it was said."""
+        root = tasks.subjects[0]
+        if self._options.referrers or any(subject_of(tag) == root.digest for tag in self._tags):
+            return False  # all tags are known, and what they say of it
+        targets = [target for target, _ in goals if not _is_same(target.place.store, self._source.store)]
+        return not all([await target.has(root) for target in targets])
+
+    async def _find_left(self, tasks: _Tasks) -> None:
+        """Find out what stays behind."""
+        # Beside the last request, and not in the way of blobs.
+        await tasks.all_there.wait()
+        root, *entries = tasks.subjects
+        what = self._source.title(tasks.name)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                self._left[what] = await self._finder.direct(root, entries, with_tags=not self._options.all_tags)
+        except (LadingError, TimeoutError) as error:
+            cause = error.message if isinstance(error, LadingError) else "no answer came"
+            self._note(f"whether something refers to {what}, such as signatures, was not found out: {cause}")
 
     def _hint_at_foreign_layers(self) -> None:
         layers = {digest: layer for target in self._targets for digest, layer in target.copier.foreign.items()}
@@ -524,6 +557,10 @@ class _Target:
         self.copier = copier
         self.names = names
 
+    async def has(self, content: Descriptor) -> bool:
+        """Whether it had a manifest before; where asking costs a request, as far as that was asked already."""
+        return self.copier.knows(content.digest) if self.place.is_remote else await self.place.store.contains(content)
+
 
 _Goal = tuple[_Target, list[str | None]]
 
@@ -538,7 +575,11 @@ class _Tasks:
         self.platform: Platform | None = None
         """The platform that was chosen for the user, where a target holds no indexes."""
         self.only: Collection[Digest] | None = None
+        self.subjects: list[Descriptor] = []
+        """What the copy's referrers would refer to: what was found in the source, and those of its entries that go."""
         self.referrers: list[Referrer] = []
+        self.all_there = asyncio.Event()
+        """Everything is in a target but the tags."""
         self.previous: dict[str, str | None] = {}
         """The digests that the names in the targets had before."""
 
@@ -563,6 +604,14 @@ async def _named_now(place: Place, name: str) -> Descriptor | None:
         return await place.store.resolve(name)
     except NotFound:
         return None
+
+
+def _subjects(found: AnyManifest, chosen: AnyManifest) -> list[Descriptor]:
+    if isinstance(chosen, Index):
+        entries = [entry for entry in chosen.manifests if not is_attestation(entry)]
+    else:
+        entries = [chosen.descriptor] if chosen is not found else []
+    return [found.descriptor, *entries]
 
 
 def _each_once(referrers: Sequence[Referrer]) -> list[Referrer]:

@@ -17,7 +17,7 @@ from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS
-from lading.model.tags import is_fallback, subject_of
+from lading.model.tags import cosign_tags, is_fallback, subject_of
 from lading.store import AnyManifest, Store, fetch_manifest
 from lading.transfer.tasks import gather
 
@@ -71,6 +71,33 @@ class Finder:
                     subjects.append(referrer.content)
             is_first = False
         return found
+
+    async def direct(
+        self, subject: Descriptor, entries: Iterable[Descriptor], *, with_tags: bool = True
+    ) -> set[Digest]:
+        """What refers to a manifest and to entries of it, without what refers to that: for a request each.
+
+        Args:
+            subject: the manifest.
+            entries: the entries.
+            with_tags: whether to look for cosign's tags of the manifest, too, for three requests.
+        """
+        looks = [self._digests_listed(one) for one in (subject, *entries)]
+        if with_tags:
+            looks += [self._digests_tagged(tag) for tag in cosign_tags(subject.digest)]
+        return set[Digest]().union(*await gather(looks))
+
+    async def _digests_listed(self, subject: Descriptor) -> set[Digest]:
+        try:
+            return {item.digest async for item in self._source.referrers(subject)}
+        except (NotFound, Unsupported):
+            return set()
+
+    async def _digests_tagged(self, tag: str) -> set[Digest]:
+        try:
+            return {(await self._source.resolve(tag)).digest}
+        except NotFound:
+            return set()
 
     async def _of_one(self, subject: Descriptor, is_first: bool) -> list[Referrer]:
         listed = [Referrer(item.content, subject.digest) async for item in self._listed(subject, is_first)]
