@@ -25,6 +25,8 @@ from support.lading import Lading
 from support.process import Ran
 from support.proxy import Tunnel
 
+pytestmark = pytest.mark.slow
+
 IMAGE = make_image(seed="secrets", layers=1)
 SECRET = "planted-secret-1f3a9c"
 HEADER = "planted-header-77c2d0"
