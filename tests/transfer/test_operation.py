@@ -279,11 +279,12 @@ async def test_what_refers_to_one_of_many_tags_does_not_stay_behind_silently(
         images.push(elsewhere, repository, tag, image)
     for subject in IMAGES[:2]:
         images.push(elsewhere, repository, None, images.make_artifact(subject=subject))
+    images.push(elsewhere, repository, "list", images.make_index(IMAGES[:1], kind="oci"))
     images.push(elsewhere, repository, "tagged", images.make_artifact("application/x", subject=IMAGES[1]))
     await client.copy(name, layout, all_tags=True, referrers=True)
     for source, target in ((name, f"{name}-copy"), (layout, f"{name}-back")):
         report = await client.copy(source, target, all_tags=True)
-        assert report.notes == ["2 referrers of 2 images stayed behind: --referrers brings them along"]
+        assert report.notes == ["2 referrers of 3 images stayed behind: --referrers brings them along"]
         assert (await client.copy(source, target, all_tags=True)).notes == []
 
 

@@ -506,10 +506,11 @@ class _Operation:
             self._note(f"{tags} with signatures or referrers stayed behind: --referrers brings them along")
         left_of = {what: found - copied for what, found in self._left.items() if found - copied}
         if left_of:
-            count = sum(map(len, left_of.values()))
+            count = len(set[Digest]().union(*left_of.values()))
             what = next(iter(left_of)) if len(left_of) == 1 else f"{len(left_of)} images"
             places = [place for place in self._elsewhere if not place.takes_indexes]
-            way = f"{places[0].store.name} holds none" if places else "--referrers brings them along"
+            them = "them" if count > 1 else "it"
+            way = f"{places[0].store.name} holds none" if places else f"--referrers brings {them} along"
             self._note(f"{count} referrer{'s' if count > 1 else ''} of {what} stayed behind: {way}")
 
     @property
