@@ -328,6 +328,12 @@ class Repository:
         async with passage(hosts if len(hosts) > 1 and self.uploads.streams(content) else ()):
             await self.uploads.upload(content, source)
 
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether manifests and blobs may come from elsewhere than all else that it is asked for."""
+        hosts = self.session.blob_hosts
+        return self._mirrored and self._blob_hosts() != hosts(self.registry, self.repository, mirrors=False)
+
     def _blob_hosts(self) -> list[Host]:
         return self.session.blob_hosts(self.registry, self.repository, mirrors=self._mirrored)
 

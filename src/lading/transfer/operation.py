@@ -49,6 +49,8 @@ class Place(msgspec.Struct, frozen=True):
     """Whether it holds indexes, or only images of one platform."""
     is_partial: bool = False
     """Whether an index may be there of which only some platforms are, and what is there is meant."""
+    is_mirrored: bool = False
+    """Whether content comes from elsewhere than the lists of referrers, which may be out of reach."""
     is_asked: bool = True
     """Whether it is worth asking what a name stands for before it is written."""
     repository: str | None = None
@@ -520,8 +522,9 @@ class _Operation:
     async def _may_leave_referrers(self, tasks: _Tasks, goals: Sequence[_Goal]) -> bool:
         """Whether a target has not had before what may have referrers: else it has them, or it was said."""
         root = tasks.subjects[0]
-        if self._options.referrers or any(subject_of(tag) == root.digest for tag in self._tags):
-            return False  # all tags are known, and what they say of it
+        is_said = any(subject_of(tag) == root.digest for tag in self._tags)  # all tags were listed
+        if self._options.referrers or self._source.is_mirrored or is_said:
+            return False
         targets = [target for target, _ in goals if not _is_same(target.place.store, self._source.store)]
         return not all([await target.has(root) for target in targets])
 

@@ -82,10 +82,11 @@ async def copy_between(
 
 async def _open_source(stack: AsyncExitStack, connect: Connect, location: Location) -> Place:
     if location.reference is not None and location.is_registry:
-        return Place(connect(location.reference, False), location.name)
+        repository = connect(location.reference, False)
+        return Place(repository, location.name, is_mirrored=repository.is_mirrored)
     store = await stack.enter_async_context(open_local(location, writing=False))
-    repository = location.reference.name if location.reference is not None else None
-    return Place(store, location.name, is_remote=False, is_partial=location.is_docker, repository=repository)
+    name = location.reference.name if location.reference is not None else None
+    return Place(store, location.name, is_remote=False, is_partial=location.is_docker, repository=name)
 
 
 async def _settled(store: Store, location: Location) -> tuple[Location, str]:
