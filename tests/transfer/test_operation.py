@@ -286,6 +286,10 @@ async def test_what_refers_to_one_of_many_tags_does_not_stay_behind_silently(
         report = await client.copy(source, target, all_tags=True)
         assert report.notes == ["2 referrers of 3 images stayed behind: --referrers brings them along"]
         assert (await client.copy(source, target, all_tags=True)).notes == []
+    images.push(elsewhere, f"{repository}-kept", "1", IMAGES[2])
+    report = await client.copy(name, f"{name}-kept", all_tags=True, include=["1"], clobber=False)
+    assert report.images[0].targets[0].state == "kept"
+    assert report.notes == []
 
 
 async def test_a_registry_that_does_not_say_what_refers_to_an_image_keeps_no_copy_from_being_made(

@@ -227,7 +227,7 @@ class _Operation:
             changes = self._changes(goals, before, digest, as_tag is not None)
             tasks.previous = {change.reference: change.previous for group in changes for change in group}
             if tasks.manifest is not None:
-                may_leave = await self._may_leave_referrers(tasks, goals)
+                may_leave = await self._may_leave_referrers(tasks, goals, changes)
                 async with _group() as group:
                     if may_leave:
                         group.create_task(self._find_left(tasks))
@@ -500,7 +500,11 @@ class _Operation:
         """Say that signatures stay behind."""
         if self._options.referrers:
             return
-        copied = {image.original or image.digest for image in images}
+        copied = {
+            image.original or image.digest
+            for image in images
+            if any(change.state != "kept" for change in image.targets)
+        }
         chosen = {image.source.rpartition(":")[2] for image in images}
         left = [tag for tag in self._tags if tag not in chosen and subject_of(tag) in copied]
         if left:
@@ -519,13 +523,19 @@ class _Operation:
     def _elsewhere(self) -> list[Place]:
         return [target.place for target in self._targets if not _is_same(target.place.store, self._source.store)]
 
-    async def _may_leave_referrers(self, tasks: _Tasks, goals: Sequence[_Goal]) -> bool:
+    async def _may_leave_referrers(
+        self, tasks: _Tasks, goals: Sequence[_Goal], changes: Sequence[list[CopiedTag]]
+    ) -> bool:
         """Whether a target has not had before what may have referrers: else it has them, or it was said."""
         root = tasks.subjects[0]
         is_said = any(subject_of(tag) == root.digest for tag in self._tags)  # all tags were listed
         if self._options.referrers or self._source.is_mirrored or is_said:
             return False
-        targets = [target for target, _ in goals if not _is_same(target.place.store, self._source.store)]
+        targets = [
+            target
+            for (target, _), group in zip(goals, changes, strict=True)
+            if any(change.state != "kept" for change in group) and not _is_same(target.place.store, self._source.store)
+        ]
         return not all([await target.has(root) for target in targets])
 
     async def _find_left(self, tasks: _Tasks) -> None:
