@@ -17,6 +17,7 @@ from lading.errors import Conflict, LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.index import Index, is_attestation
+from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.model.tags import is_fallback, subject_of
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 _IMAGES = 8
 
+_FEW = 4
+"""Beside how many blobs some more requests find room among those that are under way at once."""
+_MOMENT = 0.01
+"""Seconds in which those have taken the connections that are open already."""
 _PATIENCE = 15.0
 """Seconds for finding out what would stay behind."""
 
@@ -230,9 +235,11 @@ class _Operation:
                 may_leave = await self._may_leave_referrers(tasks, goals, changes)
                 async with _group() as group:
                     if may_leave:
+                        if isinstance(tasks.ready, Manifest) and len(tasks.ready.children) <= _FEW:
+                            asyncio.get_running_loop().call_later(_MOMENT, tasks.may_look.set)
                         group.create_task(self._find_left(tasks))
                     await self._carry_out(tasks, goals, changes)
-                    tasks.all_there.set()
+                    tasks.may_look.set()
         media_type = tasks.manifest.media_type if tasks.manifest else _media_type(content, before)
         original = content if isinstance(content, Digest) else content.digest
         return CopiedImage(
@@ -397,7 +404,7 @@ class _Operation:
 
     async def _check_still(self, place: Place, names: Sequence[str], tasks: _Tasks) -> None:
         """All is there but the tags: raise Conflict where one was given to something else since it was looked at."""
-        tasks.all_there.set()
+        tasks.may_look.set()
         if self._options.dry_run or not self._is_guarded:
             return
         for name in names:
@@ -540,8 +547,8 @@ class _Operation:
 
     async def _find_left(self, tasks: _Tasks) -> None:
         """Find out what stays behind."""
-        # Beside the last request, and not in the way of blobs.
-        await tasks.all_there.wait()
+        # Beside the last request, over the connections that blobs have used, and not in their way; unless they are few.
+        await tasks.may_look.wait()
         root, *entries = tasks.subjects
         what = self._source.title(tasks.name)
         try:
@@ -592,8 +599,8 @@ class _Tasks:
         self.subjects: list[Descriptor] = []
         """What the copy's referrers would refer to: what was found in the source, and those of its entries that go."""
         self.referrers: list[Referrer] = []
-        self.all_there = asyncio.Event()
-        """Everything is in a target but the tags."""
+        self.may_look = asyncio.Event()
+        """Requests for what nobody waits for are in the way of no others any more."""
         self.previous: dict[str, str | None] = {}
         """The digests that the names in the targets had before."""
 
