@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lading.errors import Conflict, LadingError, NotFound, UsageError
+from lading.errors import Conflict, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
-from lading.model.tags import is_fallback, subject_of
+from lading.model.tags import is_fallback
 from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
 from lading.transfer.copy import Copied, Copier
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.referrers import Finder, Referrer
+from lading.transfer.remains import Remains, subjects_of
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.selection import choose_entries, choose_tags
 from lading.transfer.tasks import Limits, first_failure, gather
@@ -38,8 +39,6 @@ _FEW = 4
 """Beside how many blobs some more requests find room among those that are under way at once."""
 _MOMENT = 0.01
 """Seconds in which those have taken the connections that are open already."""
-_PATIENCE = 15.0
-"""Seconds for finding out what would stay behind."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -152,9 +151,7 @@ class _Operation:
         self._limits = Limits(options.jobs)
         self._finder = Finder(source.store, options.artifact_types)
         self._notes: list[str] = []
-        self._tags: list[str] = []
-        self._left: dict[str, set[Digest]] = {}
-        """What refers to each image, and is not copied with it."""
+        self._remains = Remains(self._finder)
         meter = Meter(on_event)
         self._targets: list[_Target] = []
         for place in targets:
@@ -192,15 +189,16 @@ class _Operation:
         )
 
     async def _every_tag(self) -> list[CopiedImage]:
-        self._tags = [tag async for tag in self._source.store.tags() if self._source.has(tag)]
-        chosen = choose_tags(self._tags, self._options.include, self._options.exclude)
+        tags = [tag async for tag in self._source.store.tags() if self._source.has(tag)]
+        self._remains.tags = tags
+        chosen = choose_tags(tags, self._options.include, self._options.exclude)
         if not self._options.include:
             # The list of referrers is no image: as a tag it would take the place of the one in the target.
             chosen = [tag for tag in chosen if not is_fallback(tag)]
         if not chosen:
             raise NotFound(
-                f"{self._source.store.name} has no tags" + (" like that" if self._tags else ""),
-                remedy=f"see them: lading tags {self._source.store.name}" if self._tags else None,
+                f"{self._source.store.name} has no tags" + (" like that" if tags else ""),
+                remedy=f"see them: lading tags {self._source.store.name}" if tags else None,
             )
         places = asyncio.Semaphore(_IMAGES)
 
@@ -237,7 +235,7 @@ class _Operation:
                     if may_leave:
                         if isinstance(tasks.ready, Manifest) and len(tasks.ready.children) <= _FEW:
                             asyncio.get_running_loop().call_later(_MOMENT, tasks.may_look.set)
-                        group.create_task(self._find_left(tasks))
+                        group.create_task(self._find_remains(tasks))
                     await self._carry_out(tasks, goals, changes)
                     tasks.may_look.set()
         media_type = tasks.manifest.media_type if tasks.manifest else _media_type(content, before)
@@ -327,7 +325,7 @@ class _Operation:
                 tasks.only = {entry.digest for entry in chosen.manifests} if chosen is not found else None
             else:
                 tasks.manifest = choose_entries(found, options.platforms, what)
-        tasks.subjects = _subjects(found, tasks.manifest)
+        tasks.subjects = subjects_of(found, tasks.manifest)
         if options.referrers:
             entries = None
             if isinstance(found, Index) and options.platforms:
@@ -505,38 +503,17 @@ class _Operation:
 
     def _hint_at_referrers(self, images: Sequence[CopiedImage]) -> None:
         """Say that signatures stay behind."""
-        if self._options.referrers:
-            return
-        copied = {
-            image.original or image.digest
-            for image in images
-            if any(change.state != "kept" for change in image.targets)
-        }
-        chosen = {image.source.rpartition(":")[2] for image in images}
-        left = [tag for tag in self._tags if tag not in chosen and subject_of(tag) in copied]
-        if left:
-            tags = f"{len(left)} tag{'s' if len(left) > 1 else ''}"
-            self._note(f"{tags} with signatures or referrers stayed behind: --referrers brings them along")
-        left_of = {what: found - copied for what, found in self._left.items() if found - copied}
-        if left_of:
-            count = len(set[Digest]().union(*left_of.values()))
-            what = next(iter(left_of)) if len(left_of) == 1 else f"{len(left_of)} images"
-            places = [place for place in self._elsewhere if not place.takes_indexes]
-            them = "them" if count > 1 else "it"
-            way = f"{places[0].store.name} holds none" if places else f"--referrers brings {them} along"
-            self._note(f"{count} referrer{'s' if count > 1 else ''} of {what} stayed behind: {way}")
-
-    @property
-    def _elsewhere(self) -> list[Place]:
-        return [target.place for target in self._targets if not _is_same(target.place.store, self._source.store)]
+        if not self._options.referrers:
+            without = [target.place.store.name for target in self._targets if not target.place.takes_indexes]
+            for note in self._remains.notes(images, without[0] if without else None):
+                self._note(note)
 
     async def _may_leave_referrers(
         self, tasks: _Tasks, goals: Sequence[_Goal], changes: Sequence[list[CopiedTag]]
     ) -> bool:
         """Whether a target has not had before what may have referrers: else it has them, or it was said."""
         root = tasks.subjects[0]
-        is_said = any(subject_of(tag) == root.digest for tag in self._tags)  # all tags were listed
-        if self._options.referrers or self._source.is_mirrored or is_said:
+        if self._options.referrers or self._source.is_mirrored or self._remains.is_tagged(root.digest):
             return False
         targets = [
             target
@@ -545,18 +522,10 @@ class _Operation:
         ]
         return not all([await target.has(root) for target in targets])
 
-    async def _find_left(self, tasks: _Tasks) -> None:
-        """Find out what stays behind."""
+    async def _find_remains(self, tasks: _Tasks) -> None:
         # Beside the last request, over the connections that blobs have used, and not in their way; unless they are few.
         await tasks.may_look.wait()
-        root, *entries = tasks.subjects
-        what = self._source.title(tasks.name)
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                self._left[what] = await self._finder.direct(root, entries, with_tags=not self._options.all_tags)
-        except (LadingError, TimeoutError) as error:
-            cause = error.message if isinstance(error, LadingError) else "no answer came"
-            self._note(f"whether something refers to {what}, such as signatures, was not found out: {cause}")
+        await self._remains.find(self._source.title(tasks.name), tasks.subjects)
 
     def _hint_at_foreign_layers(self) -> None:
         layers = {digest: layer for target in self._targets for digest, layer in target.copier.foreign.items()}
@@ -625,14 +594,6 @@ async def _named_now(place: Place, name: str) -> Descriptor | None:
         return await place.store.resolve(name)
     except NotFound:
         return None
-
-
-def _subjects(found: AnyManifest, chosen: AnyManifest) -> list[Descriptor]:
-    if isinstance(chosen, Index):
-        entries = [entry for entry in chosen.manifests if not is_attestation(entry)]
-    else:
-        entries = [chosen.descriptor] if chosen is not found else []
-    return [found.descriptor, *entries]
 
 
 def _each_once(referrers: Sequence[Referrer]) -> list[Referrer]:
