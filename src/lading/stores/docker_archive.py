@@ -207,7 +207,7 @@ class DockerArchive:
         try:
             contents = self._contents()
         except FileNotFoundError:
-            raise NotFound(f"{self.path} does not exist") from None
+            raise NotFound(f"the file {self.path} does not exist") from None
         except OSError as error:
             raise UsageError(f"{self.name} cannot be read", cause=error.strerror) from None
         try:

@@ -128,7 +128,7 @@ class LayoutFolder(LayoutReader):
                 cause="it is not a directory",
                 remedy=f"if it is an archive: oci-archive:{self.path}",
             )
-        raise NotFound(f"{self.path} does not exist")
+        raise NotFound(f"the directory {self.path} does not exist")
 
 
 class Layout(LayoutFolder):
