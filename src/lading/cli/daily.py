@@ -85,7 +85,8 @@ def tag(
 ) -> None:
     """Give SOURCE more tags without pulling it; the digest stays the same.
 
-    NEW is a tag of the same repository, or a reference to another one.
+    NEW is a tag of the same repository, or a reference to another one. Signatures and other referrers do not go to
+    another one with it; with `lading copy --referrers` they do.
 
     \b
     lading tag reg.example/app:1.4.2 1.4 stable
