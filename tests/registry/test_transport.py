@@ -30,6 +30,7 @@ from lading.registry.transport import (
     SourceFailure,
     Transport,
     UntrustedCertificate,
+    Upload,
 )
 from lading.registry.transports import EitherTransport
 from lading.store import from_bytes
@@ -883,3 +884,12 @@ class TestEither:
         code = "import sys, lading.client, lading.registry.transports; print('aiohttp' in sys.modules)"
         ran = run([sys.executable, "-c", code])
         assert ran.stdout == "False\n"
+
+
+async def test_a_library_that_asks_for_more_of_an_upload_that_is_over_is_told_in_two_steps() -> None:
+    """Where nobody listens any more, an error would be printed; who does listen asks again."""
+    async with Upload(from_bytes(b"content"), None, lambda _: None, 1.0, 1.0) as upload:
+        pass
+    assert await anext(upload) == b""
+    with pytest.raises(Exception, match=r"^$"):
+        await anext(upload)

@@ -310,7 +310,7 @@ async def test_a_source_that_fails_is_not_asked_again_and_again(elsewhere: str, 
             with pytest.raises(Unreachable, match="the source is gone"):
                 await store.write(CONTENT, chunks)
         assert opened == 1
-        assert proxy.count("PUT") == 1
+        assert proxy.count("PUT") <= 1  # it may fail before anything is sent
 
 
 async def test_what_was_spoiled_on_the_way_is_sent_once_more(elsewhere: str, repository: str) -> None:

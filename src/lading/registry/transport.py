@@ -362,6 +362,7 @@ class Upload:
         self._stall_timeout, self._answer_timeout = stall_timeout, answer_timeout
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
         self._over = asyncio.Event()
+        self._was_told = False
         self._pump: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -381,14 +382,14 @@ class Upload:
 
     async def __anext__(self) -> bytes:
         if self._over.is_set():
-            raise _Aborted
+            return self._ended()
         if self._pump is None:  # not before it is needed: a connection that fails leaves the source alone
             loop = asyncio.get_running_loop()
             self._pump = loop.create_task(self._read(), context=self._context)
         self._wait(None)  # how long a source may take is the source's business
         chunk = await self._chunks.get()
         if self._over.is_set():
-            return b""  # nobody may listen any more, and the event loop would be told of an error; who does asks again
+            return self._ended()
         if self.failure is not None:
             raise _Aborted
         if chunk is None:
@@ -396,6 +397,16 @@ class Upload:
             raise StopAsyncIteration
         self._wait(self._stall_timeout)
         return chunk
+
+    def _ended(self) -> bytes:
+        """The answer when the request is over: nobody may listen any more, and an error would go to the event loop.
+
+        Whoever does listen asks again.
+        """
+        if self._was_told:
+            raise _Aborted
+        self._was_told = True
+        return b""
 
     async def _read(self) -> None:
         chunks = self._source()
