@@ -23,10 +23,10 @@ from lading.cli import documents
 from lading.drafts import draft, operations
 from lading.images.lint import Report
 from lading.images.overview import Overview
-from lading.registry.access import Explanation
-from lading.registry.checkup import Checkup
-from lading.registry.effective import ConfigDocument
-from lading.registry.pull_limits import PullLimits
+from lading.registry.diagnose.check import Checkup
+from lading.registry.diagnose.explain import Explanation
+from lading.registry.diagnose.pull_limits import PullLimits
+from lading.registry.diagnose.settings import ConfigDocument
 from lading.transfer.report import CopyReport
 
 COMMANDS: dict[str, type[msgspec.Struct]] = {

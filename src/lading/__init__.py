@@ -11,6 +11,7 @@ from lading._version import __version__
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
+    from lading.client.sync import Client
     from lading.errors import LadingError
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
     from lading.model.platform import Platform
     from lading.model.reference import Reference
     from lading.store import Store
-    from lading.sync import Client
 
 _HOME = {
     "AsyncClient": "client",
-    "Client": "sync",
+    "Client": "client.sync",
     "Descriptor": "model.descriptor",
     "Digest": "model.digest",
     "ImageConfig": "model.config",

@@ -366,7 +366,7 @@ def test_what_is_no_reference(user: User, subject: str) -> None:
 
 
 def test_hub_by_its_short_names(lading: Lading) -> None:
-    from lading.registry.names import parse_subject
+    from lading.registry.auth.scopes import parse_subject
 
     assert parse_subject("alpine") == ("docker.io", "library/alpine", None)
     assert parse_subject("alpine:3.20") == ("docker.io", "library/alpine", "3.20")

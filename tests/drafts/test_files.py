@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drafts.entries import APP, make_draft, make_entry
-from lading.drafts.files import compact, decode_entry, encode_entry, file_name, guess_reference
-from lading.drafts.notes import read_notes
+from lading.drafts.docker_files import compact, decode_entry, encode_entry, file_name, guess_reference
+from lading.drafts.sidecar import read_notes
 from lading.drafts.store import DraftStore
 from lading.errors import DigestMismatch, InvalidContent, LadingError
 from lading.model.digest import Digest

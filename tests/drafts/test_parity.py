@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from lading.drafts.docker_files import decode_entry, encode_entry, file_name
 from lading.drafts.edit import annotate
-from lading.drafts.files import decode_entry, encode_entry, file_name
 from lading.drafts.operations import create, describe, push
 from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
 from lading.drafts.sources import Connect

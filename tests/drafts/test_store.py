@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from drafts.entries import APP, make_draft, make_entry, tags_of
-from lading.drafts import folders
+from lading.drafts import atomic_folder
+from lading.drafts.docker_files import file_name
 from lading.drafts.draft import Draft
 from lading.drafts.edit import annotate
-from lading.drafts.files import file_name
 from lading.drafts.store import DraftStore
 from lading.errors import Conflict, LadingError, NotFound
 from lading.model.digest import Digest
@@ -203,10 +203,10 @@ def test_file_systems_that_cannot_exchange_folders(
 ) -> None:
     store = DraftStore(root)
     store.save(make_draft("a", "b"))
-    monkeypatch.setattr(folders, "exchange", lambda *_: False)
+    monkeypatch.setattr(atomic_folder, "exchange", lambda *_: False)
     if interrupted:
         with monkeypatch.context() as patched:
-            patched.setattr(folders, "finish_staged", lambda *_: 1 / 0)
+            patched.setattr(atomic_folder, "finish_staged", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 store.save(make_draft("c", "b"))
         assert (root / ".lading" / file_name(LIST) / "staged").is_dir()
@@ -307,13 +307,13 @@ def count(event, args):
 
 from drafts.entries import make_draft, make_entry, LIST_NAME
 import msgspec, filelock, ctypes
-from lading.drafts import folders
+from lading.drafts import atomic_folder
 from lading.drafts.store import DraftStore
 from lading.drafts.edit import annotate
 from lading.model.reference import Reference
 
 if sys.argv[4] == "staged":
-    folders.exchange = lambda *_: False
+    atomic_folder.exchange = lambda *_: False
 store = DraftStore(Path(root))
 sys.addaudithook(count)
 if sys.argv[3] == "create":

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from lading.registry.rustls import ReqwestTransport
-from lading.registry.transport import NameNotFound, PlainHTTP, Request, Response, Route
+from lading.registry.http.rustls import ReqwestTransport
+from lading.registry.http.transport import NameNotFound, PlainHTTP, Request, Response, Route
 
 
 class Server(Protocol):

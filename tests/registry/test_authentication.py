@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied, InvalidContent, LadingError, RateLimited, RegistryFailure
-from lading.registry.authentication import CATALOG, Authorization, Scope, trusted_realm
-from lading.registry.config import Config
-from lading.registry.credentials import Credential, GivenCredentials
+from lading.registry.auth.authentication import CATALOG, Authorization, Scope, trusted_realm
+from lading.registry.auth.credentials import Credential, GivenCredentials
+from lading.registry.hosts.settings import Config
 from lading.registry.session import Session
 from support.fakes import Reply, ScriptedServer, json_reply
 from support.fakes import Request as Received
@@ -187,10 +187,10 @@ class TestBearer:
             async with session() as opened:
                 await get(opened, registry.host, PULL)
                 now = time.time()
-                monkeypatch.setattr("lading.registry.authentication.time.time", lambda: now + 80)
+                monkeypatch.setattr("lading.registry.auth.authentication.time.time", lambda: now + 80)
                 await get(opened, registry.host, PULL)
                 assert len(registry.asked) == 1
-                monkeypatch.setattr("lading.registry.authentication.time.time", lambda: now + 95)
+                monkeypatch.setattr("lading.registry.auth.authentication.time.time", lambda: now + 95)
                 await get(opened, registry.host, PULL)
             assert registry.lines.count("GET /v2/") == 4
             assert len(registry.asked) == 2

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lading.registry.challenge import Challenge, choose, parse_challenges
+from lading.registry.auth.challenge import Challenge, choose, parse_challenges
 
 BEARER = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push"'
 

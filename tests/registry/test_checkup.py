@@ -11,15 +11,15 @@ import pytest
 
 from lading.client import AsyncClient
 from lading.errors import NotFound, UsageError
-from lading.registry.checkup import Checkup, Finding
-from lading.registry.checkup import check as examine
-from lading.registry.config import Config, HostConfig, Override
-from lading.registry.credentials import Credential, GivenCredentials
-from lading.registry.pull_limits import pull_limits, read_limits
-from lading.registry.rustls import ReqwestTransport
+from lading.registry.auth.credentials import Credential, GivenCredentials
+from lading.registry.diagnose.check import Checkup, Finding
+from lading.registry.diagnose.check import check as examine
+from lading.registry.diagnose.pull_limits import pull_limits, read_limits
+from lading.registry.hosts.settings import Config, HostConfig, Override
+from lading.registry.http.rustls import ReqwestTransport
+from lading.registry.http.transport import Headers, Response
+from lading.registry.http.transport import Request as Sent
 from lading.registry.session import Session
-from lading.registry.transport import Headers, Response
-from lading.registry.transport import Request as Sent
 from lading.serve import background
 from registry.elsewhere import Elsewhere
 from support.certs import Authority, SelfSigned

@@ -6,8 +6,8 @@ import platformdirs
 import pytest
 
 from lading.errors import Denied, UsageError
-from lading.registry import registries_conf
-from lading.registry.config import (
+from lading.registry.hosts import registries_conf
+from lading.registry.hosts.settings import (
     Config,
     HostConfig,
     Mirror,
@@ -212,7 +212,7 @@ class TestPrecedence:
         assert Config.load(file).for_host("a.example").ca_files == (str(place / "user.crt"),)
 
     def test_the_folders_are_dockers_and_podmans(self, tmp_path: Path) -> None:
-        from lading.registry.certs_d import folders
+        from lading.registry.hosts.certs_d import folders
 
         assert [str(folder) for folder in folders({"HOME": "/home/ada"})] == [
             "/home/ada/.config/docker/certs.d",

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied, UsageError
-from lading.registry.credential_file import CredentialFile
-from lading.registry.credentials import Credential
-from lading.registry.sources import KnownCredentials, writable_file
+from lading.registry.auth.credential_file import CredentialFile
+from lading.registry.auth.credentials import Credential
+from lading.registry.auth.lookup import KnownCredentials, writable_file
 
 HUB = "https://index.docker.io/v1/"
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from lading.errors import Denied
-from lading.registry.authentication import Scope
-from lading.registry.ecr import EcrRegistry, create_repository, parse
-from lading.registry.remembered import Memory
+from lading.registry.auth.authentication import Scope
+from lading.registry.auth.aws import EcrRegistry, create_repository, parse
+from lading.registry.auth.lookup import default_sources
+from lading.registry.cache import Memory
 from lading.registry.session import Session
-from lading.registry.sources import default_sources
 from registry.elsewhere import Elsewhere, Server
 from registry.test_authentication import get, session
 from support.fakes import Reply, ScriptedServer, error_reply
@@ -398,8 +398,8 @@ class TestRemembering:
         await default_sources(memory=memory).find(HOST)
         memory.save()
         code = (
-            "import asyncio, sys, pathlib; from lading.registry.remembered import Memory;"
-            "from lading.registry.sources import default_sources;"
+            "import asyncio, sys, pathlib; from lading.registry.cache import Memory;"
+            "from lading.registry.auth.lookup import default_sources;"
             f"memory = Memory(pathlib.Path({str(tmp_path / 'cache')!r}));"
             f"found = asyncio.run(default_sources(memory=memory).find({HOST!r}));"
             "print(found.username, 'botocore' in sys.modules)"

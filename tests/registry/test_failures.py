@@ -19,8 +19,8 @@ from lading.errors import (
     Unsupported,
     UsageError,
 )
-from lading.registry import transport
 from lading.registry.failures import Refusal, advised, clean, denied, failure, full, said
+from lading.registry.http import transport
 
 
 def error(status: int, *errors: Any, body: bytes | None = None) -> LadingError:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from lading.registry import hello
-from lading.registry.hello import speaks_plain_http
+from lading.registry.http import plain_probe
+from lading.registry.http.plain_probe import speaks_plain_http
 from support.certs import Authority
 from support.fakes import Reply, ScriptedServer
 from support.registry import RealRegistry
@@ -35,7 +35,7 @@ async def test_other_servers(authority: Authority) -> None:
 
 
 async def test_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hello, "PATIENCE", 0.05)
+    monkeypatch.setattr(plain_probe, "PATIENCE", 0.05)
     said = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

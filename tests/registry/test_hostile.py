@@ -20,11 +20,11 @@ from pathlib import Path
 import pytest
 
 from lading.errors import InvalidContent, LadingError, Unreachable
-from lading.registry.config import Config, HostConfig
+from lading.registry.hosts.settings import Config, HostConfig
+from lading.registry.http.rustls import ReqwestTransport
+from lading.registry.http.transport import Route
 from lading.registry.repository import Repository, repositories
-from lading.registry.rustls import ReqwestTransport
 from lading.registry.session import Session
-from lading.registry.transport import Route
 from support.certs import Authority
 from support.fakes import Reply, Request, ScriptedServer, error_reply, json_reply
 from support.images import Manifest, make_image

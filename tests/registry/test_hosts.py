@@ -15,8 +15,8 @@ import pytest
 from lading.client import AsyncClient
 from lading.errors import Denied, NotFound, RateLimited, TLSFailure, Unreachable, UsageError
 from lading.model.digest import Digest
-from lading.registry.config import Config, HostConfig, Mirror, Override
-from lading.registry.credentials import Credential, GivenCredentials
+from lading.registry.auth.credentials import Credential, GivenCredentials
+from lading.registry.hosts.settings import Config, HostConfig, Mirror, Override
 from lading.registry.session import Session
 from support.certs import Authority, SelfSigned
 from support.fakes import Reply, Request, ScriptedServer, json_reply

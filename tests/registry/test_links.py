@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import Unsupported
-from lading.registry import links
-from lading.registry.transport import Headers, Response
+from lading.registry import urls
+from lading.registry.http.transport import Headers, Response
 
 
 async def nothing() -> AsyncIterator[bytes]:
@@ -38,17 +38,17 @@ def answer_from(url: str) -> Response:
     ],
 )
 def test_the_next_page_is_found_in_link_headers(value: str, target: str | None) -> None:
-    assert links.next_link(Headers([("Link", value)])) == target
+    assert urls.next_link(Headers([("Link", value)])) == target
 
 
 def test_the_next_page_is_found_among_several_headers() -> None:
     headers = Headers([("link", '</a>; rel="first"'), ("LINK", '</b>; rel="next"')])
-    assert links.next_link(headers) == "/b"
+    assert urls.next_link(headers) == "/b"
 
 
 @given(st.text() | st.text(alphabet='<>;,="\\ relnxt/'))
 def test_no_link_header_is_too_strange(value: str) -> None:
-    for target, relations in links.parse_links(value):
+    for target, relations in urls.parse_links(value):
         assert isinstance(target, str)
         assert isinstance(relations, frozenset)
 
@@ -59,7 +59,7 @@ def test_no_link_header_is_too_strange(value: str) -> None:
 )
 def test_a_link_that_is_written_is_read(target: str, title: str) -> None:
     value = f'</first>; title="{title}"; rel="first", <{target}>; title="{title}"; rel="next"'
-    assert links.next_link(Headers([("link", value)])) == target
+    assert urls.next_link(Headers([("link", value)])) == target
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_link_that_is_written_is_read(target: str, title: str) -> None:
     ],
 )
 def test_an_origin_is_scheme_host_and_port(url: str, expected: tuple[str, str, int]) -> None:
-    assert tuple(links.origin(url)) == expected
+    assert tuple(urls.origin(url)) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_an_origin_is_scheme_host_and_port(url: str, expected: tuple[str, str, i
 )
 def test_what_could_be_read_in_two_ways_is_no_address(url: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any reason will do
-        links.origin(url)
+        urls.origin(url)
 
 
 @given(st.text() | st.text(alphabet="htps:/@\\?#%.[]0x1 "))
 def test_no_address_is_too_strange(text: str) -> None:
     for url in (text, f"https://{text}"):
         try:
-            found = links.origin(url)
+            found = urls.origin(url)
         except ValueError:
             continue
         assert not set(found.host) & set("@\\/?#% ")
@@ -129,7 +129,7 @@ def test_no_address_is_too_strange(text: str) -> None:
     ],
 )
 def test_the_same_origin_is_the_same_server(one: str, other: str, same: bool) -> None:
-    assert links.same_origin(one, other) is same
+    assert urls.same_origin(one, other) is same
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_same_origin_is_the_same_server(one: str, other: str, same: bool) ->
 )
 def test_a_location_on_the_same_server_is_resolved(location: str, resolved: str) -> None:
     response = answer_from("https://a.example/v2/a/blobs/uploads/")
-    assert links.resolve_location(response, location) == resolved
+    assert urls.resolve_location(response, location) == resolved
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_location_on_the_same_server_is_resolved(location: str, resolved: str)
 )
 def test_a_location_on_another_server_is_refused(location: str) -> None:
     with pytest.raises(Unsupported) as caught:
-        links.resolve_location(answer_from("https://a.example/v2/"), location)
+        urls.resolve_location(answer_from("https://a.example/v2/"), location)
     assert caught.value.cause
 
 
@@ -184,23 +184,23 @@ def test_a_location_on_another_server_is_refused(location: str) -> None:
     ],
 )
 def test_this_machine_has_many_names(host: str) -> None:
-    assert links.is_loopback(host)
-    assert links.is_private(host)
+    assert urls.is_loopback(host)
+    assert urls.is_private(host)
 
 
 @pytest.mark.parametrize(
     "host", ["10.0.0.5", "192.168.1.1", "172.16.0.1", "169.254.169.254", "[fe80::1]", "[fd00::1]", "0.0.0.0", "10.5"]
 )
 def test_private_addresses_are_known_as_such(host: str) -> None:
-    assert links.is_private(host)
-    assert not links.is_loopback(host)
+    assert urls.is_private(host)
+    assert not urls.is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["ghcr.io", "8.8.8.8", "[2606:4700::1]", "localhost.example", "1.example", "127"])
 def test_public_hosts_are_public(host: str) -> None:
-    assert not links.is_loopback(host)
+    assert not urls.is_loopback(host)
     if host != "127":  # 0.0.0.127
-        assert not links.is_private(host)
+        assert not urls.is_private(host)
 
 
 @pytest.mark.parametrize(
@@ -213,4 +213,4 @@ def test_public_hosts_are_public(host: str) -> None:
     ],
 )
 def test_a_registry_is_split_into_host_and_port(registry: str, parts: tuple[str, int | None]) -> None:
-    assert links.split_port(registry) == parts
+    assert urls.split_port(registry) == parts

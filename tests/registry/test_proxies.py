@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import UsageError
-from lading.registry.proxies import find_proxy, is_excluded, masked
+from lading.registry.hosts.proxies import find_proxy, is_excluded, masked
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from lading.errors import Conflict, InvalidContent, NotFound, RateLimited, Unsup
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
-from lading.registry.config import Config
-from lading.registry.credentials import Credential, GivenCredentials
+from lading.registry.auth.credentials import Credential, GivenCredentials
+from lading.registry.hosts.settings import Config
 from lading.registry.quirks import hosted
 from lading.registry.repository import Repository
 from lading.registry.session import Session

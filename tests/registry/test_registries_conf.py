@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import UsageError
-from lading.registry import registries_conf
-from lading.registry.registries_conf import Endpoint, Entry, RegistriesConf
+from lading.registry.hosts import registries_conf
+from lading.registry.hosts.registries_conf import Endpoint, Entry, RegistriesConf
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied, TLSFailure
-from lading.registry.authentication import Scope, Token, granted
-from lading.registry.challenge import Challenge
-from lading.registry.credentials import Credential
-from lading.registry.remembered import Memory
+from lading.registry.auth.authentication import Scope, Token, granted
+from lading.registry.auth.challenge import Challenge
+from lading.registry.auth.credentials import Credential
+from lading.registry.cache import Memory
 from lading.registry.repository import Repository
 from registry.test_authentication import ALICE, PULL, PUSH, Bearer, get, gives, session
 from support.certs import Authority

@@ -26,13 +26,13 @@ from lading.errors import (
     Unsupported,
     UsageError,
 )
-from lading.registry.config import Config, HostConfig
-from lading.registry.credentials import Credential, GivenCredentials
-from lading.registry.session import Scope, Session, resolve_location, verify
-from lading.registry.transport import (
+from lading.registry.auth.credentials import Credential, GivenCredentials
+from lading.registry.hosts.settings import Config, HostConfig
+from lading.registry.http.transport import (
     ConnectionBroken,
     ConnectionRefused,
 )
+from lading.registry.session import Scope, Session, resolve_location, verify
 from lading.store import Source, from_bytes
 from registry.elsewhere import Elsewhere
 from support.certs import Authority

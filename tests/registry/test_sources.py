@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import Denied, UsageError
-from lading.registry.credential_file import CredentialFile
-from lading.registry.credentials import Credential, depth, rank, split_key
-from lading.registry.sources import KnownCredentials, default_sources, podman_files, writable_file
+from lading.registry.auth.credential_file import CredentialFile
+from lading.registry.auth.credentials import Credential, depth, rank, split_key
+from lading.registry.auth.lookup import KnownCredentials, default_sources, podman_files, writable_file
 from registry.test_credentials import auth
 
 HUB = "https://index.docker.io/v1/"

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError
-from lading.registry.openssl import OpenSSLTransport
-from lading.registry.rustls import ReqwestTransport
-from lading.registry.transport import (
+from lading.registry.http.choose import EitherTransport
+from lading.registry.http.openssl import OpenSSLTransport
+from lading.registry.http.rustls import ReqwestTransport
+from lading.registry.http.transport import (
     CertificateWanted,
     ConnectFailed,
     ConnectionBroken,
@@ -32,7 +33,6 @@ from lading.registry.transport import (
     UntrustedCertificate,
     Upload,
 )
-from lading.registry.transports import EitherTransport
 from lading.store import from_bytes
 from support.certs import Authority, SelfSigned
 from support.fakes import Reply, ScriptedServer
@@ -453,8 +453,8 @@ async def test_a_head_that_drips_is_not_waited_for_without_end(make: Made) -> No
 async def test_an_answer_that_is_read_whole_has_to_come_in_time(
     transport: AnyTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lading.registry.transport.STALL_TIMEOUT", 0.1)
-    monkeypatch.setattr("lading.registry.transport.SLOWEST", 10**9)
+    monkeypatch.setattr("lading.registry.http.transport.STALL_TIMEOUT", 0.1)
+    monkeypatch.setattr("lading.registry.http.transport.SLOWEST", 10**9)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 1999999
     with raw_server(answer, linger=1) as url, pytest.raises(ConnectionBroken, match="is too slow"):
         await get(transport, url)
@@ -881,7 +881,7 @@ class TestEither:
         await transport.close()
 
     def test_the_second_library_is_loaded_when_it_is_needed_only(self) -> None:
-        code = "import sys, lading.client, lading.registry.transports; print('aiohttp' in sys.modules)"
+        code = "import sys, lading.client, lading.registry.http.choose; print('aiohttp' in sys.modules)"
         ran = run([sys.executable, "-c", code])
         assert ran.stdout == "False\n"
 

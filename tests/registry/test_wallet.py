@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied
-from lading.registry.authentication import Scope
-from lading.registry.credentials import Credential, GivenCredentials, Login, Offer, Source
+from lading.registry.auth.authentication import Scope
+from lading.registry.auth.credentials import Credential, GivenCredentials, Login, Offer, Source
+from lading.registry.auth.lookup import KnownCredentials
 from lading.registry.session import Session, verify
-from lading.registry.sources import KnownCredentials
 from registry.test_authentication import PULL, PUSH, Bearer, get, session
 from support.fakes import Reply, ScriptedServer, error_reply, json_reply
 from support.fakes import Request as Received
@@ -156,7 +156,7 @@ class TestPasswords:
 
     async def test_those_remembered_to_be_wanted_may_be_wrong(self, told: Told, tmp_path: Any) -> None:
         """A registry that is open to anybody, and refuses who shows wrong credentials."""
-        from lading.registry.remembered import Memory
+        from lading.registry.cache import Memory
 
         def answer(request: Received) -> Reply:
             shown = request.headers.get("Authorization")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lading.errors import UsageError
 from lading.serve import Memory, Settings, Storage, app, background
-from lading.serve.access import ACTIONS, Need, Rules, parse_rule
+from lading.serve.auth.access import ACTIONS, Need, Rules, parse_rule
 from serve.accounts import USERS, ask, basic, bearer, htpasswd
 from serve.caller import Caller
 from support.images import digest_of, make_image, push

@@ -132,7 +132,7 @@ class TestUploadsAtOnce:
 
     @pytest.fixture(autouse=True)
     def _nobody_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lading.serve.uploads._PATIENCE", 0)
+        monkeypatch.setattr("lading.serve.protocol.uploads._PATIENCE", 0)
 
     @pytest.fixture
     def call(self, storage: Storage, clock: Clock) -> Iterator[Caller]:

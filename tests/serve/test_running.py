@@ -199,7 +199,7 @@ def test_is_imported_only_when_used() -> None:
 def test_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "starlette"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "lading.serve.protocol", raising=False)
+    monkeypatch.delitem(sys.modules, "lading.serve.protocol.registry", raising=False)
     monkeypatch.setitem(sys.modules, "starlette", None)
     with pytest.raises(UsageError) as refused:
         app()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import UsageError
-from lading.serve.users import Users, parse_htpasswd
+from lading.serve.auth.users import Users, parse_htpasswd
 from serve.accounts import hashed, htpasswd
 from support.parts import need
 from support.process import run

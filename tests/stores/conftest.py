@@ -10,7 +10,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
 from lading.store import Store, from_bytes, put_manifest
-from lading.stores.layout import Layout
+from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
 from support import images
 

@@ -31,6 +31,7 @@ from lading.errors import (
     Unsupported,
     UsageError,
 )
+from lading.io.tarball import has_zstd
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
@@ -38,10 +39,9 @@ from lading.model.manifest import Manifest, parse
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import fetch_manifest, from_bytes, read
-from lading.stores.docker_archive import DockerArchive
+from lading.stores.docker.archive import DockerArchive
 from lading.stores.memory import Memory
-from lading.stores.tarball import has_zstd
-from lading.transfer.copy import Copier
+from lading.transfer.graph import Copier
 from support import images
 from support.docker import DockerCLI
 from support.parts import need
@@ -337,7 +337,7 @@ class TestForms:
     def test_standard_input_is_read_in_one_pass(self, tmp_path: Path) -> None:
         program = (
             "import asyncio\n"
-            "from lading.stores.docker_archive import DockerArchive\n"
+            "from lading.stores.docker.archive import DockerArchive\n"
             "async def main():\n"
             "    async with DockerArchive('-') as archive:\n"
             "        print((await archive.resolve('app:1')).digest)\n"
@@ -685,8 +685,8 @@ class TestWriting:
         (tmp_path / "a.tar").write_bytes(tar(crane(IMAGE, ["app:1"])))
         program = (
             "import asyncio, sys\n"
-            "from lading.stores.docker_archive import DockerArchive\n"
-            "from lading.transfer.copy import Copier\n"
+            "from lading.stores.docker.archive import DockerArchive\n"
+            "from lading.transfer.graph import Copier\n"
             "async def main(target):\n"
             "    async with DockerArchive('-') as source, DockerArchive(target, writing=True) as archive:\n"
             "        await Copier(archive).copy(source, await source.resolve(''), names=['app:1'])\n"

@@ -16,10 +16,10 @@ from lading.model.manifest import Manifest, parse
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import fetch_manifest, from_bytes, read
-from lading.stores.docker_archive import DockerArchive
-from lading.stores.docker_daemon import DockerDaemon
+from lading.stores.docker.archive import DockerArchive
+from lading.stores.docker.engine import DockerDaemon
 from lading.stores.memory import Memory
-from lading.transfer.copy import Copier
+from lading.transfer.graph import Copier
 from support import images
 from support.docker import NO_DAEMON, DockerCLI
 from support.parts import need

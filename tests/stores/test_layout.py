@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError, NotFound
+from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
@@ -25,10 +26,9 @@ from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve import background
 from lading.store import Resumes, Source, from_bytes, put_manifest, read
-from lading.stores.layout import Layout
+from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
-from lading.stores.threads import in_thread
-from lading.transfer.copy import Copier
+from lading.transfer.graph import Copier
 from support import images
 from support.parts import need
 

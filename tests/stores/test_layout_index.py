@@ -15,9 +15,9 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import Document, encode_compact
 from lading.store import from_bytes
-from lading.stores.layout import Layout
-from lading.stores.layout_entries import Listing, add, plain, untag
-from lading.stores.layout_index import IndexFile
+from lading.stores.layout.index_file import IndexFile
+from lading.stores.layout.layout import Layout
+from lading.stores.layout.listing import Listing, add, plain, untag
 from support import images
 
 OTHER = "application/vnd.example.new+json"

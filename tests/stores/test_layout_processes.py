@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from lading.model.descriptor import Descriptor
-from lading.stores.layout import Layout
+from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
-from lading.transfer.copy import Copier
+from lading.transfer.graph import Copier
 
 WRITER = """
 import asyncio, sys
@@ -26,7 +26,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
 from lading.store import put_manifest
-from lading.stores.layout import Layout
+from lading.stores.layout.layout import Layout
 from support import images
 
 def slowly(data):
@@ -181,7 +181,7 @@ import asyncio, resource
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.store import from_store
-from lading.stores.layout import Layout
+from lading.stores.layout.layout import Layout
 import hashlib
 CHUNK, COUNT = bytes(range(256)) * 256, 4096
 hasher = hashlib.sha256()

@@ -13,9 +13,9 @@ from lading.errors import DigestMismatch
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.store import read
-from lading.stores import layout as layouts
-from lading.stores.layout import Layout
-from lading.transfer.copy import Copier
+from lading.stores.layout import layout as layouts
+from lading.stores.layout.layout import Layout
+from lading.transfer.graph import Copier
 from support import images
 
 Fill = Callable[..., Awaitable[Descriptor]]

@@ -19,17 +19,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError, NotFound, Unsupported, UsageError
+from lading.io.tarball import Compression, TarWriter, compressed, read_tar, sniff
 from lading.model.descriptor import Descriptor
 from lading.model.manifest import parse
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve import background
 from lading.store import FetchesManifests, PutsManifests, Store, fetch_manifest, from_bytes, read
-from lading.stores.layout import Layout
+from lading.stores.layout.archive import OCIArchive
+from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
-from lading.stores.oci_archive import OCIArchive
-from lading.stores.tarball import Compression, TarWriter, compressed, read_tar, sniff
-from lading.transfer.copy import Copier
+from lading.transfer.graph import Copier
 from support import images
 from support.parts import need
 
@@ -308,8 +308,8 @@ async def test_from_a_pipe_and_into_one(tmp_path: Path, fill: Fill, index: image
     await write(path, fill, index, "1")
     script = """
 import asyncio, sys
-from lading.stores.oci_archive import OCIArchive
-from lading.transfer.copy import Copier
+from lading.stores.layout.archive import OCIArchive
+from lading.transfer.graph import Copier
 async def main():
     async with OCIArchive("-") as source, OCIArchive("-", writing=True) as target:
         await Copier(target).copy(source, await source.only(), names=["1"])

@@ -10,7 +10,7 @@ from lading.errors import LadingError, NotFound
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve import background
-from lading.transfer.copy import Copier
+from lading.transfer.graph import Copier
 from support import images
 from support.http import Reply
 from support.proxy import Alter, CountingProxy, when

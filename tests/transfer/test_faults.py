@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from lading.errors import LadingError
+from lading.registry.http.rustls import ReqwestTransport
 from lading.registry.repository import Repository
-from lading.registry.rustls import ReqwestTransport
 from lading.registry.session import Session
 from lading.serve import background
-from lading.stores.layout import Layout
+from lading.stores.layout.layout import Layout
 from lading.transfer.operation import Place, copy
 from lading.transfer.report import CopyOptions
 from support import images

@@ -14,12 +14,12 @@ from lading.model.manifest import Manifest, parse
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import Store, fetch_manifest, from_bytes, put_manifest, read, read_config
-from lading.stores.docker_archive import DockerArchive
-from lading.stores.docker_daemon import DockerDaemon
-from lading.stores.layout import Layout
+from lading.stores.docker.archive import DockerArchive
+from lading.stores.docker.engine import DockerDaemon
+from lading.stores.layout.archive import OCIArchive
+from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
-from lading.stores.oci_archive import OCIArchive
-from lading.transfer.copy import Copier
+from lading.transfer.graph import Copier
 from support import images
 from support.docker import DockerCLI
 from support.registry import RealRegistry

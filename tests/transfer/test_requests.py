@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lading.client import AsyncClient
-from lading.registry.config import Config, HostConfig
+from lading.registry.hosts.settings import Config, HostConfig
 from support import images
 from support.http import Reply
 from support.proxy import CountingProxy

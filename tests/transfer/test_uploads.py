@@ -12,9 +12,9 @@ import pytest
 
 from lading.errors import InvalidContent, LadingError, RegistryFailure, Unreachable
 from lading.model.descriptor import Descriptor
-from lading.registry.journal import Journal
 from lading.registry.repository import Repository
 from lading.registry.session import Session
+from lading.registry.upload_journal import Journal
 from lading.registry.uploads import CHUNK
 from lading.store import Source, from_bytes, from_store, read, since
 from support import images

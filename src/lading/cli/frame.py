@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
-    from lading.registry.config import Config
+    from lading.registry.hosts.settings import Config
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -178,7 +178,7 @@ class Options:
         Raises:
             UsageError: one of them is not valid.
         """
-        from lading.registry.config import Config, Override, parse_addresses, parse_headers
+        from lading.registry.hosts.settings import Config, Override, parse_addresses, parse_headers
 
         reach = self.reach
         if "key_file" in reach and "cert_file" not in reach:
@@ -367,6 +367,6 @@ def place(text: str) -> str:
     first, slash, _ = text.partition("/")
     if slash and (":" in first or "." in first or first == "localhost"):
         return text  # it names its registry, or a place on this machine
-    from lading.registry.config import Config
+    from lading.registry.hosts.settings import Config
 
     return Config.load().expand(text)

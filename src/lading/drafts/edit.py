@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from lading.drafts.draft import Draft, DraftEntry, ListType
-from lading.drafts.notes import name_of
+from lading.drafts.sidecar import name_of
 from lading.drafts.store import DraftStore
 from lading.errors import NotFound, UsageError
 from lading.model.index import attested

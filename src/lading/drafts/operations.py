@@ -18,7 +18,7 @@ import msgspec
 
 from lading.drafts.draft import Draft, DraftEntry, ListType
 from lading.drafts.edit import check_type, must_exist, no_draft
-from lading.drafts.notes import name_of
+from lading.drafts.sidecar import name_of
 from lading.drafts.sources import (
     Connect,
     Resolver,
@@ -47,7 +47,7 @@ from lading.stores.location import (
     as_location,
     registry_reference,
 )
-from lading.transfer.copy import Copied, Copier, gather
+from lading.transfer.graph import Copied, Copier, gather
 
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from lading.drafts.docker_files import encode_entry
 from lading.drafts.draft import Draft, DraftEntry, docker_media_type
-from lading.drafts.files import encode_entry
 from lading.model.descriptor import Descriptor
 from lading.model.encoding import reindent
 from lading.model.index import Index

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 
+from lading.drafts.docker_files import embed, file_name
 from lading.drafts.draft import Draft, DraftEntry
-from lading.drafts.files import embed, file_name
 from lading.errors import InvalidContent, LadingError, NotFound, UsageError
 from lading.model.descriptor import EMPTY, Descriptor
 from lading.model.digest import Digest
@@ -30,7 +30,7 @@ from lading.stores.location import (
     registry_reference,
     resolve_location,
 )
-from lading.transfer.copy import gather
+from lading.transfer.graph import gather
 
 Connect = Callable[[Reference], Store]
 """Gives the store that holds a reference's repository; it need not reach it yet."""

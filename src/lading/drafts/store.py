@@ -25,8 +25,8 @@ from pathlib import Path
 
 import msgspec
 
-from lading.drafts.draft import Draft, DraftEntry
-from lading.drafts.files import (
+from lading.drafts.atomic_folder import Stamp, finish_staged, put_in_place, remove_tree, stamp, write_file
+from lading.drafts.docker_files import (
     SIZE_LIMIT,
     decode_entry,
     encode_entry,
@@ -35,8 +35,8 @@ from lading.drafts.files import (
     looks_like_a_name,
     references_of,
 )
-from lading.drafts.folders import Stamp, finish_staged, put_in_place, remove_tree, stamp, write_file
-from lading.drafts.notes import Notes, docker_order, name_of, read_notes, write_notes
+from lading.drafts.draft import Draft, DraftEntry
+from lading.drafts.sidecar import Notes, docker_order, name_of, read_notes, write_notes
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound
 from lading.model.reference import Reference
 

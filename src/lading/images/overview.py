@@ -18,7 +18,7 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, INDEXES
 from lading.model.platform import Platform
 from lading.store import AnyManifest, Store, fetch_manifest, read_config
-from lading.transfer.copy import gather
+from lading.transfer.graph import gather
 
 CREATED = "org.opencontainers.image.created"
 

@@ -15,7 +15,7 @@ from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.model.selection import Content, Gap, PullClient, Selection, select
 from lading.store import AnyManifest, Store, fetch_manifest, read
-from lading.transfer.copy import gather
+from lading.transfer.graph import gather
 
 _DEPTH_LIMIT = 32
 

@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from lading.errors import LadingError, Unsupported, UsageError
-from lading.registry import links
-from lading.registry.authentication import Scope, repository_of
+from lading.registry import urls
+from lading.registry.auth.authentication import Scope, repository_of
 from lading.registry.host import Host
 from lading.registry.quirks import hosted
 from lading.store import Source
@@ -37,12 +37,12 @@ class Call(msgspec.Struct, frozen=True):
         base = f"{scheme}://{self.host.address}"
         url = base + self.path if self.path.startswith("/") else self.path
         try:
-            matches = links.origin(url) == links.origin(base)
+            matches = urls.origin(url) == urls.origin(base)
         except ValueError as error:
             raise UsageError(f"{self.what} cannot be asked for", cause=str(error)) from None
         if not matches:
             raise Unsupported(
-                f"{self.host.name} is at {base}, and not at {links.origin(url).url}",
+                f"{self.host.name} is at {base}, and not at {urls.origin(url).url}",
                 cause="what was begun at a registry can only be continued there",
             )
         return url

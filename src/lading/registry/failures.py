@@ -21,7 +21,7 @@ from lading.errors import (
     Unsupported,
     UsageError,
 )
-from lading.registry.transport import (
+from lading.registry.http.transport import (
     CertificateWanted,
     ConnectionBroken,
     ConnectionRefused,

@@ -13,14 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 
 from lading.errors import TLSFailure, Unreachable
-from lading.registry import links
-from lading.registry.authentication import Authenticator
-from lading.registry.config import DOCKER_HUB, Config, HostConfig
-from lading.registry.hello import speaks_plain_http
-from lading.registry.limits import Limiter
-from lading.registry.remembered import HostMemory, Memory
-from lading.registry.routing import headers_for, route_to
-from lading.registry.transport import (
+from lading.registry import urls
+from lading.registry.auth.attempts import Wallet
+from lading.registry.auth.authentication import Authenticator
+from lading.registry.cache import HostMemory, Memory
+from lading.registry.hosts.settings import DOCKER_HUB, Config, HostConfig
+from lading.registry.http.plain_probe import speaks_plain_http
+from lading.registry.http.transport import (
     CertificateWanted,
     ConnectFailed,
     ConnectionRefused,
@@ -28,7 +27,8 @@ from lading.registry.transport import (
     Route,
     UntrustedCertificate,
 )
-from lading.registry.wallet import Wallet
+from lading.registry.limits import Limiter
+from lading.registry.routing import headers_for, route_to
 
 DOWN_TIME = 60.0
 """How long a mirror that could not be reached is passed over, in seconds."""
@@ -61,7 +61,7 @@ class Host:
     ) -> None:
         self.name = name
         self.address = HUB_ADDRESS if name == DOCKER_HUB[0] else name
-        self.hostname, self._port = links.split_port(self.address)
+        self.hostname, self._port = urls.split_port(self.address)
         self.config = config
         self.insecure = insecure
         self._addresses = addresses
@@ -69,7 +69,7 @@ class Host:
         """Those to be tried, in their order; only one, once the host has answered."""
         if config.plain_http:
             self.schemes = ("http",)
-        elif insecure or links.is_loopback(self.hostname):
+        elif insecure or urls.is_loopback(self.hostname):
             self.schemes = ("https", "http")
         self.headers = tuple(config.headers.items())
         """What is sent to it beside what a request needs."""
@@ -116,7 +116,7 @@ class Host:
 
     async def listen(self) -> None:
         """Find out whether a host on this machine speaks plain HTTP, where it is likely and nothing says otherwise."""
-        likely = links.is_loopback(self.hostname) and self._port is not None and not self.config.ca_files
+        likely = urls.is_loopback(self.hostname) and self._port is not None and not self.config.ca_files
         if likely and self.schemes == ("https", "http") and await speaks_plain_http(self.hostname, self._port or 0):
             self.schemes = ("http",)
 

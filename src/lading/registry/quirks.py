@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from lading.registry import ecr
-from lading.registry.config import DOCKER_HUB
-from lading.registry.links import split_port
+from lading.registry.auth import aws
+from lading.registry.hosts.settings import DOCKER_HUB
+from lading.registry.urls import split_port
 
 
 class Hosted(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class Hosted(msgspec.Struct, frozen=True, kw_only=True):
     """What a token has to allow for a deletion."""
     deletion: str = "deletion has to be allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
     """What to do where it does not delete."""
-    amazon: ecr.EcrRegistry | None = None
+    amazon: aws.EcrRegistry | None = None
     """Which of Amazon's registries it is: those make no repository at the first push into it."""
 
     def how_to_make(self, repository: str) -> str:
@@ -70,7 +70,7 @@ def hosted(registry: str) -> Hosted:
         return _ACR
     if host == "quay.io":
         return _QUAY
-    amazon = ecr.parse(registry)
+    amazon = aws.parse(registry)
     if amazon is None:
         return _DEFAULT
     return Hosted(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lading.errors import Unsupported
-from lading.registry import links
+from lading.registry import urls
 from lading.registry.call import Call
-from lading.registry.transport import Response
+from lading.registry.http.transport import Response
 
 REDIRECTS = 10
 """How many redirects are followed for one request."""
@@ -23,16 +23,16 @@ def target_of(response: Response, call: Call) -> str | None:
     location = response.headers.get("location")
     if location is None or not may_move:
         return None
-    here = links.origin(response.url)
+    here = urls.origin(response.url)
     try:
-        target = links.join(response.url, location)
-        there = links.origin(target)
+        target = urls.join(response.url, location)
+        there = urls.origin(target)
     except ValueError as error:
         raise _unsafe(here.netloc, call, str(error)) from None
     if here.scheme == "https" and there.scheme == "http":
         raise _unsafe(here.netloc, call, f"from https to {there.url}, which is not protected")
-    local = links.is_loopback(there.host) and not links.is_loopback(here.host)
-    if local or (links.is_private(there.host) and not links.is_private(here.host) and there.host != here.host):
+    local = urls.is_loopback(there.host) and not urls.is_loopback(here.host)
+    if local or (urls.is_private(there.host) and not urls.is_private(here.host) and there.host != here.host):
         raise _unsafe(here.netloc, call, f"to {there.url}, an address of this machine or of a private network")
     return target
 

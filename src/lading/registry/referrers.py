@@ -17,8 +17,8 @@ from lading.model.manifest import parse
 from lading.model.media_types import OCI_INDEX
 from lading.model.tags import fallback_tag
 from lading.registry import failures
-from lading.registry.links import next_link
 from lading.registry.session import Scope, resolve_location
+from lading.registry.urls import next_link
 from lading.store import AnyManifest
 
 if TYPE_CHECKING:

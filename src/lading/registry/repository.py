@@ -32,10 +32,10 @@ from lading.model.manifest import parse
 from lading.model.media_types import ACCEPT
 from lading.model.reference import is_tag
 from lading.registry.host import Host, passage
-from lading.registry.links import next_link
+from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
 from lading.registry.session import CATALOG, Scope, Session, resolve_location
-from lading.registry.transport import Response
+from lading.registry.urls import next_link
 from lading.store import AnyManifest, Reader, Source, Store, closing, is_manifest, reads_from
 
 if TYPE_CHECKING:

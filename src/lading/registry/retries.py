@@ -6,7 +6,7 @@ import time
 
 from lading.errors import LadingError, TLSFailure
 from lading.registry.call import Call
-from lading.registry.transport import (
+from lading.registry.http.transport import (
     ConnectFailed,
     ConnectionBroken,
     ConnectionRefused,

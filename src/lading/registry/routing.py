@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
 from lading.errors import UsageError
-from lading.registry import links
-from lading.registry.authentication import Scope
-from lading.registry.config import Config, HostConfig, Override, Place
-from lading.registry.proxies import find_proxy
-from lading.registry.transport import Route
+from lading.registry import urls
+from lading.registry.auth.authentication import Scope
+from lading.registry.hosts.proxies import find_proxy
+from lading.registry.hosts.settings import Config, HostConfig, Override, Place
+from lading.registry.http.transport import Route
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -87,9 +87,9 @@ def route_to(address: str, config: HostConfig, insecure: bool, addresses: Mappin
     Raises:
         UsageError: the environment names a proxy that is none.
     """
-    hostname, port = links.split_port(address)
+    hostname, port = urls.split_port(address)
     # This machine is trusted to be itself, unless its authority is named; and no proxy leads to it.
-    is_trusted = links.is_loopback(hostname) and not config.ca_files
+    is_trusted = urls.is_loopback(hostname) and not config.ca_files
     there = addresses.get(f"{hostname.lower()}:{port or (80 if config.plain_http else 443)}")
     proxies = {"http": None, "https": None} if there else {s: find_proxy(s, address) for s in ("http", "https")}
     http, https = proxies["http"], proxies["https"]

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Self
 
 from lading.errors import LadingError, RegistryFailure, Unreachable
-from lading.registry import failures, links
-from lading.registry.authentication import (
+from lading.registry import failures, urls
+from lading.registry.auth.attempts import Wallet
+from lading.registry.auth.authentication import (
     ANONYMOUS,
     CATALOG,
     TOKEN_REPLY_LIMIT,
@@ -26,20 +27,15 @@ from lading.registry.authentication import (
     TokenRefused,
     repository_of,
 )
+from lading.registry.auth.challenge import parse_challenges
+from lading.registry.auth.credentials import Credential, Credentials, GivenCredentials
+from lading.registry.cache import HostMemory, Memory
 from lading.registry.call import Call, as_query
-from lading.registry.challenge import parse_challenges
-from lading.registry.config import DOCKER_HUB, Config, HostConfig
-from lading.registry.credentials import Credential, Credentials, GivenCredentials
 from lading.registry.failures import BODY_LIMIT, Refusal
 from lading.registry.host import Host
-from lading.registry.links import resolve_location, same_origin
-from lading.registry.masking import Mask, masked
-from lading.registry.quirks import hosted
-from lading.registry.redirects import REDIRECTS, target_of
-from lading.registry.remembered import HostMemory, Memory
-from lading.registry.retries import Retries, retry_after
-from lading.registry.routing import Target, targets_of
-from lading.registry.transport import (
+from lading.registry.hosts.settings import DOCKER_HUB, Config, HostConfig
+from lading.registry.http.choose import EitherTransport
+from lading.registry.http.transport import (
     PlainHTTP,
     Request,
     Response,
@@ -47,8 +43,12 @@ from lading.registry.transport import (
     SourceFailure,
     Transport,
 )
-from lading.registry.transports import EitherTransport
-from lading.registry.wallet import Wallet
+from lading.registry.masking import Mask, masked
+from lading.registry.quirks import hosted
+from lading.registry.redirects import REDIRECTS, target_of
+from lading.registry.retries import Retries, retry_after
+from lading.registry.routing import Target, targets_of
+from lading.registry.urls import resolve_location, same_origin
 from lading.store import Held, Source
 
 __all__ = ["CATALOG", "Scope", "Session", "resolve_location", "same_origin", "verify"]
@@ -368,7 +368,7 @@ class Session:
         guest: Authorization | None = None
         at_home = True
         for _ in range(REDIRECTS):
-            here = self._host(links.origin(target).netloc)
+            here = self._host(urls.origin(target).netloc)
             at_home = at_home and same_origin(target, host.url)  # who comes back by way of a stranger is one, too
             headers = (
                 *call.headers,
@@ -387,7 +387,7 @@ class Session:
                 continue
             # Another registry: it may be asked as anybody may, and is never told whom the first one knows.
             try:
-                guest = await here.guest.answer(challenges, links.origin(target).url, (), [ANONYMOUS], refusal)
+                guest = await here.guest.answer(challenges, urls.origin(target).url, (), [ANONYMOUS], refusal)
             except TokenRefused as refused:
                 refusal = refused.refusal
             if guest is None:
@@ -476,7 +476,7 @@ class Session:
         self, asker: Host, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None
     ) -> Reply:
         """Send a request to a token service. It takes no place: whoever asks for a token may be holding one."""
-        host = asker if same_origin(url, asker.url) else self._host(links.origin(url).netloc)
+        host = asker if same_origin(url, asker.url) else self._host(urls.origin(url).netloc)
         request = Request(method=method, url=url, headers=(*headers, *host.headers), body=body)
         self._mask.sent((*host.headers, *(pair for pair in headers if pair[0] == "Authorization")), body)
         try:
@@ -554,7 +554,7 @@ class Session:
             return self._credentials
         if config.credentials == "none":
             return None
-        from lading.registry.sources import with_file
+        from lading.registry.auth.lookup import with_file
 
         return with_file(self._credentials, Path(config.credentials))
 
@@ -584,7 +584,7 @@ class Session:
 
     async def _create(self, registry: str, repository: str) -> None:
         """Make a repository, once, however many requests have missed it."""
-        from lading.registry.ecr import create_repository
+        from lading.registry.auth.aws import create_repository
 
         async with self._creating:
             if (registry, repository) not in self._created:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lading.model.digest import Digest
-from lading.registry.config import user_folder
+from lading.registry.hosts.settings import user_folder
 
 _KEPT = 365 * 24 * 3600.0
 

@@ -17,10 +17,10 @@ from lading.errors import DigestMismatch, LadingError, NotFound, RateLimited, Re
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
-from lading.registry.journal import JOURNALED, Journal
-from lading.registry.links import resolve_location
+from lading.registry.http.transport import Response
 from lading.registry.retries import RETRY_AFTER_LIMIT
-from lading.registry.transport import Response
+from lading.registry.upload_journal import JOURNALED, Journal
+from lading.registry.urls import resolve_location
 from lading.store import Held, Reader, Source, closing, is_verified, since
 
 Requests = Callable[..., AbstractAsyncContextManager[Response]]

@@ -18,12 +18,12 @@ from lading.errors import UsageError
 from lading.serve.settings import Settings
 
 if TYPE_CHECKING:
-    from lading.serve.folder import Folder as Folder
-    from lading.serve.folder import Garbage as Garbage
-    from lading.serve.proxy import Proxy as Proxy
-    from lading.serve.storage import Memory as Memory
-    from lading.serve.storage import Storage as Storage
-    from lading.serve.upstream import proxy_of as proxy_of
+    from lading.serve.proxy.proxy import Proxy as Proxy
+    from lading.serve.proxy.upstream import proxy_of as proxy_of
+    from lading.serve.storage.folder import Folder as Folder
+    from lading.serve.storage.folder import Garbage as Garbage
+    from lading.serve.storage.storage import Memory as Memory
+    from lading.serve.storage.storage import Storage as Storage
 
 __all__ = [
     "ASGI",
@@ -42,12 +42,12 @@ __all__ = [
 ]
 
 _HOME = {
-    "Folder": "folder",
-    "Garbage": "folder",
-    "Memory": "storage",
-    "Proxy": "proxy",
-    "Storage": "storage",
-    "proxy_of": "upstream",
+    "Folder": "storage.folder",
+    "Garbage": "storage.folder",
+    "Memory": "storage.storage",
+    "Proxy": "proxy.proxy",
+    "Storage": "storage.storage",
+    "proxy_of": "proxy.upstream",
 }
 _READ_ONLY = "this registry is read-only"
 _Message = MutableMapping[str, Any]
@@ -73,11 +73,11 @@ def app(
     """
     settings = settings or Settings()
     storage = storage or open_storage()
-    application: ASGI = _load("protocol").Registry(storage, settings, clock)
+    application: ASGI = _load("protocol.registry").Registry(storage, settings, clock)
     if refusal := storage.refuses or (_READ_ONLY if settings.read_only else None):
         application = _load("limits").ReadOnly(application, refusal)
     if settings.auth is not None:
-        application = _load("guard").Guard(application, settings, clock)
+        application = _load("auth.guard").Guard(application, settings, clock)
     elif settings.allow or settings.token_key is not None or settings.public_url is not None:
         raise UsageError(
             "rules, a key for tokens and an address are of no use while everybody may do everything",
@@ -173,10 +173,10 @@ def open_storage(name: str = "memory", *, read_only: bool = False) -> Storage:
         UsageError: there can be no such folder.
     """
     if name == "memory":
-        from lading.serve.storage import Memory
+        from lading.serve.storage.storage import Memory
 
         return Memory()
-    from lading.serve.folder import Folder
+    from lading.serve.storage.folder import Folder
 
     return Folder(name, read_only=read_only)
 

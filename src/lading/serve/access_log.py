@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lading.serve import routes
+from lading.serve.protocol import routes
 
 log = logging.getLogger("lading.serve.access")
 
@@ -21,7 +21,7 @@ _GONE = 499  # what logs say, since nginx, of a client that left before it was a
 
 
 class AccessLog:
-    """An application whose requests are logged by `lading.serve.access` (ASGI).
+    """An application whose requests are logged by `lading.serve.auth.access` (ASGI).
 
     A record's `request` has the fields as a dict: `client`, `user`, `method`, `path`, `status`, `received` and `sent`
     (bytes of the bodies), `seconds`, `agent`.

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lading.serve.problems import Problem, drain, respond
-from lading.serve.storage import Storage
+from lading.serve.protocol.problems import Problem, drain, respond
+from lading.serve.storage.storage import Storage
 
 _STALE = 60  # seconds after which the storage is measured again: others may use it, too
 _HASTE = 5  # seconds between measurements while it is full

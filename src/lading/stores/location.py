@@ -255,16 +255,16 @@ def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextMana
     if location.kind == "oci":
         return _OpenedLayout(location.path, writing)
     if location.kind == "oci-archive":
-        from lading.stores.oci_archive import OCIArchive
+        from lading.stores.layout.archive import OCIArchive
 
         return OCIArchive(location.path, writing=writing)
     if location.kind == "docker-archive":
-        from lading.stores.docker_archive import DockerArchive
+        from lading.stores.docker.archive import DockerArchive
 
         archive = DockerArchive(location.path, writing=writing, repository=repository)
         return cast("AbstractAsyncContextManager[Store]", archive)
     if location.kind == "docker-daemon":
-        from lading.stores.docker_daemon import DockerDaemon
+        from lading.stores.docker.engine import DockerDaemon
 
         return cast("AbstractAsyncContextManager[Store]", DockerDaemon(repository=repository))
     raise UsageError(f"{location} is in a registry, not on this machine")
@@ -280,7 +280,7 @@ async def resolve_location(store: Store, location: Location) -> Descriptor:
     """
     if location.name is not None:
         return await store.resolve(location.name)
-    from lading.stores.layout_reader import LayoutReader
+    from lading.stores.layout.reader import LayoutReader
 
     if isinstance(store, LayoutReader):
         return await store.only()
@@ -319,7 +319,7 @@ class _OpenedLayout:
         self._writing = writing
 
     async def __aenter__(self) -> Store:
-        from lading.stores.layout import Layout
+        from lading.stores.layout.layout import Layout
 
         layout = Layout(self._path, create=self._writing)
         await layout.check()

@@ -17,6 +17,10 @@ from pathlib import Path
 import msgspec
 
 from lading.errors import Unsupported, UsageError
+from lading.io.scratch import keeping
+from lading.io.tarball import compressed, decompressed, has_zstd, reading
+from lading.io.tasks import Limits, gather
+from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import ATTESTATION_OF, Index, is_attestation
@@ -32,11 +36,7 @@ from lading.model.media_types import (
     is_docker,
 )
 from lading.store import AnyManifest, Reader, Source, Store, fetch_manifest, is_manifest
-from lading.stores.scratch import keeping
-from lading.stores.tarball import compressed, decompressed, has_zstd, reading
-from lading.stores.threads import heed, in_thread
 from lading.transfer.report import Compression, Format
-from lading.transfer.tasks import Limits, gather
 
 FORMATS: tuple[Format, ...] = ("oci", "docker")
 COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lading.errors import Conflict, NotFound, UsageError
+from lading.io.tasks import Limits, first_failure, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.index import Index, is_attestation
@@ -22,13 +23,12 @@ from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.model.tags import is_fallback
 from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
-from lading.transfer.copy import Copied, Copier
 from lading.transfer.events import Meter, OnEvent
+from lading.transfer.graph import Copied, Copier
 from lading.transfer.referrers import Finder, Referrer
 from lading.transfer.remains import Remains, subjects_of
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.selection import choose_entries, choose_tags
-from lading.transfer.tasks import Limits, first_failure, gather
 
 if TYPE_CHECKING:
     from lading.registry.sparse import Sparse
@@ -377,7 +377,7 @@ class _Operation:
             raise NotFound(f"{what} has nothing for {platforms[0]}", cause=f"it is an image for {config.platform}")
 
     async def _convert(self, stack: AsyncExitStack, tasks: _Tasks) -> None:
-        from lading.stores.scratch import anywhere
+        from lading.io.scratch import anywhere
         from lading.transfer.convert import Converter, Overlay
 
         folder = stack.enter_context(anywhere())

@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from lading.errors import NotFound, Unsupported
+from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
@@ -19,7 +20,6 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.tags import cosign_tags, is_fallback, subject_of
 from lading.store import AnyManifest, Store, fetch_manifest
-from lading.transfer.tasks import gather
 
 
 class Referrer(msgspec.Struct, frozen=True):

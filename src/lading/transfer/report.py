@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from lading.io.tasks import JOBS
 from lading.model.digest import Digest
 from lading.model.platform import Platform
-from lading.transfer.copy import Copied, Step
-from lading.transfer.tasks import JOBS
+from lading.transfer.graph import Copied, Step
 
 Format = Literal["oci", "docker"]
 Compression = Literal["gzip", "zstd", "none"]

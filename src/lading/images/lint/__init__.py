@@ -16,7 +16,7 @@ from lading.images.lint.annotations import check_annotations
 from lading.images.lint.codes import CODES, SEVERITIES, Code, Finding, Severity
 from lading.images.lint.content import check_content
 from lading.images.lint.entries import check_entries
-from lading.images.lint.facts import Facts, gather_facts, listed_facts, platforms_of
+from lading.images.lint.gather import Facts, gather_facts, listed_facts, platforms_of
 from lading.images.lint.platforms import check_platforms
 
 __all__ = [

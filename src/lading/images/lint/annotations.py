@@ -8,8 +8,8 @@ from datetime import datetime
 
 from lading.errors import LadingError
 from lading.images.lint.codes import Finding
-from lading.images.lint.facts import Facts, Part
-from lading.images.lint.found import entry_of, finding
+from lading.images.lint.findings import entry_of, finding
+from lading.images.lint.gather import Facts, Part
 from lading.model.digest import Digest
 from lading.model.reference import Reference
 

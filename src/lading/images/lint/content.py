@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lading.images.lint.codes import Finding
-from lading.images.lint.facts import Facts, Part
-from lading.images.lint.found import entry_of, finding, short
+from lading.images.lint.findings import entry_of, finding, short
+from lading.images.lint.gather import Facts, Part
 from lading.model.index import Index, attested
 from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS, SCHEMA1, is_docker, is_foreign_layer

@@ -12,8 +12,8 @@ import msgspec
 
 from lading.errors import InvalidPlatform
 from lading.images.lint.codes import Finding
-from lading.images.lint.facts import Facts, Part
-from lading.images.lint.found import entry_of, finding, short
+from lading.images.lint.findings import entry_of, finding, short
+from lading.images.lint.gather import Facts, Part
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest

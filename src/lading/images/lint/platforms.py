@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import msgspec
 
 from lading.images.lint.codes import Finding
-from lading.images.lint.facts import Facts, Part
-from lading.images.lint.found import annotate, entry_of, finding
+from lading.images.lint.findings import annotate, entry_of, finding
+from lading.images.lint.gather import Facts, Part
 from lading.model.index import Index
 from lading.model.platform import Platform
 

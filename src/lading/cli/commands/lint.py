@@ -1,0 +1,136 @@
+"""`lading lint`: what is wrong with an image or a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lading.cli.frame import Command, Options, common, formats, place
+
+if TYPE_CHECKING:
+    from lading.images.lint import Finding, Report
+
+
+@click.command(cls=Command, short_help="Say what is wrong with an image or a list")
+@click.argument("reference", type=place, required=False)
+@click.option("--against", metavar="REF", help="Say which platforms of REF, the last release, are missing.")
+@click.option("--select", multiple=True, metavar="CODE", help="Only these; LAD1 is all that start so. Repeatable.")
+@click.option("--ignore", multiple=True, metavar="CODE", help="Not these. Repeatable.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "note", "never"]),
+    default="error",
+    help="What makes the exit code 1, or anything worse.  [default: error]",
+)
+@click.option("--remote", is_flag=True, help="Look at the registry's even if there is a local list of this name.")
+@click.option("--explain", metavar="CODE", help="Print what a code means, and end.")
+@formats("github", "sarif")
+@common()
+def lint(
+    options: Options,
+    reference: str | None,
+    against: str | None,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    fail_on: str,
+    remote: bool,
+    explain: str | None,
+    format_: str,
+) -> None:
+    """Say what is wrong with an image, an index or a draft, or will surprise whoever pulls it.
+
+    REFERENCE is a draft, a reference or any other location.
+
+    \b
+    lading lint reg.example/app:1.4
+    lading lint reg.example/app:1.5 --against reg.example/app:1.4 --fail-on warning
+    """
+    from lading.cli.commands.resolve import local_list
+    from lading.cli.output import emit
+    from lading.cli.suggestions import helped
+
+    if explain is not None:
+        click.echo(_explained(explain))
+        return
+    if reference is None:
+        raise click.UsageError("Missing argument 'REFERENCE'")
+    draft = None if remote else local_list(reference)
+    what = reference if draft is None else draft
+    names = [*([reference] if draft is None else []), *([against] if against else [])]
+    report = options.run(
+        lambda client: helped(client, names, client.lint(what, against=against, select=select, ignore=ignore))
+    )
+    if draft is not None:
+        options.note(f"{report.reference} is a local list; for the registry's: --remote")
+    if format_ in ("github", "sarif"):
+        _print_as(format_, report)
+    else:
+        emit(report, format_, lambda: text_of(report, quiet=options.quiet))
+        if format_ == "text" and draft is None and any("lading manifest " in found.remedy for found in report.findings):
+            options.note(_where_to_mend(report.reference))
+    if report.fails(None if fail_on == "never" else fail_on):  # type: ignore[arg-type]
+        raise click.exceptions.Exit(1)
+
+
+def _where_to_mend(name: str) -> str:
+    from shlex import quote
+
+    from lading.stores.location import parse_location
+
+    if parse_location(name).is_registry:
+        return f"lading manifest works on a local list: lading manifest pull {name}, then push it again"
+    return f"lading manifest works on a registry's list: bring it there first: lading push {quote(name)} REFERENCE"
+
+
+def _print_as(format: str, report: Report) -> None:
+    from lading.cli.output import emit, printable
+    from lading.images.lint.formats import to_github, to_sarif
+
+    if format == "sarif":
+        emit(to_sarif(report), "json", str)
+    elif report.findings:
+        click.echo(printable(to_github(report)))
+
+
+def text_of(report: Report, *, quiet: bool = False) -> str:
+    """The findings for people.
+
+    Args:
+        report: what was found.
+        quiet: without the last line, which counts them.
+    """
+    lines = [line for found in report.findings for line in lines_of(found)]
+    if not quiet:
+        lines.append(_summary(report))
+    return "\n".join(lines)
+
+
+def lines_of(found: Finding) -> list[str]:
+    """A finding, and below it what to do."""
+    from lading.cli.output import paint
+
+    colour = {"error": "red", "warning": "yellow", "note": "cyan"}[found.severity]
+    head = f"{found.code} {paint(found.severity.ljust(7), colour)}  "
+    return [f"{head}{found.message}", f"{' ' * 16}{found.remedy}"]
+
+
+def _summary(report: Report) -> str:
+    from lading.cli.output import count
+    from lading.images.lint import SEVERITIES
+
+    counts = [count(report.count(severity), severity) for severity in SEVERITIES if report.count(severity)]
+    return ", ".join(counts) if counts else f"{report.reference}: nothing found"
+
+
+def _explained(name: str) -> str:
+    from textwrap import fill
+
+    from lading.errors import UsageError
+    from lading.images.lint import CODES
+
+    code = CODES.get(name.upper())
+    if code is None:
+        raise UsageError(f"there is no finding {name!r}", remedy=f"there are {', '.join(CODES)}")
+    texts = (f"{code.code} {code.severity}: {code.title}", code.why, code.remedy)
+    return "\n\n".join(fill(text, 80, break_on_hyphens=False, break_long_words=False) for text in texts)

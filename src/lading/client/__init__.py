@@ -1,0 +1,802 @@
+"""AsyncClient: everything lading does, from code; `lading.client.sync` has its synchronous face.
+
+This room puts the others together. It may use everything but the command line, and holds no protocol of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from lading.client import tagging
+from lading.errors import InvalidReference, NotFound, Unsupported, UsageError
+from lading.model.config import ImageConfig
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index
+from lading.model.manifest import Manifest, parse
+from lading.model.platform import Platform
+from lading.model.reference import Reference, is_tag
+from lading.registry.auth.scopes import parse_key, parse_registry, parse_scopes, parse_subject
+from lading.registry.cache import Memory
+from lading.registry.quirks import hosted
+from lading.registry.repository import Repository, repositories
+from lading.registry.session import Session
+from lading.results import Deletion, TagChange, TagInfo
+from lading.store import AnyManifest, Store, Untags, fetch_manifest, put_manifest
+from lading.stores.location import (
+    AnyLocation,
+    Location,
+    as_location,
+    fetch_location,
+    open_local,
+    open_to_change,
+    registry_reference,
+    resolve_location,
+)
+from lading.transfer.graph import Copier, gather
+
+if TYPE_CHECKING:
+    from lading.drafts.draft import Draft
+    from lading.drafts.facade import Drafts
+    from lading.images.lint import Report
+    from lading.images.overview import Overview
+    from lading.model.selection import PullClient
+    from lading.registry.auth.authentication import Token
+    from lading.registry.auth.credentials import Credential, Credentials, Login
+    from lading.registry.diagnose.check import Checkup
+    from lading.registry.diagnose.explain import Explanation
+    from lading.registry.diagnose.pull_limits import PullLimits
+    from lading.registry.hosts.settings import Config
+    from lading.results import Resolution
+    from lading.transfer.events import OnEvent
+    from lading.transfer.report import Compression, CopyReport, Format
+
+AnyPlatform = Platform | str
+
+
+class AsyncClient:
+    """Talks to any number of registries; use it as an asynchronous context manager.
+
+    Args:
+        insecure: accept plain HTTP and certificates that cannot be verified, from every host.
+        credentials: where to find credentials; by default everywhere they are kept, see `lading.registry.auth.lookup`.
+        authfiles: files in Docker's or podman's form whose credentials come before all others.
+        docker_config: the folder of Docker's `config.json` and of the drafts; by default `$DOCKER_CONFIG`, else
+            `~/.docker`.
+        config: lading's configuration; by default read from its file.
+        create_repositories: make a repository that is missing where a registry does not do so itself when something is
+            pushed (Amazon ECR).
+        remember: whether tokens, and what is learned of registries, are kept in the user's cache for the next run;
+            `LADING_CACHE=0` says no, too.
+        on_warning: called with registry and text, once for each `Warning` header a registry sends.
+        on_note: called with a sentence about what went otherwise than expected, and was got over.
+        on_request: called with a line for each request, secrets masked.
+
+    Every method raises `LadingError`s only: see `lading.errors`.
+
+    >>> import asyncio
+    >>> async def main() -> None:
+    ...     async with AsyncClient() as client:
+    ...         print(await client.digest(f"{registry}/app:1.0"))
+    >>> asyncio.run(main())
+    sha256:...
+    """
+
+    def __init__(
+        self,
+        *,
+        insecure: bool = False,
+        credentials: Credentials | None = None,
+        authfiles: Iterable[Path | str] = (),
+        docker_config: Path | str | None = None,
+        config: Config | None = None,
+        create_repositories: bool = False,
+        remember: bool = True,
+        on_warning: Callable[[str, str], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
+        on_request: Callable[[str], None] | None = None,
+    ) -> None:
+        self._docker_config = Path(docker_config) if docker_config is not None else None
+        self._authfiles = [Path(path) for path in authfiles]
+        self._memory = Memory.of_user() if remember else Memory()
+        self._options: dict[str, Any] = {
+            "insecure": insecure,
+            "config": config,
+            "create_repositories": create_repositories,
+            "on_warning": on_warning,
+            "on_note": on_note,
+            "on_request": on_request,
+        }
+        self._credentials = credentials
+        self._uses_docker = credentials is None
+        self._session: Session | None = None
+        self._others: list[tuple[Credentials, Session]] = []
+
+    async def __aenter__(self) -> Self:
+        """Nothing is sent before the first call."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; the client can be used again."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        while self._others:
+            await self._others.pop()[1].close()
+
+    @property
+    def credentials(self) -> Credentials:
+        """Where credentials are found."""
+        if self._credentials is None:
+            from lading.registry.auth.lookup import default_sources
+
+            self._credentials = default_sources(
+                authfiles=self._authfiles, docker_config_dir=self._docker_config, memory=self._memory
+            )
+        return self._credentials
+
+    @property
+    def session(self) -> Session:
+        """What carries the requests."""
+        if self._session is None:
+            headers: dict[str, str] = {}
+            if self._uses_docker:
+                from lading.registry.auth.lookup import docker_headers
+
+                headers = docker_headers(self._docker_config)
+            self._session = Session(credentials=self.credentials, headers=headers, memory=self._memory, **self._options)
+        return self._session
+
+    def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Repository:
+        """The repository of a reference, as a Store.
+
+        Args:
+            reference: any reference in it.
+            writing: whether something will be written, so that the first token allows it.
+            mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
+        """
+        found = registry_reference(reference)
+        return Repository(self.session, found.registry, found.repository, writing=writing, mirrored=mirrored)
+
+    @property
+    def drafts(self) -> Drafts:
+        """Manifest lists in the making, in Docker's local store."""
+        from lading.drafts.facade import Drafts
+        from lading.drafts.store import DraftStore
+
+        return Drafts(self.connect, DraftStore(config_dir=self._docker_config))
+
+    @asynccontextmanager
+    async def open(self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> AsyncIterator[Store]:
+        """The store of a location: a repository, an image layout, an archive or a container engine.
+
+        Args:
+            place: a reference, or any other location, such as `oci:DIR`; a tag or digest in it is ignored.
+            writing: whether something will be written; a layout or archive that does not exist is made then.
+            mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
+
+        Raises:
+            NotFound: the directory or file does not exist.
+            InvalidContent: it is something else.
+        """
+        location = as_location(place)
+        if location.reference is not None and location.is_registry:
+            yield self.connect(location.reference, writing=writing, mirrored=mirrored)
+        else:
+            async with open_local(location, writing=writing) as store:
+                yield store
+
+    # Looking
+
+    async def get(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> AnyManifest:
+        """Get a manifest or an index, verified: one request.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            platform: go on from an index to its entry for this platform; an image has to be for it, which its config
+                says.
+
+        Raises:
+            NotFound: there is none, or none for the platform.
+        """
+        location = as_location(reference).full()
+        wanted = parse_platform(platform) if platform is not None else None
+        async with self.open(location, mirrored=True) as store:
+            manifest = await fetch_location(store, location)
+            if wanted is None:
+                return manifest
+            if not isinstance(manifest, Index):
+                await self._check_platform(store, location, manifest, wanted)
+                return manifest
+            return await fetch_manifest(store, self._entry(location, manifest, wanted).content)
+
+    async def digest(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> Digest:
+        """The digest a tag names: one request, which counts as no pull.
+
+        Args:
+            reference: the tag, in a registry or any other location.
+            platform: the digest of an index's entry for this platform instead; the index is read then. An image has
+                to be for it.
+        """
+        location = as_location(reference).full()
+        async with self.open(location, mirrored=True) as store:
+            if platform is None:
+                return (await resolve_location(store, location)).digest
+            wanted = parse_platform(platform)
+            manifest = await fetch_location(store, location)
+            if isinstance(manifest, Index):
+                return self._entry(location, manifest, wanted).digest
+            await self._check_platform(store, location, manifest, wanted)
+            return manifest.digest
+
+    async def config(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> ImageConfig:
+        """The config of an image.
+
+        Raises:
+            UsageError: the reference names an index, and no platform was given.
+        """
+        from lading.images.overview import image_config
+
+        location = as_location(reference).full()
+        async with self.open(location, mirrored=True) as store:
+            manifest = await fetch_location(store, location)
+            if isinstance(manifest, Index):
+                if platform is None:
+                    raise UsageError(f"{location} is an index", remedy="choose one of its images with --platform")
+                entry = self._entry(location, manifest, parse_platform(platform))
+                manifest = await fetch_manifest(store, entry.content)
+            elif platform is not None:
+                await self._check_platform(store, location, manifest, parse_platform(platform))
+            config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
+        if config is None:
+            raise NotFound(f"{location} has no image config", cause="it is an artifact")
+        return config
+
+    async def inspect(self, reference: AnyLocation, *, platforms: Iterable[AnyPlatform] = ()) -> Overview:
+        """An overview of an index, an image or an artifact: 1 + N requests for N platforms, in two round trips."""
+        from lading.images.overview import overview
+
+        location = as_location(reference).full()
+        wanted = [parse_platform(platform) for platform in platforms]
+        async with self.open(location, mirrored=True) as store:
+            return await overview(store, str(location), await fetch_location(store, location), wanted)
+
+    async def resolve(
+        self,
+        reference: AnyLocation | Draft,
+        *,
+        platform: AnyPlatform | None = None,
+        clients: Iterable[PullClient | str] | None = None,
+        host: AnyPlatform | None = None,
+    ) -> Resolution:
+        """What clients take when they pull this: which image of an index, and why.
+
+        Reads what the clients would, of several the same only once: the index, the manifest of the image that is
+        taken, indexes in the index, and in places a config.
+
+        Args:
+            reference: a reference or another location; or a draft, as what it will be when it is pushed.
+            platform: what the clients are asked for, in their own notation, such as `linux/arm/v7`; by default each
+                asks for what its host is.
+            clients: which clients, such as `docker@20.10` or `podman`; by default the newest Docker, containerd,
+                podman and skopeo. `lading.model.selection.every()` gives one for each behaviour.
+            host: the machine they run on; by default this one. The variant of an amd64 is its level (v1 to v4).
+
+        Raises:
+            UsageError: a client or a platform is not known.
+
+        >>> with Client() as client:
+        ...     found = client.resolve(f"{registry}/app:1.0", platform="linux/arm64", clients=["docker", "podman"])
+        ...     for selection in found.selections:
+        ...         print(selection.client, selection.taken[0].platform)
+        docker@29.7.2+containerd linux/arm64/v8
+        podman@5.8.2 linux/arm64/v8
+        """
+        from lading.drafts.draft import Draft
+        from lading.drafts.sources import homes_of
+        from lading.images.machine import this_machine
+        from lading.images.pulls import Shelf, selections
+        from lading.model.selection import newest, parse_clients, spelled
+        from lading.results import Resolution
+
+        who = newest() if clients is None else parse_clients(tuple(clients))
+        machine = this_machine() if host is None else parse_platform(host)
+        asked = spelled(platform)
+        if isinstance(reference, Draft):
+            name = str(reference.reference)
+            async with homes_of(reference, self.connect) as homes:
+                by_digest = {entry.digest: home for entry, home in zip(reference.entries, homes, strict=True)}
+                shelf = Shelf(self.connect(reference.reference), by_digest)
+                for entry in reference.entries:
+                    if entry.raw is not None:
+                        known = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
+                        shelf.add(known, by_digest[entry.digest])
+                found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=name)
+        else:
+            location = as_location(reference).full()
+            async with self.open(location, mirrored=True) as store:
+                name, manifest = str(location), await fetch_location(store, location)
+                found = await selections(Shelf(store), manifest, who, platform=asked, host=machine, name=name)
+        return Resolution(reference=name, platform=asked, host=machine, selections=found)
+
+    async def lint(
+        self,
+        reference: AnyLocation | Draft,
+        *,
+        against: AnyLocation | None = None,
+        select: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+    ) -> Report:
+        """What is wrong with an image, an index or a draft, or will surprise whoever pulls it.
+
+        Reads every manifest and config of it, and asks for every layer, many at once.
+
+        Args:
+            reference: a reference or another location; or a draft, as what it will be when it is pushed.
+            against: the last release, whose platforms should all be there.
+            select: only these codes, or all that start so, such as `LAD1`.
+            ignore: not these.
+
+        Raises:
+            UsageError: there is no such code.
+
+        >>> with Client() as client:
+        ...     report = client.lint(f"{registry}/app:1.0")
+        >>> [found.code for found in report.findings]
+        []
+        """
+        from lading.drafts.draft import Draft
+        from lading.drafts.sources import homes_of
+        from lading.images.lint import gather_facts, lint, platforms_of
+        from lading.images.lint.gather import READ_LIMIT
+
+        compared = None
+        if against is not None:
+            other = as_location(against).full()
+            async with self.open(other) as store:
+                compared = str(other), await platforms_of(store, await fetch_location(store, other))
+        if isinstance(reference, Draft):
+            name, names = str(reference.reference), [str(entry.reference) for entry in reference.entries]
+            async with homes_of(reference, self.connect) as homes:
+                facts = await gather_facts(name, reference.index, homes.__getitem__, names=names, against=compared)
+        else:
+            location = as_location(reference).full()
+            async with self.open(location, mirrored=True) as store:
+                manifest = await fetch_location(store, location, READ_LIMIT)
+                repository = location.reference.name if location.is_registry and location.reference else None
+                children = manifest.manifests if isinstance(manifest, Index) and repository else ()
+                names = [f"{repository}@{entry.digest}" for entry in children]
+                facts = await gather_facts(str(location), manifest, lambda _: store, names=names, against=compared)
+        return lint(facts, select=select, ignore=ignore)
+
+    # Tags
+
+    async def tags(self, repository: AnyLocation, *, digests: bool = False) -> list[TagInfo]:
+        """The tags of a repository, in the registry's order; of a layout, an archive or an engine likewise.
+
+        Args:
+            repository: the repository; a tag or digest in it is ignored.
+            digests: ask what each tag names, with one request each, many at once.
+        """
+        location = as_location(repository)
+        async with self.open(location) as store:
+            names = [tag async for tag in tagging.tags_in(store, location)]
+            return await tagging.look_up(store, location, names) if digests else [TagInfo(tag=name) for name in names]
+
+    async def tag_digests(self, repository: AnyLocation, tags: Iterable[str]) -> list[TagInfo]:
+        """What each of these tags names, in their order; a tag that vanished meanwhile is left out."""
+        location = as_location(repository)
+        async with self.open(location) as store:
+            return await tagging.look_up(store, location, tags)
+
+    async def tags_of(self, reference: AnyLocation) -> list[str]:
+        """The tags of a repository that name the same manifest as this reference."""
+        location = as_location(reference).full()
+        digest = location.pinned or await self.digest(location)
+        return [info.tag for info in await self.tags(location, digests=True) if info.digest == digest]
+
+    async def tag(
+        self,
+        source: AnyLocation,
+        *targets: AnyLocation,
+        if_digest: Digest | str | None = None,
+        dry_run: bool = False,
+    ) -> list[TagChange]:
+        """Give an image or index more tags without pulling it; the digest stays the same.
+
+        Costs one request, and one more for each tag in the same repository. In another repository of the registry
+        its blobs are mounted; in another registry, copied.
+
+        Args:
+            source: what gets the tags.
+            targets: tags of the same repository, or references; or other locations.
+            if_digest: change a tag only if it names this digest now.
+            dry_run: change nothing, and say what each tag names now.
+
+        Raises:
+            Conflict: a tag names something else than `if_digest`; no tag was changed.
+        """
+        location = as_location(source).full()
+        goals = [self._target(location, target) for target in targets]
+        expected = Digest(if_digest) if if_digest is not None else None
+        is_changed = not dry_run and any(goal.place == location.place for goal in goals)
+        async with self._change(location, writing=True) if is_changed else self.open(location) as store:
+            manifest = await fetch_location(store, location)
+            before: list[str | None] = []
+            if expected is not None or dry_run:
+                before = await gather(self._present(store, location, goal) for goal in goals)
+            if expected is not None:
+                for goal, now in zip(goals, before, strict=True):
+                    tagging.expect_digest(goal, now, expected)
+            if dry_run:
+                return tagging.planned(goals, manifest, before)
+            by_place: dict[str, list[Location]] = {}
+            for goal in goals:
+                by_place.setdefault(goal.place, []).append(goal)
+            for place, group in by_place.items():
+                names = [goal.name or "" for goal in group]
+                if place == location.place:
+                    await gather(put_manifest(store, manifest, (name,)) for name in names)
+                else:
+                    async with self.open(group[0], writing=True) as target:
+                        await Copier(target).copy(store, manifest, names=names)
+        return [TagChange(reference=str(goal), digest=str(manifest.digest), state="set") for goal in goals]
+
+    async def delete(self, reference: AnyLocation, *, if_digest: Digest | str | None = None) -> Deletion:
+        """Delete a manifest, and with it every tag that names it.
+
+        Ask `deletion` first for the tags; they are not asked for again here.
+
+        Args:
+            reference: a tag of it, or its digest.
+            if_digest: delete only if the tag names this digest.
+
+        Raises:
+            Conflict: the tag names something else than `if_digest`; or it is in a layout, and an index there lists it.
+            Unsupported: nothing is deleted there; nothing was changed.
+        """
+        location = as_location(reference).full()
+        async with self._change(location) as store:
+            return await tagging.delete(store, location, Digest(if_digest) if if_digest is not None else None)
+
+    async def deletion(self, reference: AnyLocation) -> Deletion:
+        """What deleting this would take: every tag that names it, and the indexes that list it.
+
+        Costs one request for each tag of the repository, and one for each of its indexes, many at once.
+        """
+        location = as_location(reference).full()
+        async with self.open(location) as store:
+            return await tagging.deletion(store, location)
+
+    async def untag(self, reference: AnyLocation) -> None:
+        """Remove a tag and leave the manifest.
+
+        Raises:
+            Unsupported: that cannot be done there; nothing was changed.
+        """
+        location = as_location(reference).full()
+        tag = tagging.tag_to_remove(location)
+        async with self._change(location) as store:
+            if not isinstance(store, Untags):
+                raise Unsupported(f"lading removes no tags from {store.name}; nothing was changed")
+            await store.untag(tag)
+
+    async def copy(
+        self,
+        source: AnyLocation,
+        *targets: AnyLocation,
+        tags: Iterable[str] = (),
+        platforms: Iterable[AnyPlatform] = (),
+        sparse: bool = False,
+        all_tags: bool = False,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        referrers: bool = False,
+        artifact_types: Iterable[str] = (),
+        clobber: bool = True,
+        if_digest: Digest | str | None = None,
+        dry_run: bool = False,
+        verify: bool = False,
+        jobs: int = 8,
+        to: Format | None = None,
+        compression: Compression | None = None,
+        own_tags: bool = False,
+        source_credentials: Credentials | None = None,
+        target_credentials: Credentials | None = None,
+        on_event: OnEvent | None = None,
+    ) -> CopyReport:
+        """Copy an image, an index or an artifact with everything it refers to, from any place to any others.
+
+        Within a registry blobs are mounted; what a target has is not sent again, and what was interrupted goes on
+        where it stopped. A tag is set last: it never names something incomplete.
+
+        Args:
+            source: a reference, or any other location, such as `oci:DIR:TAG`.
+            targets: where to; several in one registry cost one transfer.
+            tags: more tags in each target.
+            platforms: of an index, only the entries for these; the index is rewritten to what was copied.
+            sparse: keep the index as it is all the same.
+            all_tags: every tag of the source, under its own name.
+            include: of all tags only these: globs, `re:EXPRESSION`, `semver:RANGE`.
+            exclude: of all tags not these.
+            referrers: signatures, SBOMs and the like, too, with what refers to those.
+            artifact_types: of referrers, only these types.
+            clobber: False leaves tags alone that name something else.
+            if_digest: change tags only if they name this digest now.
+            dry_run: write nothing; the report says what would be done.
+            verify: believe no target that it has something: walk everything, and read it back.
+            jobs: how many blobs are under way at once; a registry for which nothing else is configured gets as many
+                requests at once, and never fewer than 8.
+            to: encode manifests in this format, `oci` or `docker`; digests change.
+            compression: compress layers so, `gzip`, `zstd` or `none`; digests change.
+            own_tags: where neither side names a tag, everything keeps the tags that it has in the source.
+            source_credentials: where to find those for the source, if not where the client finds all others.
+            target_credentials: the same for the targets.
+            on_event: called with what happens: see `lading.transfer.events`.
+
+        Raises:
+            Conflict: a tag is not to be changed; nothing was written.
+            NotFound: the source lacks something; no tag was changed.
+        """
+        from lading.client.copying import copy_between
+        from lading.transfer.report import CopyOptions
+
+        options = CopyOptions(
+            tags=tuple(tags),
+            platforms=tuple(parse_platform(platform) for platform in platforms),
+            sparse=sparse,
+            all_tags=all_tags,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            referrers=referrers,
+            artifact_types=tuple(artifact_types),
+            clobber=clobber,
+            if_digest=Digest(if_digest) if if_digest is not None else None,
+            dry_run=dry_run,
+            verify=verify,
+            jobs=jobs,
+            format=to,
+            compression=compression,
+        )
+
+        written = {place.reference.registry for place in map(as_location, targets) if place.reference is not None}
+
+        def connection(credentials: Credentials | None) -> Callable[[Reference, bool], Repository]:
+            session = self._session_for(credentials)
+
+            def connect(reference: Reference, writing: bool) -> Repository:
+                # What is copied within a registry is what that has: a mirror may have something older.
+                mirrored = reference.registry not in written
+                session.widen(reference.registry, jobs)
+                return Repository(session, reference.registry, reference.repository, writing=writing, mirrored=mirrored)
+
+            return connect
+
+        return await copy_between(
+            connection(target_credentials),
+            source,
+            targets,
+            options,
+            on_event,
+            own_tags=own_tags,
+            connect_source=connection(source_credentials),
+        )
+
+    # Registries
+
+    async def repositories(self, registry: str) -> list[str]:
+        """The names of a registry's repositories, in its order.
+
+        Raises:
+            Unsupported: the registry does not list them.
+        """
+        host = parse_registry(registry)
+        if remedy := hosted(host).no_catalog:
+            raise Unsupported(f"{hosted(host).name} does not list its repositories", remedy=remedy)
+        try:
+            return [name async for name in repositories(self.session, host)]
+        except NotFound as error:
+            raise Unsupported(
+                f"{host} does not list its repositories", cause=error.cause, status=error.status, code=error.code
+            ) from error
+
+    async def check(self, registry: AnyLocation, *, write: bool = False) -> Checkup:
+        """Examine a registry: how it is reached, its TLS, who is let in, and what it supports.
+
+        Args:
+            registry: the registry, or a repository of it.
+            write: whether uploads may be begun in that repository, which are cancelled, and the deletion of what is
+                not there be asked for: more can be told then, and nothing stays.
+
+        Returns:
+            What was found; a registry that cannot be reached is a finding, too.
+
+        Raises:
+            UsageError: `write` without a repository, or what is configured is not valid.
+        """
+        from lading.registry.diagnose.check import check
+
+        host, repository = _registry_of(registry)
+        if write and repository is None:
+            raise UsageError("it is not said where to write", remedy=f"name a repository: {host}/REPOSITORY")
+        return await check(self.session, host, repository, write=write)
+
+    async def pull_limits(self, registry: AnyLocation) -> PullLimits:
+        """How many pulls a registry still allows, where it tells; one request, which counts as no pull.
+
+        Args:
+            registry: the registry, or a reference to a manifest in it.
+        """
+        from lading.registry.diagnose.pull_limits import pull_limits
+
+        host, repository = _registry_of(registry)
+        if repository is None:
+            return await pull_limits(self.session, host)
+        return await pull_limits(self.session, host, repository, registry_reference(registry).locator)
+
+    async def login(self, registry: str, username: str, password: str, *, authfile: Path | str | None = None) -> str:
+        """Check credentials with a registry, then keep them where Docker does.
+
+        Args:
+            registry: its host; with a namespace or a repository, for that alone.
+            username: the user; `<token>` where `password` is an identity token.
+            password: the password or token.
+            authfile: the file to keep them in; by default `$REGISTRY_AUTH_FILE`, else Docker's `config.json`.
+
+        Returns:
+            Where they are kept.
+
+        Raises:
+            Denied: the registry refuses them; nothing was kept.
+        """
+        from lading.registry.auth.credentials import Credential
+        from lading.registry.auth.lookup import writable_file
+        from lading.registry.session import verify
+
+        host, path = parse_key(registry)
+        credential = Credential.of(username, password)
+        await verify(self.session, host, credential)
+        keeper = writable_file(Path(authfile) if authfile else None, self._docker_config)
+        return await keeper.store(f"{host}/{path}" if path else host, credential)
+
+    async def logout(self, registry: str, *, authfile: Path | str | None = None) -> bool:
+        """Forget the credentials of a registry, and the tokens that were got with them; False where there were none.
+
+        Args:
+            registry: its host; with a namespace or a repository, what was kept for that alone.
+            authfile: the file that they are in; by default where `login` keeps them.
+        """
+        from lading.registry.auth.lookup import writable_file
+
+        host, path = parse_key(registry)
+        self._memory.forget(host)
+        keeper = writable_file(Path(authfile) if authfile else None, self._docker_config)
+        return await keeper.erase(f"{host}/{path}" if path else host)
+
+    async def logins(self) -> list[Login]:
+        """Everything that credentials are kept for, without secrets, in the order of the places they are kept in.
+
+        Raises:
+            UsageError: a file is corrupt.
+            Denied: a helper is missing or failed.
+        """
+        from lading.registry.auth.lookup import KnownCredentials
+
+        known = self.credentials
+        if not isinstance(known, KnownCredentials):
+            return []
+        return [login for source in known.sources for login in await source.logins()]
+
+    async def credential(self, subject: Reference | str) -> Credential | None:
+        """The credentials that are used for a registry or a repository; None for none.
+
+        Args:
+            subject: a registry's host, or a reference.
+        """
+        registry, repository, _ = parse_subject(subject)
+        return await self.session.wallet(registry).credential(repository)
+
+    async def token(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Token:
+        """A Bearer token that a registry takes.
+
+        Args:
+            subject: a registry's host, or a reference.
+            scopes: what it is to allow: actions (`pull,push`), or whole scopes (`repository:a/b:pull`); by default,
+                to pull.
+
+        Raises:
+            Unsupported: the registry asks for no token.
+        """
+        from lading.registry.diagnose import explain
+
+        registry, repository, _ = parse_subject(subject)
+        return await explain.token(self.session, registry, repository, parse_scopes(scopes, repository))
+
+    async def explain(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Explanation:
+        """Try to get access to a registry or a repository, and tell how it went; nothing remembered is used.
+
+        Args:
+            subject: a registry's host, or a reference.
+            scopes: what is wanted, as `token` takes it.
+        """
+        from lading.registry.diagnose import explain
+
+        registry, repository, name = parse_subject(subject)
+        return await explain.explain(
+            self.session,
+            self._memory,
+            registry,
+            repository,
+            name=name,
+            scopes=parse_scopes(scopes, repository),
+        )
+
+    # Inside
+
+    def _session_for(self, credentials: Credentials | None) -> Session:
+        """What carries the requests of somebody in particular."""
+        if credentials is None:
+            return self.session
+        for whose, session in self._others:
+            if whose is credentials:
+                return session
+        session = self.session.with_credentials(credentials, memory=self._memory)
+        self._others.append((credentials, session))
+        return session
+
+    def _change(self, location: Location, *, writing: bool = False) -> AbstractAsyncContextManager[Store]:
+        return self.open(location, writing=writing) if location.is_registry else open_to_change(location)
+
+    def _entry(self, location: Location, index: Index, wanted: Platform) -> Descriptor:
+        from lading.images.overview import no_platform
+
+        chosen = index.select([wanted], attestations=False)
+        if not chosen:
+            raise no_platform(str(location), index, [wanted])
+        return chosen[0]
+
+    async def _check_platform(self, store: Store, location: Location, manifest: AnyManifest, wanted: Platform) -> None:
+        from lading.images.overview import check_platform, image_config
+
+        config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
+        check_platform(str(location), config, [wanted])
+
+    def _target(self, source: Location, target: AnyLocation) -> Location:
+        if isinstance(target, str) and is_tag(target):
+            return source.with_tag(target)
+        goal = as_location(target).full()
+        if goal.pinned is not None:
+            raise InvalidReference(f"{goal} cannot be a new tag", cause="it has a digest")
+        if goal.own_tag is None:
+            raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:{'REPOSITORY:' if goal.is_docker else ''}TAG")
+        return goal.with_tag(goal.own_tag)
+
+    async def _present(self, store: Store, source: Location, goal: Location) -> str | None:
+        if goal.place == source.place:
+            return await tagging.present(store, goal)
+        try:
+            async with self.open(goal) as other:
+                return await tagging.present(other, goal)
+        except NotFound:
+            return None
+
+
+def parse_platform(platform: AnyPlatform) -> Platform:
+    """A platform from its text, or as it is."""
+    return Platform.parse(platform) if isinstance(platform, str) else platform
+
+
+def _registry_of(place: AnyLocation) -> tuple[str, str | None]:
+    """The registry of its own name, or of a reference in it; and the reference's repository."""
+    if isinstance(place, str):
+        with suppress(InvalidReference):
+            return parse_registry(place), None
+    reference = registry_reference(place)
+    return reference.registry, reference.repository

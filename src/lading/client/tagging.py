@@ -1,0 +1,163 @@
+"""Tags and deletion in any store: what names what, giving names, and taking away.
+
+Knows stores and locations, and nothing of how the stores are reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+
+from lading.errors import Conflict, InvalidContent, NotFound, Unsupported, UsageError
+from lading.io.tasks import gather
+from lading.model.digest import Digest
+from lading.model.index import Index
+from lading.model.media_types import INDEXES
+from lading.model.reference import Reference, is_tag
+from lading.results import Deletion, TagChange, TagInfo
+from lading.store import AnyManifest, Store, fetch_manifest
+from lading.stores.location import Location, resolve_location
+
+
+async def tags_in(store: Store, location: Location) -> AsyncIterator[str]:
+    """The tags of a location's repository in the store's order; where it says no repository, whole names."""
+    reference = location.reference if location.is_docker else None
+    async for name in store.tags():
+        if reference is None:
+            yield name
+        elif not is_tag(name):
+            found = Reference.parse(name)
+            if found.name == reference.name and found.tag is not None:
+                yield found.tag
+
+
+async def look_up(store: Store, location: Location, tags: Iterable[str]) -> list[TagInfo]:
+    """What each of these tags of a location names, in their order; a tag that vanished meanwhile is left out."""
+
+    async def look(tag: str) -> TagInfo | None:
+        name = tag
+        if location.is_docker and location.reference is not None:
+            name = str(location.reference.with_tag(tag))
+        try:
+            found = await store.resolve(name)
+        except NotFound:
+            return None
+        return TagInfo(tag=tag, digest=str(found.digest), media_type=found.media_type)
+
+    return [info for info in await gather(look(tag) for tag in tags) if info is not None]
+
+
+async def present(store: Store, location: Location) -> str | None:
+    """The digest that a location names now; None where it names nothing."""
+    try:
+        return str((await resolve_location(store, location)).digest)
+    except NotFound:
+        return None
+
+
+def expect_digest(location: Location, found: str | None, expected: Digest) -> None:
+    """Raise Conflict unless a tag names the expected digest.
+
+    Args:
+        location: the tag.
+        found: the digest it names; None where there is no such tag.
+        expected: the digest it should name.
+    """
+    if found != expected:
+        raise Conflict(
+            f"{location} was not changed, because it does not name {expected}",
+            cause=f"it names {found}" if found else "there is no such tag",
+        )
+
+
+def planned(goals: Sequence[Location], manifest: AnyManifest, before: Sequence[str | None]) -> list[TagChange]:
+    """What giving a manifest these names would change."""
+    return [
+        TagChange(
+            reference=str(goal),
+            digest=str(manifest.digest),
+            previous=now,
+            state="new" if now is None else "unchanged" if now == manifest.digest else "moved",
+        )
+        for goal, now in zip(goals, before, strict=True)
+    ]
+
+
+def tag_to_remove(location: Location) -> str:
+    """The tag that a location says, to be removed.
+
+    Raises:
+        UsageError: it says none, or a digest besides.
+    """
+    if location.own_tag is None or location.pinned is not None:
+        raise UsageError(f"{location} names no tag", remedy="give REPOSITORY:TAG")
+    return location.own_tag
+
+
+async def delete(store: Store, location: Location, expected: Digest | None = None) -> Deletion:
+    """Delete the manifest that a location names, and with it every tag that names it.
+
+    Raises:
+        Conflict: it names something else than `expected`.
+        Unsupported: nothing is deleted there; nothing was changed.
+    """
+    found = await resolve_location(store, location)
+    if expected is not None:
+        expect_digest(location, found.digest, expected)
+    try:
+        await store.delete(found)
+    except Unsupported as error:
+        if location.reference is not None and location.is_registry:
+            error.message = f"{location.reference.registry} does not let {location} be deleted"
+        raise
+    tag = location.own_tag
+    return Deletion(reference=str(location), digest=str(found.digest), tags=[tag] if tag else [])
+
+
+async def deletion(store: Store, location: Location) -> Deletion:
+    """What deleting this would take: every tag that names it, and the indexes that list it.
+
+    Raises:
+        Unsupported: nothing is deleted there.
+    """
+    found = await resolve_location(store, location)
+    if location.is_docker:
+        await store.delete(found)  # which says what to do instead, before everything there is looked at
+    digest = found.digest
+    infos = await look_up(store, location, [tag async for tag in tags_in(store, location)])
+    return Deletion(
+        reference=str(location),
+        digest=str(digest),
+        tags=[info.tag for info in infos if info.digest == digest],
+        listed_in=await _listing(store, digest, infos),
+    )
+
+
+async def _listing(store: Store, digest: Digest, infos: Sequence[TagInfo]) -> list[str]:
+    """The tags of the indexes that list a digest, however deeply."""
+    indexes: dict[str, Index] = {}
+
+    async def read(content: str) -> None:
+        # An index that cannot be read is broken already.
+        with suppress(NotFound, InvalidContent):
+            found = await fetch_manifest(store, content)
+            if isinstance(found, Index):
+                indexes[content] = found
+
+    unread = {info.digest for info in infos if info.digest and info.media_type in INDEXES} - {digest}
+    seen: set[str] = set()
+    while unread:
+        seen |= unread
+        await gather(read(content) for content in unread)
+        nested = (entry for index in indexes.values() for entry in index.manifests if entry.media_type in INDEXES)
+        unread = {str(entry.digest) for entry in nested} - seen - {digest}
+    broken: set[str] = set()
+    more: set[str] = {digest}
+    while more:
+        broken |= more
+        more = {
+            name
+            for name, index in indexes.items()
+            if name not in broken and any(entry.digest in broken for entry in index.manifests)
+        }
+    return [info.tag for info in infos if info.digest in broken and info.digest != digest]

@@ -1,0 +1,59 @@
+"""How findings are made and what things are called in them."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from lading.images.lint.codes import CODES, Finding, Severity
+from lading.images.lint.gather import Part
+from lading.model.platform import Platform
+
+
+def finding(
+    code: str,
+    message: str,
+    part: Part | None = None,
+    *,
+    digest: object = None,
+    severity: Severity | None = None,
+    remedy: str | None = None,
+) -> Finding:
+    """A finding of a code; severity and remedy are the code's unless something better is known."""
+    kind = CODES[code]
+    if digest is None and part is not None:
+        digest = part.entry.digest
+    return Finding(
+        code=code,
+        severity=severity or kind.severity,
+        message=message,
+        remedy=remedy or kind.remedy,
+        digest=str(digest) if digest is not None else None,
+        platform=str(part.entry.platform) if part is not None and part.entry.platform is not None else None,
+    )
+
+
+def annotate(part: Part, wanted: Platform) -> str:
+    """The command that makes a list say that an entry is for this platform."""
+    said = part.entry.platform or Platform()
+    options = {
+        "--os": wanted.os if wanted.os != said.os else "",
+        "--arch": wanted.architecture if wanted.architecture != said.architecture else "",
+        "--variant": wanted.variant if wanted.variant != said.variant else "",
+        "--clear": "variant" if said.variant and not wanted.variant else "",
+        "--os-version": wanted.os_version if wanted.os_version != said.os_version else "",
+    }
+    words = " ".join(f"{name} {quote(value)}" for name, value in options.items() if value)
+    return f"lading manifest annotate {words} LIST IMAGE"
+
+
+def entry_of(part: Part) -> str:
+    """What an entry is called: its platform and the start of its digest."""
+    name = short(part.entry.digest)
+    if part.is_attestation:
+        return f"The attestation {name}"
+    return f"{part.platform} ({name})" if part.platform is not None else name
+
+
+def short(digest: object) -> str:
+    """The first 12 hexadecimal digits of a digest."""
+    return str(digest).partition(":")[2][:12]

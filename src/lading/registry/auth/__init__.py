@@ -1,0 +1,1 @@
+"""Scopes, challenges, tokens and credentials: how a request is authenticated. Knows no content."""

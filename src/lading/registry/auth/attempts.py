@@ -1,0 +1,145 @@
+"""The credentials that one registry gets to see: the best ones first, the next best where it refuses those.
+
+Knows where to ask, and remembers what was refused. Knows nothing of HTTP: it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import NamedTuple
+
+from lading.errors import Denied
+from lading.registry import failures
+from lading.registry.auth.credentials import Credential, Credentials
+from lading.registry.failures import Refusal
+
+
+class Refused(NamedTuple):
+    """Credentials that a registry did not take."""
+
+    credential: Credential
+    repository: str | None
+    """Where; None for everywhere."""
+    refusal: Refusal
+    """What was answered."""
+
+    @property
+    def words(self) -> str:
+        """The registry's own."""
+        return str(failures.said(self.refusal.body))
+
+
+class Wallet:
+    """Finds the credentials for one registry.
+
+    Args:
+        registry: its name.
+        credentials: where to find them; None for nowhere.
+        asking: held while somebody is asked, so that helpers ask the user one after the other.
+        alone: whether there is nothing beside the best credentials: neither others, nor access as anybody.
+    """
+
+    def __init__(
+        self, registry: str, credentials: Credentials | None, asking: asyncio.Lock, *, alone: bool = False
+    ) -> None:
+        self._registry = registry
+        self.credentials = credentials
+        self._asking = asking
+        self._alone = alone
+        self._found: dict[str | None, Credential | None] = {}
+        self._untold: list[str] = []
+        self.refused: list[Refused] = []
+        """What the registry did not take, in the order of trying."""
+        self.trouble: Denied | None = None
+        """Why somebody who may have credentials could not be asked for them."""
+
+    async def credential(self, repository: str | None) -> Credential | None:
+        """The best credentials that were not refused; None for none.
+
+        Args:
+            repository: what they are for; None for the registry as a whole.
+
+        Raises:
+            UsageError: a file that may have some is corrupt.
+        """
+        if not self._is_known(repository):
+            async with self._asking:
+                if not self._is_known(repository):
+                    self._found[repository] = await self._find(repository)
+        return self._found[repository]
+
+    def refuse(self, credential: Credential, repository: str | None, refusal: Refusal) -> bool:
+        """Take note that credentials were refused; False where there is nothing to go on with.
+
+        Args:
+            credential: those.
+            repository: where they were refused; None for everywhere.
+            refusal: what was answered.
+        """
+        if self._alone:
+            return False
+        if (credential, repository) not in [one[:2] for one in self.refused]:
+            refused = Refused(credential, repository, refusal)
+            self.refused.append(refused)
+            words = f" ({refused.words})" if refused.words else ""
+            self._untold.append(f"{self._registry} refused {whose(credential)}{words}")
+            self._found.clear()
+        return True
+
+    async def told(self, repository: str | None) -> list[str]:
+        """What went otherwise than expected and was not told yet, in sentences, now that there was an answer."""
+        if not self._untold:
+            return []
+        untold, self._untold = self._untold, []
+        now = await self.credential(repository)
+        instead = f"with those from {now.source}" if now is not None and now.source else "without credentials"
+        return [f"{sentence}; going on {instead}" for sentence in untold]
+
+    async def why_denied(self, repository: str | None, *, refused: bool) -> tuple[str, str, Refusal | None]:
+        """Why the registry did not allow something, as far as credentials tell.
+
+        Args:
+            repository: what it was about; None for the registry as a whole.
+            refused: whether the credentials shown last were refused, rather than what was asked for with them.
+
+        Returns:
+            The reason, what to do about it, and the answer that says more than the last one did, if there is one.
+        """
+        again = f"log in again with: lading login {self._registry}"
+        credential = await self.credential(repository)
+        if credential is not None and not refused:
+            another = f"log in as somebody who may: lading login {self._registry}"
+            return f"{whose(credential)} do not allow it", another, None
+        if credential is not None:
+            return f"{whose(credential)} were refused", again, None
+        for one in self.refused:
+            if one.repository in (None, repository):
+                return f"{whose(one.credential)} were refused", again, one.refusal
+        if self.trouble is not None:
+            return str(self.trouble), self.trouble.remedy or again, None
+        why = f"no credentials were found for {self._registry}, and anonymous access was refused"
+        return why, f"log in with: lading login {self._registry}", None
+
+    def _is_known(self, repository: str | None) -> bool:
+        if self.credentials is None:
+            return self._found.setdefault(repository, None) is None
+        found = self._found.get(repository)
+        return repository in self._found and (found is None or not 0 < found.expires <= time.time())
+
+    async def _find(self, repository: str | None) -> Credential | None:
+        assert self.credentials is not None
+        refused = [one.credential for one in self.refused if one.repository in (None, repository)]
+        try:
+            return await self.credentials.find(self._registry, repository, refused=refused)
+        except Denied as error:
+            # What is public can be had all the same; if it is not, this is why.
+            if self.trouble is None:
+                self.trouble = error
+                self._untold.append(f"{error.message}: {error.cause}" if error.cause else error.message)
+            return None
+
+
+def whose(credential: Credential) -> str:
+    """Credentials in a sentence."""
+    return f"the credentials from {credential.source}" if credential.source else "the credentials"

@@ -1,0 +1,325 @@
+"""Amazon ECR: logins by AWS's own credential chain, and repositories that have to be made before the first push.
+
+Knows AWS's names and its programming interface. `botocore` (the extra `aws`) is imported when AWS is asked, and at no
+other time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lading.errors import Denied, LadingError
+from lading.registry import failures
+from lading.registry.auth.authentication import Token
+from lading.registry.auth.credentials import Credential, Login, Offer, Proof
+from lading.registry.cache import HostMemory, Memory
+from lading.registry.urls import split_port
+
+MARGIN = 15 * 60.0
+"""How long before its end a login is no longer used, in seconds: it lasts for twelve hours."""
+USER = "AWS"
+"""The user name of every login."""
+
+_PRIVATE = (
+    r"(?P<account>[0-9]{12})\.dkr(?P<stack>[.-])ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9][a-z0-9_-]*)\."
+    r"(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
+    r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
+)
+_PUBLIC = ("public.ecr.aws", "ecr-public.aws.com")
+# What these give is decided neither by a variable nor by a file: who they make of us has to be asked every time.
+_DECIDED_ELSEWHERE = ("iam-role", "custom-process")
+
+
+class EcrRegistry(msgspec.Struct, frozen=True):
+    """What the name of a registry of ECR says."""
+
+    account: str
+    """Empty for the public registry."""
+    region: str
+    fips: bool = False
+    dual_stack: bool = False
+
+    @property
+    def service(self) -> str:
+        """What AWS calls its programming interface."""
+        return "ecr-public" if self.is_public else "ecr"
+
+    def repository_name(self, path: str) -> str:
+        """What AWS calls a repository: in ECR Public, the path of an image begins with the registry's alias."""
+        return path.partition("/")[2] if self.is_public else path
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it is ECR Public, where everybody may pull."""
+        return not self.account
+
+
+def parse(registry: str) -> EcrRegistry | None:
+    """Read the name of a registry; None for one that is not ECR's."""
+    host, port = split_port(registry.lower())
+    if port not in (None, 443):
+        return None
+    if host in _PUBLIC:
+        return EcrRegistry("", "us-east-1")  # AWS answers for it there, and nowhere else
+    match = re.fullmatch(_PRIVATE, host) if host[12:16] == ".dkr" else None
+    if match is None:
+        return None
+    return EcrRegistry(match["account"], match["region"], bool(match["fips"]), match["stack"] == "-")
+
+
+class AwsCredentials:
+    """AWS as a source of logins for its registries: profiles, SSO, roles of machines, containers and web identities.
+
+    Args:
+        memory: where logins outlive the run, until shortly before they end.
+        environ: the environment variables of the process.
+    """
+
+    name = "AWS"
+    place = "AWS's own credentials"
+
+    def __init__(self, memory: Memory | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self._memory = memory or Memory()
+        self._environ = os.environ if environ is None else environ
+        self._logins: dict[str, Credential] = {}
+        self._renewed: set[str] = set()
+
+    def absence(self, registry: str) -> str:
+        """Why it can have nothing for a registry; empty where it might."""
+        return "" if parse(registry) is not None else "for registries of Amazon ECR only"
+
+    async def logins(self) -> Sequence[Login]:
+        """None: AWS keeps none, and gives one to whoever asks."""
+        return ()
+
+    def offers(self, registry: str, repository: str | None) -> Sequence[Offer]:
+        """A login, for a registry of ECR; nothing for any other."""
+        found = parse(registry)
+        if found is None:
+            return ()
+
+        async def load() -> Credential | None:
+            return await self._login(registry, found)
+
+        async def renew() -> Credential | None:
+            return await self._login(registry, found, anew=True)
+
+        return (Offer(registry, 0, self.place, load, renew),)
+
+    async def _login(self, registry: str, ecr: EcrRegistry, *, anew: bool = False) -> Credential | None:
+        known = self._logins.get(registry)
+        if anew and registry in self._renewed:
+            return known
+        if anew or known is None or known.expires <= time.time():
+            if anew:
+                self._renewed.add(registry)
+            token = await _token(registry, ecr, self._memory.host(registry), self._environ, anew=anew)
+            if token is None:
+                return None
+            known = self._logins[registry] = Credential(
+                username=USER, password=token.value, source=self.place, expires=token.expires
+            )
+        return known
+
+
+async def create_repository(registry: str, repository: str) -> bool:
+    """Make a repository; False where it is there already, or the registry is not ECR's and makes it by itself.
+
+    Raises:
+        Denied: AWS does not allow it, or there is nobody to ask it as.
+    """
+    ecr = parse(registry)
+    if ecr is None:
+        return False
+
+    def create() -> bool:
+        with _explained(registry, f"the repository {registry}/{repository} could not be made"):
+            client = _client(_session(ecr), ecr)
+            try:
+                account = {} if ecr.is_public else {"registryId": ecr.account}
+                client.create_repository(repositoryName=ecr.repository_name(repository), **account)
+            except client.exceptions.RepositoryAlreadyExistsException:
+                return False
+            return True
+
+    return await asyncio.to_thread(create)
+
+
+async def _token(
+    registry: str, ecr: EcrRegistry, memory: HostMemory, environ: Mapping[str, str], *, anew: bool
+) -> Token | None:
+    """A login that lasts a while yet; None where ECR Public is asked by nobody in particular."""
+    proof: Proof = ("aws", await asyncio.to_thread(_fingerprint, environ))
+    if not anew and (known := memory.tokens(proof, USER)):
+        return known[-1]
+    try:
+        session, access_key = await asyncio.to_thread(_whoever_this_is, registry, ecr)
+    except LadingError:
+        if ecr.is_public:
+            return None
+        raise
+    if access_key:
+        proof = (*proof, access_key)
+        if not anew and (known := memory.tokens(proof, USER)):
+            return known[-1]
+    token = await asyncio.to_thread(_ask, session, registry, ecr)
+    memory.keep(proof, token)
+    return token
+
+
+def _whoever_this_is(registry: str, ecr: EcrRegistry) -> tuple[Any, str]:
+    """AWS's idea of who we are; and the access key, where that is decided by what can change without our seeing it."""
+    with _explained(registry):
+        session = _session(ecr)
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise _failed(
+                registry,
+                "AWS has no credentials here: no profile, no variables, no role",
+                f"aws configure, or aws sso login; or: {_by_hand(registry, ecr)}",
+            )
+        elsewhere = credentials.method in _DECIDED_ELSEWHERE
+        return session, (credentials.get_frozen_credentials().access_key if elsewhere else "")
+
+
+def _ask(session: Any, registry: str, ecr: EcrRegistry) -> Token:
+    import base64
+    import binascii
+
+    with _explained(registry):
+        client = _client(session, ecr)
+        if ecr.is_public:
+            data = client.get_authorization_token()["authorizationData"]
+        else:
+            (data,) = client.get_authorization_token(registryIds=[ecr.account])["authorizationData"]
+        try:
+            password = base64.b64decode(data["authorizationToken"], validate=True).decode("ascii").partition(":")[2]
+        except (binascii.Error, ValueError):
+            raise _failed(registry, "its answer holds no login") from None
+        expires = data["expiresAt"].timestamp() - MARGIN
+    return Token(password, (), expires, "aws", registry, USER)
+
+
+def _session(ecr: EcrRegistry) -> Any:
+    import botocore.session
+
+    session = botocore.session.Session()
+    if ecr.is_public and not _is_on_ec2():
+        # Everybody may pull: a machine that has no role is not to wait for the role's service, which is not there.
+        session.get_component("credential_provider").remove("iam-role")
+    return session
+
+
+def _client(session: Any, ecr: EcrRegistry) -> Any:
+    from botocore.config import Config
+
+    config = Config(
+        use_fips_endpoint=ecr.fips or None,
+        use_dualstack_endpoint=ecr.dual_stack or None,
+        connect_timeout=10,
+        read_timeout=20,
+        retries={"mode": "standard", "total_max_attempts": 3},
+    )
+    return session.create_client(ecr.service, region_name=ecr.region, config=config)
+
+
+class _explained:
+    """Turns what can go wrong with AWS into errors that say what to do."""
+
+    def __init__(self, registry: str, what: str | None = None) -> None:
+        self._registry = registry
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, LadingError) or not isinstance(error, Exception):
+            return
+        explained = self._explain(error)
+        if explained is not None:
+            raise explained from None
+
+    def _explain(self, error: Exception) -> Denied | None:
+        ecr = parse(self._registry)
+        assert ecr is not None
+        if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "botocore":
+            return _failed(
+                self._registry,
+                "the extra 'aws' of lading is not installed",
+                f"pip install 'lading[aws]'; or: {_by_hand(self._registry, ecr)}",
+                what=self._what,
+            )
+        from botocore import exceptions
+
+        if isinstance(error, exceptions.ClientError):
+            said = error.response.get("Error", {})
+            # Of what follows the first line, some answers make a copy of the request, with its secrets.
+            words = str(said.get("Message", "")).partition("\n")[0]
+            cause = failures.clean(f"{said.get('Code', 'an error')}: {words}".rstrip(": "))
+            expired = "Expired" in str(said.get("Code", ""))
+            return _failed(self._registry, cause, _LOGIN if expired else None, what=self._what)
+        if isinstance(error, exceptions.CredentialRetrievalError):
+            # It repeats what a program of the user's has printed.
+            return _failed(
+                self._registry, "AWS's credentials could not be had from where they are kept", what=self._what
+            )
+        if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError):
+            return _failed(self._registry, "the SSO login has ended, or there was none", _LOGIN, what=self._what)
+        if isinstance(error, exceptions.BotoCoreError):
+            cause = failures.clean(str(error).partition("\n")[0])
+            return _failed(self._registry, cause[:1].lower() + cause[1:], what=self._what)
+        return None
+
+
+_LOGIN = "log in to AWS again: aws sso login, or renew the variables or the profile in use"
+
+
+def _failed(registry: str, cause: str, remedy: str | None = None, *, what: str | None = None) -> Denied:
+    return Denied(what or f"AWS gave no login for {registry}", cause=cause, remedy=remedy)
+
+
+def _by_hand(registry: str, ecr: EcrRegistry) -> str:
+    where = f"--region {ecr.region} | lading login --username AWS --password-stdin {registry}"
+    return f"aws {ecr.service} get-login-password {where}"
+
+
+def _fingerprint(environ: Mapping[str, str]) -> str:
+    """Stands for everything that decides whom AWS takes us for: variables, profiles, SSO logins."""
+    state = hashlib.sha256()
+    for name in sorted(environ):
+        if name.startswith("AWS_") or name == "HOME":
+            state.update(f"{name}={environ[name]}\0".encode("utf-8", "surrogateescape"))
+    folder = Path(environ.get("HOME") or Path.home()) / ".aws"
+    files = [
+        Path(environ.get("AWS_CONFIG_FILE") or folder / "config").expanduser(),
+        Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or folder / "credentials").expanduser(),
+        *sorted(folder.glob("sso/cache/*.json")),
+        *sorted(folder.glob("login/cache/*.json")),
+    ]
+    for file in files:
+        content = _content(file)
+        state.update(f"{file}={len(content)}\0".encode("utf-8", "surrogateescape") + content)
+    return state.hexdigest()
+
+
+def _is_on_ec2() -> bool:
+    """Whether this is a machine of Amazon's, as its firmware says."""
+    vendor, hypervisor = Path("/sys/class/dmi/id/sys_vendor"), Path("/sys/hypervisor/uuid")
+    return b"amazon" in _content(vendor).lower() or _content(hypervisor).lower().startswith(b"ec2")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,355 @@
+"""Where credentials are looked for, and in which order. Knows the places, and nothing of what is done with them.
+
+What is named for this one run comes first, in this order: files given by name (`--authfile`), `$LADING_PASSWORD`,
+`$DOCKER_AUTH_CONFIG`, `$REGISTRY_AUTH_FILE`. Then what is kept: Docker's `config.json`, podman's `auth.json`, AWS for
+its own registries, `~/.netrc`. Of what is kept, the key counts that names most of the repository's path (`host/a/b`
+before `host/a` before `host`); of keys that name the same, the one in the earlier place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lading.errors import UsageError
+from lading.registry.auth import docker_config
+from lading.registry.auth.aws import AwsCredentials
+from lading.registry.auth.credential_file import CredentialFile, logins_of, offers_of
+from lading.registry.auth.credentials import (
+    Credential,
+    Credentials,
+    GivenCredentials,
+    Login,
+    Offer,
+    Source,
+    depth,
+    server_key,
+)
+from lading.registry.auth.helpers import Helpers
+
+if TYPE_CHECKING:
+    from lading.registry.cache import Memory
+
+
+class SourcedOffer(NamedTuple):
+    """What a source may have for a repository, and which source it is."""
+
+    source: Source
+    offer: Offer
+
+
+class KnownCredentials:
+    """The credentials of many sources, in their order.
+
+    Args:
+        named: the sources that were named for this run: the first that has something counts.
+        kept: those that are always there: the key that names most counts, then the first source.
+    """
+
+    def __init__(self, named: Sequence[Source] = (), kept: Sequence[Source] = ()) -> None:
+        self.named = tuple(named)
+        self.kept = tuple(kept)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All of them, in their order."""
+        return (*self.named, *self.kept)
+
+    async def find(
+        self, registry: str, repository: str | None = None, *, refused: Collection[Credential] = ()
+    ) -> Credential | None:
+        """The best credentials for a repository; None where there are none (more).
+
+        Raises:
+            UsageError: a file that counts is corrupt.
+            Denied: a helper, or AWS, was asked and failed.
+        """
+        useless = {credential.proof for credential in refused}
+        for _, offer in self.offers(registry, repository):
+            credential = await offer.load()
+            if credential is not None and credential.proof in useless and offer.renew is not None:
+                credential = await offer.renew()
+            if credential is not None and credential.proof not in useless:
+                return credential
+        return None
+
+    def offers(self, registry: str, repository: str | None = None) -> Iterator[SourcedOffer]:
+        """What all of them may have for a repository, the best first.
+
+        A source that cannot be read has an offer that fails when it is loaded: it is no error as long as another
+        one comes before it.
+        """
+        for source in self.named:
+            yield from _offers(source, registry, repository)
+        kept = [found for source in self.kept for found in _offers(source, registry, repository)]
+        yield from sorted(kept, key=lambda found: -found.offer.depth)
+
+
+class EnvironmentLogin:
+    """`$LADING_USERNAME` and `$LADING_PASSWORD`, for the registry (or namespace) `$LADING_REGISTRY` and for no other.
+
+    Args:
+        environ: the environment variables.
+    """
+
+    name = "the environment"
+    place = "$LADING_PASSWORD"
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def absence(self, registry: str) -> str:
+        """Why it can have nothing for a registry; empty where it might."""
+        return "" if self._environ.get("LADING_PASSWORD") else "it is not set"
+
+    def offers(self, registry: str, repository: str | None) -> Sequence[Offer]:
+        """The credential, if it is for this registry.
+
+        Raises:
+            UsageError: it is not said which registry it is for, or whose it is.
+        """
+        login = self._login()
+        if login is None:
+            return ()
+        key, credential = login
+        found = depth(key, registry, repository)
+
+        async def load() -> Credential:
+            return credential
+
+        return (Offer(key, found, self.place, load),) if found is not None else ()
+
+    async def logins(self) -> Sequence[Login]:
+        """The one that it has, if it has one."""
+        login = self._login()
+        return () if login is None else (Login(login[0], login[1].username, self.place),)
+
+    def _login(self) -> tuple[str, Credential] | None:
+        password = self._environ.get("LADING_PASSWORD")
+        if not password:
+            return None
+        texts = {}
+        for variable, what in (("LADING_REGISTRY", "the registry it is for"), ("LADING_USERNAME", "the user it is of")):
+            texts[variable] = self._environ.get(variable, "").strip()
+            if not texts[variable]:
+                raise UsageError(
+                    f"$LADING_PASSWORD is set, and ${variable} is not",
+                    cause="a password goes to the registry that it is for, and nowhere else",
+                    remedy=f"set {variable} to {what}, or unset LADING_PASSWORD",
+                )
+        return texts["LADING_REGISTRY"], Credential.of(texts["LADING_USERNAME"], password, source=self.place)
+
+
+class EnvironmentConfig:
+    """`$DOCKER_AUTH_CONFIG`: a whole `config.json` in a variable.
+
+    Args:
+        environ: the environment variables.
+        runner: runs the helpers that it may name.
+    """
+
+    name = "the environment"
+    place = "$DOCKER_AUTH_CONFIG"
+
+    def __init__(self, environ: Mapping[str, str], runner: Helpers) -> None:
+        self._environ = environ
+        self._helpers = runner
+
+    def absence(self, registry: str) -> str:
+        """Why it can have nothing for a registry; empty where it might."""
+        return "" if self._environ.get("DOCKER_AUTH_CONFIG") else "it is not set"
+
+    def offers(self, registry: str, repository: str | None) -> Sequence[Offer]:
+        """What it may have for a repository, the best first.
+
+        Raises:
+            UsageError: it is not valid.
+        """
+        return offers_of(self._document(), self.place, self._helpers, registry, repository)
+
+    async def logins(self) -> Sequence[Login]:
+        """Everything that it keeps, by its keys.
+
+        Raises:
+            UsageError: it is not valid.
+            Denied: a helper is missing or failed.
+        """
+        return await logins_of(self._document(), self.place, self._helpers)
+
+    def _document(self) -> dict[str, Any]:
+        return docker_config.decode(self._environ.get("DOCKER_AUTH_CONFIG", ""), self.place)
+
+
+class Netrc:
+    """`$NETRC` or `~/.netrc`, by the registry's host; its `default` entry is for no registry.
+
+    Args:
+        path: the file; it need not be there.
+    """
+
+    name = "netrc"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def place(self) -> str:
+        """Its path."""
+        return str(self._path)
+
+    def absence(self, registry: str) -> str:
+        """Why it can have nothing for a registry; empty where it might."""
+        return "" if self._path.exists() else "there is no such file"
+
+    def offers(self, registry: str, repository: str | None) -> Sequence[Offer]:
+        """What it has for the registry's host with its port, then for the host alone."""
+        if not self._path.exists():
+            return ()
+
+        async def load() -> Credential | None:
+            return self._load(registry)
+
+        return (Offer(registry, 0, self.place, load),)
+
+    async def logins(self) -> Sequence[Login]:
+        """Everybody in it; what of that is for registries, it does not say."""
+        return [Login(machine, login, self.place) for machine, login, _ in self._machines()]
+
+    def _load(self, registry: str) -> Credential | None:
+        machines = self._machines()
+        exact = [found for found in machines if depth(found[0], registry, None) == 0]
+        for _, login, password in exact or [found for found in machines if found[0].lower() == _hostname(registry)]:
+            return Credential(username=login, password=password, source=self.place)
+        return None
+
+    def _machines(self) -> list[tuple[str, str, str]]:
+        """Names, users and passwords."""
+        import netrc
+
+        if not self._path.exists():
+            return []
+        try:
+            hosts = netrc.netrc(self.place).hosts
+        except netrc.NetrcParseError as error:
+            raise UsageError(
+                f"{self._path} is not a valid netrc file",
+                cause=f"line {error.lineno} cannot be read",
+                remedy="repair it, or name another one in NETRC",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
+            raise UsageError(f"{self._path} cannot be read", cause=reason.lower()) from None
+        return [
+            (machine, login or account, password)
+            for machine, (login, account, password) in hosts.items()
+            if machine != "default" and password
+        ]
+
+
+def default_sources(
+    *,
+    authfiles: Sequence[Path] = (),
+    docker_config_dir: Path | None = None,
+    memory: Memory | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> KnownCredentials:
+    """Every source, in the order that the documentation says.
+
+    Args:
+        authfiles: files that are asked before all others, and must be there.
+        docker_config_dir: the folder of `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
+        memory: where logins of AWS outlive the run.
+        environ: the environment variables; by default those of the process.
+    """
+    environ = os.environ if environ is None else environ
+    runner = Helpers(environ)
+    named: list[Source] = [CredentialFile(path, "the file given", runner=runner, required=True) for path in authfiles]
+    named += [EnvironmentLogin(environ), EnvironmentConfig(environ, runner)]
+    if environ.get("REGISTRY_AUTH_FILE"):
+        named.append(CredentialFile(Path(environ["REGISTRY_AUTH_FILE"]), "$REGISTRY_AUTH_FILE", runner=runner))
+    kept: list[Source] = [
+        CredentialFile(docker_file(docker_config_dir, environ), runner=runner),
+        *(CredentialFile(path, "podman's auth.json", runner=runner) for path in podman_files(environ)),
+        AwsCredentials(memory, environ),
+        Netrc(Path(environ.get("NETRC") or docker_config.home(environ) / ".netrc")),
+    ]
+    return KnownCredentials(named, kept)
+
+
+def with_file(credentials: Credentials, path: Path) -> Credentials:
+    """The same credentials, with those of a file before all that are kept; given ones stay what they are."""
+    if isinstance(credentials, GivenCredentials):
+        return credentials
+    file = CredentialFile(path, "lading's config.toml", required=True)
+    if not isinstance(credentials, KnownCredentials):
+        return KnownCredentials((file,))
+    return KnownCredentials((*credentials.named, file), credentials.kept)
+
+
+def writable_file(
+    authfile: Path | None = None, docker_config_dir: Path | None = None, environ: Mapping[str, str] | None = None
+) -> CredentialFile:
+    """The file that `login` writes to: the one given, else `$REGISTRY_AUTH_FILE`, else Docker's.
+
+    Args:
+        authfile: the file given.
+        docker_config_dir: the folder of `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
+        environ: the environment variables; by default those of the process.
+    """
+    environ = os.environ if environ is None else environ
+    if authfile is not None:
+        return CredentialFile(authfile, "the file given", environ=environ)
+    if environ.get("REGISTRY_AUTH_FILE"):
+        return CredentialFile(Path(environ["REGISTRY_AUTH_FILE"]), "$REGISTRY_AUTH_FILE", environ=environ)
+    return CredentialFile(docker_file(docker_config_dir, environ), environ=environ)
+
+
+def docker_headers(folder: Path | None = None) -> dict[str, str]:
+    """The `HttpHeaders` in Docker's `config.json`, which go with every request to a registry.
+
+    Raises:
+        UsageError: the file is corrupt.
+    """
+    return CredentialFile(docker_file(folder)).http_headers
+
+
+def docker_file(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """Docker's `config.json`, in a folder or where Docker looks for it."""
+    environ = os.environ if environ is None else environ
+    return (folder or docker_config.default_directory(environ)) / "config.json"
+
+
+def podman_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """The places of podman's `auth.json`, in its order (containers-auth.json(5))."""
+    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.getuid()}"
+    config = environ.get("XDG_CONFIG_HOME") or docker_config.home(environ) / ".config"
+    return tuple(
+        dict.fromkeys(
+            Path(folder) / "auth.json"
+            for folder in (
+                Path(runtime) / "containers" if environ.get("XDG_RUNTIME_DIR") else runtime,
+                Path(config) / "containers",
+            )
+        )
+    )
+
+
+def _offers(source: Source, registry: str, repository: str | None) -> Iterator[SourcedOffer]:
+    try:
+        for offer in source.offers(registry, repository):
+            yield SourcedOffer(source, offer)
+    except UsageError as error:
+        failure = error
+
+        async def fail() -> Credential | None:
+            raise failure
+
+        yield SourcedOffer(source, Offer(server_key(registry), 0, source.place, fail))
+
+
+def _hostname(registry: str) -> str:
+    from lading.registry.urls import split_port
+
+    return split_port(registry.lower())[0]

@@ -1,0 +1,1 @@
+"""How each host is reached: settings, and the files they come from. Sends nothing."""

@@ -1,0 +1,115 @@
+"""Which proxy leads to a host, by the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+
+The rules are Go's (`net/http.ProxyFromEnvironment`), so that a registry is reached as Docker reaches it. A proxy's
+address may hold a password: whatever is shown of it goes through `masked`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from lading.errors import UsageError
+from lading.registry.urls import is_loopback, split_port
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """A proxy, and what named it. Its `repr` shows no password."""
+
+    url: str
+    variable: str
+
+    def __repr__(self) -> str:
+        """Where it is, and what named it."""
+        return f"<Proxy {masked(self.url)} of {self.variable}>"
+
+
+def find_proxy(scheme: str, registry: str, environ: Mapping[str, str] = os.environ) -> Proxy | None:
+    """The proxy that leads to a registry.
+
+    Args:
+        scheme: `http` or `https`.
+        registry: its host, with the port where it has one.
+        environ: the environment; names count in upper case first, then in lower case.
+
+    Raises:
+        UsageError: what names the proxy is not the address of one.
+    """
+    host, port = split_port(registry)
+    if is_loopback(host):
+        return None
+    for name in (f"{scheme}_proxy", "all_proxy"):
+        variable = next((spelled for spelled in (name.upper(), name) if environ.get(spelled)), None)
+        if variable is not None:
+            break
+    else:
+        return None
+    if is_excluded(host, port or _PORTS[scheme], environ.get("NO_PROXY") or environ.get("no_proxy") or ""):
+        return None
+    url = environ[variable].strip()
+    if "://" not in url:
+        url = f"http://{url}"
+    if not re.fullmatch(r"(https?|socks5h?)://([^/@\s]*@)?(\[[0-9a-fA-F:.]+\]|[^/@:\s\[\]]+)(:\d{1,5})?/?", url):
+        # Not repeated: it may hold a password.
+        raise UsageError(f"{variable} does not name a proxy", cause="expected http://[USER:PASSWORD@]HOST[:PORT]")
+    return Proxy(url.rstrip("/"), variable)
+
+
+def is_excluded(host: str, port: int, no_proxy: str) -> bool:
+    """Whether `NO_PROXY` says that a host is reached without a proxy.
+
+    Its entries are names (`example.com` stands for what is below it, too, `.example.com` for that only), addresses,
+    networks (`10.0.0.0/8`) or `*`; any of them may end in a port.
+    """
+    import ipaddress
+
+    name = host.strip("[]").lower().removesuffix(".")
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        address = None
+    for entry in no_proxy.lower().split(","):
+        entry = entry.strip()
+        if entry == "*":
+            return True
+        if not entry:
+            continue
+        if "/" in entry:
+            try:
+                if address is not None and address in ipaddress.ip_network(entry, strict=False):
+                    return True
+            except ValueError:
+                pass
+            continue
+        pattern, entry_port = (entry, None) if _is_address(entry) else split_port(entry)
+        if entry_port is not None and entry_port != port:
+            continue
+        pattern = pattern.strip("[]").removeprefix("*")
+        if _is_address(pattern):
+            if address is not None and address == ipaddress.ip_address(pattern):
+                return True
+        elif name.endswith(pattern if pattern.startswith(".") else f".{pattern}") or name == pattern:
+            return True
+    return False
+
+
+def masked(url: str) -> str:
+    """A proxy's address without its user and password."""
+    scheme, _, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}://{'***@' if at and user else ''}{host}"
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The transports: one request out, one answer back, streamed both ways. Knows no registries."""

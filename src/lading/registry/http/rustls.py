@@ -1,0 +1,256 @@
+"""One request and its answer, with pyreqwest: HTTP/1.1, HTTP/2 and rustls. The only module that knows pyreqwest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from lading.errors import TLSFailure, UsageError
+from lading.registry.http.transport import (
+    Answer,
+    ConnectFailed,
+    ConnectionBroken,
+    ConnectionRefused,
+    Headers,
+    LibraryTransport,
+    NameNotFound,
+    PlainHTTP,
+    Request,
+    Route,
+    UntrustedCertificate,
+    Upload,
+    bad_proxy,
+    certificate_wanted,
+    certificates,
+    host_of,
+    identity,
+    unusable,
+)
+
+if TYPE_CHECKING:
+    from pyreqwest.client import Client
+    from pyreqwest.exceptions import DetailedPyreqwestError
+    from pyreqwest.http import HeaderMap
+    from pyreqwest.proxy import ProxyBuilder
+    from pyreqwest.request import StreamRequest
+
+
+class ReqwestTransport(LibraryTransport):
+    """HTTP/1.1 and HTTP/2 with pyreqwest (Rust's reqwest, rustls)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._client: Client | None = None
+
+    async def close(self) -> None:
+        """Close all connections. The transport can be used again, with new ones."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+            await _library_at_rest()
+
+    def _begin(self, request: Request, upload: Upload | None) -> AbstractAsyncContextManager[Answer]:
+        return _answer(self._prepare(request, upload))
+
+    def _explain(self, error: Exception, host: str, seconds: float, proxy: str | None) -> Exception:
+        return _failure(error, host, seconds, proxy)
+
+    def _prepare(self, request: Request, upload: Upload | None) -> StreamRequest:
+        try:
+            builder = self._connected().request(request.method, request.url)
+            for name, value in request.headers:
+                builder = builder.header(name, value, is_sensitive=name.lower() in _SENSITIVE)
+            if upload is not None:
+                builder = builder.body_stream(upload)
+                if request.size is not None:
+                    builder = builder.header("Content-Length", str(request.size))
+            elif isinstance(request.body, bytes) and request.body:
+                builder = builder.body_bytes(request.body)
+            elif request.method in _WITH_LENGTH:
+                # Without it some registries answer 411.
+                builder = builder.header("Content-Length", "0")
+            return builder.build_streamed()
+        except ValueError as error:
+            # The library's words would repeat the header it does not like.
+            raise UsageError(
+                f"a request to {host_of(request.url)} cannot be sent",
+                cause="its address or a header has a character that HTTP does not allow",
+            ) from error
+
+    def _connected(self) -> Client:
+        if self._client is not None:
+            return self._client
+        from datetime import timedelta
+
+        from pyreqwest.client import ClientBuilder
+
+        from lading._version import __version__
+
+        builder = (
+            ClientBuilder()
+            .user_agent(f"lading/{__version__}")
+            .follow_redirects(False)
+            .referer(False)
+            .gzip(False)
+            .brotli(False)
+            .zstd(False)
+            .deflate(False)
+            .connect_timeout(timedelta(seconds=self._connect_timeout))
+            .http2(True)
+            # The default of 64 KiB makes a fast line with a long way wait; eight streams share a connection.
+            .http2_initial_stream_window_size(2 * 1024 * 1024)
+            .http2_initial_connection_window_size(16 * 1024 * 1024)
+        )
+        route = self._route
+        if route.insecure:
+            builder = builder.danger_accept_invalid_certs(True)
+        if route.address is not None:
+            builder = builder.resolve(*route.address, 0)
+        file = "the system trust store"
+        try:
+            for file in route.ca_files:
+                for pem in certificates(file):
+                    builder = builder.add_root_certificate_pem(pem)
+            file = route.cert_file or file
+            if route.cert_file is not None:
+                builder = builder.identity_pem(identity(route))
+            for via in _proxies(route):
+                builder = builder.proxy(via)
+            self._client = (builder if route.http_proxy or route.https_proxy else builder.no_proxy()).build()
+        except (OSError, ValueError) as error:
+            raise unusable(file, error) from None
+        return self._client
+
+
+_SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization"})
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+
+
+@asynccontextmanager
+async def _answer(prepared: StreamRequest) -> AsyncIterator[Answer]:
+    async with prepared as answer:
+        reader = answer.body_reader
+
+        async def read() -> bytes:
+            chunk = await reader.read_chunk()
+            return chunk.to_bytes() if chunk is not None else b""
+
+        yield Answer(answer.status, Headers(_fields(answer.headers)), read)
+
+
+async def _library_at_rest() -> None:
+    """Wait until no thread of the HTTP library runs Python code, for a second at most.
+
+    Its threads hand results over to the event loop, which may go on, and end the process, before such a thread has
+    returned. An interpreter that ends meanwhile aborts ("PyGILState_Release: thread state must be current").
+    """
+    import sys
+    import threading
+
+    for _ in range(1000):
+        ours = {thread.ident for thread in threading.enumerate()}
+        if sys._current_frames().keys() <= ours:
+            return
+        await asyncio.sleep(0.001)
+
+
+def _fields(headers: HeaderMap) -> list[tuple[str, str]]:
+    """Names and values; a field whose value is no text to the HTTP library is left out."""
+    try:
+        return list(headers.items())
+    except ValueError:
+        fields = []
+        for name in dict.fromkeys(headers.keys()):
+            with contextlib.suppress(ValueError):
+                fields += [(name, value) for value in headers.getall(name)]
+        return fields
+
+
+def _proxies(route: Route) -> Iterator[ProxyBuilder]:
+    from pyreqwest.proxy import ProxyBuilder
+
+    try:
+        if route.http_proxy is not None:
+            yield ProxyBuilder.http(route.http_proxy)
+        if route.https_proxy is not None:
+            yield ProxyBuilder.https(route.https_proxy)
+    except ValueError:
+        raise bad_proxy() from None
+
+
+def _failure(error: Exception, host: str, seconds: float, proxy: str | None = None) -> Exception:
+    """What a failure of the library means.
+
+    The library tells kinds apart by the texts of its chain of causes only. The first of them repeats the request's
+    address, which may hold a signature, so no text is repeated that has an address in it.
+    """
+    from pyreqwest.exceptions import DetailedPyreqwestError
+
+    if type(error) is TimeoutError:  # ours: the library's own are subclasses of it
+        return ConnectionBroken(f"{host} stopped answering", cause=f"nothing came for {seconds:g} seconds")
+    if not isinstance(error, DetailedPyreqwestError):
+        return error
+    causes = _causes(error)
+    last = causes[-1] if causes else ""
+    text = " / ".join(causes).lower()
+    if "invalidcontenttype" in text:
+        return PlainHTTP(f"{host} speaks plain HTTP, and lading asked with TLS")
+    if "invalid peer certificate" in text:
+        untrusted = UntrustedCertificate(f"the certificate of {host} cannot be verified", cause=_certificate(last))
+        if "causedasendentity" in text or "unsupportedcertversion" in text:
+            untrusted.doubt = "form"
+        elif "unknownissuer" in text or "badsignature" in text:
+            untrusted.doubt = "issuer"
+        return untrusted
+    if "fatal alert" in text and any(alert in text for alert in ("certificate", "unknownca", "accessdenied")):
+        return certificate_wanted(host, "required" in text)
+    if proxy is not None and "(connect)" in text:
+        return ConnectFailed(f"{host} could not be reached through the proxy {proxy}", cause=_plain(last))
+    if "dns error" in text:
+        if "temporary" in text or "try again" in text:
+            return ConnectFailed(f"{host} could not be reached", cause="its address could not be looked up for now")
+        return NameNotFound(f"{host} could not be reached", cause="there is no host of that name")
+    if "(connect)" in text:
+        if "connection refused" in text:
+            return ConnectionRefused(f"{host} could not be reached", cause="the connection was refused")
+        if "handshake eof" in text:
+            return ConnectFailed(f"{host} could not be reached", cause="it ended the connection when TLS began")
+        if "handshake" in text or "alert" in text or "received corrupt message" in text:
+            return TLSFailure(f"{host} could not be spoken to with TLS", cause=_plain(last))
+        if "timed out" in text or "deadline" in text:
+            return ConnectFailed(f"{host} could not be reached", cause="no connection came about in time")
+        return ConnectFailed(f"{host} could not be reached", cause=_plain(last))
+    if "invalid http" in text or "parsed" in text or "too large" in text:
+        return ConnectionBroken(f"{host} does not speak HTTP as it should", cause=_plain(last))
+    return ConnectionBroken(f"the connection to {host} broke", cause=_plain(last))
+
+
+def _causes(error: DetailedPyreqwestError) -> list[str]:
+    return [cause["message"] for cause in error.details.get("causes") or []]
+
+
+def _certificate(text: str) -> str:
+    lowered = text.lower()
+    if "causedasendentity" in lowered:
+        return "it is that of an authority, which is not trusted here"
+    if "unknownissuer" in lowered or "badsignature" in lowered:
+        return "it is signed by an authority that is not trusted here"
+    if "expired" in lowered:
+        return "it has expired"
+    if "not valid yet" in lowered or "notvalidyet" in lowered:
+        return "it is not valid yet"
+    if "not valid for name" in lowered:
+        names = text.partition("only valid for ")[2]
+        return "it is for another name" + (f": {names}" if names else "")
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
+    """A cause in the library's words, without what only a programmer of it would want to know."""
+    text = text.partition(" (os error")[0].strip()
+    if not text or "://" in text:
+        return "no more is known"
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]

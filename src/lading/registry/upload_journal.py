@@ -1,0 +1,107 @@
+"""What is remembered of uploads under way, so that the next run can go on where this one was interrupted.
+
+One small file per upload in the user's cache: the address at which the registry takes the rest. Nothing depends on
+it: a journal that is lost, damaged or not ours costs an upload from the beginning, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from lading.model.digest import Digest
+from lading.registry.hosts.settings import user_folder
+
+JOURNALED = 4 * 1024 * 1024
+"""The smallest blob whose upload is remembered, in bytes: less is sent again faster than it is asked for."""
+KEPT = 7 * 24 * 3600.0
+"""How long an upload is remembered, in seconds; registries forget theirs after about a week."""
+_SIZE_LIMIT = 64 * 1024
+
+
+class Journal:
+    """The uploads that were begun and not finished, by registry, repository and digest.
+
+    Args:
+        folder: where they are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @classmethod
+    def of_user(cls) -> Journal | None:
+        """The journal in the user's cache; None where `LADING_CACHE=0` says that there is to be none."""
+        if os.environ.get("LADING_CACHE") == "0":
+            return None
+        return cls(user_folder("cache") / "uploads")
+
+    def find(self, registry: str, repository: str, digest: Digest) -> str | None:
+        """The address of an upload that nobody is busy with; None where none is known."""
+        path = self._path(registry, repository, digest)
+        try:
+            if path.stat().st_size > _SIZE_LIMIT:
+                return None
+            entry = msgspec.json.decode(path.read_bytes(), type=_Entry)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        named = (entry.registry, entry.repository, entry.digest) == (registry, repository, digest)
+        fresh = -60 < time.time() - entry.changed < KEPT
+        return entry.location if named and fresh and not _is_busy(entry.process) else None
+
+    def keep(self, registry: str, repository: str, digest: Digest, location: str) -> None:
+        """Remember an upload; where the cache cannot be written, it is not remembered."""
+        path = self._path(registry, repository, digest)
+        entry = _Entry(registry, repository, str(digest), location, os.getpid(), time.time())
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{os.getpid()}")
+            # The address may be all that it takes to write to the upload: nobody else is to read it.
+            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                file.write(msgspec.json.encode(entry))
+            temporary.replace(path)
+
+    def forget(self, registry: str, repository: str, digest: Digest) -> None:
+        """The upload is finished, or lost."""
+        with suppress(OSError):
+            self._path(registry, repository, digest).unlink()
+
+    def prune(self) -> None:
+        """Remove what is too old to be of use."""
+        with suppress(OSError):
+            for path in self._folder.iterdir():
+                with suppress(OSError):
+                    if time.time() - path.stat().st_mtime > KEPT:
+                        path.unlink()
+
+    def _path(self, registry: str, repository: str, digest: Digest) -> Path:
+        name = hashlib.sha256(f"{registry}\0{repository}\0{digest}".encode()).hexdigest()
+        return self._folder / f"{name}.json"
+
+
+class _Entry(msgspec.Struct):
+    registry: str
+    repository: str
+    digest: str
+    location: str
+    process: int
+    changed: float
+    """Seconds since the epoch."""
+
+
+def _is_busy(process: int) -> bool:
+    """Whether another process that lives is at it."""
+    if process == os.getpid() or process <= 0:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""The distribution protocol as an ASGI application. Knows no files and no users."""

@@ -1,0 +1,1 @@
+"""A storage that gets from another registry what it lacks."""

@@ -1,0 +1,80 @@
+"""The registry behind a pull-through cache, reached as lading reaches any: the only place here that knows its client.
+
+Credentials are the user's own. They go to that registry, and to nobody who asks this one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lading.model.reference import Reference
+from lading.registry.auth.lookup import default_sources, docker_headers
+from lading.registry.auth.scopes import parse_registry
+from lading.registry.hosts.settings import Config
+from lading.registry.repository import Repository
+from lading.registry.session import Session
+from lading.serve.proxy.proxy import FRESH, Proxy
+from lading.serve.storage.storage import Storage
+
+_RETRIES = 2  # somebody is waiting, and will try again
+
+log = logging.getLogger("lading.serve.upstream")
+
+
+def proxy_of(
+    registry: str,
+    cache: Storage,
+    *,
+    insecure: bool = False,
+    docker_config: Path | str | None = None,
+    config: Config | None = None,
+    fresh: float = FRESH,
+    clock: Callable[[], float] = time.monotonic,
+) -> Proxy:
+    """A storage with all that another registry has: what is asked for is got there, and kept.
+
+    `library/nginx` here is `library/nginx` there; of Docker Hub, `nginx` is, too.
+
+    Args:
+        registry: the other registry's host, such as `docker.io` or `registry.example:5000`.
+        cache: where it is kept.
+        insecure: accept plain HTTP and any certificate from it.
+        docker_config: the folder of Docker's `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
+        config: lading's configuration; by default read from its file.
+        fresh: how long a tag is taken for what it was, in seconds, before the other registry is asked again.
+        clock: gives the time in seconds.
+
+    Raises:
+        InvalidReference: that is no registry.
+        UsageError: the configuration cannot be read.
+    """
+    host = parse_registry(registry)
+    folder = Path(docker_config) if docker_config is not None else None
+    credentials = default_sources(docker_config_dir=folder)
+    # Blobs have connections of their own: who only asks for a tag does not wait for them.
+    quick, slow = (
+        Session(
+            credentials=credentials,
+            headers=docker_headers(folder),
+            config=config or Config.load(),
+            insecure=insecure,
+            on_warning=lambda name, text: log.warning("%s says: %s", name, text),
+            on_note=log.warning,
+            on_request=log.debug,
+            retries=_RETRIES,
+        )
+        for _ in range(2)
+    )
+
+    def connect(name: str, large: bool) -> Repository:
+        reference = Reference.parse_repository(f"{host}/{name}")
+        return Repository(slow if large else quick, reference.registry, reference.repository)
+
+    async def close() -> None:
+        await quick.close()
+        await slow.close()
+
+    return Proxy(cache, connect, host, fresh=fresh, clock=clock, close=close)

@@ -1,0 +1,1 @@
+"""Docker archives and engines. Knows no registries."""

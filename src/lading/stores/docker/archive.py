@@ -1,0 +1,259 @@
+"""Docker archives, as `docker save` writes and `docker load` reads them, as a Store.
+
+This module knows where an archive comes from and where it goes; what is in one is known to `_docker_images` and
+`_docker_archives`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from lading.errors import LadingError, NotFound, Unsupported, UsageError
+from lading.io.scratch import beside
+from lading.io.tarball import Compression, compressed, compression_for
+from lading.io.threads import in_thread, reader, writer
+from lading.model.descriptor import Descriptor
+from lading.store import AnyManifest, Reader, Source
+from lading.stores.docker.images import SavedImages
+from lading.stores.docker.members import Contents
+from lading.stores.docker.packing import NewArchive, accepted, reference
+
+
+class DockerArchive:
+    """A Docker archive: one that is there to be read, or a new one. Use it as an async context manager.
+
+    Reading understands what any Docker, podman, skopeo and crane write, compressed in any way; a file is read where it
+    is, standard input in one pass. `resolve` takes a name as it is in the archive, the reference that it means, a bare
+    tag, the digest of a manifest and an image ID; an empty name is the only image there is.
+
+    Manifests: where the archive has an OCI layout inside (Docker 25 and later), they are those of the layout, and an
+    index may list manifests that were not saved. For other archives a manifest is made from config and layers, always
+    the same one: a Docker manifest, or an OCI manifest if a layer is zstd. Layers are as in the archive, usually not
+    compressed (`application/vnd.docker.image.rootfs.diff.tar`), which every Docker and podman pulls; only bzip2 and
+    xz, for which there is no media type, are taken off.
+
+    Writing puts everything in place when the context ends without an exception, under its name in one step, and leaves
+    no trace otherwise. Equal images and names give equal bytes. Names are references; the suffix of the file
+    (`.tar.gz`, `.tar.zst`) tells the compression of the whole.
+
+    Args:
+        path: of the file, or `-` for standard input or output.
+        writing: whether it is a new archive; a file that is there is replaced.
+        repository: what a bare tag is in, when an image gets one as its name, such as `ghcr.io/acme/web`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], writing: bool = False, *, repository: str | None = None) -> None:
+        self.path = None if path == "-" else Path(path)
+        self.writing = writing
+        self.repository = repository
+        self._saved: SavedImages | None = None
+        self._new: NewArchive | None = None
+
+    @property
+    def name(self) -> str:
+        """`docker-archive:PATH`."""
+        return f"docker-archive:{self.path or '-'}"
+
+    async def __aenter__(self) -> Self:
+        """Look at the archive, or begin a new one.
+
+        Raises:
+            NotFound: there is no such file.
+            InvalidContent: it is not a Docker archive, or damaged.
+            UsageError: it cannot be read or written, whatever is in it.
+        """
+        if self.writing:
+            self._check_place()
+            self._new = NewArchive(self.name)
+            return self
+        self._saved = await in_thread(self._look)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the new archive in place, unless something went wrong or it has no images."""
+        try:
+            if self._new is not None and self._new.images and kind is None:
+                await in_thread(self._put_in_place)
+        finally:
+            for part in (self._saved, self._new):
+                if part is not None:
+                    part.close()
+
+    async def resolve(self, name: str) -> Descriptor:
+        """Find the manifest that a name means; empty is the only image there is.
+
+        Raises:
+            NotFound: there is none; the cause says what there is.
+            UsageError: there are several.
+            InvalidContent: the archive is malformed.
+        """
+        if self._new is None:
+            return await in_thread(self._reading.find, name)
+        digest = self._new.named(name)
+        if digest is None:
+            raise NotFound(f"{name} is not in {self.name}")
+        return self._new.images[digest].manifest.descriptor
+
+    @asynccontextmanager
+    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
+        """Read a manifest or blob, verified.
+
+        Raises:
+            NotFound: it is not in the archive.
+        """
+        if self._new is not None:
+            chunks = self._new.read(content.digest) if self._new.has(content.digest) else None
+        else:
+            found = await in_thread(self._reading.locate, content.digest)
+            chunks = None if found is None else self._reading.read(found)
+        if chunks is None:
+            raise NotFound(f"{content.digest} is not in {self.name}")
+        async with aclosing(chunks):
+            yield Reader(content, chunks)
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Whether a manifest or blob is in the archive; in a new one, whether it was written."""
+        if self._new is not None:
+            return self._new.has(content.digest)
+        return await in_thread(self._reading.locate, content.digest) is not None
+
+    async def write(self, content: Descriptor, source: Source) -> None:
+        """Write a manifest or blob.
+
+        Raises:
+            DigestMismatch: the source is not what the descriptor says; nothing was written.
+            UsageError: it is an index, and an archive holds images of a single platform.
+            Unsupported: it is no image, or the archive is being read.
+        """
+        await self._writable.write(content, source)
+
+    async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
+        """Write the manifest of an image, with a name or without.
+
+        Raises:
+            As `write` and `tag`.
+        """
+        full = None if name is None else reference(name, self.repository)
+        await self._writable.put(manifest)
+        if full is not None:
+            self._writable.name(manifest.digest, full)
+
+    def check_manifest(self, manifest: AnyManifest) -> None:
+        """Refuse what is no image of a single platform.
+
+        Raises:
+            UsageError: it is an index.
+            Unsupported: it is no image, or has layers of another kind.
+        """
+        accepted(manifest, self.name)
+
+    async def tag(self, content: Descriptor, name: str) -> None:
+        """Give an image that was written a name (`RepoTags`), which it takes from any other.
+
+        Args:
+            content: the manifest.
+            name: a reference as Docker reads it, or a bare tag if the archive has a `repository`.
+
+        Raises:
+            NotFound: the image was not written.
+            UsageError: it is no name.
+        """
+        self._writable.name(content.digest, reference(name, self.repository))
+
+    async def tags(self) -> AsyncIterator[str]:
+        """All names of images (`RepoTags`) as they are written in the archive: references, or bare tags."""
+        if self._new is not None:
+            names = sorted(str(name) for image in self._new.images.values() for name in image.names)
+        else:
+            names = self._reading.names
+        for name in names:
+            yield name
+
+    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """The manifests in the archive's OCI layout that refer to this one; none where it has no layout."""
+        for referrer in [] if self._new is not None else self._reading.referring(subject.digest):
+            if artifact_type in (None, referrer.artifact_type):
+                yield referrer
+
+    async def delete(self, content: Descriptor) -> None:
+        """Archives do not delete.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported(f"nothing can be deleted from {self.name}", remedy="write another archive without it")
+
+    @property
+    def _reading(self) -> SavedImages:
+        if self._saved is None:
+            raise RuntimeError("use the archive as an async context manager")
+        return self._saved
+
+    @property
+    def _writable(self) -> NewArchive:
+        if self._new is None:
+            raise Unsupported(f"{self.name} is being read, and cannot be changed", remedy="write another archive")
+        return self._new
+
+    def _look(self) -> SavedImages:
+        try:
+            contents = self._contents()
+        except FileNotFoundError:
+            raise NotFound(f"the file {self.path} does not exist") from None
+        except OSError as error:
+            raise UsageError(f"{self.name} cannot be read", cause=error.strerror) from None
+        try:
+            return SavedImages(contents)
+        except BaseException:
+            contents.close()
+            raise
+
+    def _contents(self) -> Contents:
+        if self.path is not None:
+            return Contents.from_path(self.path, self.name)
+        if sys.stdin.isatty():
+            raise UsageError("standard input is a terminal", remedy="give it an archive: docker save IMAGE | lading …")
+        return Contents.from_stream(reader(sys.stdin.fileno()), self.name)
+
+    def _check_place(self) -> None:
+        """Find out before anything is transferred what would go wrong after it."""
+        if self.path is None:
+            if sys.stdout.isatty():
+                raise UsageError("standard output is a terminal", remedy="redirect it to a file, or name one")
+        elif self.path.is_dir():
+            raise UsageError(f"{self.path} is a directory", remedy="name the file that the archive is to be")
+        elif not self.path.absolute().parent.is_dir():
+            raise UsageError(f"{self.path} cannot be written", cause=f"there is no directory {self.path.parent}")
+
+    def _put_in_place(self) -> None:
+        try:
+            if self.path is None:
+                self._pack(writer(sys.stdout.fileno()), "none")
+            elif self.path.exists() and not self.path.is_file():
+                with self.path.open("wb", buffering=0) as pipe:
+                    self._pack(writer(pipe.fileno()), "none")
+            else:
+                self._replace(self.path.resolve())
+        except OSError as error:
+            raise LadingError(f"{self.name} cannot be written", cause=error.strerror) from None
+
+    def _replace(self, path: Path) -> None:
+        with beside(path) as folder:
+            temporary = folder / "archive"
+            with temporary.open("xb") as file:
+                self._pack(file, compression_for(path.name))
+                os.fsync(file.fileno())
+            temporary.replace(path)
+
+    def _pack(self, file: BinaryIO, compression: Compression) -> None:
+        with compressed(file, compression) as packed:
+            self._writable.pack(packed)
+        file.flush()

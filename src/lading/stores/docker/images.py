@@ -1,0 +1,417 @@
+"""The images in a Docker archive: what `manifest.json` says, and the OCI layout inside where there is one.
+
+This module knows the formats of `docker save` and the files in the archive, and no store. Everything blocks that reads
+from the archive: call it in a thread.
+
+An archive of Docker 25 or later has an OCI layout inside: its manifests are taken as they are, with their digests.
+For any other image a manifest is made from config and layers, always the same one for the same archive. Layers stay as
+they are stored: every Docker pulls layers without compression, so nothing is compressed on the way.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import AsyncGenerator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from lading.errors import DigestMismatch, InvalidContent, NotFound, UsageError
+from lading.io.tarball import Compression
+from lading.model.config import ImageConfig
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest, verify
+from lading.model.index import Index
+from lading.model.manifest import Manifest, parse
+from lading.model.media_types import (
+    DOCKER_CONFIG,
+    DOCKER_MANIFEST,
+    MANIFESTS,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    is_foreign_layer,
+)
+from lading.model.reference import Reference, is_tag
+from lading.store import AnyManifest
+from lading.stores.docker.members import Contents, Member, shown
+
+IMAGE_NAME = "io.containerd.image.name"
+"""The annotation of an entry of `index.json` that holds its full reference."""
+
+_MANIFEST = "manifest.json"
+_INDEX = "index.json"
+_LAYOUT = "oci-layout"
+_DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+_OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_NAMED_BY_DIGEST = re.compile(r"(?:.*/|sha256:)?([0-9a-f]{64})(?:\.[a-z0-9.]+)?", re.DOTALL)
+_LISTED = 10
+
+
+class Blob(NamedTuple):
+    """Where the bytes of a blob are."""
+
+    member: Member
+    unpack: bool = False
+    """Whether it is what the member holds without its compression."""
+
+
+class SavedImage:
+    """One image of an archive, with its names.
+
+    Args:
+        root: its manifest or index in the layout; None if it has to be made.
+        entry: what `manifest.json` says about it, where that is needed.
+    """
+
+    def __init__(self, root: Descriptor | None = None, entry: _Entry | None = None) -> None:
+        self.root = root
+        self.names: dict[str, str] = {}
+        """As they are written in the archive, by the full reference that each means."""
+        self.entry = entry
+
+    @property
+    def key(self) -> object:
+        """Equal for two images that are the same."""
+        return (self.entry.config, self.entry.layers) if self.entry else self.root
+
+
+class SavedImages:
+    """All images of an archive.
+
+    Args:
+        contents: the files in the archive.
+
+    Raises:
+        InvalidContent: the archive is malformed.
+    """
+
+    def __init__(self, contents: Contents) -> None:
+        self.what = contents.what
+        self._contents = contents
+        self._images: list[SavedImage] = []
+        self._manifests: dict[Digest, AnyManifest] = {}
+        self._blobs: dict[Digest, Blob] = {}
+        self._configs: dict[str, tuple[ImageConfig, Descriptor]] = {}
+        self._by_name: dict[str, SavedImage] = {}
+        self._by_config: dict[Digest, SavedImage] = {}
+        self._lock = threading.Lock()
+        if not contents.has(_MANIFEST):
+            raise self._not_docker()
+        entries = self._entries()
+        if contents.has(_INDEX) and contents.has(_LAYOUT):
+            self._read_layout()
+        for entry in entries:
+            self._add(entry)
+
+    @property
+    def names(self) -> list[str]:
+        """All names in the archive, as they are written there, each once."""
+        return list(dict.fromkeys(name for image in self._images for name in image.names.values()))
+
+    def find(self, name: str) -> Descriptor:
+        """The manifest that a name means.
+
+        Args:
+            name: a reference as Docker reads it, a bare tag, the digest of a manifest or an image ID; empty for the
+                only image there is.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: there are several.
+        """
+        if not name:
+            return self._only(self._images, f"{self.what} has several images")
+        digest = _digest_of(name)
+        if digest is not None:
+            return self._by_digest(digest)
+        full = full_name(name)
+        found = [image for image in self._images if full in image.names or name in image.names.values()]
+        if not found:
+            found = [image for image in self._images if any(_tag_of(known) == name for known in image.names)]
+        if found:
+            return self._only(found, f"{shown(name)} names several images in {self.what}")
+        raise NotFound(f"{shown(name)} is not in {self.what}", cause=self._what_there_is(self._images))
+
+    def locate(self, digest: Digest) -> bytes | Blob | None:
+        """The bytes of a manifest, or where those of a blob are; None if it is not there."""
+        found = self._known(digest)
+        # What manifest.json refers to gets its digest when its image is looked at.
+        for image in self._images if found is None else ():
+            self._root(image)
+            found = self._known(digest)
+            if found is not None:
+                break
+        return found
+
+    async def read(self, found: bytes | Blob) -> AsyncGenerator[bytes, None]:
+        """The bytes of what was located; this does not block."""
+        if isinstance(found, bytes):
+            yield found
+            return
+        async for chunk in self._contents.chunks(found.member, unpack=found.unpack):
+            yield chunk
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._contents.close()
+
+    def referring(self, subject: Digest) -> list[Descriptor]:
+        """The manifests of the layout whose subject this is."""
+        return [
+            manifest.as_referrer
+            for manifest in self._manifests.values()
+            if manifest.subject is not None and manifest.subject.digest == subject
+        ]
+
+    # Reading what the archive says
+
+    def _entries(self) -> list[_Entry]:
+        try:
+            return msgspec.json.decode(self._contents.read(_MANIFEST), type=list[_Entry])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise self._malformed(f"{_MANIFEST}: {shown(str(error))}") from None
+
+    def _read_layout(self) -> None:
+        index = parse(self._contents.read(_INDEX), OCI_INDEX, what=f"{_INDEX} in {self.what}")
+        roots: dict[Digest, SavedImage] = {}
+        for root in index.children:
+            # An image of which the archive has not even the manifest was not saved.
+            if root.media_type not in MANIFESTS or not self._contents.has(blob_path(root.digest)):
+                continue
+            image = roots.get(root.digest)
+            if image is None:
+                image = roots[root.digest] = SavedImage(root.content)
+                self._walk(root, image)
+            name = root.annotations.get(IMAGE_NAME)
+            if name is not None:
+                self._name(image, name)
+        self._images += roots.values()
+
+    def _walk(self, root: Descriptor, image: SavedImage) -> None:
+        """Read the manifests below a root that are in the archive; an index may list others."""
+        waiting = [root]
+        while waiting:
+            content = waiting.pop()
+            path = blob_path(content.digest)
+            manifest = self._manifests.get(content.digest)
+            if manifest is None:
+                if content.media_type not in MANIFESTS or not self._contents.has(path):
+                    continue
+                what = f"{path} in {self.what}"
+                manifest = parse(self._contents.read(path), content.media_type, digest=content.digest, what=what)
+                self._manifests[content.digest] = manifest
+                if isinstance(manifest, Index):
+                    waiting += manifest.manifests
+            if isinstance(manifest, Manifest) and manifest.config is not None:
+                self._by_config.setdefault(manifest.config.digest, image)
+
+    def _add(self, entry: _Entry) -> None:
+        """Take an entry of `manifest.json`: more names for an image of the layout, or another image."""
+        names = entry.tags or []
+        images = [self._by_name.get(full_name(name)) for name in names]
+        image = next((image for image in images if image is not None and image.root), None)
+        if image is None and self._by_config:
+            image = self._by_config.get(self._config(entry.config)[1].digest)
+        if image is None:
+            image = SavedImage(entry=entry)
+            self._images.append(image)
+        for name, owner in zip(names, images, strict=True):
+            # What the layout says of a name goes before: it is the more exact of the two.
+            self._name(owner if owner is not None and owner.root else image, name)
+
+    def _name(self, image: SavedImage, name: str) -> None:
+        if not is_tag(name):
+            try:
+                Reference.parse(name)
+            except UsageError as error:
+                raise self._malformed(f"{shown(name)} is no name of an image") from error
+        image.names[full_name(name)] = name
+        self._by_name.setdefault(full_name(name), image)
+
+    def _config(self, path: str) -> tuple[ImageConfig, Descriptor]:
+        known = self._configs.get(path)
+        if known is None:
+            raw = self._contents.read(path)
+            # A config is called by its digest in every form there is.
+            named = _NAMED_BY_DIGEST.fullmatch(path)
+            if named is not None:
+                verify(raw, Digest(f"sha256:{named[1]}"), name=f"{shown(path)} in {self.what}")
+            config = ImageConfig.parse(raw, f"{shown(path)} in {self.what}")
+            known = self._configs[path] = (config, Descriptor.of(raw, DOCKER_CONFIG))
+            self._blobs[known[1].digest] = Blob(self._contents.find(path))
+        return known
+
+    # Making manifests
+
+    def _root(self, image: SavedImage) -> Descriptor:
+        with self._lock:
+            if image.root is None:
+                assert image.entry is not None
+                manifest = self._make(image.entry)
+                self._manifests[manifest.digest] = manifest
+                image.root = manifest.descriptor
+            return image.root
+
+    def _make(self, entry: _Entry) -> Manifest:
+        config, described = self._config(entry.config)
+        paths = entry.layers or ()
+        if len(paths) != len(config.diff_ids):
+            cause = f"{shown(entry.config)} names {len(config.diff_ids)} layers, and {_MANIFEST} has {len(paths)}"
+            raise self._malformed(cause)
+        layers = [
+            self._layer(path, self._diff_id(text), entry.sources or {})
+            for path, text in zip(paths, config.diff_ids, strict=True)
+        ]
+        # Docker's own formats have no media type for zstd.
+        oci = any(layer.kind == "zstd" for layer in layers)
+        media_type = OCI_MANIFEST if oci else DOCKER_MANIFEST
+        described = msgspec.structs.replace(described, media_type=OCI_CONFIG if oci else DOCKER_CONFIG)
+        return Manifest.build(
+            {
+                "schemaVersion": 2,
+                "mediaType": media_type,
+                "config": described.to_document(size_first=not oci),
+                "layers": [layer.described(oci=oci).to_document(size_first=not oci) for layer in layers],
+            },
+            media_type,
+        )
+
+    def _layer(self, path: str, diff_id: Digest, sources: dict[str, Any]) -> _Layer:
+        if diff_id in sources:
+            source = Descriptor.from_document(sources[diff_id], f"a source of a layer in {self.what}")
+            if is_foreign_layer(source.media_type) and source.urls:
+                return _Layer(source, "none", foreign=True)
+        member = self._contents.find(path)
+        kind = self._contents.compression(member)
+        if kind in ("gzip", "zstd"):
+            digest = self._contents.digest(member)
+            self._blobs[digest] = Blob(member)
+            return _Layer(Descriptor(digest=digest, size=member.size), kind)
+        size, found = member.size, member.digest
+        if kind != "none":
+            # Manifests know no other compressions.
+            found, size = self._contents.unpacked(member)
+        if found is not None and found != diff_id:
+            raise DigestMismatch(
+                f"{shown(path)} in {self.what} does not match its digest",
+                cause=f"the config names {diff_id}, the bytes have {found}",
+            )
+        self._blobs[diff_id] = Blob(member, unpack=kind != "none")
+        return _Layer(Descriptor(digest=diff_id, size=size), "none")
+
+    def _diff_id(self, text: str) -> Digest:
+        try:
+            return Digest(text)
+        except UsageError as error:
+            raise self._malformed(f"a config names the layer {shown(text)}") from error
+
+    # Finding
+
+    def _known(self, digest: Digest) -> bytes | Blob | None:
+        manifest = self._manifests.get(digest)
+        if manifest is not None:
+            return manifest.raw
+        if digest not in self._blobs and self._contents.has(blob_path(digest)):
+            return Blob(self._contents.find(blob_path(digest)))
+        return self._blobs.get(digest)
+
+    def _by_digest(self, digest: Digest) -> Descriptor:
+        if digest not in self._manifests:
+            for image in self._images:
+                self._root(image)
+        if digest in self._manifests:
+            return self._manifests[digest].descriptor
+        found = [image for image in self._images if digest == self._image_id(image)]
+        found += [self._by_config[digest]] if digest in self._by_config else []
+        if not found:
+            raise NotFound(f"{digest} is not in {self.what}", cause=self._what_there_is(self._images))
+        return self._only(found, f"{digest} is the ID of several images in {self.what}")
+
+    def _image_id(self, image: SavedImage) -> Digest | None:
+        return self._config(image.entry.config)[1].digest if image.entry else None
+
+    def _only(self, images: list[SavedImage], several: str) -> Descriptor:
+        if not images:
+            raise NotFound(f"{self.what} has no images")
+        # Two entries may be the same image, which is no reason to ask.
+        if any(image.key != images[0].key for image in images):
+            raise UsageError(several, cause=self._what_there_is(images), remedy="say which one by its whole name")
+        return self._root(images[0])
+
+    def _what_there_is(self, images: list[SavedImage]) -> str:
+        names = [shown(name) for image in images for name in image.names.values()]
+        unnamed = [image for image in images if not image.names]
+        names += [str(image.root.digest if image.root else self._image_id(image)) for image in unnamed[:_LISTED]]
+        count = len(names) + len(unnamed[_LISTED:])
+        more = f" and {count - _LISTED} more" if count > _LISTED else ""
+        return f"it has {', '.join(names[:_LISTED])}{more}" if names else "it has no images"
+
+    def _not_docker(self) -> InvalidContent:
+        if self._contents.has(_INDEX) and self._contents.has(_LAYOUT):
+            return InvalidContent(
+                f"{self.what} is not a Docker archive",
+                cause=f"it is an OCI layout without {_MANIFEST}",
+                remedy="read it as oci-archive:FILE",
+            )
+        if self._contents.has("repositories"):
+            return InvalidContent(
+                f"{self.what} is too old",
+                cause=f"it has no {_MANIFEST}, as before Docker 1.10",
+                remedy="docker load it, and docker save it again",
+            )
+        return InvalidContent(f"{self.what} is not a Docker archive", cause=f"it has no {_MANIFEST}")
+
+    def _malformed(self, cause: str) -> InvalidContent:
+        return InvalidContent(f"{self.what} is malformed", cause=cause)
+
+
+class _Entry(msgspec.Struct):
+    """An element of `manifest.json`."""
+
+    config: str = msgspec.field(name="Config")
+    tags: list[str] | None = msgspec.field(name="RepoTags", default=None)
+    layers: list[str] | None = msgspec.field(name="Layers", default=None)
+    sources: dict[str, Any] | None = msgspec.field(name="LayerSources", default=None)
+
+
+class _Layer(NamedTuple):
+    content: Descriptor
+    kind: Compression
+    foreign: bool = False
+
+    def described(self, *, oci: bool) -> Descriptor:
+        if self.foreign:
+            return self.content
+        base = _OCI_LAYER if oci else _DOCKER_LAYER
+        suffix = "" if self.kind == "none" else f"{'+' if oci else '.'}{self.kind}"
+        return msgspec.structs.replace(self.content, media_type=base + suffix)
+
+
+def blob_path(digest: Digest) -> str:
+    """Where an OCI layout has a blob (image-spec image-layout §Blobs)."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def full_name(name: str) -> str:
+    """The reference that a name means to Docker, in full; what is no reference stays as it is."""
+    try:
+        return str(Reference.parse(name))
+    except UsageError:
+        return name
+
+
+def _digest_of(name: str) -> Digest | None:
+    """The digest that a name is, or ends with."""
+    try:
+        return Digest(name.rpartition("@")[2])
+    except UsageError:
+        return None
+
+
+def _tag_of(name: str) -> str | None:
+    try:
+        return Reference.parse(name).tag
+    except UsageError:
+        return None

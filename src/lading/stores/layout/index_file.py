@@ -1,0 +1,206 @@
+"""The `index.json` of a layout in a directory: remembered while it stays as it is, changed safely by many at once.
+
+This module knows how processes share the file, and nothing of what its entries mean. A change is one rename under a
+lock; who only reads never waits. Changes that wait at the same time are written together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from lading.errors import Conflict, InvalidContent
+from lading.io.threads import in_thread
+from lading.model.digest import ALGORITHMS
+from lading.model.encoding import Document
+from lading.stores.layout.listing import Listing
+from lading.stores.layout.parts import changing, make_folder, replace, sync_folder
+
+OURS = ".lading"
+"""The folder in a layout that holds what lading needs besides."""
+LOCK = "lock"
+"""The file in it that is held while `index.json` is changed."""
+
+_PATIENCE = 60  # how long to wait for another process that changes index.json, in seconds
+_POLL = 0.005
+_SETTLED = 0.1  # a file that old, in seconds, would have another time if it had been changed since
+_READS = 20
+_PAUSE = 0.02
+
+
+class IndexFile:
+    """The `index.json` of a layout.
+
+    Args:
+        layout: the directory.
+        name: what the layout is called in messages.
+        read: reads and checks the file.
+    """
+
+    def __init__(self, layout: Path, name: str, read: Callable[[], Listing]) -> None:
+        self.path = layout / "index.json"
+        self._layout = layout
+        self._name = name
+        self._read = read
+        self._known: tuple[_Stamp, Listing] | None = None
+        self._changes: list[_Change] = []
+
+    def known(self) -> Listing | None:
+        """What the file says, if that is remembered: what costs no more than a look at the file's times."""
+        if self._known is not None and self._known[0] == _stamp(self.path):
+            return self._known[1]
+        return None
+
+    def listing(self) -> Listing:
+        """What the file says now, whoever wrote it.
+
+        Raises:
+            InvalidContent: it is malformed.
+        """
+        known = self.known()
+        if known is not None:
+            return known
+        for attempt in range(_READS):
+            before = _stamp(self.path)
+            try:
+                listing = self._read()
+            except InvalidContent:
+                # Some tools truncate the file before they write it.
+                if before is None or attempt == _READS - 1 or before.age() > 1:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                self._known = (before, listing) if before is not None and before.age() > _SETTLED else None
+                return listing
+        raise AssertionError("unreachable")
+
+    async def change(self, make: Callable[[list[Document]], None]) -> None:
+        """Change what is listed.
+
+        Args:
+            make: changes the list in place, in a thread, while the lock is held. If it raises, nothing is changed.
+
+        Raises:
+            Conflict: another process has been writing for a minute.
+        """
+        mine = _Change(make)
+        self._changes.append(mine)
+        try:
+            async with self.locked(lambda: mine.done):
+                if not mine.done:
+                    taken, self._changes = self._changes, []
+                    await in_thread(self._apply, taken)
+        finally:
+            if mine in self._changes:
+                self._changes.remove(mine)
+        if mine.error is not None:
+            raise mine.error
+
+    def write(self, listing: Listing) -> None:
+        """Replace the file. The caller holds the lock."""
+        # What it names has to last before it does.
+        for algorithm in ALGORITHMS:
+            sync_folder(self._layout / "blobs" / algorithm)
+        before = _stamp(self.path)
+        # Later than the one before, if only by a nanosecond: no two that follow each other look the same.
+        moment = max(time.time_ns(), before.modified + 1 if before is not None else 0)
+        status = replace(self.temporary(), self.path, listing.encode(), moment)
+        sync_folder(self._layout)
+        self._known = (_Stamp.of(status), listing) if status.st_mtime_ns == moment else None
+
+    def folder(self) -> Path:
+        """The folder for what lading needs besides; it is made where it is missing."""
+        folder = self._layout / OURS
+        if not folder.is_dir():
+            make_folder(folder)
+        return folder
+
+    def temporary(self) -> Path:
+        """A path for a file that is to be moved into place when it is whole."""
+        return self.folder() / uuid.uuid4().hex
+
+    @asynccontextmanager
+    async def locked(self, enough: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
+        """Hold the lock; or go on without it as soon as there is `enough`.
+
+        Raises:
+            Conflict: another process has held it for a minute.
+        """
+        from filelock import FileLock, Timeout
+
+        with changing(self._name):
+            lock = FileLock(self.folder() / LOCK)
+        until = time.monotonic() + _PATIENCE
+        while not enough():
+            with changing(self._name), suppress(Timeout):
+                lock.acquire(blocking=False)
+                break
+            if time.monotonic() > until:
+                raise Conflict(
+                    f"another process has been writing to {self._layout} for {_PATIENCE} s",
+                    remedy=f"end it, or see who holds {self._layout / OURS / LOCK}",
+                )
+            await asyncio.sleep(_POLL * (0.5 + random.random()))
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _apply(self, changes: Sequence[_Change]) -> None:
+        try:
+            listing = self.listing()
+            before = documents = listing.documents
+            for change in changes:
+                attempt = documents.copy()
+                try:
+                    change.make(attempt)
+                except Exception as error:
+                    change.error = error
+                else:
+                    documents = attempt
+            if documents != before:
+                with changing(self._name):
+                    self.write(listing.changed(documents))
+        except BaseException as failure:
+            for change in changes:
+                change.error = change.error or failure
+        for change in changes:
+            change.done = True
+
+
+class _Stamp(NamedTuple):
+    """What tells one state of a file from another."""
+
+    inode: int
+    modified: int
+    size: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> _Stamp:
+        return cls(status.st_ino, status.st_mtime_ns, status.st_size)
+
+    def age(self) -> float:
+        return time.time() - self.modified / 1e9
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        return _Stamp.of(path.stat())
+    except OSError:
+        return None
+
+
+class _Change:
+    """A change that waits to be made."""
+
+    def __init__(self, make: Callable[[list[Document]], None]) -> None:
+        self.make = make
+        self.done = False
+        self.error: BaseException | None = None

@@ -1,0 +1,593 @@
+"""An OCI image layout directory, as a Store (image-spec image-layout).
+
+This module knows the layout's files and how to change them safely; what manifests mean is the model's business.
+Several processes may read and write one layout at once: content appears under its name whole, by renaming, and
+`index.json` changes by one rename under a lock. Readers never wait. What lading needs besides is in one folder:
+
+    DIR/oci-layout, DIR/index.json, DIR/blobs/ALGORITHM/HEX     the layout
+    DIR/.lading/lock                                            held while index.json is changed
+    DIR/.lading/ALGORITHM-HEX                                   content of which a part has come
+    DIR/.lading/RANDOM                                          a file on its way into place
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
+from lading.io.threads import in_thread
+from lading.model.descriptor import Descriptor
+from lading.model.digest import ALGORITHMS, Digest, verify
+from lading.model.encoding import SIZE_LIMIT, Document
+from lading.model.index import Index
+from lading.model.manifest import parse
+from lading.model.media_types import OCI_INDEX
+from lading.model.reference import check_tag
+from lading.model.tags import fallback_tag
+from lading.store import AnyManifest, Reader, Source, Store, is_manifest
+from lading.stores.layout.index_file import LOCK, OURS, IndexFile
+from lading.stores.layout.listing import (
+    IMAGE_NAME,
+    REF_NAME,
+    Listing,
+    add,
+    find,
+    is_digest,
+    lists_referrers,
+    names_of,
+    plain,
+    untag,
+)
+from lading.stores.layout.parts import (
+    Part,
+    changing,
+    make_folder,
+    matches,
+    move,
+    part_size,
+    pour,
+    replace,
+    share,
+)
+from lading.stores.layout.reader import LayoutReader, blob_path
+from lading.stores.manifest_summary import Facts
+
+__all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFolder"]
+
+GRACE = 24 * 60 * 60
+"""How old what nothing refers to has to be before it is collected, in seconds: a writer may be about to refer to it."""
+
+_PARTS = frozenset({"oci-layout", "index.json", "blobs", "ingest", OURS})
+_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+_TOUCHED = 1  # content that was touched within that many seconds is not touched again
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What a garbage collection removed, or would remove."""
+
+    content: tuple[Descriptor, ...] = ()
+    """Manifests that were listed, with their media types, and other content that nothing refers to, without."""
+    bytes: int = 0
+    """Their size altogether, with that of parts that were never finished."""
+    parts: int = 0
+    """How many unfinished files."""
+
+
+class LayoutFolder(LayoutReader):
+    """An image layout in a directory, for reading.
+
+    Args:
+        path: the directory.
+        name: what it is called in messages; by default its path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
+        super().__init__(name or f"oci:{os.fspath(path)}")
+        self.path = Path(path)
+
+    async def check(self) -> None:
+        """Make sure that there is a layout, or that one can be made where that is allowed.
+
+        Raises:
+            NotFound: the directory does not exist.
+            InvalidContent: it is something else than a layout.
+        """
+        await in_thread(self._listing)
+
+    def _open(self, path: str) -> BinaryIO:
+        # Something else than a file, such as a pipe, must not make anybody wait.
+        file = io.FileIO(os.open(self.path / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+        return io.BufferedReader(file)
+
+    def _size(self, path: str) -> int:
+        status = (self.path / path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidContent(f"{self._where(path)} is not a file")
+        return status.st_size
+
+    def _where(self, path: str) -> str:
+        return str(self.path / path)
+
+    def _absent(self) -> Listing:
+        if (self.path / "oci-layout").is_file():
+            return Listing.empty()
+        if self.path.is_dir():
+            raise InvalidContent(f"{self.path} is not an image layout", cause="it has no index.json")
+        if self.path.exists():
+            raise InvalidContent(
+                f"{self.path} is not an image layout",
+                cause="it is not a directory",
+                remedy=f"if it is an archive: oci-archive:{self.path}",
+            )
+        raise NotFound(f"the directory {self.path} does not exist")
+
+
+class Layout(LayoutFolder):
+    """An image layout in a directory.
+
+    Args:
+        path: the directory.
+        create: make a layout with the first write, where the directory is missing or empty.
+        verify: believe nothing that is there: `contains` reads blobs too, and so a `write` replaces damaged ones.
+        name: what it is called in messages; by default its path.
+
+    Nothing is removed unless `delete` or `gc` is called: a manifest that loses its tag stays listed without one.
+    A `write` of content that is there does nothing, unless it has another size, is a damaged manifest, was found
+    damaged by a read, or `verify` finds it damaged: then it is replaced.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], create: bool = False, *, verify: bool = False, name: str | None = None
+    ) -> None:
+        super().__init__(path, name=name)
+        self._create = create
+        self._is_made = False
+        self._verify = verify
+        self.replaced_lists: set[Digest] = set()
+        """The lists of referrers that this object has replaced by longer ones: nothing needs them any more."""
+        self._index = IndexFile(self.path, self.name, super()._listing)
+
+    async def write(self, content: Descriptor, source: Source, offset: int = 0) -> None:
+        """Write a manifest or blob: it appears whole under its name, or not at all.
+
+        What came of a large blob before the source failed is kept for `resumed`.
+
+        Args:
+            content: what it must turn out to be.
+            source: its bytes.
+            offset: how many bytes `resumed` said are kept; the source gives those after them.
+
+        Raises:
+            DigestMismatch: the source is not what the descriptor says; nothing was written.
+            Conflict: what was kept is gone, or somebody else is writing it; write it from the beginning.
+        """
+        if is_manifest(content):
+            raw = await Reader(content, source()).read(SIZE_LIMIT)
+            await self.put(parse(raw, content.media_type, digest=content.digest, what=self._named(content.digest)))
+        elif not await self.contains(content):
+            await self._make()
+            await self._write(content, source, offset)
+            self._damaged.discard(content.digest)
+
+    async def resumed(self, content: Descriptor) -> int:
+        """How many bytes of a blob are kept from a write that broke off, not verified yet; 0 for none."""
+        return await in_thread(self._resumed, content)
+
+    async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
+        """Write a manifest and list it under a tag, or without one.
+
+        Entries that say nothing but the digest of an index's children go when the index comes: it lists them. What has
+        a subject is also listed under the subject's fallback tag, where regctl looks for it.
+
+        Raises:
+            DigestMismatch: its bytes do not have its digest.
+            InvalidReference: the name cannot be a tag.
+        """
+        verify(manifest.raw, manifest.digest)
+        if name is not None:
+            check_tag(name)
+        children = {child.digest for child in manifest.children}
+        entry = plain(msgspec.structs.replace(manifest.descriptor, artifact_type=manifest.artifact_type))
+
+        def change(entries: list[Document]) -> None:
+            add(entries, entry, name, children)
+            if manifest.subject is not None:
+                self._list_referrer(entries, fallback_tag(manifest.subject.digest), manifest.as_referrer)
+
+        await self._put(manifest.raw, manifest.descriptor, change)
+
+    asks_first = True
+
+    def is_same(self, other: Store) -> bool:
+        """Whether the other is this directory."""
+        try:
+            return isinstance(other, LayoutFolder) and self.path.samefile(other.path)
+        except OSError:
+            return False
+
+    def is_sibling(self, other: Store) -> bool:
+        """Whether the other is on this file system, so that both can share files."""
+        return isinstance(other, LayoutFolder) and _device(self.path) == _device(other.path)
+
+    async def mount(self, content: Descriptor, source: Store) -> bool:
+        """Share the file of a blob with another layout on this file system; its content is verified.
+
+        Returns:
+            False where that cannot be done, or the other's file is missing or damaged.
+        """
+        if not isinstance(source, LayoutFolder) or is_manifest(content) or not self.is_sibling(source):
+            return False
+        await self._make()
+        if not await in_thread(self._mount, content, source):
+            return False
+        self._damaged.discard(content.digest)
+        return True
+
+    async def tag(self, content: Descriptor, name: str) -> None:
+        """Give a manifest that is here a tag; the tag moves if it exists.
+
+        Raises:
+            NotFound: the manifest is not here.
+        """
+        await self.put(await self.fetch(content.digest), name)
+
+    async def untag(self, name: str) -> None:
+        """Remove a tag; the manifest stays listed without it.
+
+        Raises:
+            NotFound: there is no such tag.
+            Conflict: it is the tag of several manifests.
+        """
+        if is_digest(name):
+            raise NotFound(f"{name} is a digest, not a tag")
+        (await in_thread(self._listing)).find(name, self.name)
+        await self._index.change(lambda entries: untag(entries, name))
+
+    async def delete(self, content: Descriptor) -> None:
+        """Delete a manifest with all its tags, or a blob.
+
+        What a deleted manifest refers to stays; `gc` removes it when nothing else does.
+
+        Raises:
+            NotFound: it is not here.
+            Conflict: a manifest here refers to it.
+        """
+        await in_thread(self._listing)
+        async with self._index.locked():
+            await in_thread(self._delete, content)
+
+    async def gc(self, *, dry_run: bool = False, grace: float = GRACE, untagged: bool = False) -> Collected:
+        """Remove the content that nothing refers to.
+
+        Kept is what `index.json` lists, all that leads on from there, and manifests whose subject is kept.
+
+        Args:
+            dry_run: remove nothing, and only say what would go.
+            grace: what was written or asked for within that many seconds stays: somebody may be about to refer to
+                it. 0 only if nobody is writing.
+            untagged: take entries without a tag for unlisted, too.
+
+        Returns:
+            What went.
+
+        Raises:
+            InvalidContent: a manifest cannot be read, and nobody knows what it refers to; nothing was removed.
+        """
+        # Everything is read once before the lock is taken, so that writers wait for what is new only.
+        planned = await in_thread(self._collect, grace, untagged, True)
+        if dry_run:
+            return planned
+        async with self._index.locked():
+            return await in_thread(self._collect, grace, untagged, False)
+
+    # Reading, and more
+
+    def _absent(self) -> Listing:
+        if not self._create:
+            return super()._absent()
+        # One look only: another process may be making it at this moment.
+        try:
+            names = {file.name for file in self.path.iterdir()}
+        except FileNotFoundError:
+            return Listing.empty()
+        except NotADirectoryError:
+            return super()._absent()
+        if "oci-layout" in names or names <= _PARTS:
+            return Listing.empty()
+        raise Conflict(
+            f"{self.path} is not an image layout",
+            cause="it has other files, and no index.json",
+            remedy="choose a directory that is new or empty",
+        )
+
+    def _listing(self) -> Listing:
+        return self._index.listing()
+
+    def _contains(self, content: Descriptor, *, verify: bool = False) -> bool:
+        if not super()._contains(content, verify=verify or self._verify):
+            return False
+        path = self.path / blob_path(content.digest)
+        self._touch(path)
+        return path.exists()
+
+    def _touch(self, path: Path) -> None:
+        """Content is about to be referred to: a garbage collection must not take it for forgotten."""
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - _TOUCHED:
+                os.utime(path)
+
+    # Writing
+
+    async def _make(self) -> None:
+        """Make the layout, if there is none; but not once more: what was written to it would be missing.
+
+        Raises:
+            Conflict: it is gone.
+        """
+        if not (self._index.path.exists() and (self.path / "oci-layout").exists()):
+            if self._is_made:
+                self._is_made = False
+                raise Conflict(
+                    f"{self.path} is no longer there",
+                    cause="it was removed, moved or unmounted while it was written to",
+                    remedy="do it again",
+                )
+            await in_thread(self._listing)
+            async with self._index.locked():
+                await in_thread(self._make_files)
+        self._is_made = True
+
+    def _make_files(self) -> None:
+        with self._changing():
+            make_folder(self.path / "blobs" / "sha256")
+            if not (self.path / "oci-layout").exists():
+                self._replace("oci-layout", _VERSION)
+            if not self._index.path.exists():
+                self._index.write(Listing.empty())
+
+    async def _write(self, content: Descriptor, source: Source, offset: int) -> None:
+        def begin() -> Part:
+            with self._changing():
+                return Part.begin(self._index.folder(), content, offset)
+
+        def append(data: bytes) -> None:
+            with self._changing():
+                part.append(data)
+
+        def finish() -> None:
+            with self._changing():
+                part.finish(self.path / blob_path(content.digest))
+
+        part = await in_thread(begin)
+        try:
+            while offset and not await in_thread(part.catch_up, offset):
+                pass
+            # There may be nothing left to come, only to be moved into place.
+            if not offset or offset < content.size:
+                await pour(source, append)
+            await in_thread(finish)
+        except BaseException as error:
+            part.give_up(error)
+            raise
+
+    def _mount(self, content: Descriptor, source: LayoutFolder) -> bool:
+        copy = self._index.temporary()
+        path = blob_path(content.digest)
+        try:
+            share(source.path / path, copy)
+            # What was verified is what is kept: it is the same file, or has its blocks.
+            with copy.open("rb") as file:
+                if os.fstat(file.fileno()).st_size != content.size or not matches(file, content.digest):
+                    return False
+                os.fsync(file.fileno())
+            move(copy, self.path / path)
+        except OSError:
+            return False
+        finally:
+            copy.unlink(missing_ok=True)
+        return True
+
+    def _resumed(self, content: Descriptor) -> int:
+        if is_manifest(content):
+            return 0
+        with self._changing():
+            size = part_size(self.path / OURS, content.digest)
+        return size if size <= content.size else 0
+
+    async def _put(self, raw: bytes, content: Descriptor, change: Callable[[list[Document]], None]) -> None:
+        """Write a manifest, and then change what is listed."""
+        path = blob_path(content.digest)
+
+        def write() -> None:
+            with self._changing():
+                self._replace(path, raw)
+            self._damaged.discard(content.digest)
+
+        def make(entries: list[Document]) -> None:
+            if not (self.path / path).exists():
+                write()  # somebody has deleted it meanwhile
+            change(entries)
+
+        await self._make()
+        if not await in_thread(self._contains, content, verify=True):
+            await in_thread(write)
+        await self._index.change(make)
+
+    def _delete(self, content: Descriptor) -> None:
+        listing = self._listing()
+        path = self.path / blob_path(content.digest)
+        lists = {entry.digest: tag for entry in listing.entries if (tag := lists_referrers(entry))}
+        for parent, facts in self._walk(listing.entries):
+            if parent.digest not in lists and any(child.digest == content.digest for child in facts.children):
+                raise Conflict(
+                    f"{self._named(content.digest)} cannot be deleted",
+                    cause=f"{parent.digest} refers to it",
+                    remedy="delete that first",
+                )
+        kept = [entry for entry in listing.documents if entry["digest"] != content.digest]
+        with self._changing():
+            if len(kept) == len(listing.entries) and not path.exists():
+                raise self._is_missing(content)
+            for tag in lists.values():
+                listed = self._referrer_list(kept, tag)
+                if listed is not None and any(referrer.digest == content.digest for referrer in listed.manifests):
+                    left = [referrer for referrer in listed.manifests if referrer.digest != content.digest]
+                    self._replace_list(kept, tag, listed, left)
+            if kept != listing.documents:
+                self._index.write(listing.changed(kept))
+            path.unlink(missing_ok=True)
+            self._facts.pop(content.digest, None)
+
+    # Referrers
+
+    def _list_referrer(self, entries: list[Document], tag: str, referrer: Descriptor) -> None:
+        """List a referrer where tools look that read no subjects; the caller holds the lock."""
+        listed = self._referrer_list(entries, tag)
+        known = listed.manifests if listed is not None else ()
+        if all(other.digest != referrer.digest for other in known):
+            self._replace_list(entries, tag, listed, sorted((*known, referrer), key=lambda other: other.digest))
+
+    def _referrer_list(self, entries: Sequence[Document], tag: str) -> Index | None:
+        entry = find(entries, tag)
+        try:
+            found = self._fetch(entry["digest"]) if entry is not None else None
+        except (NotFound, InvalidContent):
+            return None
+        return found if isinstance(found, Index) else None
+
+    def _replace_list(
+        self, entries: list[Document], tag: str, before: Index | None, referrers: Sequence[Descriptor]
+    ) -> None:
+        if before is not None:
+            entries[:] = [entry for entry in entries if entry["digest"] != before.digest]
+            self.replaced_lists.add(before.digest)
+        if referrers:
+            annotations = before.annotations if before is not None else None
+            new = Index.build(referrers, OCI_INDEX, annotations, base=before.document if before is not None else None)
+            if not self._contains(new.descriptor, verify=True):
+                with self._changing():
+                    self._replace(blob_path(new.digest), new.raw)
+            add(entries, plain(new.descriptor), tag)
+
+    # Collecting
+
+    def _collect(self, grace: float, untagged: bool, dry_run: bool) -> Collected:
+        before = time.time() - grace
+        with self._changing():
+            listing = self._listing()
+            files = self._files()
+            lists = [entry for entry in listing.entries if lists_referrers(entry)] if untagged else []
+            roots = [
+                entry
+                for entry in listing.entries
+                if not untagged or (names_of(entry) and entry not in lists) or self._is_young(entry, before)
+            ]
+            kept = self._kept(roots, files)
+            subjects = {fallback_tag(digest) for digest in kept}
+            kept |= self._kept([entry for entry in lists if lists_referrers(entry) in subjects], {})
+            unlisted = {entry.digest: entry.media_type for entry in listing.entries if entry.digest not in kept}
+            if unlisted and not dry_run:
+                # First of all: whatever happens now, nothing is listed that lacks its content.
+                left = [entry for entry in listing.documents if entry["digest"] not in unlisted]
+                self._index.write(listing.changed(left))
+            gone = [
+                Descriptor(media_type=unlisted.get(digest, ""), digest=digest, size=size)
+                for digest, size in files.items()
+                if digest not in kept
+                and self._remove(blob_path(digest), time.time() if digest in unlisted else before, dry_run)
+            ]
+            parts = [
+                size
+                for name, size in _sizes(self.path / OURS)
+                if name != LOCK and self._remove(f"{OURS}/{name}", before, dry_run)
+            ]
+        return Collected(tuple(gone), sum(content.size for content in gone) + sum(parts), len(parts))
+
+    def _is_young(self, content: Descriptor, before: float) -> bool:
+        with suppress(FileNotFoundError):
+            return (self.path / blob_path(content.digest)).stat().st_mtime > before
+        return False
+
+    def _files(self) -> dict[Digest, int]:
+        """The size of all content; what has no digest for a name was put there by somebody, and is left alone."""
+        return {
+            Digest(f"{algorithm}:{name}"): size
+            for algorithm in ALGORITHMS
+            for name, size in _sizes(self.path / "blobs" / algorithm)
+            if is_digest(f"{algorithm}:{name}")
+        }
+
+    def _kept(self, roots: Sequence[Descriptor], files: Mapping[Digest, int]) -> set[Digest]:
+        kept = {entry.digest for entry in roots}
+        for _, facts in self._walk(roots, strict=True):
+            kept.update(child.digest for child in facts.children)
+        # A signature that nothing lists belongs to what it signs all the same.
+        referrers = [
+            (digest, found.subject)
+            for digest, size in files.items()
+            if digest not in kept and (found := self._look_into(digest, size)) and found.subject is not None
+        ]
+        while new := [digest for digest, subject in referrers if subject in kept and digest not in kept]:
+            for digest in new:
+                kept |= self._kept([Descriptor(digest=digest, size=files[digest])], {})
+        return kept
+
+    def _look_into(self, digest: Digest, size: int) -> Facts | None:
+        """What a file says, if it is a manifest."""
+        if size > SIZE_LIMIT:
+            return None
+        with self._open(blob_path(digest)) as file:
+            if not file.read(64).lstrip().startswith(b"{"):
+                return None
+        try:
+            return self._look(Descriptor(digest=digest, size=size))
+        except DigestMismatch:
+            return None
+
+    def _remove(self, path: str, before: float, dry_run: bool) -> bool:
+        """Remove a file, unless somebody asked for it of late; whether it goes."""
+        file = self.path / path
+        aside = self._index.temporary()
+        with suppress(FileNotFoundError):
+            if file.stat().st_mtime > before:
+                return False
+            if not dry_run:
+                # Moved away first: who is about to refer to it has touched it by now, or does not find it any more.
+                file.replace(aside)
+                if aside.stat().st_mtime > before:
+                    aside.replace(file)
+                    return False
+                aside.unlink()
+            return True
+        return False
+
+    def _replace(self, path: str, data: bytes) -> None:
+        replace(self._index.temporary(), self.path / path, data)
+
+    def _changing(self) -> AbstractContextManager[None]:
+        return changing(self.name)
+
+
+def _device(path: Path) -> int | None:
+    """The file system that a directory is on, or will be."""
+    for place in (path, *path.absolute().parents):
+        with suppress(OSError):
+            return place.stat().st_dev
+    return None
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    """The files in a folder, with their sizes in bytes; others may be at work there."""
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if file.is_file():
+                yield file.name, file.stat().st_size

@@ -1,0 +1,279 @@
+"""Files that are on their way into place: written beside it, verified, synced, and renamed when they are whole.
+
+This module knows files, and content only by its descriptor.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from lading.errors import Conflict, DigestMismatch, LadingError
+from lading.io.threads import heed, in_thread
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest, Verifier
+from lading.store import Source
+
+CHUNK = 1024 * 1024
+"""How much is read and written at once, in bytes."""
+KEPT = 1024 * 1024
+"""The smallest blob of which a part is kept when the rest does not come, in bytes."""
+
+ABSENT = (FileNotFoundError, NotADirectoryError)
+"""How the file system says that there is no such file."""
+
+_FICLONE = 0x40049409  # of Linux
+_CATCH_UP = 16 * CHUNK
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Part:
+    """A file that is to become a blob.
+
+    Large ones have a name that another try finds, and one writer at a time; when somebody else is writing the same
+    content, this is a file of its own.
+    """
+
+    def __init__(self, path: Path, file: io.FileIO, content: Descriptor, *, named: bool) -> None:
+        self._path = path
+        self._file = file
+        self._named = named
+        self._verifier = Verifier(content.digest, content.size)
+
+    @classmethod
+    def begin(cls, folder: Path, content: Descriptor, offset: int) -> Part:
+        """Begin in `folder`, after the first `offset` bytes that are there already; `catch_up` with those.
+
+        Raises:
+            Conflict: they are not there any more, or somebody else is writing after them.
+        """
+        path = _part_path(folder, content.digest)
+        file = claim(path) if content.size >= KEPT or offset else None
+        if file is None and not offset:
+            path = folder / uuid.uuid4().hex
+            return cls(path, _create(path, os.O_EXCL), content, named=False)
+        if file is None or os.fstat(file.fileno()).st_size < offset:
+            if file is not None:
+                file.close()
+            raise Conflict(
+                f"{content.digest} cannot be continued", cause="what had come of it is gone, or in use by another"
+            )
+        file.truncate(offset)
+        return cls(path, file, content, named=True)
+
+    def catch_up(self, offset: int) -> bool:
+        """Verify some more of the bytes that were there; whether that is all of them."""
+        until = min(offset, self._verifier.seen + _CATCH_UP)
+        while missing := until - self._verifier.seen:
+            chunk = self._file.read(min(CHUNK, missing))
+            if not chunk:
+                raise DigestMismatch(f"{self._path} became shorter while it was read")
+            self._verifier.update(chunk)
+        return until == offset
+
+    def append(self, data: bytes) -> None:
+        """Write and verify the next bytes."""
+        self._verifier.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def finish(self, target: Path) -> None:
+        """Move it into place.
+
+        Raises:
+            DigestMismatch: it is not what it should be.
+        """
+        self._verifier.finish()
+        os.fsync(self._file.fileno())
+        move(self._path, target)
+        self._file.close()
+
+    def close(self) -> None:
+        """Give it up before anything has come."""
+        self.give_up()
+
+    def give_up(self, error: BaseException | None = None) -> None:
+        """Keep what has come for another try where that is of use, and remove it otherwise."""
+        full = any(isinstance(item, OSError) and item.errno in _NO_ROOM for item in (error, error and error.__cause__))
+        if not self._named or full or isinstance(error, DigestMismatch):
+            with suppress(OSError):
+                self._path.unlink()
+        self._file.close()
+
+
+def part_size(folder: Path, digest: Digest) -> int:
+    """How many bytes of a blob are in its part, if nobody is writing that; 0 where there is none."""
+    import fcntl
+
+    try:
+        with _part_path(folder, digest).open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return os.fstat(file.fileno()).st_size
+    except (*ABSENT, BlockingIOError):
+        return 0
+
+
+@contextmanager
+def reporting(name: str) -> Iterator[None]:
+    """Report what the file system refuses as a LadingError; that something is absent is for the caller."""
+    try:
+        yield
+    except ABSENT:
+        raise
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise LadingError(f"cannot use {name}", cause=f"{error.strerror or error}{where}") from error
+
+
+@contextmanager
+def changing(name: str) -> Iterator[None]:
+    """Report whatever the file system refuses to change as a LadingError."""
+    try:
+        with reporting(name):
+            yield
+    except ABSENT as error:
+        raise LadingError(f"cannot write to {name}", cause=f"{error.strerror} ({error.filename})") from error
+
+
+async def pour(source: Source, append: Callable[[bytes], None]) -> None:
+    """Read a source to its end, and hand on what it gives in larger pieces, in a thread."""
+    chunks = source()
+    held: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in chunks:
+            held.append(chunk)
+            size += len(chunk)
+            if size >= CHUNK:
+                data, held, size = b"".join(held), [], 0
+                await in_thread(append, data)
+    except BaseException:
+        # What came before it broke off is worth keeping, unless it is what is wrong.
+        with suppress(Exception):
+            append(b"".join(held))
+        raise
+    finally:
+        if (close := getattr(chunks, "aclose", None)) is not None:
+            await close()
+    await in_thread(append, b"".join(held))
+
+
+def replace(temporary: Path, target: Path, data: bytes, modified: int | None = None) -> os.stat_result:
+    """Write a whole file, by way of a temporary one.
+
+    Args:
+        temporary: where it is written first.
+        target: where it is then.
+        data: what it holds.
+        modified: when it is to have been changed last, in nanoseconds since the epoch.
+
+    Returns:
+        What is known of it.
+    """
+    try:
+        with _create(temporary, os.O_EXCL) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+            if modified is not None:
+                os.utime(file.fileno(), ns=(modified, modified))
+            os.fsync(file.fileno())
+            status = os.fstat(file.fileno())
+        move(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return status
+
+
+def matches(file: BinaryIO, digest: Digest) -> bool:
+    """Whether what follows in a file has a digest."""
+    hasher = hashlib.new(digest.algorithm)
+    while chunk := file.read(CHUNK):
+        heed()
+        hasher.update(chunk)
+    return hasher.hexdigest() == digest.hex
+
+
+def share(source: Path, copy: Path) -> None:
+    """Make a copy of a file that takes no room: of its blocks where the file system can, else another link to it.
+
+    Raises:
+        OSError: neither can be done.
+    """
+    import fcntl
+
+    try:
+        with source.open("rb") as whole, _create(copy, os.O_EXCL) as file:
+            fcntl.ioctl(file.fileno(), _FICLONE, whole.fileno())
+    except OSError:
+        copy.unlink(missing_ok=True)
+        os.link(source, copy)
+        # It counts as new, or it might be collected before anything refers to it.
+        os.utime(copy)
+
+
+def move(temporary: Path, target: Path) -> None:
+    """Rename a file into place; its folder is made where it is missing."""
+    try:
+        temporary.replace(target)
+    except FileNotFoundError:
+        make_folder(target.parent)
+        temporary.replace(target)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, so that they last."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder last, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _part_path(folder: Path, digest: Digest) -> Path:
+    return folder / f"{digest.algorithm}-{digest.hex}"
+
+
+def _create(path: Path, flags: int = 0) -> io.FileIO:
+    return io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o644), "r+")
+
+
+def claim(path: Path) -> io.FileIO | None:
+    """Open a file that one process at a time may write; None where another one does."""
+    import fcntl
+
+    while True:
+        file = _create(path)
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one who had it before may have moved it into place: then it is no longer ours to write.
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        except BlockingIOError:
+            file.close()
+            return None
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()

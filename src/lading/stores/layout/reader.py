@@ -1,0 +1,408 @@
+"""What can be read from an OCI image layout, wherever its files are: in a directory or in an archive.
+
+This module knows the layout's form (image-spec image-layout); where the files are its subclasses know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from threading import Lock
+from typing import BinaryIO
+
+from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound, Unsupported
+from lading.io.threads import in_thread
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.encoding import SIZE_LIMIT, decode
+from lading.model.manifest import parse
+from lading.model.media_types import MANIFESTS, is_foreign_layer
+from lading.model.tags import is_fallback
+from lading.store import AnyManifest, Reader, Source, is_manifest
+from lading.stores.layout import listing
+from lading.stores.layout.listing import Listing, lists_referrers, names_of, tag_in
+from lading.stores.layout.parts import ABSENT, CHUNK, matches, reporting
+from lading.stores.manifest_summary import Facts, facts_of, is_known
+
+_FACTS_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
+_SHOWN = 5
+
+
+class LayoutReader:
+    """What can be read from an image layout, wherever its files are.
+
+    Args:
+        name: what it is called in messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._facts: dict[Digest, Facts] = {}
+        self._damaged: set[Digest] = set()
+        self._known_referrers: tuple[Listing, dict[Digest, list[Descriptor]]] | None = None
+        """The referrers of each subject, as a listing leads to them: to find those of one costs a walk over all."""
+        self._referrers_lock = Lock()
+
+    async def resolve(self, name: str) -> Descriptor:
+        """Find the manifest with a tag, a digest, or a name as it is in `index.json`.
+
+        A tag is found in all its styles: `v1`, `app:v1` and `registry/app:v1`, in the annotations of the
+        specification and of containerd.
+
+        Raises:
+            NotFound: there is none; or it is listed, and its file is missing.
+            Conflict: the tag is that of several manifests.
+        """
+        content = await in_thread(self._resolve, name)
+        return content if content is not None else (await self.fetch(name)).descriptor
+
+    async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
+        """The manifest with this tag or digest, verified and parsed.
+
+        Raises:
+            NotFound: there is none.
+            DigestMismatch: its file is damaged.
+            InvalidContent: it is larger than `limit` bytes, or not a manifest that lading reads.
+        """
+        return await in_thread(self._fetch, name, limit)
+
+    @asynccontextmanager
+    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
+        """Read a manifest or blob; it is verified while it streams.
+
+        Raises:
+            NotFound: its file is missing.
+            DigestMismatch: its file is damaged.
+        """
+        file = await in_thread(self._open_blob, content)
+        with file:
+            yield _FileReader(self, content, file)
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Whether a manifest or blob is there; of a blob only the size is looked at."""
+        return await in_thread(self._contains, content)
+
+    async def contains_all(self, content: Descriptor) -> bool:
+        """Whether a manifest is there with everything it leads to, but for foreign layers; see `contains`."""
+        return await in_thread(self._contains_all, content)
+
+    async def tags(self) -> AsyncIterator[str]:
+        """All tags, in the order of `index.json`; where two repositories have the same one, with their names.
+
+        Those under which referrers are listed are left out: nobody gave them, and they name nothing of their own.
+        """
+        listing = await in_thread(self._listing)
+        for name in listing.tags():
+            if not is_fallback(tag_in(name) or ""):
+                yield name
+
+    async def entries(self) -> tuple[Descriptor, ...]:
+        """All that `index.json` lists, with annotations: manifests with and without a tag."""
+        return (await in_thread(self._listing)).entries
+
+    async def roots(self) -> tuple[Descriptor, ...]:
+        """The entries that stand for themselves: listed by no index here, and neither referrers nor lists of them."""
+        return await in_thread(self._roots)
+
+    async def only(self) -> Descriptor:
+        """The manifest that is meant where no tag is given: the only one.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: there are several; the message names them.
+        """
+        roots = {entry.digest: entry for entry in await self.roots()}
+        if not roots:
+            raise NotFound(f"{self.name} is empty")
+        if len(roots) > 1:
+            names = [names_of(entry)[0] if names_of(entry) else entry.digest for entry in roots.values()]
+            shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+            raise Conflict(
+                f"{self.name} has {len(roots)} manifests", cause=shown, remedy="say which, by its tag or its digest"
+            )
+        return await self.resolve(next(iter(roots)))
+
+    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """The manifests whose `subject` is this one, each once, with artifact type and annotations.
+
+        All manifests are read that `index.json` leads to.
+
+        Raises:
+            DigestMismatch: one of them is damaged, so that nobody knows what it refers to.
+        """
+        for referrer in await in_thread(self._referrers, subject.digest):
+            if not artifact_type or referrer.artifact_type == artifact_type:
+                yield referrer
+
+    # It is a store that is only read, unless a subclass knows better
+
+    async def write(self, content: Descriptor, source: Source) -> None:
+        """Refuse.
+
+        Raises:
+            Unsupported: it was opened for reading.
+        """
+        raise self._is_read_only()
+
+    async def tag(self, content: Descriptor, name: str) -> None:
+        """Refuse.
+
+        Raises:
+            Unsupported: it was opened for reading.
+        """
+        raise self._is_read_only()
+
+    async def delete(self, content: Descriptor) -> None:
+        """Refuse.
+
+        Raises:
+            Unsupported: it was opened for reading.
+        """
+        raise self._is_read_only()
+
+    # What a place of files has to give
+
+    def _open(self, path: str) -> BinaryIO:
+        """Open a file by its path in the layout; FileNotFoundError where it is missing."""
+        raise NotImplementedError
+
+    def _size(self, path: str) -> int:
+        """The size of a file in bytes; FileNotFoundError where it is missing."""
+        raise NotImplementedError
+
+    def _where(self, path: str) -> str:
+        """What a file is called in messages."""
+        raise NotImplementedError
+
+    def _absent(self) -> Listing:
+        """What there is where `index.json` is missing; raises unless that is a layout all the same."""
+        raise NotImplementedError
+
+    # Reading, blocking
+
+    def _listing(self) -> Listing:
+        """What `index.json` says now."""
+        with self._reporting():
+            try:
+                raw = self._read("index.json", listing.SIZE_LIMIT)
+            except ABSENT:
+                return self._absent()
+        self._check_version()
+        return Listing.read(raw, self._where("index.json"))
+
+    def _read(self, path: str, limit: int) -> bytes:
+        """A small file, or the first bytes of one that is larger than `limit`."""
+        size = self._size(path)
+        with self._open(path) as file:
+            return file.read(min(size, limit) + 1)
+
+    def _check_version(self) -> None:
+        try:
+            with self._reporting():
+                raw = self._read("oci-layout", SIZE_LIMIT)
+        except ABSENT:
+            return  # Tools leave it out, and index.json says enough.
+        version = decode(raw, self._where("oci-layout")).get("imageLayoutVersion")
+        if not isinstance(version, str) or not version.startswith("1."):
+            raise InvalidContent(
+                f"{self.name} is an image layout of a version that lading does not read",
+                cause=f"{self._where('oci-layout')} says {str(version)[:40]!r}, and 1.0.0 is known",
+            )
+
+    def _resolve(self, name: str) -> Descriptor | None:
+        """The descriptor, or None where the manifest itself has to be asked for it."""
+        entry = self._listing().find(name, self.name)
+        if entry is None or entry.media_type not in MANIFESTS:
+            return None
+        size = self._blob_size(entry)
+        if size != entry.size:
+            raise self._is_damaged(entry.digest, f"index.json says {entry.size} bytes, it has {size}")
+        return entry.content
+
+    def _fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
+        entry = self._listing().find(name, self.name)
+        digest = entry.digest if entry is not None else Digest(name)
+        try:
+            with self._reporting():
+                raw = self._read(blob_path(digest), limit)
+        except ABSENT:
+            if entry is None:
+                raise NotFound(f"{self._named(name)} does not exist") from None
+            raise self._is_missing(entry) from None
+        try:
+            return parse(
+                raw,
+                entry.media_type if entry is not None else None,
+                digest=digest,
+                what=self._named(digest),
+                limit=limit,
+            )
+        except DigestMismatch as error:
+            raise self._is_damaged(digest, error.cause) from None
+        except InvalidContent as error:
+            if entry is None:
+                raise NotFound(f"{self._named(name)} is not a manifest", cause=error.message) from None
+            raise
+
+    def _open_blob(self, content: Descriptor) -> BinaryIO:
+        try:
+            with self._reporting():
+                size = self._size(blob_path(content.digest))
+                if size != content.size:
+                    raise self._is_damaged(content.digest, f"expected {content.size} bytes, it has {size}")
+                return self._open(blob_path(content.digest))
+        except ABSENT:
+            raise self._is_missing(content) from None
+
+    def _blob_size(self, content: Descriptor) -> int:
+        try:
+            with self._reporting():
+                return self._size(blob_path(content.digest))
+        except ABSENT:
+            raise self._is_missing(content) from None
+
+    def _contains(self, content: Descriptor, *, verify: bool = False) -> bool:
+        path = blob_path(content.digest)
+        try:
+            with self._reporting():
+                if self._size(path) != content.size or content.digest in self._damaged:
+                    return False
+                return not (verify or is_manifest(content)) or self._matches(content.digest)
+        except ABSENT:
+            return False
+
+    def _contains_all(self, content: Descriptor) -> bool:
+        if not self._contains(content):
+            return False
+        try:
+            return all(
+                self._contains(child) or is_foreign_layer(child.media_type)
+                for _, facts in self._walk([content])
+                for child in facts.children
+            )
+        except DigestMismatch:
+            return False
+
+    def _matches(self, digest: Digest) -> bool:
+        with self._open(blob_path(digest)) as file:
+            return matches(file, digest)
+
+    def _roots(self) -> tuple[Descriptor, ...]:
+        entries = [entry for entry in self._listing().entries if lists_referrers(entry) is None]
+        facts = {entry.digest: self._look(entry, listed=True) for entry in entries}
+        listed = {child.digest for found in facts.values() if found is not None for child in found.children}
+        here = listed | facts.keys()
+        subordinate = listed | {digest for digest, found in facts.items() if found and found.subject in here}
+        return tuple(entry for entry in entries if entry.digest not in subordinate)
+
+    def _referrers(self, subject: Digest) -> Sequence[Descriptor]:
+        with self._referrers_lock:
+            listing = self._listing()
+            if self._known_referrers is not None and self._known_referrers[0] is listing:
+                return self._known_referrers[1].get(subject, ())
+            found = {content.digest: facts for content, facts in self._walk(listing.entries)}
+            by_subject: dict[Digest, list[Descriptor]] = {}
+            for facts in found.values():
+                if facts.subject is not None:
+                    by_subject.setdefault(facts.subject, []).append(facts.described)
+            # What is listed and not there may yet come, and be a referrer.
+            wanted = {child.digest for facts in found.values() for child in facts.children if leads_on(child)}
+            is_whole = found.keys() >= wanted.union(entry.digest for entry in listing.entries)
+            self._known_referrers = (listing, by_subject) if is_whole else None
+            return by_subject.get(subject, ())
+
+    def _walk(self, roots: Iterable[Descriptor], *, strict: bool = False) -> Iterator[tuple[Descriptor, Facts]]:
+        """Every manifest that these lead to, each once, with what it says; those that are missing are left out."""
+        seen: set[Digest] = set()
+        waiting = [(content, True) for content in reversed(tuple(roots))]
+        while waiting:
+            content, listed = waiting.pop()
+            if content.digest in seen:
+                continue
+            seen.add(content.digest)
+            facts = self._look(content, strict=strict, listed=listed)
+            if facts is not None:
+                yield content, facts
+                waiting.extend((child, False) for child in reversed(facts.children) if leads_on(child))
+
+    def _look(self, content: Descriptor, *, strict: bool = False, listed: bool = False) -> Facts | None:
+        """What a manifest says; None where it is missing, or something that lading does not read.
+
+        What is `listed` is a manifest whatever its media type.
+        """
+        if not leads_on(content) and not listed:
+            return None
+        try:
+            with self._reporting():
+                size = self._size(blob_path(content.digest))
+                known = self._facts.get(content.digest)
+                if known is not None and known.described.size == size:
+                    return known
+                raw = self._read(blob_path(content.digest), _FACTS_LIMIT)
+            found = self._facts[content.digest] = facts_of(raw, content, self._named(content.digest))
+        except ABSENT:
+            return None
+        except DigestMismatch as error:
+            raise self._is_damaged(content.digest, error.cause) from None
+        except InvalidContent:
+            if strict and leads_on(content):
+                raise
+            return None
+        return found
+
+    def _is_missing(self, content: Descriptor) -> NotFound:
+        cause = f"there is no file {self._where(blob_path(content.digest))}"
+        if content.urls and is_foreign_layer(content.media_type):
+            return NotFound(
+                f"{self._named(content.digest)} does not exist",
+                cause=cause,
+                remedy=f"it is a foreign layer; its content is at {content.urls[0]}",
+            )
+        return NotFound(f"{self._named(content.digest)} does not exist", cause=cause)
+
+    def _is_damaged(self, digest: Digest, cause: str | None) -> DigestMismatch:
+        self._damaged.add(digest)
+        return DigestMismatch(
+            f"{self._where(blob_path(digest))} is damaged",
+            cause=cause,
+            remedy="copy it here again with --verify, and it is replaced",
+        )
+
+    def _is_read_only(self) -> Unsupported:
+        return Unsupported(f"{self.name} cannot be changed", cause="it was opened for reading")
+
+    def _named(self, name: str) -> str:
+        return f"{self.name}@{name}" if ":" in name else f"{self.name}:{name}"
+
+    def _reporting(self) -> AbstractContextManager[None]:
+        return reporting(self.name)
+
+
+class _FileReader(Reader):
+    """Content that is read from a file, in a thread; a file that is damaged is named and remembered."""
+
+    def __init__(self, store: LayoutReader, content: Descriptor, file: BinaryIO) -> None:
+        super().__init__(content, _chunks(file))
+        self._store = store
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in super().__aiter__():
+                yield chunk
+        except DigestMismatch as error:
+            raise self._store._is_damaged(self.content.digest, error.cause) from None
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk := await in_thread(file.read, CHUNK):
+        yield chunk
+
+
+def blob_path(digest: Digest) -> str:
+    """Where content is in a layout."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def leads_on(content: Descriptor) -> bool:
+    """Whether content may be a manifest: some lists do not say what they list."""
+    return not content.media_type or is_known(content.media_type)

@@ -1,0 +1,403 @@
+"""Copying a content graph from one store to another: children first, each blob once, nothing twice.
+
+This module knows stores, and not which ones: what a store can do better (mount, put) it is asked with `isinstance`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container, Iterable
+from functools import partial
+
+import msgspec
+
+from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
+from lading.io.tasks import Limits, Once, first_failure, gather
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index, is_attestation
+from lading.model.manifest import Manifest
+from lading.model.media_types import MANIFESTS, is_foreign_layer
+from lading.store import (
+    AnyManifest,
+    Chooses,
+    Claims,
+    HasSiblings,
+    Layered,
+    Mounts,
+    Resumes,
+    SeesAll,
+    Source,
+    Store,
+    closing,
+    fetch_manifest,
+    from_bytes,
+    from_store,
+    is_manifest,
+    is_verified,
+    put_manifest,
+    since,
+)
+from lading.transfer.events import Meter, Outcome, counted_bytes
+
+__all__ = ["Copied", "Copier", "first_failure", "gather"]
+
+_DEPTH_LIMIT = 16
+_SMALL = 64 * 1024
+
+
+class Copied(msgspec.Struct):
+    """What a copy did, or would do."""
+
+    manifests: int = 0
+    """How many manifests were written."""
+    uploaded: int = 0
+    """How many blobs were uploaded."""
+    mounted: int = 0
+    """How many blobs were mounted from a sibling."""
+    present: int = 0
+    """How many blobs and manifests were there already; what those refer to is not counted."""
+    bytes: int = 0
+    """How many bytes of blobs were uploaded."""
+    mounted_bytes: int = 0
+    """How many bytes the mounted blobs have."""
+    present_bytes: int = 0
+    """How many bytes the blobs and manifests have that were there already."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What became, or would become, of one blob or manifest."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    outcome: Outcome
+    platform: str | None = None
+    """The platform of the image it is for, where one is known."""
+
+
+class Copier:
+    """Copies any number of graphs into one target; what it has brought there once it does not bring again.
+
+    Args:
+        target: the store to write to.
+        limits: how much may be under way at once; several copiers may share one.
+        meter: what is told of it; several copiers may share one.
+        verify: believe no target that it has something: walk everything, and read it back.
+        dry_run: write nothing, and say what would be done.
+        sparse: the indexes that the target may have without everything they list.
+    """
+
+    def __init__(
+        self,
+        target: Store,
+        *,
+        limits: Limits | None = None,
+        meter: Meter | None = None,
+        verify: bool = False,
+        dry_run: bool = False,
+        sparse: Container[Digest] = (),
+    ) -> None:
+        self.target = target
+        self.foreign: dict[Digest, Descriptor] = {}
+        """The layers that were left where their `urls` say (image-spec layer §Non-Distributable Layers)."""
+        self.planned_from: Store | None = None
+        """In a dry run: a store that will have everything by then, and from which it would be mounted."""
+        # What the target can do is asked once: the question costs more than most answers.
+        self._siblings = target if isinstance(target, HasSiblings) else None
+        self._mounts = target if isinstance(target, Mounts) else None
+        self._claims = target if isinstance(target, Claims) else None
+        self._resumes = target if isinstance(target, Resumes) else None
+        self._sparse = sparse
+        self._steps: dict[tuple[Digest, bool], Step] = {}
+        self._limits = limits or Limits()
+        self._meter = meter or Meter()
+        self._verify = verify
+        self._dry_run = dry_run
+        self._once = Once()
+        self._asked: dict[Digest, bool] = {}
+
+    @property
+    def steps(self) -> list[Step]:
+        """What became of each blob and manifest, children before parents."""
+        return list(self._steps.values())
+
+    @property
+    def done(self) -> Copied:
+        """All of it, counted."""
+        done = Copied()
+        for step in self._steps.values():
+            if step.outcome == "present":
+                done.present += 1
+                done.present_bytes += step.size
+            elif step.media_type in MANIFESTS:
+                done.manifests += 1
+            elif step.outcome == "mounted":
+                done.mounted += 1
+                done.mounted_bytes += step.size
+            else:
+                done.uploaded += 1
+                done.bytes += step.size
+        return done
+
+    async def is_whole(self, content: Descriptor) -> bool:
+        """Whether a manifest that the target is known to have is there with all it lists, as far as asking is free."""
+        if isinstance(self.target, SeesAll):
+            return await self.target.contains_all(content)
+        return content.digest not in self._sparse
+
+    async def _contains(self, content: Descriptor) -> bool:
+        """Whether the target has a manifest with all it lists, as far as asking is free."""
+        if not await self.is_whole(content):
+            return False
+        known = True if isinstance(self.target, SeesAll) else self._asked.get(content.digest)
+        return await self.target.contains(content) if known is None else known
+
+    async def copy(
+        self,
+        source: Store,
+        content: Descriptor | AnyManifest,
+        *,
+        names: Iterable[str] = (),
+        only: Collection[Digest] | None = None,
+        check: Callable[[], Awaitable[None]] | None = None,
+    ) -> AnyManifest:
+        """Copy a manifest with everything it refers to, children before parents, tags last.
+
+        Args:
+            source: the store to read from.
+            content: the manifest, or its descriptor where it has to be read from `source` first.
+            names: the tags it gets in the target; none leaves it there by digest.
+            only: bring only these of an index's entries; None for all.
+            check: is called when all is there but the tags; what it raises leaves those as they are.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            NotFound: the source lacks something; nothing that refers to it was written.
+        """
+        manifest = await fetch_manifest(source, content) if isinstance(content, Descriptor) else content
+        if isinstance(self.target, Chooses):
+            self.target.check_manifest(manifest)
+        may_skip = only is None and self._may_skip(source, manifest)
+        is_there = may_skip and await self._contains(manifest.descriptor)
+        self._meter.found(manifest.descriptor)
+        if not is_there:
+            await self._children(source, manifest, None, 0, only)
+        if check is not None:
+            await check()
+        await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there)
+        return manifest
+
+    async def ask(self, content: Descriptor) -> None:
+        """Find out whether the target has a manifest, while that is still being read: later it costs a round trip."""
+        if not self._verify:
+            self._asked[content.digest] = await self.target.contains(content)
+
+    def knows(self, digest: Digest) -> bool:
+        """Whether the target was asked for a manifest, and had it."""
+        return self._asked.get(digest, False)
+
+    def _may_skip(self, source: Store, manifest: AnyManifest) -> bool:
+        """Whether it is worth asking if the target has a manifest: not where finding out costs what it saves."""
+        if self._verify or self._is_same(source):
+            return False
+        worth = self._dry_run or isinstance(manifest, Index) or not self._is_sibling(source)
+        return worth or manifest.digest in self._asked
+
+    async def _children(
+        self,
+        source: Store,
+        manifest: AnyManifest,
+        platform: str | None,
+        depth: int,
+        only: Collection[Digest] | None = None,
+    ) -> None:
+        if depth > _DEPTH_LIMIT:
+            raise InvalidContent(f"{source.name}@{manifest.digest} is nested too deeply")
+        if self._is_same(source) and not self._verify:
+            return
+        children = [child for child in manifest.children if only is None or child.digest in only]
+        await gather(self._child(source, manifest, child, platform, depth) for child in children)
+
+    async def _child(
+        self, source: Store, parent: AnyManifest, child: Descriptor, platform: str | None, depth: int
+    ) -> None:
+        if is_manifest(child):
+            work = partial(self._subtree, source, child, _label(child) or platform, depth + 1)
+        elif is_foreign_layer(child.media_type) and child.urls:
+            self.foreign[child.digest] = child  # clients fetch it from its `urls`: it need not be where it is named
+            return
+        else:
+            is_config = isinstance(parent, Manifest) and child is parent.config
+            work = partial(self._blob, source, child, platform, is_config)
+        # Content that several parents share is brought by the first that asks; the others wait for it.
+        await self._once.do((child.digest, is_manifest(child)), work)
+
+    async def _subtree(self, source: Store, child: Descriptor, platform: str | None, depth: int) -> None:
+        self._meter.found(child)
+        if not self._verify and await self._contains(child):
+            self._count(child, "present", platform)
+            return
+        try:
+            manifest = await fetch_manifest(source, child.content)
+        except NotFound as error:
+            raise NotFound(
+                f"{source.name} lists {child.digest}, but does not have it",
+                cause=f"entry for {child.platform}" if child.platform else None,
+                remedy="choose the platforms that are there with --platform",
+            ) from error
+        await self._children(source, manifest, platform, depth)
+        await self._put(manifest, (), platform=platform)
+
+    async def _put(
+        self, manifest: AnyManifest, names: tuple[str, ...], *, platform: str | None = None, is_there: bool = False
+    ) -> None:
+        if self._verify and not self._dry_run:
+            is_there = await self._has_manifest(manifest)
+        if not self._dry_run and not (is_there and not names):
+            await put_manifest(self.target, manifest, names[:1])
+            await gather(put_manifest(self.target, manifest, (name,)) for name in names[1:])
+        self._count(manifest.descriptor, "present" if is_there else "copied", platform)
+
+    # Blobs
+
+    async def _blob(self, source: Store, blob: Descriptor, platform: str | None, is_config: bool) -> None:
+        source = source.origin(blob) if isinstance(source, Layered) else source
+        self._meter.found(blob)
+        if self._is_same(source) and not self._verify:
+            self._count(blob, "present", platform)
+            return
+        if self._dry_run:
+            self._count(blob, await self._plan(source, blob), platform)
+            return
+        if self._verify and await self._is_intact(blob):
+            self._count(blob, "present", platform)
+            return
+        is_small = blob.size <= _SMALL
+        is_asked = not self._verify and self._is_worth_asking(blob, is_config)
+        # A mount in a registry costs one request whether the blob is there or not, and comes before the question.
+        mounts = self._mounts if self._is_sibling(source) else None
+        if mounts is not None and mounts.asks_first and is_asked and await self.target.contains(blob):
+            self._count(blob, "present", platform)
+            return
+        if mounts is not None:
+            if await mounts.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
+                self._count(blob, "mounted", platform)
+                return
+            is_asked = False
+        claims = self._claims if is_asked and is_small else None
+        if is_asked and claims is None and await self.target.contains(blob):
+            self._count(blob, "present", platform)
+            return
+        async with self._limits.place(blob.size):
+            if claims is not None and await claims.claim(blob):
+                self._count(blob, "present", platform)
+                return
+            read = self._meter.counted(self.target.name, blob, platform, _Supply(source, blob))
+            await self._write(blob, read)
+        if self._verify and not await self._is_intact(blob):
+            raise DigestMismatch(
+                f"{self.target.name} does not give {blob.digest} back as it was written",
+                remedy=f"what {self.target.name} stores is damaged, and writing it again did not help",
+            )
+        self._count(blob, "copied", platform, counted_bytes(read))
+
+    def _is_worth_asking(self, blob: Descriptor, is_config: bool) -> bool:
+        # The config of an image that is not there is not there, either, and small: it is sent unasked.
+        return isinstance(self.target, SeesAll) or not (is_config and blob.size <= _SMALL)
+
+    async def _write(self, blob: Descriptor, source: Source) -> None:
+        """Write a blob, on from what an earlier run has left of it where the target keeps that."""
+        kept = await self._resumes.resumed(blob) if self._resumes is not None else 0
+        if self._resumes is not None and kept:
+            try:
+                await self._resumes.write(blob, lambda: since(source, kept), kept)
+                return
+            except (Conflict, DigestMismatch):
+                pass  # it is gone by now: everything again
+        await self.target.write(blob, source)
+
+    async def _plan(self, source: Store, blob: Descriptor) -> Outcome:
+        if await self.target.contains(blob):
+            return "present"
+        return "mounted" if self._mounts is not None and self._is_sibling(self.planned_from or source) else "copied"
+
+    async def _has_manifest(self, manifest: AnyManifest) -> bool:
+        try:
+            return (await fetch_manifest(self.target, manifest.descriptor)).raw == manifest.raw
+        except (NotFound, InvalidContent):
+            return False
+
+    async def _is_intact(self, content: Descriptor) -> bool:
+        """Whether the target has a blob, whole and undamaged: it is read."""
+        try:
+            async with self._limits.place(content.size), self.target.open(content) as reader:
+                async for _ in reader:
+                    pass
+        except (NotFound, DigestMismatch):
+            return False
+        return True
+
+    def _is_same(self, source: Store) -> bool:
+        return source is self.target or (self._siblings is not None and self._siblings.is_same(source))
+
+    def _is_sibling(self, source: Store) -> bool:
+        if self._siblings is not None:
+            return self._siblings.is_sibling(source)
+        return self._mounts is not None and type(self.target) is type(source)
+
+    def _count(self, content: Descriptor, outcome: Outcome, platform: str | None, counted: int = 0) -> None:
+        # What this run has brought is there for the next that asks, and was brought all the same.
+        key = (content.digest, is_manifest(content))
+        before = self._steps.get(key)
+        if before is None or before.outcome == "present":
+            self._steps[key] = Step(content.digest, content.media_type, content.size, outcome, platform)
+        self._meter.finished(self.target.name, content, outcome, counted)
+
+
+class _Supply:
+    """A blob as a source for writing it: what is missing is told apart from what cannot be written."""
+
+    def __init__(self, store: Store, blob: Descriptor) -> None:
+        self.store = store
+        self._blob = blob
+        self._source = _embedded(blob) or from_store(store, blob)
+        self.is_verified = is_verified(self._source)
+
+    def __call__(self) -> AsyncIterator[bytes]:
+        return self.since(0)
+
+    async def since(self, start: int) -> AsyncIterator[bytes]:
+        try:
+            async with closing(since(self._source, start)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except NotFound as error:
+            raise NotFound(
+                f"{self.store.name} does not have {self._blob.digest}, which a manifest of it lists",
+                cause=error.cause,
+                remedy="it has to be pushed there again; nothing that needs it was written",
+                status=error.status,
+                code=error.code,
+            ) from error
+
+
+def _embedded(blob: Descriptor) -> Source | None:
+    """The content of a descriptor that has it in itself (image-spec descriptor §Embedded Content)."""
+    if not blob.data:
+        return None
+    try:
+        data = b64decode(blob.data, validate=True)
+    except ValueError:
+        return None
+    return (
+        from_bytes(data) if len(data) == blob.size and Digest.of(data, blob.digest.algorithm) == blob.digest else None
+    )
+
+
+def _label(entry: Descriptor) -> str | None:
+    if entry.platform is None:
+        return None
+    return "attestation" if is_attestation(entry) else str(entry.platform)
