@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from drafts.entries import tags_of
-from lading.drafts import operations
+from lading.drafts import push as pushing
 from lading.drafts.draft import Draft
 from lading.drafts.edit import annotate, remove
-from lading.drafts.operations import Status, add, create, describe, prune, pull, push, status
+from lading.drafts.operations import Status, add, create, describe, prune, pull, status
+from lading.drafts.push import push
 from lading.drafts.sources import Connect
 from lading.drafts.store import DraftStore
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
@@ -451,13 +452,13 @@ async def test_purge_spares_what_was_changed_meanwhile(
 ) -> None:
     image("a"), image("b")
     await create(connect, store, f"{name}:list", [f"{name}:a"])
-    really_put = operations._put
+    really_put = pushing._put
 
     async def slow_put(*args: object) -> None:
         await really_put(*args)  # type: ignore[arg-type]
         await add(connect, store, f"{name}:list", [f"{name}:b"])
 
-    monkeypatch.setattr(operations, "_put", slow_put)
+    monkeypatch.setattr(pushing, "_put", slow_put)
     pushed = await push(connect, store, f"{name}:list", purge=True)
     assert "was changed while it was pushed" in pushed.warnings[0]
     assert tags_of(load(store, f"{name}:list")) == ["a", "b"]

@@ -10,7 +10,8 @@ import pytest
 
 from lading.drafts.docker_files import decode_entry, encode_entry, file_name
 from lading.drafts.edit import annotate
-from lading.drafts.operations import create, describe, push
+from lading.drafts.operations import create, describe
+from lading.drafts.push import push
 from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
 from lading.drafts.sources import Connect
 from lading.drafts.store import DraftStore

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
-from lading.drafts import edit, operations
+from lading.drafts import edit, operations, push
 from lading.drafts.draft import Draft
 from lading.drafts.sources import Connect
 from lading.drafts.store import DraftStore
@@ -47,7 +47,7 @@ class Drafts:
     create = _Bound(operations.create)
     add = _Bound(operations.add)
     pull = _Bound(operations.pull)
-    push = _Bound(operations.push)
+    push = _Bound(push.push)
     prune = _Bound(operations.prune)
 
     async def annotate(self, target: Reference | str, image: str | None = None, **changes: Any) -> edit.Annotated:

@@ -1,4 +1,4 @@
-"""What is done with drafts and registries together: create, add, pull, push, and asking how they stand.
+"""What is done with drafts and registries together: create, add, pull, and asking how they stand.
 
 This module knows stores in general (`connect` gives the one of a reference) and nothing of HTTP or of how drafts are
 kept. Registries are asked concurrently and in full before a draft is changed; a draft is changed as a whole or not
@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Literal
 
 import msgspec
 
 from lading.drafts.draft import Draft, DraftEntry, ListType
-from lading.drafts.edit import check_type, must_exist, no_draft
+from lading.drafts.edit import check_type, must_exist
 from lading.drafts.sidecar import name_of
 from lading.drafts.sources import (
     Connect,
@@ -28,7 +27,6 @@ from lading.drafts.sources import (
     entry_of,
     fetch_child,
     found_for,
-    open_source,
     platform_of,
     tagged,
 )
@@ -37,19 +35,17 @@ from lading.errors import Conflict, InvalidContent, LadingError, NotFound, Usage
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index, attested, is_attestation
-from lading.model.manifest import Manifest, parse
+from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS, OCI_INDEX
 from lading.model.platform import Platform
-from lading.model.reference import Reference, is_tag
-from lading.store import AnyManifest, Store, fetch_manifest, put_manifest
+from lading.model.reference import Reference
+from lading.store import AnyManifest, fetch_manifest
 from lading.stores.location import (
     AnyLocation,
     as_location,
     registry_reference,
 )
-from lading.transfer.graph import Copied, Copier, gather
-
-_MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
+from lading.transfer.graph import gather
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -79,25 +75,6 @@ class Created(msgspec.Struct, frozen=True):
     draft: Draft
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
-
-
-class Pushed(msgspec.Struct, frozen=True):
-    """What push did, or with `dry_run` would do."""
-
-    reference: Reference
-    """The list's name with the digest it has now."""
-    index: Index
-    tags: tuple[str, ...]
-    copied: tuple[DraftEntry, ...] = ()
-    """The entries that were brought from another repository, in order."""
-    transfer: Copied = msgspec.field(default_factory=Copied)
-    dry_run: bool = False
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of the list."""
-        return self.index.digest
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -273,51 +250,6 @@ async def pull(
     return Created(await asyncio.to_thread(store.update, target, change, replace=replace), changes)
 
 
-async def push(
-    connect: Connect,
-    store: DraftStore,
-    target: Reference | str,
-    *,
-    tags: Iterable[str] = (),
-    if_digest: Digest | Literal["absent", "origin"] | None = None,
-    dry_run: bool = False,
-    purge: bool = False,
-) -> Pushed:
-    """Push a draft: first what its registry lacks of its entries, then the list, under its tag and any others.
-
-    Args:
-        connect: gives the store of a reference.
-        store: where the draft is.
-        target: the draft.
-        tags: further tags, in the same repository.
-        if_digest: push only if the list's tag has this digest now, or `absent`, or what it had when the draft was
-            last pulled or pushed (`origin`).
-        dry_run: only compute what would be pushed; nothing is sent but the question for `if_digest`.
-        purge: remove the draft afterwards.
-
-    Raises:
-        NotFound: there is no such draft, it is empty, or something an entry needs is not in the registry.
-        UsageError: an entry has no operating system or architecture.
-        Conflict: the tag has another digest than `if_digest`.
-    """
-    target = registry_reference(target)
-    draft = store.load(target)
-    index = _pushable(draft)
-    names = _tag_names(target, tags)
-    foreign = tuple(entry for entry in draft.entries if entry.location or entry.reference.name != target.name)
-    reference = msgspec.structs.replace(target, digest=index.digest)
-    repository = connect(target)
-    if if_digest is not None:
-        await _guard(repository, draft, if_digest)
-    if dry_run:
-        return Pushed(reference, index, names, foreign, dry_run=True)
-    copier = Copier(repository)
-    await gather(_bring(copier, connect, entry) for entry in foreign)
-    await _put(repository, draft, index, names)
-    warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
-    return Pushed(reference, index, names, foreign, copier.done, warnings=warnings)
-
-
 async def status(connect: Connect, drafts: Iterable[Draft]) -> tuple[Status, ...]:
     """Ask the registries, all at once, how drafts stand against what is there; a failure is part of the answer."""
     return tuple(await gather(_status(connect, draft) for draft in drafts))
@@ -489,109 +421,6 @@ def _exists(target: Reference, *, amend: bool = True) -> Conflict:
         cause="refusing to amend an existing manifest list with no --amend flag" if amend else None,
         remedy=f"{extend}start over with --replace",
     )
-
-
-# Pushing
-
-
-def _pushable(draft: Draft) -> Index:
-    if not draft.entries:
-        raise NotFound(
-            f"{draft.reference} has no entries", remedy=f"add some: lading manifest add {draft.reference} IMAGE…"
-        )
-    for entry in draft.entries:
-        if not entry.has_platform and not (entry.listed and entry.platform is None):
-            raise UsageError(
-                f"manifest {entry.reference} must have an OS and Architecture to be pushed to a registry",
-                cause="its config does not say for which platform it is",
-                remedy=f"say it: lading manifest annotate --os OS --arch ARCH {draft.reference} {entry.reference}",
-            )
-    check_type(draft)
-    return draft.index
-
-
-def _tag_names(target: Reference, tags: Iterable[str]) -> tuple[str, ...]:
-    own = (target.tag,) if target.tag else ()
-    names = tuple(dict.fromkeys((*own, *tags)))
-    for name in names:
-        if not is_tag(name):
-            raise UsageError(f"{name!r} is not a tag", cause=f"further tags are of the same repository, {target.name}")
-    return names
-
-
-async def _guard(repository: Store, draft: Draft, wanted: Digest | str) -> None:
-    """Refuse to push where the registry has something else than the user thinks."""
-    target = draft.reference
-    name = target.tag or target.locator
-    expected = draft.origin if wanted == "origin" else None if wanted == "absent" else wanted
-    try:
-        present: Digest | None = (await repository.resolve(name)).digest
-    except NotFound:
-        present = None
-    if present != expected:
-        raise Conflict(
-            f"{target} is not what it should be; nothing was pushed",
-            cause=f"expected {expected or 'nothing there'}, the registry has {present or 'nothing'}",
-            remedy=f"see what it is: lading inspect {target.name}@{present}" if present else None,
-        )
-
-
-async def _bring(copier: Copier, connect: Connect, entry: DraftEntry) -> None:
-    content: Descriptor | AnyManifest = entry.descriptor.content
-    if entry.raw is not None:
-        content = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest, what=str(entry.reference))
-    try:
-        if not entry.location:
-            await copier.copy(connect(entry.reference), content)
-        # What was pushed before is there, even if it is no longer here.
-        elif not await copier.target.contains(entry.descriptor):
-            async with open_source(entry.location) as source:
-                await copier.copy(source, content)
-    except LadingError as error:
-        error.cause = f"needed for the entry {entry.location or entry.reference}" + (
-            f"; {error.cause}" if error.cause else ""
-        )
-        raise
-
-
-async def _put(repository: Store, draft: Draft, index: Index, names: Sequence[str]) -> None:
-    try:
-        await put_manifest(repository, index, names[:1])
-    except LadingError as error:
-        missing = await _missing(repository, draft) if error.code in _MISSING else []
-        if not missing:
-            raise
-        raise NotFound(
-            f"{repository.name} does not have {missing[0].reference}"
-            + (f" and {len(missing) - 1} more entries" if missing[1:] else ""),
-            cause=error.cause or error.message,
-            remedy="look its tags up again: lading manifest create --amend " + str(draft.reference),
-            status=error.status,
-            code=error.code,
-        ) from error
-    await gather(put_manifest(repository, index, (name,)) for name in names[1:])
-
-
-async def _missing(repository: Store, draft: Draft) -> list[DraftEntry]:
-    present = await gather(repository.contains(entry.descriptor) for entry in draft.entries)
-    return [entry for entry, there in zip(draft.entries, present, strict=True) if not there]
-
-
-def _after_push(store: DraftStore, draft: Draft, digest: Digest, purge: bool) -> tuple[str, ...]:
-    if purge:
-        if store.remove_if_same(draft):
-            return ()
-        return (f"{draft.reference} was changed while it was pushed, and has not been removed",)
-
-    def change(now: Draft | None) -> Draft:
-        if now is None:
-            raise no_draft(draft.reference)
-        return msgspec.structs.replace(now, origin=digest)
-
-    # Pushed is pushed: that it cannot be remembered (in a read-only folder, say) does not make it a failure.
-    with suppress(LadingError):
-        store.update(draft.reference, change)
-    return ()
 
 
 async def _status(connect: Connect, draft: Draft) -> Status:

@@ -15,7 +15,8 @@ from lading.errors import LadingError, NotFound, UsageError
 if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.drafts.draft import Draft
-    from lading.drafts.operations import Created, Pushed, Status
+    from lading.drafts.operations import Created, Status
+    from lading.drafts.push import Pushed
     from lading.store import AnyManifest
     from lading.stores.location import Location
 
