@@ -15,33 +15,33 @@ import click
 from lading.cli.frame import Group, NobodyReads
 from lading.errors import LadingError
 
-COMMANDS = {
-    "inspect": "lading.cli.commands.daily",
-    "digest": "lading.cli.commands.daily",
-    "tag": "lading.cli.commands.daily",
-    "tags": "lading.cli.commands.daily",
-    "repos": "lading.cli.commands.daily",
-    "copy": "lading.cli.commands.copy",
-    "pull": "lading.cli.commands.copy",
-    "push": "lading.cli.commands.copy",
-    "resolve": "lading.cli.commands.resolve",
-    "lint": "lading.cli.commands.lint",
-    "delete": "lading.cli.commands.daily",
-    "manifest": "lading.cli.commands.manifest",
-    "auth": "lading.cli.commands.auth",
-    "registry": "lading.cli.commands.registry",
-    "login": "lading.cli.commands.auth",
-    "logout": "lading.cli.commands.auth",
-    "demo": "lading.cli.commands.demo",
-    "completion": "lading.cli.commands.about",
-    "version": "lading.cli.commands.about",
-}
-"""Every command, with the module that is loaded when it is used."""
+COMMANDS = (
+    "inspect",
+    "digest",
+    "tag",
+    "tags",
+    "repos",
+    "copy",
+    "pull",
+    "push",
+    "resolve",
+    "lint",
+    "delete",
+    "manifest",
+    "auth",
+    "registry",
+    "login",
+    "logout",
+    "demo",
+    "completion",
+    "version",
+)
+"""Every command, in the order in which help lists them; each has a module of its own in `lading.cli.commands`."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(cls=Group, commands_in=COMMANDS, context_settings=CONTEXT)
+@click.group(cls=Group, package="lading.cli.commands", names=COMMANDS, context_settings=CONTEXT)
 @click.option(
     "--version",
     is_flag=True,
@@ -60,11 +60,12 @@ def lading() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog_name: str = "lading") -> int:
     """Run a command.
 
     Args:
         arguments: the command line without the program's name; by default the process's own.
+        prog_name: how the program is called in help and in messages about usage.
 
     Returns:
         The exit code.
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     _prepare_streams()
     try:
-        result = lading.main(list(arguments), prog_name="lading", standalone_mode=False)
+        result = lading.main(list(arguments), prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as ended:

@@ -74,15 +74,15 @@ class Group(click.Group):
     """A group whose commands are loaded when they are used.
 
     Args:
-        commands_in: for each command the module it is in; there it is called as here, or `NAME_command` where
-            that would hide something else.
+        package: the package that has a module for each command. The module and the command in it are named as the
+            command, with `_` for `-`.
+        names: the commands, in the order in which help lists them.
     """
 
-    command_class = Command
-
-    def __init__(self, *args: Any, commands_in: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, package: str, names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._late = dict(commands_in or {})
+        self._package = package
+        self._names = tuple(names)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without any argument, what there is to say is the help."""
@@ -101,8 +101,8 @@ class Group(click.Group):
             raise NobodyReads from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order they were given, not by name: daily ones come first."""
-        return [*self._late, *self.commands]
+        """The commands in the order in which they were given: daily ones come first."""
+        return list(self._names)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command is for, whole: a list of sentences that end in dots helps nobody."""
@@ -112,12 +112,10 @@ class Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
-        module = self._late.get(cmd_name)
-        if module is None:
-            return super().get_command(ctx, cmd_name)
-        loaded = import_module(module)
+        if cmd_name not in self._names:
+            return None
         name = cmd_name.replace("-", "_")
-        command = getattr(loaded, f"{name}_command", None) or getattr(loaded, name)
+        command = getattr(import_module(f"{self._package}.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -319,6 +317,17 @@ def _header_lines(values: Sequence[str]) -> list[str]:
 def authfile_option(name: str, *, help: str) -> Callable[[F], F]:
     """Add an option that names a file of credentials, which has to be there."""
     return click.option(name, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help=help)
+
+
+def scope_option(function: F) -> F:
+    """Add `--scope`: what access is asked for."""
+    return click.option(
+        "--scope",
+        "scopes",
+        multiple=True,
+        metavar="SCOPE",
+        help="What for: pull (default), push, delete, or TYPE:NAME:ACTIONS. Repeatable.",
+    )(function)
 
 
 def _flag(*names: str, help: str) -> Callable[[F], F]:

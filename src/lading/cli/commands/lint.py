@@ -46,7 +46,7 @@ def lint(
     lading lint reg.example/app:1.4
     lading lint reg.example/app:1.5 --against reg.example/app:1.4 --fail-on warning
     """
-    from lading.cli.commands.resolve import local_list
+    from lading.cli.drafts import local_list
     from lading.cli.output import emit
     from lading.cli.suggestions import helped
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lading.cli.drafts import local_list
 from lading.cli.frame import Command, Options, common, format_option, place, platform_option
 from lading.cli.suggestions import helped
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
-    from lading.drafts.draft import Draft
     from lading.model.selection import Selection
     from lading.results import Resolution
 
@@ -76,16 +76,6 @@ def resolve(
     emit(resolve_document(found), format_, text)
     if not found.is_pulled:
         raise click.exceptions.Exit(1)
-
-
-def local_list(reference: str) -> Draft | None:
-    """The local list of this name, if there is one."""
-    from lading.drafts.store import DraftStore
-    from lading.stores.location import parse_location
-
-    location, store = parse_location(reference), DraftStore()
-    name = location.reference if location.is_registry else None
-    return store.load(name) if name is not None and store.exists(name) else None
 
 
 def _one(selection: Selection, whole: bool) -> str:

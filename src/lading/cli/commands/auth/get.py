@@ -1,0 +1,44 @@
+"""`lading auth get`: the credentials for a registry, with their secret."""
+
+from __future__ import annotations
+
+import click
+
+from lading.cli.frame import Command, Options, authfile_option, common, format_option
+
+
+@click.command(cls=Command, short_help="Print the credentials for a registry, with their secret")
+@click.argument("subject", metavar="REF")
+@authfile_option("--authfile", help="Credentials that come before all others.")
+@format_option
+@common(insecure=False)
+def get(options: Options, subject: str, authfile: str | None, format_: str) -> None:
+    """Print the credentials that are used for REF, a reference or a registry: its secret is printed, too.
+
+    As text, they have the form that credential helpers use.
+
+    \b
+    lading auth get ghcr.io
+    """
+    from lading.cli.documents import CredentialDocument
+    from lading.cli.output import emit
+    from lading.errors import NotFound
+
+    if authfile:
+        options.reach["authfile"] = (authfile,)
+    found = options.run(lambda client: client.credential(subject))
+    if found is None:
+        raise NotFound(
+            f"there are no credentials for {subject}",
+            remedy=f"log in with: lading login {subject}      see what was tried: lading auth explain {subject}",
+        )
+    secret = found.registry_token or found.identity_token or found.password
+    username = found.username if found.kind == "password" else "<token>"
+    document = CredentialDocument(subject, username, secret, found.kind, found.source)
+
+    def text() -> str:
+        import json
+
+        return json.dumps({"ServerURL": subject, "Username": username, "Secret": secret})
+
+    emit(document, format_, text)

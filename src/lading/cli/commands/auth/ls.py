@@ -1,0 +1,32 @@
+"""`lading auth ls`: what credentials are kept for, and where."""
+
+from __future__ import annotations
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option
+
+
+@click.command(cls=Command, short_help="List what credentials are kept for")
+@format_option
+@common(insecure=False)
+def ls(options: Options, format_: str) -> None:
+    """List what credentials are kept for, in the order of the places that they are kept in; no secret is printed.
+
+    \b
+    lading auth ls
+    """
+    from lading.cli.documents import LoginsDocument, LoginSummary
+    from lading.cli.output import emit, table
+
+    logins = options.run(lambda client: client.logins())
+    document = LoginsDocument([LoginSummary(login.key, login.username, login.place) for login in logins])
+
+    def text() -> str:
+        rows = [[one.registry, one.username or "(a token)", one.kept_in] for one in document.logins]
+        return "\n".join(row[0] for row in rows) if options.quiet else table([["FOR", "USER", "KEPT IN"], *rows])
+
+    if document.logins or format_ != "text":
+        emit(document, format_, text)
+    else:
+        options.note("no credentials are kept; log in with: lading login REGISTRY")

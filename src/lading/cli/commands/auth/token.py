@@ -1,0 +1,29 @@
+"""`lading auth token`: a token that a registry takes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option, scope_option
+
+
+@click.command(cls=Command, short_help="Print a token that a registry takes")
+@click.argument("subject", metavar="REF")
+@scope_option
+@format_option
+@common()
+def token(options: Options, subject: str, scopes: tuple[str, ...], format_: str) -> None:
+    """Print a Bearer token for REF, a reference or a registry: a secret, for as long as it lasts.
+
+    \b
+    curl -H "Authorization: Bearer $(lading auth token ghcr.io/acme/web)" https://ghcr.io/v2/acme/web/tags/list
+    """
+    from lading.cli.documents import TokenDocument
+    from lading.cli.output import emit
+
+    found = options.run(lambda client: client.token(subject, scopes))
+    expires = datetime.fromtimestamp(found.expires, UTC)
+    document = TokenDocument(found.value, found.account, [str(scope) for scope in found.scopes], expires)
+    emit(document, format_, lambda: found.value)

@@ -1,0 +1,126 @@
+"""`lading delete`: manifests with their tags, or tags alone."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option, place
+from lading.cli.suggestions import helped
+from lading.errors import UsageError
+
+if TYPE_CHECKING:
+    from lading.client import AsyncClient
+    from lading.results import Deletion
+    from lading.stores.location import Location
+
+
+@click.command(cls=Command, short_help="Delete a manifest, or only a tag")
+@click.argument("references", type=place, nargs=-1, required=True, metavar="REFERENCE...")
+@click.option("--untag", is_flag=True, help="Remove only the tag, where the registry can; the manifest stays.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; print what would go.")
+@click.option("--if-digest", metavar="DIGEST", help="Delete only what has this digest.")
+@format_option
+@common()
+def delete(
+    options: Options,
+    references: tuple[str, ...],
+    untag: bool,
+    yes: bool,
+    dry_run: bool,
+    if_digest: str | None,
+    format_: str,
+) -> None:
+    """Delete the manifest that REFERENCE names, and with it every tag that names it.
+
+    Shows first which tags those are, and asks.
+
+    \b
+    lading delete reg.example/app:old
+    lading delete --untag reg.example/app:old
+    """
+    from lading.cli.documents import DeleteDocument
+    from lading.cli.output import emit
+    from lading.client.tagging import expect_digest, tag_to_remove
+    from lading.model.digest import Digest
+    from lading.results import Deletion
+    from lading.stores.location import parse_location
+
+    locations = [parse_location(reference).full() for reference in references]
+    expected = Digest(if_digest) if if_digest is not None else None
+    tags = [tag_to_remove(location) if untag else "" for location in locations]
+
+    async def plan(client: AsyncClient) -> list[Deletion]:
+        found = []
+        for location, tag in zip(locations, tags, strict=True):
+            if untag:
+                digest = await helped(client, [location], client.digest(location))
+                found.append(Deletion(reference=str(location), digest=digest, tags=[tag]))
+            else:
+                found.append(await helped(client, [location], client.deletion(location)))
+            if expected is not None:
+                expect_digest(location, found[-1].digest, expected)
+        return found
+
+    plans = options.run(plan)
+    document = DeleteDocument(plans, untag, dry_run)
+    if not dry_run:
+        if not yes:
+            _confirm(options, locations, plans, untag)
+
+        async def carry_out(client: AsyncClient) -> None:
+            gone: set[tuple[str, str]] = set()
+            for location, planned in zip(locations, plans, strict=True):
+                if untag:
+                    await client.untag(location)
+                elif (location.place, planned.digest) not in gone:
+                    await client.delete(location.with_digest(Digest(planned.digest)))
+                    gone.add((location.place, planned.digest))
+
+        options.run(carry_out)
+    emit(document, format_, lambda: "\n".join(_deleted(locations, plans, untag, dry_run)))
+
+
+def _confirm(options: Options, locations: list[Location], plans: list[Deletion], untag: bool) -> None:
+    from lading.cli.output import shown
+
+    lines = _deleted(locations, plans, untag, True)
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "nothing was deleted, because there is nobody to ask",
+            cause="; ".join(line.strip() for line in lines),
+            remedy="to delete without being asked: --yes",
+        )
+    for line in lines:
+        click.echo(shown(line), err=True)
+    options.ask("Delete?", "nothing was deleted")
+
+
+def _deleted(locations: list[Location], plans: list[Deletion], untag: bool, future: bool) -> list[str]:
+    lines = []
+    for location, planned in zip(locations, plans, strict=True):
+        if untag:
+            verb = "would remove" if future else "removed"
+            lines.append(f"{verb} the tag {planned.reference}; {planned.digest} stays")
+            continue
+        verb, breaks = ("would delete", "would break") if future else ("deleted", "is broken now")
+        lines.append(f"{verb} {location.place}@{planned.digest}")
+        if planned.tags:
+            lines.append(f"  and with it the {_plural('tag', planned.tags)} {_listed(planned.tags)}")
+        if planned.listed_in:
+            breaks = breaks.replace("is broken", "are broken") if len(planned.listed_in) > 1 else breaks
+            lists = _plural("list", planned.listed_in, verb=True)
+            lines.append(f"  {_listed(planned.listed_in)} {lists} it and {breaks}")
+    return lines
+
+
+def _plural(word: str, of: list[str], *, verb: bool = False) -> str:
+    return word if (len(of) == 1) != verb else f"{word}s"
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,31 @@
+"""`lading digest`: the digest that a name has now."""
+
+from __future__ import annotations
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option, place, platform_option
+from lading.cli.suggestions import helped
+
+
+@click.command(cls=Command, short_help="Print the digest of a name")
+@click.argument("reference", type=place)
+@platform_option(help="The digest of an index's entry for this platform.")
+@click.option("--full", is_flag=True, help="Print REPOSITORY@DIGEST.")
+@format_option
+@common()
+def digest(options: Options, reference: str, platform: str | None, full: bool, format_: str) -> None:
+    """Print the digest that REFERENCE names.
+
+    \b
+    lading digest alpine:3.20
+    lading digest alpine:3.20 --platform linux/arm64
+    """
+    from lading.cli.documents import DigestDocument
+    from lading.cli.output import emit
+    from lading.stores.location import parse_location
+
+    location = parse_location(reference).full()
+    found = options.run(lambda client: helped(client, [location], client.digest(location, platform=platform)))
+    document = DigestDocument(str(location.with_digest(found)), found)
+    emit(document, format_, lambda: document.reference if full else found)

@@ -1,0 +1,71 @@
+"""`lading login`: credentials that are checked and kept."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option
+
+
+@click.command(cls=Command, short_help="Check credentials and keep them")
+@click.argument("registry", default="docker.io")
+@click.option("-u", "--username", metavar="NAME", help="The user name.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--identity-token-stdin", is_flag=True, help="Read an identity (refresh) token from standard input.")
+@click.option("-p", "--password", metavar="PASSWORD", help="The password; others on this machine can read it here.")
+@format_option
+@common()
+def login(
+    options: Options,
+    registry: str,
+    username: str | None,
+    password_stdin: bool,
+    identity_token_stdin: bool,
+    password: str | None,
+    format_: str,
+) -> None:
+    """Check credentials with a REGISTRY (docker.io by default) and keep them where Docker does.
+
+    With a namespace or a repository (ghcr.io/acme) they are for that alone. Kept in --authfile, $REGISTRY_AUTH_FILE or
+    Docker's config.json; the helper that is named there gets them.
+
+    \b
+    lading login ghcr.io -u NAME
+    echo "$TOKEN" | lading login ghcr.io -u NAME --password-stdin
+    """
+    from lading.cli.documents import LoginDocument
+    from lading.cli.output import emit
+
+    if password is not None:
+        options.warn("a password on the command line can be read by others on this machine; use --password-stdin")
+    if (password is not None) + password_stdin + identity_token_stdin > 1:
+        raise click.UsageError("give the password once: --password-stdin or --identity-token-stdin")
+    if identity_token_stdin:
+        if username:
+            raise click.UsageError("an identity token has no user name: leave out --username")
+        username, password = "<token>", _from_stdin()
+    if username is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is nobody to ask for a user name: give --username and --password-stdin")
+        username = click.prompt("Username", err=True)
+    if password_stdin:
+        password = _from_stdin()
+    if password is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is nobody to ask for a password: give --password-stdin")
+        password = click.prompt("Password", hide_input=True, err=True)
+    if not password:
+        raise click.UsageError("the password is empty")
+    name, secret = username, password
+    authfile = options.authfile
+    where = options.run(lambda client: client.login(registry, name or "", secret, authfile=authfile))
+    if format_ == "text":
+        options.note(f"kept in {where}")
+    shown_name = "" if identity_token_stdin else name or ""
+    emit(LoginDocument(registry, shown_name, where), format_, lambda: "Login Succeeded")
+
+
+def _from_stdin() -> str:
+    return sys.stdin.read().removesuffix("\n").removesuffix("\r")

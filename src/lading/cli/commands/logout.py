@@ -1,0 +1,46 @@
+"""`lading logout`: credentials that are forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option
+
+if TYPE_CHECKING:
+    from lading.cli.documents import LogoutDocument
+    from lading.client import AsyncClient
+
+
+@click.command(cls=Command, short_help="Forget credentials")
+@click.argument("registry", default="docker.io")
+@click.option("--authfile", metavar="FILE", help="The file that they are kept in.")
+@format_option
+@common(insecure=False)
+def logout(options: Options, registry: str, authfile: str | None, format_: str) -> None:
+    """Forget the credentials of a REGISTRY (docker.io by default), and the tokens that were got with them.
+
+    \b
+    lading logout ghcr.io
+    """
+    from lading.cli.documents import LogoutDocument
+    from lading.cli.output import emit
+    from lading.errors import LadingError
+
+    async def forget(client: AsyncClient) -> LogoutDocument:
+        known = await client.logout(registry, authfile=authfile)
+        try:
+            left = await client.credential(registry)
+        except LadingError:
+            left = None  # what is left cannot be read; that is another matter
+        return LogoutDocument(registry, known, left.source if left is not None else None)
+
+    document = options.run(forget)
+    if document.left and format_ == "text":
+        options.note(f"credentials for {registry} are still in {document.left}")
+    emit(
+        document,
+        format_,
+        lambda: f"{'Removing login credentials for' if document.removed else 'Not logged in to'} {registry}",
+    )

@@ -1,0 +1,122 @@
+"""`lading manifest inspect`: a list or a manifest, local or remote."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option
+from lading.cli.suggestions import helped
+from lading.errors import LadingError, NotFound
+
+if TYPE_CHECKING:
+    from lading.drafts.draft import Draft
+    from lading.store import AnyManifest
+    from lading.stores.location import Location
+
+
+@click.command(cls=Command, short_help="Print a list or a manifest, local or remote")
+@click.argument("names", nargs=-1, required=True, metavar="[MANIFEST_LIST] MANIFEST")
+@click.option("-v", "--verbose", is_flag=True, help="Print what Docker does: descriptor, platform and manifest.")
+@click.option("--raw", is_flag=True, help="Print the exact bytes, as in the registry.")
+@click.option("--remote", is_flag=True, help="Ask the registry even if there is a local list of this name.")
+@format_option
+@common(verbose_flag=False)
+def inspect(options: Options, names: tuple[str, ...], verbose: bool, raw: bool, remote: bool, format_: str) -> None:
+    """Print a manifest or a list: the local list of that name, else the registry's; or an entry of a local list.
+
+    \b
+    lading manifest inspect reg.example/app:1.4
+    lading manifest inspect reg.example/app:1.4 --format '{{ digest }}'
+    """
+    if len(names) > 2:
+        raise click.UsageError("give [MANIFEST_LIST] MANIFEST: at most two names")
+    if verbose + raw + (format_ != "text") > 1:
+        raise click.UsageError("--verbose, --raw and --format exclude each other")
+    if remote and len(names) > 1:
+        raise click.UsageError("an entry of a local list is local: leave out --remote")
+    from lading.drafts.store import DraftStore
+    from lading.stores.location import parse_location, registry_reference
+
+    location, store = parse_location(names[0]).full(), DraftStore()
+    # A local list has a reference for its name, and what Docker prints has references in it.
+    reference = registry_reference(location) if location.is_registry or verbose or len(names) == 2 else None
+    if reference is not None and (len(names) == 2 or (not remote and store.exists(reference))):
+        draft = _load(store, reference, names)
+        for warning in draft.warnings:
+            options.warn(warning)
+        _show_local(draft, names[1] if len(names) == 2 else None, verbose, raw, format_)
+    else:
+        _show_remote(options, location, verbose, raw, format_)
+
+
+def _load(store: Any, reference: Any, names: tuple[str, ...]) -> Draft:
+    try:
+        draft: Draft = store.load(reference)
+    except NotFound as error:
+        if len(names) == 2:
+            error.remedy = f"see them: lading manifest ls      in the registry: lading manifest inspect {names[1]}"
+        raise
+    return draft
+
+
+def _show_local(draft: Draft, image: str | None, verbose: bool, raw: bool, format_: str) -> None:
+    from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
+    from lading.model.manifest import parse
+
+    out = sys.stdout.buffer
+    if image is None:
+        if raw:
+            out.write(draft.index.raw)
+        elif verbose:
+            out.write(docker_inspect_verbose(draft.entries))
+        elif format_ != "text":
+            _emit_manifest(str(draft.reference), draft.index, True, format_)
+        else:
+            out.write(docker_inspect_list(draft))
+        return
+    entry = draft.find(image)
+    if verbose:
+        out.write(docker_inspect_verbose(entry))
+        return
+    if entry.raw is None and (raw or format_ != "text" or not entry.embedded):
+        raise LadingError(
+            f"the manifest of {entry.reference} is not in the local store",
+            remedy=f"read it from the registry: lading manifest inspect {entry.reference}",
+        )
+    if format_ != "text" and entry.raw is not None:
+        found = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
+        _emit_manifest(str(entry.reference), found, True, format_)
+    else:
+        out.write(entry.raw if raw and entry.raw is not None else docker_inspect_image(entry))
+
+
+def _show_remote(options: Options, location: Location, verbose: bool, raw: bool, format_: str) -> None:
+    from lading.drafts.operations import describe
+    from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
+    from lading.model.index import Index
+
+    out = sys.stdout.buffer
+    if verbose:
+        found, entries = options.run(lambda client: helped(client, [location], describe(client.connect, location)))
+        out.write(docker_inspect_verbose(entries if isinstance(found, Index) else entries[0]))
+        return
+    found = options.run(lambda client: helped(client, [location], client.get(location)))
+    if raw:
+        out.write(found.raw)
+    elif format_ != "text":
+        _emit_manifest(str(location), found, False, format_)
+    elif isinstance(found, Index):
+        out.write(docker_inspect_list(found))
+    else:
+        out.write(docker_inspect_image(found.raw))
+
+
+def _emit_manifest(reference: str, found: AnyManifest, local: bool, format_: str) -> None:
+    from lading.cli.documents import ManifestDocument
+    from lading.cli.output import emit
+
+    document = ManifestDocument(reference, found.digest, found.media_type, found.size, local, found.document)
+    emit(document, format_, lambda: found.digest)

@@ -1,0 +1,46 @@
+"""`lading manifest push`: a local list brought to its registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lading.cli.drafts import tell_pushed
+from lading.cli.frame import Command, Options, common, format_option
+
+
+@click.command(cls=Command, short_help="Push a local list")
+@click.argument("manifest_list")
+@click.option("-p", "--purge", is_flag=True, help="Remove the local list afterwards.")
+@click.option(
+    "-t", "--tag", "tags", multiple=True, metavar="TAG", help="Another tag in the same repository. Repeatable."
+)
+@click.option(
+    "--if-digest", metavar="DIGEST", help="Push only if the tag has this digest now; also `absent`, `origin`."
+)
+@click.option("--dry-run", is_flag=True, help="Send nothing; print the digest that would be pushed.")
+@format_option
+@common(pushes=True)
+def push(
+    options: Options,
+    manifest_list: str,
+    purge: bool,
+    tags: tuple[str, ...],
+    if_digest: str | None,
+    dry_run: bool,
+    format_: str,
+) -> None:
+    """Push the local MANIFEST_LIST: first what its registry lacks, then the list, its tags last.
+
+    \b
+    lading manifest push reg.example/app:1.4 -t latest
+    lading manifest push reg.example/app:1.4 --if-digest origin
+    """
+    from lading.model.digest import Digest
+
+    guard: Any = if_digest if if_digest in (None, "absent", "origin") else Digest(if_digest)
+    pushed = options.run(
+        lambda client: client.drafts.push(manifest_list, tags=tags, if_digest=guard, dry_run=dry_run, purge=purge)
+    )
+    tell_pushed(options, pushed, format_)

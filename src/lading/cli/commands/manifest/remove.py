@@ -1,0 +1,22 @@
+"""`lading manifest remove`: images out of a local list."""
+
+from __future__ import annotations
+
+import click
+
+from lading.cli.frame import Command, Options, common
+
+
+@click.command(cls=Command, short_help="Remove images from a local list")
+@click.argument("manifest_list")
+@click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST...")
+@common(insecure=False)
+def remove(options: Options, manifest_list: str, manifests: tuple[str, ...]) -> None:
+    """Remove images from the local MANIFEST_LIST, named as in create, or by digest or platform."""
+    from lading.drafts.edit import remove as take_out
+    from lading.drafts.store import DraftStore
+
+    removed = take_out(DraftStore(), manifest_list, manifests)
+    for entry in removed.entries:
+        options.note(f"{entry.reference} removed ({entry.platform or 'no platform'}, {entry.digest.short})")
+    click.echo(removed.draft.reference)

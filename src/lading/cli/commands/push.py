@@ -1,0 +1,40 @@
+"""`lading push`: a copy from this machine to a registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lading.cli.copying import copy_options, run_copy
+from lading.cli.frame import Command, Options, common, place
+from lading.errors import UsageError
+
+
+@click.command(cls=Command, short_help="Bring an image from this machine to a registry")
+@click.argument("location")
+@click.argument("references", type=place, metavar="REF...", nargs=-1, required=True)
+@click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
+@copy_options
+@common(pushes=True)
+def push(options: Options, location: str, references: tuple[str, ...], **given: Any) -> None:
+    """Bring what LOCATION names to each REF.
+
+    Where neither says a tag, everything in LOCATION keeps the tags that it has there.
+
+    \b
+    lading push docker-daemon:nginx:1.27 reg.example/nginx:1.27 -t latest
+    lading push oci-archive:images.tar reg.example/app
+    """
+    from lading.stores.location import parse_location
+
+    if parse_location(location).is_registry:
+        if (path := Path(location)).exists():
+            ways = f"oci:{path}" if path.is_dir() else f"docker-archive:{path} or oci-archive:{path}"
+            raise UsageError(f"{location} is read as a reference", remedy=f"if what is here is meant: {ways}")
+        raise UsageError(
+            f"{location} is in a registry, not on this machine",
+            remedy=f"from the container engine: docker-daemon:{location}    between registries: lading copy",
+        )
+    run_copy(options, location, references, given, own_tags=not given["tags"])

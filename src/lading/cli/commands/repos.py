@@ -1,0 +1,34 @@
+"""`lading repos`: the repositories of a registry."""
+
+from __future__ import annotations
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option
+
+
+@click.command(cls=Command, short_help="List the repositories of a registry")
+@click.argument("registry")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only repositories like this. Repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="No repositories like this. Repeatable.")
+@format_option
+@common()
+def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tuple[str, ...], format_: str) -> None:
+    """List the repositories of REGISTRY, where it tells.
+
+    \b
+    lading repos localhost:5000
+    lading repos localhost:5000 --include 'team/*'
+    """
+    from lading.cli.documents import ReposDocument
+    from lading.cli.output import emit
+    from lading.model.tags import choose
+    from lading.registry.auth.scopes import parse_registry
+
+    host = parse_registry(registry)
+    names = options.run(lambda client: client.repositories(host))
+    document = ReposDocument(host, choose(names, include, exclude))
+    if document.repositories or format_ != "text":
+        emit(document, format_, lambda: "\n".join(document.repositories))
+    else:
+        options.note(f"{host} has no repositories" + (" like that" if include or exclude else ""))

@@ -1,0 +1,53 @@
+"""`lading tag`: more names for an image or index."""
+
+from __future__ import annotations
+
+import click
+
+from lading.cli.frame import Command, Options, common, format_option, place
+from lading.cli.suggestions import helped
+
+
+@click.command(cls=Command, short_help="Give an image or index more tags, without pulling it")
+@click.argument("source", type=place)
+@click.argument("new", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
+@click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now.")
+@format_option
+@common(pushes=True)
+def tag(
+    options: Options, source: str, new: tuple[str, ...], dry_run: bool, if_digest: str | None, format_: str
+) -> None:
+    """Give SOURCE more tags without pulling it; the digest stays the same.
+
+    NEW is a tag of the same repository, or a reference to another one. Signatures and other referrers do not go to
+    another one with it; with `lading copy --referrers` they do.
+
+    \b
+    lading tag reg.example/app:1.4.2 1.4 stable
+    lading tag reg.example/staging/app:1.4.2 reg.example/app:1.4.2
+    """
+    from lading.cli.documents import TagDocument
+    from lading.cli.output import emit, paint, short
+    from lading.model.digest import Digest
+    from lading.stores.location import parse_location
+
+    location = parse_location(source).full()
+    changes = options.run(
+        lambda client: helped(client, [location], client.tag(location, *new, if_digest=if_digest, dry_run=dry_run))
+    )
+    document = TagDocument(changes[0].digest, changes, dry_run)
+    full = str(location.with_digest(Digest(document.digest)))
+
+    def text() -> str:
+        if options.quiet:
+            return full
+        width = max(len(change.reference) for change in changes)
+        was = {"set": "", "new": "new", "unchanged": "names it already"}
+        lines = [
+            f"{paint(change.reference.ljust(width), 'cyan')}  " + was.get(change.state, f"was {short(change.previous)}")
+            for change in changes
+        ]
+        return "\n".join([*(line.rstrip() for line in lines), full])
+
+    emit(document, format_, text)

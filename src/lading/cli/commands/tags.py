@@ -1,0 +1,111 @@
+"""`lading tags`: the tags of a repository."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lading.cli.frame import Command, Option, Options, common, format_option, place
+from lading.cli.suggestions import NO_REPOSITORY, helped
+from lading.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from lading.client import AsyncClient
+    from lading.model.reference import Reference
+    from lading.results import TagInfo
+
+
+@click.command(cls=Command, short_help="List the tags of a repository")
+@click.argument("repository", type=place)
+@click.option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
+@click.option("--digests", is_flag=True, help="Print what each tag names, too.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only tags like this. Repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="No tags like this. Repeatable.")
+@click.option("--sort", type=click.Choice(["registry", "name", "semver"]), help="The order; semver goes up.")
+@click.option(
+    "--latest", cls=Option, type=click.IntRange(min=1), metavar="N", help="Only the N highest versions, highest first."
+)
+@click.option("--no-trunc", is_flag=True, help="Print digests whole.")
+@format_option
+@common()
+def tags(
+    options: Options,
+    repository: str,
+    points_at: str | None,
+    digests: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    sort: str | None,
+    latest: int | None,
+    no_trunc: bool,
+    format_: str,
+) -> None:
+    """List the tags of REPOSITORY.
+
+    \b
+    lading tags reg.example/app --sort semver --latest 5
+    lading tags reg.example/app --points-at reg.example/app:stable
+    """
+    from lading.cli.documents import TagsDocument
+    from lading.cli.output import emit, short, table
+    from lading.model.digest import ALGORITHMS, Digest
+    from lading.model.reference import is_tag
+    from lading.model.tags import choose, highest, order
+    from lading.stores.location import parse_location
+
+    location = parse_location(repository)
+    if location.is_named:
+        raise UsageError(
+            f"{repository} is not a repository",
+            cause="it has a tag or a digest",
+            remedy=f"which tags name the same: lading tags {location.place} --points-at {repository}",
+        )
+    expected = Digest(points_at) if points_at and points_at.partition(":")[0] in ALGORITHMS else None
+
+    async def look(client: AsyncClient) -> list[TagInfo]:
+        wanted: str | None = expected
+        if points_at is not None and wanted is None:
+            point = location.with_tag(points_at) if is_tag(points_at) else parse_location(points_at).full()
+            wanted = point.pinned or await helped(client, [point], client.digest(point))
+        try:
+            found = await client.tags(location)
+        except NotFound as error:
+            if location.reference is None or not location.is_registry:
+                raise
+            raise _no_repository(location.reference, error) from error
+        names = choose((info.tag for info in found), include, exclude)
+        names = highest(names, latest) if latest else order(names, sort or "registry")  # type: ignore[arg-type]
+        if not (digests or wanted):
+            by_name = {info.tag: info for info in found}
+            return [by_name[name] for name in names]
+        infos = await client.tag_digests(location, names)
+        return [info for info in infos if wanted is None or info.digest == wanted]
+
+    if latest and sort not in (None, "semver"):
+        raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
+    document = TagsDocument(str(location), options.run(look))
+
+    def text() -> str:
+        if digests and document.tags and not options.quiet:
+            rows = [["TAG", "DIGEST"], *([info.tag, short(info.digest, no_trunc)] for info in document.tags)]
+            return table(rows)
+        return "\n".join(info.tag for info in document.tags)
+
+    if document.tags or format_ != "text":
+        emit(document, format_, text)
+    elif points_at is None:
+        options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
+    if points_at is not None and not document.tags:
+        options.note(f"no tag of {location} names that")
+        raise click.exceptions.Exit(1)
+
+
+def _no_repository(repository: Reference, error: NotFound) -> NotFound:
+    return NotFound(
+        f"{repository.name} was not found",
+        cause=NO_REPOSITORY,
+        remedy=f"see what there is: lading repos {repository.registry}",
+        status=error.status,
+        code=error.code,
+    )

@@ -1,0 +1,164 @@
+"""What `copy`, `pull` and `push` share: their options, and a copy with its progress, its notes and its answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lading.cli.frame import Option, Options, format_option, platform_option
+
+if TYPE_CHECKING:
+    from lading.transfer.graph import Step
+    from lading.transfer.report import CopyReport
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def copy_options(function: F) -> F:
+    """Add the options that all three commands have."""
+    for add in reversed(
+        (
+            platform_option(multiple=True, help="Of an index, only these entries. Repeatable."),
+            click.option("--referrers", is_flag=True, help="Signatures, SBOMs and the like, too."),
+            click.option("--to", type=click.Choice(["oci", "docker"]), help="Encode manifests so; digests change."),
+            click.option(
+                "--compression",
+                type=click.Choice(["gzip", "zstd", "none"]),
+                help="Compress layers so; digests change.",
+            ),
+            click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else."),
+            click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this now."),
+            click.option("--verify", is_flag=True, help="Believe no target: read everything back."),
+            click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done."),
+            click.option(
+                "--jobs",
+                cls=Option,
+                type=click.IntRange(min=1),
+                default=8,
+                metavar="N",
+                help="How many blobs are under way at once (8).",
+            ),
+            click.option(
+                "--progress",
+                type=click.Choice(["auto", "tty", "plain", "json", "none"]),
+                default="auto",
+                metavar="STYLE",
+                help="On stderr: auto, tty, plain, json or none.",
+            ),
+            format_option,
+        )
+    ):
+        function = add(function)
+    return function
+
+
+def run_copy(
+    options: Options, source: str, targets: tuple[str, ...], given: dict[str, Any], *, own_tags: bool = False
+) -> None:
+    """Copy, with progress and notes on stderr, and print the full name of all that was made.
+
+    Args:
+        options: the common flags.
+        source: where from.
+        targets: where to.
+        given: the values of the command's other options.
+        own_tags: everything in the source keeps the tags that it has there.
+    """
+    from lading.cli.output import emit
+    from lading.cli.progress import shown_progress
+    from lading.cli.suggestions import helped
+    from lading.stores.location import parse_location
+
+    format_, style = given.pop("format_"), given.pop("progress")
+    clobber = not given.pop("no_clobber")
+    for side, option in (("source", "src_authfile"), ("target", "dst_authfile")):
+        if path := given.pop(option, None):
+            from lading.registry.auth.lookup import default_sources
+
+            given[f"{side}_credentials"] = default_sources(authfiles=[Path(path)])
+    # Standard output is the archive, then, and nothing else.
+    is_stream = not given["dry_run"] and any(parse_location(target).is_stream for target in targets)
+    if is_stream and format_ != "text":
+        raise click.UsageError("--format prints to standard output, where the archive goes")
+    started = time.monotonic()
+    with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
+        report = options.run(
+            lambda client: helped(
+                client,
+                [source],
+                client.copy(source, *targets, clobber=clobber, own_tags=own_tags, on_event=on_event, **given),
+            )
+        )
+    for note in report.notes:
+        options.warn(note)
+    if format_ == "text":
+        options.note(_summary(report, time.monotonic() - started))
+    if is_stream:
+        options.note(_names(report, options.quiet))
+    else:
+        emit(report, format_, lambda: _names(report, options.quiet))
+
+
+def _summary(report: CopyReport, seconds: float) -> str:
+    from lading.cli.output import count, size
+
+    done = report.copied
+    blobs = done.uploaded + done.mounted
+    kept = sum(tag.state == "kept" for image in report.images for tag in image.targets)
+    left = f"; {count(kept, 'tag')} left as {'it is' if kept == 1 else 'they are'}" if kept else ""
+    only = dict.fromkeys(image.platform for image in report.images if image.platform is not None)
+    left += f"; only for {', '.join(only)}" if only else ""
+    if not done.manifests and not blobs:
+        moved = any(tag.state in ("new", "moved", "set") for image in report.images for tag in image.targets)
+        return f"{'Nothing to send' if moved else 'Nothing to copy'}: all of it is there already{left}"
+    parts = [f"{size(done.bytes)} {'to send' if report.dry_run else 'sent'}"]
+    if done.mounted:
+        parts.append(f"{done.mounted} {'to mount' if report.dry_run else 'mounted'}")
+    if done.present:
+        parts.append(f"{done.present} already there")
+    if seconds >= 2:
+        parts.append(f"{seconds:.1f} s")
+    verb = "Would copy" if report.dry_run else "Copied"
+    return f"{verb} {count(done.manifests, 'manifest')} and {count(blobs, 'blob')}: {', '.join(parts)}{left}"
+
+
+def _names(report: CopyReport, quiet: bool) -> str:
+    """The full name of everything that was made, and before it what a dry run would do."""
+    plan = _plan(report) if report.dry_run and not quiet else []
+    names = dict.fromkeys(tag.full for image in report.images for tag in image.targets if tag.state != "kept")
+    return "\n".join([*plan, *names])
+
+
+def _plan(report: CopyReport) -> list[str]:
+    from lading.cli.output import short, size, table
+
+    words = {"copied": "copy", "mounted": "mount", "present": "there"}
+    rows = [
+        [words[step.outcome], _kind(step), short(step.digest), size(step.size), step.platform or ""]
+        for step in sorted(
+            report.steps, key=lambda step: (_RANK[_kind(step)], step.platform or "", step.size, step.digest)
+        )
+    ]
+    changes = [
+        f"{tag.reference}  {tag.state}" + (f", was {short(tag.previous)}" if tag.state == "moved" else "")
+        for image in report.images
+        for tag in image.targets
+        if tag.state != "set"
+    ]
+    head = ["TO DO", "WHAT", "DIGEST", "SIZE", "PLATFORM"]
+    return [*([table([head, *rows], right=[3])] if rows else []), *changes]
+
+
+_RANK = {"blob": 0, "manifest": 1, "index": 2}
+
+
+def _kind(step: Step) -> str:
+    from lading.model.media_types import INDEXES, MANIFESTS
+
+    if step.media_type in INDEXES:
+        return "index"
+    return "manifest" if step.media_type in MANIFESTS else "blob"

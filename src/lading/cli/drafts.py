@@ -1,0 +1,104 @@
+"""What the commands on local manifest lists share: options, and what is told of a list that was made or pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from lading.cli.frame import Options, platform_option
+
+if TYPE_CHECKING:
+    from lading.drafts.draft import Draft
+    from lading.drafts.operations import Created
+    from lading.drafts.push import Pushed
+
+attestations_option = click.option("--no-attestations", is_flag=True, help="Leave out the attestations of an index.")
+platforms_option = platform_option(multiple=True, help="What to take from an index. Repeatable; all by default.")
+type_option = click.option(
+    "--type", "type_", type=click.Choice(["auto", "docker", "oci"]), help="What the list is pushed as."
+)
+
+
+def local_list(reference: str) -> Draft | None:
+    """The local list of this name, if there is one."""
+    from lading.drafts.store import DraftStore
+    from lading.stores.location import parse_location
+
+    location, store = parse_location(reference), DraftStore()
+    name = location.reference if location.is_registry else None
+    return store.load(name) if name is not None and store.exists(name) else None
+
+
+def key_values(texts: Iterable[str]) -> dict[str, str]:
+    """The values of an option that takes KEY=VALUE.
+
+    Raises:
+        click.UsageError: a text is none.
+    """
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise click.UsageError(f"{text!r} is not KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def tell_made(options: Options, created: Created) -> None:
+    """Tell on stderr what became of the images that a list was made of."""
+    for warning in created.warnings:
+        options.warn(warning)
+    for change in created.changes:
+        if change.kind != "kept":
+            options.note(str(change))
+
+
+def _serious(pushed: Pushed) -> list[str]:
+    """What the list says that will break for whoever pulls it; nothing is read for this."""
+    import msgspec
+
+    from lading.images.lint import lint, listed_facts
+
+    name = str(msgspec.structs.replace(pushed.reference, digest=None))
+    report = lint(listed_facts(name, pushed.index))
+    errors = [found for found in report.findings if found.severity == "error"]
+    return [f"{found.message} ({found.code})\n  {found.remedy}" for found in errors]
+
+
+def tell_pushed(options: Options, pushed: Pushed, format: str = "text") -> None:
+    """Print what was pushed, and on stderr what is wrong with it."""
+    from lading.cli.documents import PushDocument
+    from lading.cli.output import emit
+
+    for warning in (*pushed.warnings, *_serious(pushed)):
+        options.warn(warning)
+    document = PushDocument(
+        reference=str(pushed.reference),
+        digest=pushed.digest,
+        media_type=pushed.index.media_type,
+        size=pushed.index.size,
+        tags=list(pushed.tags),
+        copied=[f"{pushed.reference.name}@{entry.digest}" for entry in pushed.copied],
+        blobs_mounted=pushed.transfer.mounted,
+        blobs_uploaded=pushed.transfer.uploaded,
+        bytes_uploaded=pushed.transfer.bytes,
+        dry_run=pushed.dry_run,
+    )
+
+    def text() -> str:
+        name = pushed.reference.name
+        lines = [
+            f"Pushed ref {name}@{entry.digest} with digest: {entry.digest}"
+            for entry in pushed.copied
+            if not pushed.dry_run
+        ]
+        return "\n".join([*lines, pushed.digest])
+
+    if pushed.dry_run and format == "text":
+        for entry in pushed.copied:
+            options.note(f"would copy {entry.location or entry.reference} to {pushed.reference.name}")
+        for tag in pushed.tags:
+            options.note(f"would push {pushed.reference.name}:{tag}")
+    emit(document, format, text)
