@@ -14,7 +14,7 @@ from click import BadParameter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lading.cli.units import duration, size
+from lading.cli.values import duration, size
 from serve.accounts import USERS, ask, basic, htpasswd
 from serve.caller import Caller
 from support.certs import Authority

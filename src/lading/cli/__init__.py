@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import click
 
-from lading.cli.frame import Group, NobodyReads
+from lading.cli.groups import Group, NobodyReads
 from lading.errors import LadingError
 
 COMMANDS = (

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lading.cli.frame import Option, Options, format_option, platform_option
+from lading.cli.groups import Option
+from lading.cli.options import Options, format_option, platform_option
 
 if TYPE_CHECKING:
     from lading.transfer.graph import Step

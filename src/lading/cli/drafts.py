@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Options, platform_option
+from lading.cli.options import Options, platform_option
 
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Command
+from lading.cli.groups import Command
 
 
 @click.command(cls=Command, short_help="Print a script for completion in a shell")

@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
+from lading.cli import values
 from lading.cli.copying import copy_options, run_copy
-from lading.cli.frame import Command, Options, authfile_option, common, place
+from lading.cli.groups import Command
+from lading.cli.options import Options, authfile_option, common
 
 
 @click.command(cls=Command, short_help="Copy images, indexes and artifacts from anywhere to anywhere")
-@click.argument("source", type=place, metavar="SRC")
-@click.argument("targets", type=place, metavar="DST...", nargs=-1, required=True)
+@click.argument("source", type=values.location, metavar="SRC")
+@click.argument("targets", type=values.location, metavar="DST...", nargs=-1, required=True)
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
 @click.option("--all-tags", is_flag=True, help="Every tag of SRC, under its own name.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Of all tags, only such. Repeatable.")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, place
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 from lading.cli.suggestions import helped
 from lading.errors import UsageError
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, short_help="Delete a manifest, or only a tag")
-@click.argument("references", type=place, nargs=-1, required=True, metavar="REFERENCE...")
+@click.argument("references", type=values.location, nargs=-1, required=True, metavar="REFERENCE...")
 @click.option("--untag", is_flag=True, help="Remove only the tag, where the registry can; the manifest stays.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would go.")

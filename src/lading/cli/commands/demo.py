@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from lading.cli.frame import Command, Options, common
+from lading.cli.groups import Command
+from lading.cli.options import Options, common
 
 
 @click.command(cls=Command)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, place, platform_option
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option, platform_option
 from lading.cli.suggestions import helped
 
 
 @click.command(cls=Command, short_help="Print the digest of a name")
-@click.argument("reference", type=place)
+@click.argument("reference", type=values.location)
 @platform_option(help="The digest of an index's entry for this platform.")
 @click.option("--full", is_flag=True, help="Print REPOSITORY@DIGEST.")
 @format_option

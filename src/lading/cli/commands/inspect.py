@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, place, platform_option
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option, platform_option
 from lading.cli.suggestions import helped
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, short_help="Show what a name stands for: platforms, sizes, annotations")
-@click.argument("reference", type=place)
+@click.argument("reference", type=values.location)
 @platform_option(multiple=True, help="Only the entries of an index for this platform. Repeatable.")
 @click.option("--no-trunc", is_flag=True, help="Print digests whole.")
 @click.option("--raw", is_flag=True, help="Print the manifest's exact bytes instead.")

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Options, common, formats, place
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, formats
 
 if TYPE_CHECKING:
     from lading.images.lint import Finding, Report
 
 
 @click.command(cls=Command, short_help="Say what is wrong with an image or a list")
-@click.argument("reference", type=place, required=False)
+@click.argument("reference", type=values.location, required=False)
 @click.option("--against", metavar="REF", help="Say which platforms of REF, the last release, are missing.")
 @click.option("--select", multiple=True, metavar="CODE", help="Only these; LAD1 is all that start so. Repeatable.")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Not these. Repeatable.")

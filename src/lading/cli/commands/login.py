@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 
 
 @click.command(cls=Command, short_help="Check credentials and keep them")

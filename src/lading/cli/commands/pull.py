@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
+from lading.cli import values
 from lading.cli.copying import copy_options, run_copy
-from lading.cli.frame import Command, Options, common, place
+from lading.cli.groups import Command
+from lading.cli.options import Options, common
 from lading.errors import UsageError
 
 
 @click.command(cls=Command, short_help="Bring an image to this machine: engine, archive or layout")
-@click.argument("reference", type=place, metavar="REF")
+@click.argument("reference", type=values.location, metavar="REF")
 @click.argument("location", required=False)
 @copy_options
 @common()

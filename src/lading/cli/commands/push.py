@@ -7,14 +7,16 @@ from typing import Any
 
 import click
 
+from lading.cli import values
 from lading.cli.copying import copy_options, run_copy
-from lading.cli.frame import Command, Options, common, place
+from lading.cli.groups import Command
+from lading.cli.options import Options, common
 from lading.errors import UsageError
 
 
 @click.command(cls=Command, short_help="Bring an image from this machine to a registry")
 @click.argument("location")
-@click.argument("references", type=place, metavar="REF...", nargs=-1, required=True)
+@click.argument("references", type=values.location, metavar="REF...", nargs=-1, required=True)
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
 @copy_options
 @common(pushes=True)

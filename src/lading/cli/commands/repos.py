@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 
 
 @click.command(cls=Command, short_help="List the repositories of a registry")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lading.cli import values
 from lading.cli.drafts import local_list
-from lading.cli.frame import Command, Options, common, format_option, place, platform_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option, platform_option
 from lading.cli.suggestions import helped
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, short_help="Tell which image of a list each client will pull")
-@click.argument("reference", type=place)
+@click.argument("reference", type=values.location)
 @platform_option(help="What they are asked for; else what their machine is.")
 @click.option("--as", "clients", multiple=True, metavar="CLIENT", help="Only this client. Repeatable.")
 @click.option("--all-clients", is_flag=True, help="One client for each behaviour.")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, place
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 from lading.cli.suggestions import helped
 
 
 @click.command(cls=Command, short_help="Give an image or index more tags, without pulling it")
-@click.argument("source", type=place)
+@click.argument("source", type=values.location)
 @click.argument("new", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
 @click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now.")

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Option, Options, common, format_option, place
+from lading.cli import values
+from lading.cli.groups import Command, Option
+from lading.cli.options import Options, common, format_option
 from lading.cli.suggestions import NO_REPOSITORY, helped
 from lading.errors import NotFound, UsageError
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, short_help="List the tags of a repository")
-@click.argument("repository", type=place)
+@click.argument("repository", type=values.location)
 @click.option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
 @click.option("--digests", is_flag=True, help="Print what each tag names, too.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only tags like this. Repeatable.")

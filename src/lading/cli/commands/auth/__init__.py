@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Group
+from lading.cli.groups import Group
 
 
 @click.group(cls=Group, package=__name__, names=("explain", "token", "ls", "get"))

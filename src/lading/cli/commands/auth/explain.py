@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, scope_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option, scope_option
 
 if TYPE_CHECKING:
     from lading.registry.diagnose.explain import Explanation, SourceReport

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Command, Options, authfile_option, common, format_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, authfile_option, common, format_option
 
 
 @click.command(cls=Command, short_help="Print the credentials for a registry, with their secret")

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, scope_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option, scope_option
 
 
 @click.command(cls=Command, short_help="Print a token that a registry takes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Group
+from lading.cli.groups import Group
 
 _NAMES = ("create", "annotate", "inspect", "push", "rm", "ls", "add", "remove", "pull", "prune")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from lading.cli.drafts import attestations_option, platforms_option, tell_made
-from lading.cli.frame import Command, Options, common
+from lading.cli.groups import Command
+from lading.cli.options import Options, common
 from lading.cli.suggestions import helped
 
 

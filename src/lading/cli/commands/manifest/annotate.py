@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from lading.cli.drafts import key_values, type_option
-from lading.cli.frame import Command, Options, common
+from lading.cli.groups import Command
+from lading.cli.options import Options, common
 
 
 @click.command(cls=Command, short_help="Change what a local list says about an image or itself")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lading.cli.drafts import attestations_option, key_values, platforms_option, tell_made, tell_pushed, type_option
-from lading.cli.frame import Command, Options, common
+from lading.cli.groups import Command
+from lading.cli.options import Options, common
 from lading.cli.suggestions import helped
 from lading.errors import UsageError
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 from lading.cli.suggestions import helped
 from lading.errors import LadingError, NotFound
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft

@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from lading.cli.frame import Command, Option, Options, common
+from lading.cli.groups import Command, Option
+from lading.cli.options import Options, common
 from lading.errors import UsageError
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from lading.cli.drafts import tell_pushed
-from lading.cli.frame import Command, Options, common, format_option
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 
 
 @click.command(cls=Command, short_help="Push a local list")

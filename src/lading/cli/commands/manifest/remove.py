@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Command, Options, common
+from lading.cli.groups import Command
+from lading.cli.options import Options, common
 
 
 @click.command(cls=Command, short_help="Remove images from a local list")

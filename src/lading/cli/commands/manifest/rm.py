@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.frame import Command, Options, common
+from lading.cli.groups import Command
+from lading.cli.options import Options, common
 from lading.errors import NotFound
 
 

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, place
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from lading.registry.diagnose.check import Checkup, Finding
 
 
 @click.command(cls=Command, short_help="Examine how a registry is reached and what it supports")
-@click.argument("what", type=place, metavar="REGISTRY[/REPOSITORY]")
+@click.argument("what", type=values.location, metavar="REGISTRY[/REPOSITORY]")
 @click.option("--write", is_flag=True, help="Try in REPOSITORY what reading cannot tell: uploads, which are cancelled.")
 @format_option
 @common(described=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option
-from lading.cli.units import age
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command, short_help="Remove what nothing refers to from a registry's folder")
 @click.argument("folder")
-@click.option("--older-than", type=age, default="24h", metavar="TIME", help="Leave what was used more lately (24h).")
+@click.option(
+    "--older-than", type=values.age, default="24h", metavar="TIME", help="Leave what was used more lately (24h)."
+)
 @click.option("--untagged", is_flag=True, help="Remove manifests without a tag, too.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing; print what would go.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask about manifests without a tag.")

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lading.cli.frame import Command, Options, common, format_option, place
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from lading.registry.diagnose.pull_limits import PullLimits
 
 
 @click.command(cls=Command, short_help="Show how many pulls a registry still allows")
-@click.argument("what", type=place, metavar="REGISTRY|REF", default="docker.io")
+@click.argument("what", type=values.location, metavar="REGISTRY|REF", default="docker.io")
 @format_option
 @common()
 def limits(options: Options, what: str, format_: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from lading.cli.frame import Command, Option, Options, common
-from lading.cli.units import duration, size
+from lading.cli import values
+from lading.cli.groups import Command, Option
+from lading.cli.options import Options, common
 
 
 @click.command(cls=Command, short_help="Serve a registry until interrupted")
@@ -25,7 +26,7 @@ from lading.cli.units import duration, size
 @click.option("--tls-key", metavar="FILE", help="Its private key.")
 @click.option("--read-only", is_flag=True, help="Refuse every change.")
 @click.option("--allow-missing", is_flag=True, help="Take manifests before what they refer to.")
-@click.option("--max-manifest", type=size, default="4MiB", metavar="SIZE", help="The largest manifest (4MiB).")
+@click.option("--max-manifest", type=values.size, default="4MiB", metavar="SIZE", help="The largest manifest (4MiB).")
 @click.option(
     "--max-uploads",
     cls=Option,
@@ -34,8 +35,8 @@ from lading.cli.units import duration, size
     metavar="N",
     help="Uploads under way at once (256).",
 )
-@click.option("--max-size", type=size, metavar="SIZE", help="All that is kept, such as 50GB.")
-@click.option("--upload-expiry", type=duration, default="24h", metavar="TIME", help="Forget idle uploads (24h).")
+@click.option("--max-size", type=values.size, metavar="SIZE", help="All that is kept, such as 50GB.")
+@click.option("--upload-expiry", type=values.duration, default="24h", metavar="TIME", help="Forget idle uploads (24h).")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of the log, on stderr.")
 @common(verbose_flag=False)
 def serve(

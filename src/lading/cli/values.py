@@ -1,4 +1,4 @@
-"""Sizes and times as people write them, for options."""
+"""What the values of arguments and options are read as: locations, sizes, times. Each is a `type` for click."""
 
 from __future__ import annotations
 
@@ -16,8 +16,21 @@ _SIZES = {"": 1, "b": 1} | {
 _TIMES = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 
 
+def location(text: str) -> str:
+    """A reference or another location; an alias is replaced by what it stands for.
+
+    Not for `lading manifest`, where names are Docker's.
+    """
+    first, slash, _ = text.partition("/")
+    if slash and (":" in first or "." in first or first == "localhost"):
+        return text  # it names its registry, or a place on this machine
+    from lading.registry.hosts.settings import Config
+
+    return Config.load().expand(text)
+
+
 def size(value: str) -> int:
-    """A number of bytes: `500MB`, `4MiB`, `4096`. For the `type` of an option."""
+    """A number of bytes: `500MB`, `4MiB`, `4096`."""
     number = _read(value, _SIZES)
     if number is None or number < 1:
         raise click.BadParameter(f"{value!r} is not a size such as 500MB, 10GiB or 4096")
@@ -25,7 +38,7 @@ def size(value: str) -> int:
 
 
 def duration(value: str) -> float:
-    """Seconds: `30m`, `24h`, `7d`, `90s`. For the `type` of an option."""
+    """Seconds: `30m`, `24h`, `7d`, `90s`."""
     number = age(value)
     if not number:
         raise click.BadParameter(f"{value!r} is not a time such as 30m, 24h or 7d")
@@ -33,7 +46,7 @@ def duration(value: str) -> float:
 
 
 def age(value: str) -> float:
-    """Seconds that have passed, as `duration` reads them, or none: `0s`. For the `type` of an option."""
+    """Seconds that have passed, as `duration` reads them, or none: `0s`."""
     number = _read(value, _TIMES)
     if number is None:
         raise click.BadParameter(f"{value!r} is not a time such as 30m, 24h or 7d")

@@ -1,13 +1,14 @@
-"""What every command shares: groups that load their commands late, the common flags, and a client to work with."""
+"""The flags that commands share, and what a command works with: a client made as they say, notes and warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import update_wrapper
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from lading.cli.groups import CommonOption, ReachOption
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
@@ -15,128 +16,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class NobodyReads(Exception):
-    """Whoever read the output has seen enough."""
-
-
-class Command(click.Command):
-    """A command whose help has what it does first, and apart from it how it talks, which is the same everywhere."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options in their groups."""
-        own: list[tuple[str, str]] = []
-        common: list[tuple[str, str]] = []
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if isinstance(param, ReachOption) and not param.is_described:
-                record = _REACH if param.opts == ["--authfile"] else None
-            if record is not None:
-                is_common = isinstance(param, CommonOption) or "--help" in param.opts
-                (common if is_common else own).append(record)
-        for title, records in (("Options", own), ("How it talks", common)):
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
-
-
-class Option(click.Option):
-    """An option whose help says what there is to say itself."""
-
-    def get_help_extra(self, ctx: click.Context) -> Any:
-        """What click adds to the help, without the range of numbers (`x>=1`)."""
-        extra = super().get_help_extra(ctx)
-        extra.pop("range", None)
-        return extra
-
-
-class CommonOption(Option):
-    """An option that is the same for every command that has it."""
-
-
-class ReachOption(CommonOption):
-    """An option that says how hosts are reached, which few need: all of them are one line of help.
-
-    Args:
-        is_described: whether it has a line of its own.
-    """
-
-    def __init__(self, *args: Any, is_described: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.is_described = is_described
-
-
-_REACH = ("--authfile, --ca-file, --header, --resolve", "And more: see lading registry check --help.")
-
-
-class Group(click.Group):
-    """A group whose commands are loaded when they are used.
-
-    Args:
-        package: the package that has a module for each command. The module and the command in it are named as the
-            command, with `_` for `-`.
-        names: the commands, in the order in which help lists them.
-    """
-
-    def __init__(self, *args: Any, package: str, names: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._package = package
-        self._names = tuple(names)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Without any argument, what there is to say is the help."""
-        if not args and not ctx.resilient_parsing:
-            click.echo(ctx.get_help())
-            ctx.exit()
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Of how it may end, leave to click nothing that it would end in its own way."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise click.Abort from None
-        except BrokenPipeError as error:
-            raise NobodyReads from error
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which they were given: daily ones come first."""
-        return list(self._names)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what each command is for, whole: a list of sentences that end in dots helps nobody."""
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _summary(command)) for name, command in commands if command is not None])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load a command."""
-        if cmd_name not in self._names:
-            return None
-        name = cmd_name.replace("-", "_")
-        command = getattr(import_module(f"{self._package}.{name}"), name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one may have been meant."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            if not close or args[0].startswith("-"):
-                raise
-            message = f"there is no command {args[0]!r}; did you mean {close[0]!r}?"
-            raise click.UsageError(message, ctx) from error
-
-
-def _summary(command: click.Command) -> str:
-    return command.short_help or (command.help or "").partition("\n\n")[0].strip().rstrip(".")
 
 
 class Options:
@@ -366,16 +245,3 @@ def platform_option(*, multiple: bool = False, help: str) -> Callable[[F], F]:
     return click.option(
         "--platform", "platforms" if multiple else "platform", multiple=multiple, metavar="OS/ARCH[/VARIANT]", help=help
     )
-
-
-def place(text: str) -> str:
-    """A reference or another location, as the type of an argument: an alias is replaced by what it stands for.
-
-    Not for `lading manifest`, where names are Docker's.
-    """
-    first, slash, _ = text.partition("/")
-    if slash and (":" in first or "." in first or first == "localhost"):
-        return text  # it names its registry, or a place on this machine
-    from lading.registry.hosts.settings import Config
-
-    return Config.load().expand(text)
