@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.serve import Folder, Memory, Storage, background
+from lading.serve import FolderStorage, MemoryStorage, Storage, background
 from serve.caller import Caller
 
 
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["memory", "folder"])
 def storage(request: pytest.FixtureRequest, folder: Path) -> Storage:
-    return Memory() if request.param == "memory" else Folder(folder)
+    return MemoryStorage() if request.param == "memory" else FolderStorage(folder)
 
 
 @pytest.fixture
@@ -29,4 +29,4 @@ def call(storage: Storage) -> Iterator[Caller]:
 @pytest.fixture
 def serve_folder(folder: Path) -> Callable[[], AbstractContextManager[str]]:
     """Starts a registry on the same folder again and again."""
-    return lambda: background(Folder(folder))
+    return lambda: background(FolderStorage(folder))

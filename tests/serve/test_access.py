@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import UsageError
-from lading.serve import Memory, Settings, Storage, app, background
+from lading.serve import MemoryStorage, Settings, Storage, app, background
 from lading.serve.auth.access import ACTIONS, Need, Rules, parse_rule
 from serve.accounts import USERS, ask, basic, bearer, htpasswd
 from serve.caller import Caller
@@ -383,7 +383,7 @@ class TestSettings:
 
 def test_what_is_refused_is_not_read(users: Path) -> None:
     """Nothing of it is kept, and the client still gets its answer."""
-    storage = Memory()
+    storage = MemoryStorage()
     with background(storage, settings=Settings(auth=f"htpasswd={users}")) as url:
         answer = Caller(url)("POST", f"/v2/a/blobs/uploads/?digest={DIGEST}", b"x" * 3_000_000)
         assert json.loads(answer.body)["errors"][0]["message"] == "log in first"

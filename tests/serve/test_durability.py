@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from lading.serve import Folder, Storage, background
+from lading.serve import FolderStorage, Storage, background
 from serve.caller import Caller
 from serve.served import Served
 from support.images import (
@@ -200,7 +200,7 @@ def test_what_is_acknowledged_has_been_given_to_the_disk(folder: Path, monkeypat
 
     monkeypatch.setattr(os, "fsync", noted)
     image = make_image(kind="oci", layers=2)
-    with background(Folder(folder)) as url:
+    with background(FolderStorage(folder)) as url:
         push(Caller(url).host, "team/app", "v1", image)
         synced = list(order)
     layout = folder / "team" / "app"
@@ -297,7 +297,7 @@ def test_two_servers_and_a_copy_on_one_folder_lose_nothing(
 def test_what_comes_twice_is_on_the_disk_once(folder: Path) -> None:
     content = noise("twice", 300_000)
     path = digest_of(content).replace(":", "/")
-    with background(Folder(folder)) as url:
+    with background(FolderStorage(folder)) as url:
         call = Caller(url)
         for name in ("a", "b", "b/c"):
             call.push_blob(name, digest_of(content), content)

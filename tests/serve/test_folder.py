@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lading.errors import UsageError
-from lading.serve import Folder
+from lading.serve import FolderStorage
 from serve.caller import Caller
 from support.images import OCI_INDEX, digest_of, make_image, make_index, noise, push
 
@@ -152,9 +152,9 @@ def test_forgets_uploads_that_are_not_complete(serve_folder: Serve, folder: Path
 def test_removes_what_a_killed_process_left_and_nothing_else(serve_folder: Serve, folder: Path) -> None:
     code = f"""
 import os, asyncio
-from lading.serve import Folder
+from lading.serve import FolderStorage
 async def main():
-    upload = await Folder({str(folder)!r}).repository("a").upload()
+    upload = await FolderStorage({str(folder)!r}).repository("a").upload()
     await upload.append(b"killed")
     os.kill(os.getpid(), 9)
 asyncio.run(main())
@@ -179,7 +179,7 @@ def received(folder: Path) -> list[bytes]:
 def test_cannot_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot keep a registry in"):
-        Folder(tmp_path / "file")
+        FolderStorage(tmp_path / "file")
 
 
 def test_is_noticed_when_it_goes(serve_folder: Serve, folder: Path) -> None:
@@ -197,7 +197,7 @@ def test_must_be_one_s_own(folder: Path, there: bool) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else")
     if there:
-        Folder(folder)
+        FolderStorage(folder)
     else:
         folder.mkdir()
     above = [path for path in folder.parents if path.is_relative_to("/tmp")]
@@ -207,8 +207,8 @@ def test_must_be_one_s_own(folder: Path, there: bool) -> None:
             path.chmod(mode | 0o055)
         os.seteuid(65534)
         with pytest.raises(UsageError) as refused:
-            Folder(folder)
-        Folder(folder, read_only=True)
+            FolderStorage(folder)
+        FolderStorage(folder, read_only=True)
     finally:
         os.seteuid(0)
         for path, mode in modes:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from cli.terminal import on_terminal
-from lading.serve import Folder, Garbage, background
+from lading.serve import FolderStorage, Garbage, background
 from serve.caller import Caller
 from support.images import (
     OCI_INDEX,
@@ -43,7 +43,7 @@ def call(serve_folder: Serve) -> Iterator[Caller]:
 
 
 def collect(folder: Path, *, dry_run: bool = False, grace: float = 0, untagged: bool = False) -> Garbage:
-    return asyncio.run(Folder(folder).gc(dry_run=dry_run, grace=grace, untagged=untagged))
+    return asyncio.run(FolderStorage(folder).gc(dry_run=dry_run, grace=grace, untagged=untagged))
 
 
 def digests(garbage: Garbage) -> set[tuple[str, str]]:
@@ -275,7 +275,7 @@ def test_many_pushes_while_it_collects_again_and_again(folder: Path) -> None:
             removed += len(garbage.content)
         return removed
 
-    with background(Folder(folder)) as url, ThreadPoolExecutor(9) as pool:
+    with background(FolderStorage(folder)) as url, ThreadPoolExecutor(9) as pool:
         host = Caller(url).host
         collecting = pool.submit(collector)
         pushing = [pool.submit(pusher, number, host) for number in range(8)]
@@ -295,7 +295,7 @@ def test_many_pushes_while_it_collects_again_and_again(folder: Path) -> None:
 def test_a_push_within_the_grace_is_never_refused(folder: Path) -> None:
     """A client that asks for a blob and does not send it again can rely on it."""
     image = make_image(kind="oci", layers=3)
-    with background(Folder(folder)) as url:
+    with background(FolderStorage(folder)) as url:
         call = Caller(url)
         for digest, blob in image.blobs.items():
             call.push_blob("a", digest, blob)
@@ -311,8 +311,8 @@ def test_a_push_within_the_grace_is_never_refused(folder: Path) -> None:
 
 COLLECTOR = """
 import asyncio, sys
-from lading.serve import Folder
-folder = Folder(sys.argv[1])
+from lading.serve import FolderStorage
+folder = FolderStorage(sys.argv[1])
 print("ready", flush=True)
 asyncio.run(folder.gc(grace=0, untagged=True))
 """
@@ -322,7 +322,7 @@ asyncio.run(folder.gc(grace=0, untagged=True))
 def test_a_collection_that_is_killed_leaves_all_whole(folder: Path) -> None:
     draw = random.Random(5)
     killed = 0
-    with background(Folder(folder)) as url:
+    with background(FolderStorage(folder)) as url:
         call = Caller(url)
         kept = make_image(kind="oci", layers=4, seed="kept")
         push(call.host, "a", "kept", kept)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lading.errors import UsageError
-from lading.serve import Folder, Memory, Settings, Storage, background, open_storage
+from lading.serve import FolderStorage, MemoryStorage, Settings, Storage, background, open_storage
 from serve.accounts import basic, htpasswd
 from serve.caller import Answer, Caller
 from serve.clock import Clock, serving
@@ -58,7 +58,7 @@ class TestReadOnly:
         assert answer.document["errors"][0]["message"] == "this registry is read-only"
 
     def test_leaves_the_folder_alone(self, tmp_path: Path) -> None:
-        with background(Folder(tmp_path / "r")) as url:
+        with background(FolderStorage(tmp_path / "r")) as url:
             push(Caller(url).host, "a", "v1", make_image())
         shutil.rmtree(tmp_path / "r" / ".lading")
         before = sorted(tmp_path.rglob("*"))
@@ -132,7 +132,7 @@ class TestUploadsAtOnce:
 
     @pytest.fixture(autouse=True)
     def _nobody_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lading.serve.protocol.uploads._PATIENCE", 0)
+        monkeypatch.setattr("lading.serve.protocol.upload_sessions._PATIENCE", 0)
 
     @pytest.fixture
     def call(self, storage: Storage, clock: Clock) -> Iterator[Caller]:
@@ -317,8 +317,8 @@ class TestSize:
         """Another process has the folder, too: it is measured again from time to time."""
         content = noise("1", 900_000)
         with (
-            serving(clock, Settings(max_size=self.LIMIT), Folder(tmp_path)) as call,
-            background(Folder(tmp_path)) as url,
+            serving(clock, Settings(max_size=self.LIMIT), FolderStorage(tmp_path)) as call,
+            background(FolderStorage(tmp_path)) as url,
         ):
             other = Caller(url)
             assert put(call, "a", b"small").status == 201
@@ -347,7 +347,7 @@ class TestSize:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("method", ["append", "commit"])
 def test_a_full_disk_is_said(number: int, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = Memory()
+    storage = MemoryStorage()
     real: Callable[..., Any] = storage.repository
 
     def failing(name: str) -> Any:

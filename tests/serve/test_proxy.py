@@ -16,7 +16,7 @@ import pytest
 
 from lading.errors import InvalidReference
 from lading.registry.hosts.settings import Config
-from lading.serve import Folder, Memory, Settings, Storage, background, proxy_of
+from lading.serve import FolderStorage, MemoryStorage, Settings, Storage, background, proxy_of
 from serve.accounts import USERS, htpasswd
 from serve.caller import Caller
 from serve.served import Served
@@ -284,14 +284,14 @@ class TestKeeps:
 
     def test_all_of_it_over_a_restart(self, start: Start, upstream: CountingProxy, folder: Path) -> None:
         put(upstream, "library/nginx", "v1", INDEX)
-        with start(cache=Folder(folder)) as call:
+        with start(cache=FolderStorage(folder)) as call:
             pull(call, "library/nginx", "v1")
         with socket.create_server(("127.0.0.1", 0)) as nobody:
             gone = f"127.0.0.1:{nobody.getsockname()[1]}"
-        with start(gone, Folder(folder)) as call:
+        with start(gone, FolderStorage(folder)) as call:
             pull(call, "library/nginx", "v1")
             assert "could not be asked" in call("GET", "/v2/library/nginx/manifests/v1").headers["warning"]
-        with background(Folder(folder)) as url:  # it is a registry's folder like any other
+        with background(FolderStorage(folder)) as url:  # it is a registry's folder like any other
             pull(Caller(url), "library/nginx", "v1")
 
 
@@ -369,7 +369,7 @@ class TestGives:
                     call("GET", path)
                     for path in ("/v2/", "/v2/a/manifests/v1", "/v2/a/manifests/none", "/v2/a/tags/list")
                 ]
-            nobody = proxy_of(upstream.host, Memory(), docker_config=tmp_path / "nobody", config=Config())
+            nobody = proxy_of(upstream.host, MemoryStorage(), docker_config=tmp_path / "nobody", config=Config())
             with background(nobody) as ours:
                 denied = Caller(ours)("GET", "/v2/a/manifests/v1")
             assert (denied.status, denied.code) == (403, "DENIED")
@@ -383,7 +383,7 @@ class TestGives:
 
     def test_its_own_users_what_they_may_have(self, upstream: CountingProxy, tmp_path: Path) -> None:
         put(upstream, "team/app", "v1", IMAGES[0])
-        content = proxy_of(upstream.host, Memory(), docker_config=tmp_path / "none", config=Config())
+        content = proxy_of(upstream.host, MemoryStorage(), docker_config=tmp_path / "none", config=Config())
         settings = Settings(auth=f"htpasswd={htpasswd(tmp_path / 'users')}", allow=["bob:team/*:pull"])
         with background(content, settings=settings) as url:
             assert Caller(url)("GET", "/v2/team/app/manifests/v1").status == 401
@@ -402,14 +402,14 @@ class TestNames:
         ],
     )
     def test_here_are_names_there(self, registry: str, name: str, there: str) -> None:
-        proxy = proxy_of(registry, Memory(), config=Config())
+        proxy = proxy_of(registry, MemoryStorage(), config=Config())
         assert proxy.connect(name, False).name == there
         assert proxy.connect(name, True).name == there
 
     @pytest.mark.parametrize("registry", ["", "a/b", "ghcr.io/acme", "a b"])
     def test_of_registries_only(self, registry: str) -> None:
         with pytest.raises(InvalidReference):
-            proxy_of(registry, Memory(), config=Config())
+            proxy_of(registry, MemoryStorage(), config=Config())
 
 
 class TestCommand:

@@ -199,7 +199,7 @@ def test_is_imported_only_when_used() -> None:
 def test_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "starlette"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "lading.serve.protocol.registry", raising=False)
+    monkeypatch.delitem(sys.modules, "lading.serve.protocol.application", raising=False)
     monkeypatch.setitem(sys.modules, "starlette", None)
     with pytest.raises(UsageError) as refused:
         app()
@@ -207,8 +207,8 @@ def test_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_storages(tmp_path: Path) -> None:
-    assert type(open_storage("memory")).__name__ == "Memory"
-    assert type(open_storage(str(tmp_path / "new"))).__name__ == "Folder"
+    assert type(open_storage("memory")).__name__ == "MemoryStorage"
+    assert type(open_storage(str(tmp_path / "new"))).__name__ == "FolderStorage"
     assert (tmp_path / "new").is_dir()
 
 

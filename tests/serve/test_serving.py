@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from lading.errors import UsageError
-from lading.serve import Folder, Memory, Settings, Storage, app, background, running
+from lading.serve import FolderStorage, MemoryStorage, Settings, Storage, app, background, running
 from lading.serve.server import background as run_background
 from serve.accounts import USERS, basic, htpasswd
 from serve.caller import Caller
@@ -212,7 +212,7 @@ class TestPatience:
 
     def test_with_an_answer_that_nobody_reads(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         content = noise("large", 30_000_000)
-        with caplog.at_level(logging.INFO, "lading.serve.access"), impatient(Folder(tmp_path), 2) as url:
+        with caplog.at_level(logging.INFO, "lading.serve.access"), impatient(FolderStorage(tmp_path), 2) as url:
             Caller(url).push_blob("a", digest_of(content), content)
             with Line(url) as line:
                 line.send(f"GET /v2/a/blobs/{digest_of(content)} HTTP/1.1\nHost: a\n\n")
@@ -223,7 +223,7 @@ class TestPatience:
     def test_but_not_with_an_answer_that_is_read_slowly(self, tmp_path: Path) -> None:
         """It may take far longer than patience lasts, if only it goes on."""
         content = noise("large", 30_000_000)
-        with impatient(Folder(tmp_path), 1) as url:
+        with impatient(FolderStorage(tmp_path), 1) as url:
             Caller(url).push_blob("a", digest_of(content), content)
             with Line(url) as line:
                 line.send(f"GET /v2/a/blobs/{digest_of(content)} HTTP/1.1\nHost: a\n\n")
@@ -244,7 +244,7 @@ class TestPatience:
                 time.sleep(0.5)
 
     def test_but_not_while_the_registry_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        storage = Memory()
+        storage = MemoryStorage()
         real = storage.repositories
 
         async def slow() -> Any:
@@ -278,7 +278,7 @@ def test_a_file_is_closed_when_its_client_leaves(tmp_path: Path) -> None:
                 found.append(str(file.readlink()))
         return found
 
-    with background(Folder(tmp_path)) as url:
+    with background(FolderStorage(tmp_path)) as url:
         Caller(url).push_blob("a", digest, content)
         before = len(open_files())
         with Line(url) as line:

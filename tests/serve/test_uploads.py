@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.serve import Folder, Memory, Settings, Storage, background
+from lading.serve import FolderStorage, MemoryStorage, Settings, Storage, background
 from serve.caller import Caller
 from serve.clock import Clock, serving
 from support.images import digest_of
@@ -31,7 +31,7 @@ def call(storage: Storage, clock: Clock) -> Iterator[Caller]:
 
 def held(storage: Storage, folder: Path) -> int:
     """How many uploads a storage has something of."""
-    if isinstance(storage, Memory):
+    if isinstance(storage, MemoryStorage):
         return len(storage.uploads)
     return len(received(folder))
 
@@ -78,19 +78,19 @@ def test_are_looked_for_from_time_to_time(storage: Storage, folder: Path) -> Non
 
 
 def test_that_belong_to_nobody_are_removed(folder: Path) -> None:
-    Folder(folder)
+    FolderStorage(folder)
     left = folder / ".lading" / "uploads" / "process-left"
     left.write_bytes(b"123")
-    with background(Folder(folder)):
+    with background(FolderStorage(folder)):
         assert left.exists()
     os.utime(left, (time.time() - 25 * HOUR, time.time() - 25 * HOUR))
-    with background(Folder(folder)):
+    with background(FolderStorage(folder)):
         assert not left.exists()
 
 
 def test_whose_file_is_gone_are_gone(folder: Path) -> None:
     """They are not begun again in the middle: what is committed has the digest that was promised."""
-    with background(Folder(folder)) as url:
+    with background(FolderStorage(folder)) as url:
         call = Caller(url)
         first, second, third = call.start("a"), call.start("a"), call.start("a")
         for location in (first, second, third):
@@ -110,7 +110,7 @@ def test_that_cannot_be_discarded_stop_nothing(
     async def fail(before: float) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    storage = Memory()
+    storage = MemoryStorage()
     monkeypatch.setattr(storage, "sweep", fail)
     with caplog.at_level(logging.WARNING), background(storage) as url:
         assert Caller(url)("POST", "/v2/a/blobs/uploads/").status == 202

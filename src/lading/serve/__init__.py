@@ -1,8 +1,9 @@
 """The embedded registry: serves a storage by the distribution protocol, in this process or as a command.
 
-This room knows the model and the stores, and nothing of the command line. What it serves is kept in a `Storage`:
-`Memory`, or a `Folder` of OCI image layouts; a `Proxy` gets what these lack from another registry (`proxy_of`).
-Nothing heavy is imported before something is served.
+A `Storage` holds the content: `MemoryStorage`, or `FolderStorage`, which keeps OCI image layouts in a folder.
+`proxy_of` makes a `ProxyStorage`, which fetches missing content from another registry. This room knows the model, the
+stores and, for `proxy_of`, the registry room; it knows nothing of the client and the command line. Importing it loads
+neither a server nor a storage.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from lading.errors import UsageError
 from lading.serve.settings import Settings
 
 if TYPE_CHECKING:
-    from lading.serve.proxy.proxy import Proxy as Proxy
+    from lading.serve.proxy.proxy import ProxyStorage as ProxyStorage
     from lading.serve.proxy.upstream import proxy_of as proxy_of
-    from lading.serve.storage.folder import Folder as Folder
+    from lading.serve.storage.folder import FolderStorage as FolderStorage
     from lading.serve.storage.folder import Garbage as Garbage
-    from lading.serve.storage.storage import Memory as Memory
+    from lading.serve.storage.storage import MemoryStorage as MemoryStorage
     from lading.serve.storage.storage import Storage as Storage
 
 __all__ = [
     "ASGI",
-    "Folder",
+    "FolderStorage",
     "Garbage",
-    "Memory",
-    "Proxy",
+    "MemoryStorage",
+    "ProxyStorage",
     "Settings",
     "Storage",
     "app",
@@ -42,10 +43,10 @@ __all__ = [
 ]
 
 _HOME = {
-    "Folder": "storage.folder",
+    "FolderStorage": "storage.folder",
     "Garbage": "storage.folder",
-    "Memory": "storage.storage",
-    "Proxy": "proxy.proxy",
+    "MemoryStorage": "storage.storage",
+    "ProxyStorage": "proxy.proxy",
     "Storage": "storage.storage",
     "proxy_of": "proxy.upstream",
 }
@@ -73,11 +74,11 @@ def app(
     """
     settings = settings or Settings()
     storage = storage or open_storage()
-    application: ASGI = _load("protocol.registry").Registry(storage, settings, clock)
+    application: ASGI = _load("protocol.application").RegistryApplication(storage, settings, clock)
     if refusal := storage.refuses or (_READ_ONLY if settings.read_only else None):
-        application = _load("limits").ReadOnly(application, refusal)
+        application = _load("read_only").ReadOnly(application, refusal)
     if settings.auth is not None:
-        application = _load("auth.guard").Guard(application, settings, clock)
+        application = _load("auth.gate").Gate(application, settings, clock)
     elif settings.allow or settings.token_key is not None or settings.public_url is not None:
         raise UsageError(
             "rules, a key for tokens and an address are of no use while everybody may do everything",
@@ -173,12 +174,12 @@ def open_storage(name: str = "memory", *, read_only: bool = False) -> Storage:
         UsageError: there can be no such folder.
     """
     if name == "memory":
-        from lading.serve.storage.storage import Memory
+        from lading.serve.storage.storage import MemoryStorage
 
-        return Memory()
-    from lading.serve.storage.folder import Folder
+        return MemoryStorage()
+    from lading.serve.storage.folder import FolderStorage
 
-    return Folder(name, read_only=read_only)
+    return FolderStorage(name, read_only=read_only)
 
 
 def _tls(certificate: str | os.PathLike[str] | None, key: str | os.PathLike[str] | None) -> Any:

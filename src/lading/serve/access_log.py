@@ -21,7 +21,7 @@ _GONE = 499  # what logs say, since nginx, of a client that left before it was a
 
 
 class AccessLog:
-    """An application whose requests are logged by `lading.serve.auth.access` (ASGI).
+    """Passes requests on to an application, and logs them with the logger `lading.serve.access` (ASGI).
 
     A record's `request` has the fields as a dict: `client`, `user`, `method`, `path`, `status`, `received` and `sent`
     (bytes of the bodies), `seconds`, `agent`.

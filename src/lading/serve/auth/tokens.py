@@ -48,7 +48,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+(?::\d+)?|\[[0-9A-Fa-f:.]+\](?::\d+)?")
 _URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
-class _Login(NamedTuple):
+class _TokenLogin(NamedTuple):
     """Who asks for a token, and whether they are to be remembered."""
 
     user: str | None
@@ -132,19 +132,19 @@ class TokenService:
         request.scope[routes.USER] = login.user
         return self._give(login, self._granted(login.user, scopes))
 
-    async def _login(self, request: Request) -> _Login:
+    async def _login(self, request: Request) -> _TokenLogin:
         """Who sends a GET request (RFC 7617)."""
         header = request.headers.get("authorization")
         if header is None:
             if not self._rules.for_anybody:
                 raise _refused("log in to get a token")
-            return _Login(None)
+            return _TokenLogin(None)
         user = await basic_user(self._users, header)
         if user is None:
             raise _refused(WRONG)
-        return _Login(user)
+        return _TokenLogin(user)
 
-    async def _grant(self, form: Mapping[str, Sequence[str]]) -> _Login:
+    async def _grant(self, form: Mapping[str, Sequence[str]]) -> _TokenLogin:
         """Who sends a POST request, by what it gives (RFC 6749 §4.3, §6)."""
         values = {name: given[0] for name, given in form.items()}
         kind = values.get("grant_type", "")
@@ -152,12 +152,12 @@ class TokenService:
             user = values.get("username", "")
             if not await self._users.verify(user, values.get("password", "").encode()):
                 raise _refused(WRONG)
-            return _Login(user, values.get("access_type") == "offline")
+            return _TokenLogin(user, values.get("access_type") == "offline")
         if kind == "refresh_token":
             claims = self._claims(values.get("refresh_token", ""), _REFRESH)
             if claims is None:
                 raise _refused("what was remembered of the login holds no longer; log in again")
-            return _Login(claims["sub"], True)
+            return _TokenLogin(claims["sub"], True)
         raise Problem(400, "UNSUPPORTED", f"the grant type {kind!r} is not supported; password and refresh_token are")
 
     def _granted(self, user: str | None, scopes: Iterable[str]) -> list[Need]:
@@ -173,7 +173,7 @@ class TokenService:
             granted |= {need: None for need in needs if self._rules.permits(user, need)}
         return list(granted)
 
-    def _give(self, login: _Login, granted: list[Need]) -> Response:
+    def _give(self, login: _TokenLogin, granted: list[Need]) -> Response:
         now = int(self._clock())
         access: dict[tuple[str, str], list[str]] = {}
         for need in granted:

@@ -17,13 +17,13 @@ from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, SCHEMA1, is_foreign_layer
 from lading.serve.protocol.problems import Problem
-from lading.serve.storage.storage import Repository
+from lading.serve.storage.storage import StoredRepository
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]*", re.ASCII)  # RFC 6838 §4.2
 
 
 async def accept(
-    repository: Repository, raw: bytes, said: str, digest: Digest, *, allow_missing: bool = False
+    repository: StoredRepository, raw: bytes, said: str, digest: Digest, *, allow_missing: bool = False
 ) -> Accepted:
     """Check a manifest, and that what it points to is there (distribution-spec §Pushing Manifests).
 
@@ -82,7 +82,7 @@ def incomplete(missing: Iterable[Digest]) -> Problem:
     return Problem(404, "MANIFEST_BLOB_UNKNOWN", message, *({"digest": item} for item in missing))
 
 
-async def _is_there(repository: Repository, child: Descriptor) -> bool:
+async def _is_there(repository: StoredRepository, child: Descriptor) -> bool:
     """Whether an index's entry is there: as a manifest, or where it is none as a blob."""
     if await repository.manifest(child.digest) is not None:
         return True

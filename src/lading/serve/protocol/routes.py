@@ -34,7 +34,7 @@ _ROUTES = (
 )
 
 
-class Route(NamedTuple):
+class Resource(NamedTuple):
     """What a path is about."""
 
     kind: str
@@ -43,7 +43,7 @@ class Route(NamedTuple):
     """What is in the path, as it stands there: `name`, and `upload`, `digest` or `reference`."""
 
 
-def find(scope: Scope) -> Route | None:
+def find(scope: Scope) -> Resource | None:
     """What a request's path is about; None if the protocol has no such path."""
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     inner = "" if path == "/v2" else path.removeprefix("/v2/")
@@ -51,7 +51,7 @@ def find(scope: Scope) -> Route | None:
         return None
     for kind, pattern in _ROUTES:
         if found := pattern.fullmatch(inner):
-            return Route(kind, found.groupdict())
+            return Resource(kind, found.groupdict())
     return None
 
 

@@ -17,7 +17,16 @@ from typing import Any, BinaryIO, Protocol, Self, TypeVar
 from lading.errors import LadingError, NotFound, RateLimited, RegistryFailure, Unreachable, Unsupported
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
-from lading.serve.storage.storage import Blob, Elsewhere, Repository, Storage, StoredManifest, Upload, call, gathered
+from lading.serve.storage.storage import (
+    Elsewhere,
+    OpenBlob,
+    Storage,
+    StoredManifest,
+    StoredRepository,
+    Upload,
+    call,
+    gathered,
+)
 from lading.store import AnyManifest, closing
 
 log = logging.getLogger("lading.serve")
@@ -34,7 +43,7 @@ T = TypeVar("T")
 
 
 class Upstream(Protocol):
-    """A repository of the other registry; `lading.registry.repository.Repository` is one."""
+    """A repository of the other registry; `lading.registry.repository.StoredRepository` is one."""
 
     @property
     def name(self) -> str:
@@ -59,7 +68,7 @@ class Upstream(Protocol):
         """Read a blob: its size in bytes, where it is said, and its bytes, not verified yet."""
 
 
-class Proxy:
+class ProxyStorage:
     """A storage in front of another registry. Nothing can be pushed to it.
 
     Args:
@@ -98,7 +107,7 @@ class Proxy:
         """The names of the repositories of which something has been kept."""
         return await self.cache.repositories()
 
-    def repository(self, name: str) -> Repository:
+    def repository(self, name: str) -> StoredRepository:
         """The repository with this valid name."""
         return _ProxyRepository(name, self)
 
@@ -153,12 +162,12 @@ class Proxy:
 
 
 class _ProxyRepository:
-    def __init__(self, name: str, proxy: Proxy) -> None:
+    def __init__(self, name: str, proxy: ProxyStorage) -> None:
         self._name = name
         self._proxy = proxy
 
     @property
-    def _cache(self) -> Repository:
+    def _cache(self) -> StoredRepository:
         return self._proxy.cache.repository(self._name)
 
     async def exists(self) -> bool:
@@ -179,7 +188,7 @@ class _ProxyRepository:
             return known
         return await self._proxy.once(self._name, name, lambda: self._renew(name))
 
-    async def blob(self, digest: Digest) -> Blob | None:
+    async def blob(self, digest: Digest) -> OpenBlob | None:
         fetch = self._proxy.fetches.get((self._name, digest))
         if fetch is None:
             known = await self._cache.blob(digest)
@@ -313,7 +322,7 @@ class _ProxyRepository:
 class _Fetch:
     """A blob on its way, for all who want it. It goes on when they have gone: somebody will come again."""
 
-    def __init__(self, proxy: Proxy, name: str, digest: Digest) -> None:
+    def __init__(self, proxy: ProxyStorage, name: str, digest: Digest) -> None:
         loop = asyncio.get_running_loop()
         self._proxy = proxy
         self._name = name

@@ -16,7 +16,7 @@ from lading.registry.auth.scopes import parse_registry
 from lading.registry.hosts.settings import Config
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.serve.proxy.proxy import FRESH, Proxy
+from lading.serve.proxy.proxy import FRESH, ProxyStorage
 from lading.serve.storage.storage import Storage
 
 _RETRIES = 2  # somebody is waiting, and will try again
@@ -33,7 +33,7 @@ def proxy_of(
     config: Config | None = None,
     fresh: float = FRESH,
     clock: Callable[[], float] = time.monotonic,
-) -> Proxy:
+) -> ProxyStorage:
     """A storage with all that another registry has: what is asked for is got there, and kept.
 
     `library/nginx` here is `library/nginx` there; of Docker Hub, `nginx` is, too.
@@ -77,4 +77,4 @@ def proxy_of(
         await quick.close()
         await slow.close()
 
-    return Proxy(cache, connect, host, fresh=fresh, clock=clock, close=close)
+    return ProxyStorage(cache, connect, host, fresh=fresh, clock=clock, close=close)

@@ -30,13 +30,13 @@ from lading.model.encoding import Document
 from lading.model.manifest import parse
 from lading.model.media_types import OCI_MANIFEST
 from lading.model.reference import is_tag
-from lading.serve.storage.shared import Shared
+from lading.serve.storage.shared import SharedFiles
 from lading.serve.storage.storage import (
     CHUNK,
-    Blob,
     Incomplete,
-    Repository,
+    OpenBlob,
     StoredManifest,
+    StoredRepository,
     Upload,
     call,
     is_repository,
@@ -64,7 +64,7 @@ class Garbage(msgspec.Struct, frozen=True):
     """The repositories that could not be looked through, each with the reason; nothing in them was removed."""
 
 
-class Folder:
+class FolderStorage:
     """A storage in a folder, which is made if it does not exist.
 
     Args:
@@ -81,9 +81,9 @@ class Folder:
         self.path = Path(path)
         self.refuses = "this registry is read-only" if read_only else None
         """Why nothing can be pushed to it; None where something can."""
-        self.shared = Shared(self.path)
-        self._used: weakref.WeakValueDictionary[Path, _Layout] = weakref.WeakValueDictionary()
-        self._remembered: OrderedDict[Path, _Layout] = OrderedDict()
+        self.shared = SharedFiles(self.path)
+        self._used: weakref.WeakValueDictionary[Path, _RepositoryLayout] = weakref.WeakValueDictionary()
+        self._remembered: OrderedDict[Path, _RepositoryLayout] = OrderedDict()
         try:
             if read_only:
                 os.scandir(self.path).close()
@@ -99,7 +99,7 @@ class Folder:
         """The names of the repositories that exist, in any order."""
         return await in_thread(self._walk)
 
-    def repository(self, name: str) -> Repository:
+    def repository(self, name: str) -> StoredRepository:
         """The repository with this valid name, whether it exists or not."""
         return _FolderRepository(self.layout(name), self)
 
@@ -160,13 +160,13 @@ class Folder:
         uploads = await in_thread(self.shared.sweep, time.time() - grace, dry_run=dry_run)
         return Garbage(tuple(content), parts + len(uploads), size + sum(uploads), tuple(failed))
 
-    def layout(self, name: str) -> _Layout:
+    def layout(self, name: str) -> _RepositoryLayout:
         """The layout of a repository: one object for all who use it at the same time, so that they write together."""
         parts = (_ESCAPE + part if part in _RESERVED else part for part in name.split("/"))
         path = self.path.joinpath(*parts)
         layout = self._used.get(path)
         if layout is None:
-            layout = self._used[path] = _Layout(path, self.shared)
+            layout = self._used[path] = _RepositoryLayout(path, self.shared)
         self._remembered[path] = layout
         self._remembered.move_to_end(path)
         if len(self._remembered) > _REMEMBERED:
@@ -192,10 +192,10 @@ class Folder:
         return [name for name in found if is_repository(name)]
 
 
-class _Layout(Layout):
+class _RepositoryLayout(Layout):
     """The layout of one repository, with what a registry does besides."""
 
-    def __init__(self, path: Path, shared: Shared) -> None:
+    def __init__(self, path: Path, shared: SharedFiles) -> None:
         super().__init__(path, create=True, name=str(path))
         self._shared = shared
         self._graph: _Graph | None = None
@@ -323,7 +323,7 @@ class _Graph(NamedTuple):
 
 
 class _FolderRepository:
-    def __init__(self, layout: _Layout, folder: Folder) -> None:
+    def __init__(self, layout: _RepositoryLayout, folder: FolderStorage) -> None:
         self.layout = layout
         self.folder = folder
 
@@ -363,7 +363,7 @@ class _FolderRepository:
     async def untag(self, tag: str) -> bool:
         return await self.layout.forget(tag)
 
-    async def blob(self, digest: Digest) -> Blob | None:
+    async def blob(self, digest: Digest) -> OpenBlob | None:
         try:
             return _FolderBlob(self.layout.file(digest).open("rb"))
         except ABSENT:
@@ -412,7 +412,7 @@ class _FolderBlob:
 
 
 class _FolderUpload:
-    def __init__(self, layout: _Layout, shared: Shared) -> None:
+    def __init__(self, layout: _RepositoryLayout, shared: SharedFiles) -> None:
         self.size = 0
         self._layout = layout
         self._shared = shared

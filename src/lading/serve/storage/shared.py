@@ -27,7 +27,7 @@ OURS = ".lading"
 """The folder that is no repository: no component of a repository's name begins with a dot."""
 
 
-class Shared:
+class SharedFiles:
     """What the repositories in a folder share.
 
     Args:
@@ -37,7 +37,7 @@ class Shared:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / OURS
         self._uploads = self._folder / "uploads"
-        self._process: tuple[Path, weakref.finalize[..., Shared]] | None = None
+        self._process: tuple[Path, weakref.finalize[..., SharedFiles]] | None = None
 
     def temporary(self) -> Path:
         """A path for a file that is to be moved into place when it is whole; it goes when this process ends."""

@@ -107,7 +107,7 @@ class Incomplete(Exception):
         self.missing = tuple(missing)
 
 
-class Blob(Protocol):
+class OpenBlob(Protocol):
     """An open blob, as a context manager. It stays readable even if the blob is deleted meanwhile."""
 
     size: int
@@ -146,7 +146,7 @@ class Upload(Protocol):
         """Forget what was appended. Nothing happens if that was done before, or after `commit`."""
 
 
-class Repository(Protocol):
+class StoredRepository(Protocol):
     """One repository. It need not exist: it is empty then, and comes into being with its first content."""
 
     async def exists(self) -> bool:
@@ -181,7 +181,7 @@ class Repository(Protocol):
     async def untag(self, tag: str) -> bool:
         """Remove a tag and leave the manifest; False if there is none."""
 
-    async def blob(self, digest: Digest) -> Blob | None:
+    async def blob(self, digest: Digest) -> OpenBlob | None:
         """Open content, whether a blob or a manifest."""
 
     async def blob_size(self, digest: Digest) -> int | None:
@@ -207,7 +207,7 @@ class Storage(Protocol):
     async def repositories(self) -> Collection[str]:
         """The names of the repositories that exist, in any order."""
 
-    def repository(self, name: str) -> Repository:
+    def repository(self, name: str) -> StoredRepository:
         """The repository with this valid name, whether it exists or not."""
 
     async def size(self) -> int:
@@ -224,7 +224,7 @@ class Storage(Protocol):
         """Let go of everything that is not content. It can be used again."""
 
 
-class Memory:
+class MemoryStorage:
     """A storage that is gone when the process is."""
 
     refuses = None
@@ -238,7 +238,7 @@ class Memory:
         """The names of the repositories that exist, in any order."""
         return list(self._repositories)
 
-    def repository(self, name: str) -> Repository:
+    def repository(self, name: str) -> StoredRepository:
         """The repository with this valid name, whether it exists or not."""
         return self._repositories.get(name) or _MemoryRepository(name, self._repositories, self.uploads)
 
@@ -303,7 +303,7 @@ class _MemoryRepository:
     async def untag(self, tag: str) -> bool:
         return self._tags.pop(tag, None) is not None
 
-    async def blob(self, digest: Digest) -> Blob | None:
+    async def blob(self, digest: Digest) -> OpenBlob | None:
         data = self.content.get(digest)
         return None if data is None else _MemoryBlob(data)
 

@@ -45,14 +45,14 @@ def gc(
 
     from lading.cli.output import emit
     from lading.errors import NotFound
-    from lading.serve import Folder
+    from lading.serve import FolderStorage
 
     layout = folder.startswith("oci:")
     if not layout and not Path(folder).is_dir():
         raise NotFound(f"{folder} does not exist", cause="a registry keeps its content in a folder or in memory")
 
     def collect(only_look: bool) -> Garbage:
-        gc = _of_layout(folder) if layout else Folder(folder, read_only=True).gc
+        gc = _of_layout(folder) if layout else FolderStorage(folder, read_only=True).gc
         return asyncio.run(gc(dry_run=only_look, grace=older_than, untagged=untagged))
 
     if untagged and not (dry_run or yes):

@@ -1,6 +1,6 @@
-"""What a registry does not do: grow without end, or change when it is read-only.
+"""How much the embedded registry may hold: a quota, and the answers where there is no room.
 
-This module knows how much the storage holds, and nothing of what that is.
+It knows how many bytes the storage holds, and nothing of what they are.
 """
 
 from __future__ import annotations
@@ -10,36 +10,11 @@ import contextlib
 import errno
 from collections.abc import AsyncIterator, Callable
 
-from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from lading.serve.protocol.problems import Problem, drain, respond
+from lading.serve.protocol.problems import Problem
 from lading.serve.storage.storage import Storage
 
 _STALE = 60  # seconds after which the storage is measured again: others may use it, too
 _HASTE = 5  # seconds between measurements while it is full
-_READING = ("GET", "HEAD", "OPTIONS")
-
-
-class ReadOnly:
-    """An application that is only read from (ASGI).
-
-    Args:
-        application: the application.
-        reason: what whoever wants to change something is told.
-    """
-
-    def __init__(self, application: ASGIApp, reason: str) -> None:
-        self._application = application
-        self._reason = reason
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or refuse it."""
-        if scope["type"] != "http" or scope["method"] in _READING:
-            return await self._application(scope, receive, send)
-        await drain(Request(scope, receive))
-        problem = Problem(405, "UNSUPPORTED", self._reason, headers={"allow": "GET, HEAD"})
-        await respond(problem.response(), scope, receive, send)
 
 
 class Quota:

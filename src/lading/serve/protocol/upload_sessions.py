@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lading.model.digest import Digest
-from lading.serve.limits import Quota
 from lading.serve.protocol import routes
 from lading.serve.protocol.problems import Problem
+from lading.serve.quota import Quota
 from lading.serve.settings import Settings
 from lading.serve.storage.storage import Storage, Upload, ahead, call, gathered
 from lading.store import closing
@@ -30,7 +30,7 @@ _RETRY_AFTER = 5  # seconds after which a client that was one too many may come 
 _SWEEP = 600  # seconds between searches for uploads that are too old
 
 
-class Uploads:
+class UploadSessions:
     """All uploads under way.
 
     Args:
@@ -45,14 +45,14 @@ class Uploads:
         self._settings = settings
         self._quota = quota
         self._clock = clock
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, UploadSession] = {}
         self._starting = 0
         self._ended = asyncio.Event()
         self._swept = float("-inf")
         self.interval = min(settings.upload_expiry / 10, _SWEEP)
         """Seconds between searches for uploads that are too old."""
 
-    async def start(self, name: str, algorithm: str) -> Session:
+    async def start(self, name: str, algorithm: str) -> UploadSession:
         """Begin an upload.
 
         Args:
@@ -69,11 +69,11 @@ class Uploads:
             upload = await self._storage.repository(name).upload()
         finally:
             self._starting -= 1
-        session = Session(name, upload, algorithm, self._quota, self._clock)
+        session = UploadSession(name, upload, algorithm, self._quota, self._clock)
         self._sessions[session.id] = session
         return session
 
-    def find(self, name: str, id: str) -> Session:
+    def find(self, name: str, id: str) -> UploadSession:
         """The upload to a repository with an ID.
 
         Raises:
@@ -87,7 +87,7 @@ class Uploads:
         return session
 
     @contextlib.asynccontextmanager
-    async def hold(self, name: str, id: str) -> AsyncIterator[Session]:
+    async def hold(self, name: str, id: str) -> AsyncIterator[UploadSession]:
         """Go on with an upload, which is for one request at a time; raises what `find` and `start` raise."""
         session = self.find(name, id)
         if not self._is_active(session):
@@ -95,7 +95,7 @@ class Uploads:
         async with session.lock:
             yield self.find(name, id)
 
-    async def receive(self, session: Session, request: Request) -> None:
+    async def receive(self, session: UploadSession, request: Request) -> None:
         """Append a chunk; if it turns out to be another than it said, or could not be kept, the upload is lost.
 
         Raises:
@@ -116,7 +116,7 @@ class Uploads:
                 raise _unknown(session.name, session.id) from None
             raise
 
-    async def commit(self, session: Session, digest: Digest) -> None:
+    async def commit(self, session: UploadSession, digest: Digest) -> None:
         """Verify what was received, and make it a blob; in any case the upload is over.
 
         Raises:
@@ -129,12 +129,12 @@ class Uploads:
         finally:
             await self.end(session)
 
-    async def end(self, session: Session) -> None:
+    async def end(self, session: UploadSession) -> None:
         """Forget an upload, complete or not."""
         self._sessions.pop(session.id, None)
         await self._discard(session)
 
-    async def _discard(self, session: Session) -> None:
+    async def _discard(self, session: UploadSession) -> None:
         await session.upload.discard()
         self._quota.changed()
         self._ended.set()  # and whoever waits next waits for the next one
@@ -165,18 +165,18 @@ class Uploads:
         active = self._starting + sum(self._is_active(session) for session in self._sessions.values())
         return active >= self._settings.max_uploads
 
-    def _is_active(self, session: Session) -> bool:
+    def _is_active(self, session: UploadSession) -> bool:
         return session.lock.locked() or (session.refusal is None and self._idles(session) < _ACTIVE)
 
-    def _is_over(self, session: Session) -> bool:
+    def _is_over(self, session: UploadSession) -> bool:
         patience = self._settings.upload_expiry if session.refusal is None else _ACTIVE
         return not session.lock.locked() and self._idles(session) >= patience
 
-    def _idles(self, session: Session) -> float:
+    def _idles(self, session: UploadSession) -> float:
         return self._clock() - session.used
 
 
-class Session:
+class UploadSession:
     """An upload between its first request and its last (distribution-spec §Pushing blobs)."""
 
     def __init__(self, name: str, upload: Upload, algorithm: str, quota: Quota, clock: Callable[[], float]) -> None:

@@ -24,12 +24,20 @@ from lading.errors import InvalidDigest, LadingError
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.media_types import OCI_INDEX
 from lading.model.reference import is_tag
-from lading.serve.limits import Quota, full_disk
 from lading.serve.protocol import manifests, routes
 from lading.serve.protocol.problems import Problem, drain, failed_elsewhere, json_response, respond
-from lading.serve.protocol.uploads import Session, Uploads
+from lading.serve.protocol.upload_sessions import UploadSession, UploadSessions
+from lading.serve.quota import Quota, full_disk
 from lading.serve.settings import Settings
-from lading.serve.storage.storage import Blob, Elsewhere, Incomplete, Repository, Storage, StoredManifest, is_repository
+from lading.serve.storage.storage import (
+    Elsewhere,
+    Incomplete,
+    OpenBlob,
+    Storage,
+    StoredManifest,
+    StoredRepository,
+    is_repository,
+)
 
 log = logging.getLogger("lading.serve")
 
@@ -40,7 +48,7 @@ _SENT_AT_ONCE = 4 * 1024 * 1024  # bytes of a file that a server is told to send
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
-class Registry:
+class RegistryApplication:
     """The ASGI application that serves a storage.
 
     Args:
@@ -53,7 +61,7 @@ class Registry:
         self._storage = storage
         self._settings = settings
         self._quota = Quota(storage, settings.max_size, clock)
-        self._uploads = Uploads(storage, settings, self._quota, clock)
+        self._uploads = UploadSessions(storage, settings, self._quota, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -267,7 +275,7 @@ class Registry:
         async with session.lock:
             return await self._receive_all(request, session, expected)
 
-    async def _mount(self, request: Request, repository: Repository, digest: Digest, source: str | None) -> bool:
+    async def _mount(self, request: Request, repository: StoredRepository, digest: Digest, source: str | None) -> bool:
         """Take a blob from another repository: the one named, or any that has it."""
         visible = routes.visible(request.scope)
         sources = await self._storage.repositories() if source is None else [source]
@@ -289,7 +297,7 @@ class Registry:
         async with self._uploads.hold(name, upload) as session:
             return await self._receive_all(request, session, digest)
 
-    async def _receive_all(self, request: Request, session: Session, digest: Digest) -> Response:
+    async def _receive_all(self, request: Request, session: UploadSession, digest: Digest) -> Response:
         """Receive what is left of an upload, and make it a blob."""
         if session.upload.size == 0:
             session.start(digest.algorithm)
@@ -330,7 +338,7 @@ class _BlobResponse(StreamingResponse):
     A file is handed to a server that can send it without reading it (ASGI, Zero Copy Send).
     """
 
-    def __init__(self, blob: Blob, start: int, stop: int, *, status_code: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, blob: OpenBlob, start: int, stop: int, *, status_code: int, headers: Mapping[str, str]) -> None:
         super().__init__(blob.chunks(start, stop), status_code=status_code, headers=headers)
         self._blob = blob
         self._part = range(start, stop, _SENT_AT_ONCE)

@@ -26,7 +26,7 @@ _SCHEMES = ("htpasswd", "token")
 _WORDS = {"pull": "pull from", "push": "push to", "delete": "delete from", "*": "list"}
 
 
-class Guard:
+class Gate:
     """An application behind authentication (ASGI).
 
     Args:
@@ -136,7 +136,7 @@ class Guard:
         return Problem(401, "UNAUTHORIZED", message, headers={"www-authenticate": challenge})
 
 
-def _needs(request: Request, route: routes.Route) -> list[Need]:
+def _needs(request: Request, route: routes.Resource) -> list[Need]:
     """What a request does; nothing that is named, where it asks about the registry itself or has no valid name."""
     if route.kind == "catalog":
         return [CATALOG]
@@ -149,7 +149,7 @@ def _needs(request: Request, route: routes.Route) -> list[Need]:
     return [Need("repository", name, "pull" if reads else "push")]
 
 
-def _source(request: Request, route: routes.Route) -> Need | None:
+def _source(request: Request, route: routes.Resource) -> Need | None:
     """Where a request mounts a blob from, if it does."""
     source = request.query_params.get("from", "") if route.kind == "uploads" else ""
     return Need("repository", source, "pull") if is_repository(source) else None
