@@ -19,8 +19,14 @@ from typing import Any, Literal, Union
 
 import msgspec
 
-from lading.cli import documents
-from lading.drafts import draft, operations
+from lading import results
+from lading.cli import drafts
+from lading.cli.commands import delete, digest, login, logout, repos, resolve, tag, tags, version
+from lading.cli.commands.auth import get, token
+from lading.cli.commands.auth import ls as logins
+from lading.cli.commands.manifest import inspect as manifest
+from lading.cli.commands.manifest import ls as lists
+from lading.cli.commands.registry import gc
 from lading.images.lint import Report
 from lading.images.overview import Overview
 from lading.registry.diagnose.check import Checkup
@@ -29,32 +35,32 @@ from lading.registry.diagnose.pull_limits import PullLimits
 from lading.registry.diagnose.settings import ConfigDocument
 from lading.transfer.report import CopyReport
 
-COMMANDS: dict[str, type[msgspec.Struct]] = {
+COMMANDS: dict[str, type] = {
     "inspect": Overview,
-    "digest": documents.DigestDocument,
-    "tag": documents.TagDocument,
-    "tags": documents.TagsDocument,
-    "repos": documents.ReposDocument,
+    "digest": digest.DigestDocument,
+    "tag": tag.TagDocument,
+    "tags": tags.TagsDocument,
+    "repos": repos.ReposDocument,
     "copy": CopyReport,
     "pull": CopyReport,
     "push": CopyReport,
-    "resolve": documents.ResolveDocument,
+    "resolve": resolve.ResolveDocument,
     "lint": Report,
-    "delete": documents.DeleteDocument,
-    "manifest inspect": documents.ManifestDocument,
-    "manifest push": documents.PushDocument,
-    "manifest ls": documents.DraftsDocument,
-    "registry gc": documents.GarbageDocument,
+    "delete": delete.DeleteDocument,
+    "manifest inspect": manifest.ManifestDocument,
+    "manifest push": drafts.PushDocument,
+    "manifest ls": lists.DraftsDocument,
+    "registry gc": gc.GarbageDocument,
     "registry check": Checkup,
     "registry limits": PullLimits,
     "registry config": ConfigDocument,
-    "login": documents.LoginDocument,
-    "logout": documents.LogoutDocument,
+    "login": login.LoginDocument,
+    "logout": logout.LogoutDocument,
     "auth explain": Explanation,
-    "auth token": documents.TokenDocument,
-    "auth ls": documents.LoginsDocument,
-    "auth get": documents.CredentialDocument,
-    "version": documents.VersionDocument,
+    "auth token": token.TokenDocument,
+    "auth ls": logins.LoginsDocument,
+    "auth get": get.CredentialDocument,
+    "version": version.VersionDocument,
 }
 
 HEAD = """\
@@ -74,31 +80,31 @@ def page() -> str:
     return "\n".join([HEAD, *(_section(command, document) for command, document in COMMANDS.items())])
 
 
-def _section(command: str, document: type[msgspec.Struct]) -> str:
+def _section(command: str, document: type) -> str:
     lines = [f"## `lading {command}`", "", *_table(document)]
     for part in _parts(document):
         lines += ["", f"Each `{part.__name__}`:", "", *_table(part)]
     return "\n".join([*lines, ""])
 
 
-def _table(struct: type[msgspec.Struct]) -> list[str]:
-    meanings = _meanings(struct)
+def _table(document: type) -> list[str]:
+    meanings = _meanings(document)
     return [
         "| field | type | |",
         "|---|---|---|",
-        *(f"| `{name}` | {_named(kind)} | {meanings.get(name, '')} |" for name, kind in _fields(struct).items()),
+        *(f"| `{name}` | {_named(kind)} | {meanings.get(name, '')} |" for name, kind in _fields(document).items()),
     ]
 
 
-def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def _fields(document: type) -> dict[str, Any]:
     # What the documents import for type checkers only is not in their modules.
-    names = {"Draft": draft.Draft, "Status": operations.Status, "Any": Any, "datetime": datetime}
-    return typing.get_type_hints(struct, vars(sys.modules[struct.__module__]) | names)
+    names = vars(results) | {"datetime": datetime}
+    return typing.get_type_hints(document, localns=vars(sys.modules[document.__module__]) | names)
 
 
-def _meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
+def _meanings(document: type) -> dict[str, str]:
     """What is written below each field."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(document))).body
     assert isinstance(body, ast.ClassDef)
     meanings = {}
     for field, after in zip(body.body, body.body[1:], strict=False):
@@ -109,11 +115,11 @@ def _meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
     return meanings
 
 
-def _parts(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
-    """The structs within a struct, each once, outermost first."""
-    for kind in _fields(struct).values():
+def _parts(document: type) -> Iterator[type]:
+    """The documents within a document, each once, outermost first."""
+    for kind in _fields(document).values():
         for inner in (kind, *typing.get_args(kind)):
-            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            if typing.is_typeddict(inner) or (isinstance(inner, type) and issubclass(inner, msgspec.Struct)):
                 yield inner
                 yield from _parts(inner)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -13,6 +13,26 @@ if TYPE_CHECKING:
     from lading.drafts.draft import Draft
     from lading.drafts.operations import Created
     from lading.drafts.push import Pushed
+
+
+class PushDocument(TypedDict):
+    """`lading manifest push`."""
+
+    reference: str
+    """The list's name with its digest."""
+    digest: str
+    media_type: str
+    size: int
+    """In bytes."""
+    tags: list[str]
+    """Those that name the list now, its own first."""
+    copied: list[str]
+    """The entries that were brought from another repository."""
+    blobs_mounted: int
+    blobs_uploaded: int
+    bytes_uploaded: int
+    dry_run: bool
+
 
 attestations_option = click.option("--no-attestations", is_flag=True, help="Leave out the attestations of an index.")
 platforms_option = platform_option(multiple=True, help="What to take from an index. Repeatable; all by default.")
@@ -69,7 +89,6 @@ def _serious(pushed: Pushed) -> list[str]:
 
 def tell_pushed(options: Options, pushed: Pushed, format: str = "text") -> None:
     """Print what was pushed, and on stderr what is wrong with it."""
-    from lading.cli.documents import PushDocument
     from lading.cli.output import emit
 
     for warning in (*pushed.warnings, *_serious(pushed)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.results import Deletion
     from lading.stores.location import Location
+
+
+class DeleteDocument(TypedDict):
+    """`lading delete`."""
+
+    deleted: list[Deletion]
+    untag: bool
+    """Whether only tags are removed, and the manifests stay."""
+    dry_run: bool
 
 
 @click.command(cls=Command, short_help="Delete a manifest, or only a tag")
@@ -44,7 +53,6 @@ def delete(
     lading delete reg.example/app:old
     lading delete --untag reg.example/app:old
     """
-    from lading.cli.documents import DeleteDocument
     from lading.cli.output import emit
     from lading.client.tagging import expect_digest, tag_to_remove
     from lading.model.digest import Digest
@@ -68,7 +76,7 @@ def delete(
         return found
 
     plans = options.run(plan)
-    document = DeleteDocument(plans, untag, dry_run)
+    document = DeleteDocument(deleted=plans, untag=untag, dry_run=dry_run)
     if not dry_run:
         if not yes:
             _confirm(options, locations, plans, untag)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import click
 
 from lading.cli import values
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option, platform_option
 from lading.cli.suggestions import helped
+
+
+class DigestDocument(TypedDict):
+    """`lading digest`."""
+
+    reference: str
+    """`REPOSITORY@DIGEST`."""
+    digest: str
 
 
 @click.command(cls=Command, short_help="Print the digest of a name")
@@ -23,11 +33,10 @@ def digest(options: Options, reference: str, platform: str | None, full: bool, f
     lading digest alpine:3.20
     lading digest alpine:3.20 --platform linux/arm64
     """
-    from lading.cli.documents import DigestDocument
     from lading.cli.output import emit
     from lading.stores.location import parse_location
 
     location = parse_location(reference).full()
     found = options.run(lambda client: helped(client, [location], client.digest(location, platform=platform)))
-    document = DigestDocument(str(location.with_digest(found)), found)
-    emit(document, format_, lambda: document.reference if full else found)
+    document = DigestDocument(reference=str(location.with_digest(found)), digest=found)
+    emit(document, format_, lambda: document["reference"] if full else found)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
+from typing import TypedDict
 
 import click
 
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
+
+
+class LoginDocument(TypedDict):
+    """`lading login`."""
+
+    registry: str
+    username: str
+    """Empty where an identity token was given."""
+    kept_in: str
+    """A path, or the helper."""
 
 
 @click.command(cls=Command, short_help="Check credentials and keep them")
@@ -36,7 +47,6 @@ def login(
     lading login ghcr.io -u NAME
     echo "$TOKEN" | lading login ghcr.io -u NAME --password-stdin
     """
-    from lading.cli.documents import LoginDocument
     from lading.cli.output import emit
 
     if password is not None:
@@ -65,7 +75,7 @@ def login(
     if format_ == "text":
         options.note(f"kept in {where}")
     shown_name = "" if identity_token_stdin else name or ""
-    emit(LoginDocument(registry, shown_name, where), format_, lambda: "Login Succeeded")
+    emit(LoginDocument(registry=registry, username=shown_name, kept_in=where), format_, lambda: "Login Succeeded")
 
 
 def _from_stdin() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -10,8 +10,17 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
-    from lading.cli.documents import LogoutDocument
     from lading.client import AsyncClient
+
+
+class LogoutDocument(TypedDict):
+    """`lading logout`."""
+
+    registry: str
+    removed: bool
+    """Whether there was something to forget."""
+    left: str | None
+    """Where there still are credentials for it, if anywhere."""
 
 
 @click.command(cls=Command, short_help="Forget credentials")
@@ -25,7 +34,6 @@ def logout(options: Options, registry: str, authfile: str | None, format_: str) 
     \b
     lading logout ghcr.io
     """
-    from lading.cli.documents import LogoutDocument
     from lading.cli.output import emit
     from lading.errors import LadingError
 
@@ -35,13 +43,13 @@ def logout(options: Options, registry: str, authfile: str | None, format_: str) 
             left = await client.credential(registry)
         except LadingError:
             left = None  # what is left cannot be read; that is another matter
-        return LogoutDocument(registry, known, left.source if left is not None else None)
+        return LogoutDocument(registry=registry, removed=known, left=left.source if left is not None else None)
 
     document = options.run(forget)
-    if document.left and format_ == "text":
-        options.note(f"credentials for {registry} are still in {document.left}")
+    if document["left"] and format_ == "text":
+        options.note(f"credentials for {registry} are still in {document['left']}")
     emit(
         document,
         format_,
-        lambda: f"{'Removing login credentials for' if document.removed else 'Not logged in to'} {registry}",
+        lambda: f"{'Removing login credentials for' if document['removed'] else 'Not logged in to'} {registry}",
     )

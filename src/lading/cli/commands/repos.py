@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import click
 
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
+
+
+class ReposDocument(TypedDict):
+    """`lading repos`."""
+
+    registry: str
+    repositories: list[str]
 
 
 @click.command(cls=Command, short_help="List the repositories of a registry")
@@ -21,15 +30,14 @@ def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tu
     lading repos localhost:5000
     lading repos localhost:5000 --include 'team/*'
     """
-    from lading.cli.documents import ReposDocument
     from lading.cli.output import emit
     from lading.model.tags import choose
     from lading.registry.auth.scopes import parse_registry
 
     host = parse_registry(registry)
     names = options.run(lambda client: client.repositories(host))
-    document = ReposDocument(host, choose(names, include, exclude))
-    if document.repositories or format_ != "text":
-        emit(document, format_, lambda: "\n".join(document.repositories))
+    document = ReposDocument(registry=host, repositories=choose(names, include, exclude))
+    if document["repositories"] or format_ != "text":
+        emit(document, format_, lambda: "\n".join(document["repositories"]))
     else:
         options.note(f"{host} has no repositories" + (" like that" if include or exclude else ""))

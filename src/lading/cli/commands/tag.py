@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypedDict
+
 import click
 
 from lading.cli import values
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
 from lading.cli.suggestions import helped
+
+if TYPE_CHECKING:
+    from lading.results import TagChange
+
+
+class TagDocument(TypedDict):
+    """`lading tag`."""
+
+    digest: str
+    """What all the tags name now."""
+    tags: list[TagChange]
+    dry_run: bool
 
 
 @click.command(cls=Command, short_help="Give an image or index more tags, without pulling it")
@@ -29,7 +43,6 @@ def tag(
     lading tag reg.example/app:1.4.2 1.4 stable
     lading tag reg.example/staging/app:1.4.2 reg.example/app:1.4.2
     """
-    from lading.cli.documents import TagDocument
     from lading.cli.output import emit, paint, short
     from lading.model.digest import Digest
     from lading.stores.location import parse_location
@@ -38,8 +51,8 @@ def tag(
     changes = options.run(
         lambda client: helped(client, [location], client.tag(location, *new, if_digest=if_digest, dry_run=dry_run))
     )
-    document = TagDocument(changes[0].digest, changes, dry_run)
-    full = str(location.with_digest(Digest(document.digest)))
+    document = TagDocument(digest=changes[0].digest, tags=changes, dry_run=dry_run)
+    full = str(location.with_digest(Digest(document["digest"])))
 
     def text() -> str:
         if options.quiet:

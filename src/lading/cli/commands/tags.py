@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.model.reference import Reference
     from lading.results import TagInfo
+
+
+class TagsDocument(TypedDict):
+    """`lading tags`."""
+
+    repository: str
+    tags: list[TagInfo]
 
 
 @click.command(cls=Command, short_help="List the tags of a repository")
@@ -49,7 +56,6 @@ def tags(
     lading tags reg.example/app --sort semver --latest 5
     lading tags reg.example/app --points-at reg.example/app:stable
     """
-    from lading.cli.documents import TagsDocument
     from lading.cli.output import emit, short, table
     from lading.model.digest import ALGORITHMS, Digest
     from lading.model.reference import is_tag
@@ -86,19 +92,19 @@ def tags(
 
     if latest and sort not in (None, "semver"):
         raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
-    document = TagsDocument(str(location), options.run(look))
+    document = TagsDocument(repository=str(location), tags=options.run(look))
 
     def text() -> str:
-        if digests and document.tags and not options.quiet:
-            rows = [["TAG", "DIGEST"], *([info.tag, short(info.digest, no_trunc)] for info in document.tags)]
+        if digests and document["tags"] and not options.quiet:
+            rows = [["TAG", "DIGEST"], *([info.tag, short(info.digest, no_trunc)] for info in document["tags"])]
             return table(rows)
-        return "\n".join(info.tag for info in document.tags)
+        return "\n".join(info.tag for info in document["tags"])
 
-    if document.tags or format_ != "text":
+    if document["tags"] or format_ != "text":
         emit(document, format_, text)
     elif points_at is None:
         options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
-    if points_at is not None and not document.tags:
+    if points_at is not None and not document["tags"]:
         options.note(f"no tag of {location} names that")
         raise click.exceptions.Exit(1)
 

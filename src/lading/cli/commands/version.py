@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import click
 
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
+
+
+class VersionDocument(TypedDict):
+    """`lading version`."""
+
+    version: str
+    python: str
+    platform: str
 
 
 @click.command(cls=Command, short_help="Print versions")
@@ -16,8 +26,7 @@ def version(options: Options, format_: str) -> None:
     import platform
 
     from lading._version import __version__
-    from lading.cli.documents import VersionDocument
     from lading.cli.output import emit
 
-    document = VersionDocument(__version__, platform.python_version(), platform.platform())
-    emit(document, format_, lambda: f"lading {document.version} (Python {document.python}, {document.platform})")
+    document = VersionDocument(version=__version__, python=platform.python_version(), platform=platform.platform())
+    emit(document, format_, lambda: "lading {version} (Python {python}, {platform})".format(**document))

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import click
 
 from lading.cli.groups import Command
 from lading.cli.options import Options, authfile_option, common, format_option
+
+
+class CredentialDocument(TypedDict):
+    """`lading auth get`."""
+
+    registry: str
+    username: str
+    """`<token>` where the secret is a token without a user."""
+    secret: str
+    kind: str
+    """`password`, `identity token` or `registry token`."""
+    source: str
+    """Where they were found."""
 
 
 @click.command(cls=Command, short_help="Print the credentials for a registry, with their secret")
@@ -21,7 +36,6 @@ def get(options: Options, subject: str, authfile: str | None, format_: str) -> N
     \b
     lading auth get ghcr.io
     """
-    from lading.cli.documents import CredentialDocument
     from lading.cli.output import emit
     from lading.errors import NotFound
 
@@ -35,7 +49,9 @@ def get(options: Options, subject: str, authfile: str | None, format_: str) -> N
         )
     secret = found.registry_token or found.identity_token or found.password
     username = found.username if found.kind == "password" else "<token>"
-    document = CredentialDocument(subject, username, secret, found.kind, found.source)
+    document = CredentialDocument(
+        registry=subject, username=username, secret=secret, kind=found.kind, source=found.source
+    )
 
     def text() -> str:
         import json

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TypedDict
 
 import click
 
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option, scope_option
+
+
+class TokenDocument(TypedDict):
+    """`lading auth token`."""
+
+    token: str
+    """A secret."""
+    account: str
+    """Whose it is; empty for anybody's."""
+    scopes: list[str]
+    """What was asked for."""
+    expires: datetime
+    """When lading stops using it, a little before its end."""
 
 
 @click.command(cls=Command, short_help="Print a token that a registry takes")
@@ -21,10 +35,11 @@ def token(options: Options, subject: str, scopes: tuple[str, ...], format_: str)
     \b
     curl -H "Authorization: Bearer $(lading auth token ghcr.io/acme/web)" https://ghcr.io/v2/acme/web/tags/list
     """
-    from lading.cli.documents import TokenDocument
     from lading.cli.output import emit
 
     found = options.run(lambda client: client.token(subject, scopes))
     expires = datetime.fromtimestamp(found.expires, UTC)
-    document = TokenDocument(found.value, found.account, [str(scope) for scope in found.scopes], expires)
+    document = TokenDocument(
+        token=found.value, account=found.account, scopes=[str(scope) for scope in found.scopes], expires=expires
+    )
     emit(document, format_, lambda: found.value)

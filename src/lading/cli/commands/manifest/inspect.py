@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from lading.drafts.draft import Draft
     from lading.store import AnyManifest
     from lading.stores.location import Location
+
+
+class ManifestDocument(TypedDict):
+    """`lading manifest inspect`."""
+
+    reference: str
+    digest: str
+    media_type: str
+    size: int
+    """Of the manifest itself, in bytes."""
+    local: bool
+    """Whether it is a local list, or of one."""
+    manifest: dict[str, Any]
+    """The manifest, decoded."""
 
 
 @click.command(cls=Command, short_help="Print a list or a manifest, local or remote")
@@ -116,8 +130,14 @@ def _show_remote(options: Options, location: Location, verbose: bool, raw: bool,
 
 
 def _emit_manifest(reference: str, found: AnyManifest, local: bool, format_: str) -> None:
-    from lading.cli.documents import ManifestDocument
     from lading.cli.output import emit
 
-    document = ManifestDocument(reference, found.digest, found.media_type, found.size, local, found.document)
+    document = ManifestDocument(
+        reference=reference,
+        digest=found.digest,
+        media_type=found.media_type,
+        size=found.size,
+        local=local,
+        manifest=found.document,
+    )
     emit(document, format_, lambda: found.digest)

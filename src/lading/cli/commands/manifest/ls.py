@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -10,8 +10,48 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lading.drafts.draft import Draft
     from lading.drafts.operations import Status
+
+
+class DraftEntryDocument(TypedDict):
+    """An entry of a local manifest list."""
+
+    reference: str
+    digest: str
+    media_type: str
+    size: int
+    """Of the manifest itself, in bytes."""
+    platform: str | None
+    """`OS/ARCH[/VARIANT]`; None where the list does not say."""
+    annotations: dict[str, str]
+
+
+class DraftDocument(TypedDict):
+    """A local manifest list."""
+
+    reference: str
+    media_type: str | None
+    """What it would be pushed as; None where it cannot be read."""
+    entries: list[DraftEntryDocument]
+    annotations: dict[str, str]
+    changed: datetime | None
+    origin: str | None
+    """The digest that the registry had when it was last pulled or pushed."""
+    problem: str | None
+    """Why it cannot be read."""
+    registry: str | None
+    """With `--remote`: `absent`, `same`, `older`, `differs` or `unknown`."""
+    registry_digest: str | None
+    """With `--remote`, what the list's name names there."""
+
+
+class DraftsDocument(TypedDict):
+    """`lading manifest ls`."""
+
+    lists: list[DraftDocument]
 
 
 @click.command(cls=Command, short_help="List the local lists")
@@ -26,7 +66,6 @@ def ls(options: Options, remote: bool, no_trunc: bool, format_: str) -> None:
     lading manifest ls
     lading manifest ls --remote --format json
     """
-    from lading.cli.documents import DraftsDocument, draft_document
     from lading.cli.output import emit
     from lading.drafts.store import DraftStore
 
@@ -38,7 +77,7 @@ def ls(options: Options, remote: bool, no_trunc: bool, format_: str) -> None:
     if remote:
         states = options.run(lambda client: client.drafts.status(drafts))
     by_name = {state.draft.reference: state for state in states}
-    document = DraftsDocument([draft_document(draft, by_name.get(draft.reference)) for draft in drafts])
+    document = DraftsDocument(lists=[_described(draft, by_name.get(draft.reference)) for draft in drafts])
     if format_ == "text" and not drafts:
         options.note("there are no local manifest lists")
         return
@@ -63,3 +102,28 @@ def _listing(options: Options, drafts: tuple[Draft, ...], states: dict[Any, Stat
             row.append(str(states[draft.reference]))
         rows.append(row)
     return table(rows, right=(1,))
+
+
+def _described(draft: Draft, status: Status | None = None) -> DraftDocument:
+    """Describe a draft, and how it stands against its registry where that was asked."""
+    return DraftDocument(
+        reference=str(draft.reference),
+        media_type=None if draft.problem else draft.media_type,
+        entries=[
+            DraftEntryDocument(
+                reference=str(entry.reference),
+                digest=entry.digest,
+                media_type=entry.descriptor.media_type,
+                size=entry.descriptor.size,
+                platform=str(entry.platform) if entry.platform else None,
+                annotations=entry.descriptor.annotations,
+            )
+            for entry in draft.entries
+        ],
+        annotations=draft.annotations,
+        changed=draft.changed,
+        origin=draft.origin,
+        problem=draft.problem or None,
+        registry=status.state if status else None,
+        registry_digest=status.digest if status else None,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -14,8 +14,32 @@ from lading.cli.options import Options, common, format_option
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from lading.cli.documents import GarbageDocument
     from lading.serve import Garbage
+
+
+class GarbageItemDocument(TypedDict):
+    """Content that nothing refers to."""
+
+    repository: str
+    digest: str
+    size: int
+    """In bytes."""
+    media_type: str | None
+    """Of a manifest; null for a blob."""
+
+
+class GarbageDocument(TypedDict):
+    """`lading registry gc`."""
+
+    folder: str
+    removed: list[GarbageItemDocument]
+    unfinished: int
+    """How many files that were never finished went: uploads of processes that ended, and the like."""
+    bytes: int
+    """The room that all of it took on the disk; content that another repository keeps takes it still."""
+    failed: dict[str, str]
+    """The repositories in which nothing was removed, because something there cannot be read, with the reasons."""
+    dry_run: bool
 
 
 @click.command(cls=Command, short_help="Remove what nothing refers to from a registry's folder")
@@ -109,7 +133,6 @@ def _ask(options: Options, going: Garbage) -> None:
 
 
 def _document(folder: str, found: Garbage, dry_run: bool) -> GarbageDocument:
-    from lading.cli.documents import GarbageDocument, GarbageItemDocument
 
     return GarbageDocument(
         folder=folder,
@@ -130,8 +153,8 @@ def _table(document: GarbageDocument) -> str:
     from lading.cli.output import short, size, table
 
     rows = [
-        [item.repository, "manifest" if item.media_type else "blob", short(item.digest), size(item.size)]
-        for item in document.removed
+        [item["repository"], "manifest" if item["media_type"] else "blob", short(item["digest"]), size(item["size"])]
+        for item in document["removed"]
     ]
     return table([["REPOSITORY", "WHAT", "DIGEST", "SIZE"], *rows], right=[3])
 
@@ -139,11 +162,11 @@ def _table(document: GarbageDocument) -> str:
 def _summary(document: GarbageDocument) -> str:
     from lading.cli.output import count, size
 
-    manifests = sum(item.media_type is not None for item in document.removed)
-    blobs = len(document.removed) - manifests
-    numbers = {"manifest": manifests, "blob": blobs, "unfinished file": document.unfinished}
+    manifests = sum(item["media_type"] is not None for item in document["removed"])
+    blobs = len(document["removed"]) - manifests
+    numbers = {"manifest": manifests, "blob": blobs, "unfinished file": document["unfinished"]}
     parts = [count(number, noun) for noun, number in numbers.items() if number]
     if not parts:
         return "Nothing to remove"
     what = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
-    return f"{'Would remove' if document.dry_run else 'Removed'} {what}: {size(document.bytes)}"
+    return f"{'Would remove' if document['dry_run'] else 'Removed'} {what}: {size(document['bytes'])}"
