@@ -12,7 +12,7 @@ import pytest
 from lading.client import AsyncClient
 from lading.errors import NotFound, UsageError
 from lading.registry.auth.credentials import Credential, GivenCredentials
-from lading.registry.diagnose.check import Checkup, Finding
+from lading.registry.diagnose.check import Checkup, Examined
 from lading.registry.diagnose.check import check as examine
 from lading.registry.diagnose.pull_limits import pull_limits, read_limits
 from lading.registry.hosts.settings import Config, HostConfig, Override
@@ -42,7 +42,7 @@ def states(report: Checkup) -> dict[str, str]:
     return {finding.name: finding.state for finding in report.findings}
 
 
-def found(report: Checkup, name: str) -> Finding:
+def found(report: Checkup, name: str) -> Examined:
     return next(finding for finding in report.findings if finding.name == name)
 
 
@@ -181,7 +181,7 @@ class TestLogins:
         with RealRegistry(auth="basic" if auth == "basic" else "token") as registry:
             report = await check(registry.host)
             said = "it asks for basic" if auth == "basic" else f"it asks for bearer from {registry.tokens.realm}"
-            assert found(report, "auth") == Finding("auth", "ok", f"{said}, and lets this machine in")
+            assert found(report, "auth") == Examined("auth", "ok", f"{said}, and lets this machine in")
             wrong = await check(registry.host, credentials=GivenCredentials(Credential(username="eve", password="x")))
         assert found(wrong, "auth").state == "failed"
         assert "lading login" in (found(wrong, "auth").remedy or "")

@@ -8,11 +8,11 @@ import pytest
 from lading.errors import Denied, UsageError
 from lading.registry.hosts import registries_conf
 from lading.registry.hosts.settings import (
+    Candidate,
     Config,
     HostConfig,
     Mirror,
     Override,
-    Place,
     parse_addresses,
     parse_headers,
     user_folder,
@@ -250,7 +250,7 @@ class TestPrecedence:
         assert settings["ca_file"] == ((str(file.parent / "own.pem"),), f'{file}, hosts."a.example"')
         assert settings["cert_file"] == (str(place / "c.cert"), str(place))
         assert settings["insecure"] == (False, f'{file}, hosts."a.example"')
-        assert config.places("a.example", "x", "tag") == (Place("a.example", "x"),)
+        assert config.candidates("a.example", "x", "tag") == (Candidate("a.example", "x"),)
         assert config.settings("b.example")["insecure"] == (True, str(registries_conf.SYSTEM))
 
         given = Config.load(file, override=Override(ca_file="/given.pem", cert_file="/both.pem"))
@@ -288,18 +288,18 @@ class TestPrecedence:
             insecure = true
         """)
         config = Config.load(file)
-        hub = Place("docker.io", "library/alpine")
-        cache = Place("cache.example:5000", "hub/library/alpine", True)
-        digests = Place("digests.example", "library/alpine")
-        assert config.places("docker.io", "library/alpine", "tag") == (cache, hub)
-        assert config.places("docker.io", "library/alpine", "digest") == (cache, digests, hub)
-        assert config.places("docker.io", "library/alpine", None) == (hub,)
-        assert config.places("docker.io", "acme/web", "tag") == (Place("intern.example", "acme/web", True),)
-        assert config.places("docker.io", "acme/web", None) == (Place("docker.io", "acme/web"),), "and with TLS"
-        assert config.places("a.example", "lax/x", None) == (Place("a.example", "lax/x", True),)
-        assert config.places("a.example", "x", None) == (Place("a.example", "x"),)
+        hub = Candidate("docker.io", "library/alpine")
+        cache = Candidate("cache.example:5000", "hub/library/alpine", True)
+        digests = Candidate("digests.example", "library/alpine")
+        assert config.candidates("docker.io", "library/alpine", "tag") == (cache, hub)
+        assert config.candidates("docker.io", "library/alpine", "digest") == (cache, digests, hub)
+        assert config.candidates("docker.io", "library/alpine", None) == (hub,)
+        assert config.candidates("docker.io", "acme/web", "tag") == (Candidate("intern.example", "acme/web", True),)
+        assert config.candidates("docker.io", "acme/web", None) == (Candidate("docker.io", "acme/web"),), "and with TLS"
+        assert config.candidates("a.example", "lax/x", None) == (Candidate("a.example", "lax/x", True),)
+        assert config.candidates("a.example", "x", None) == (Candidate("a.example", "x"),)
         with pytest.raises(Denied, match=r"a\.example is blocked") as caught:
-            config.places("a.example", "secret/x", None)
+            config.candidates("a.example", "secret/x", None)
         assert str(registries_conf.SYSTEM) in (caught.value.cause or "")
 
     def test_places_by_ladings_own(self, file: Path) -> None:
@@ -313,13 +313,13 @@ class TestPrecedence:
             blocked = true
         """)
         config = Config.load(file)
-        mirror = Place("cache.example", "hub/x")
-        assert config.places("docker.io", "x", "tag") == (mirror, Place("tags.example", "x"))
-        assert config.places("docker.io", "x", "digest") == (mirror,)
-        assert config.places("docker.io", "x", None) == (Place("docker.io", "x"),)
-        assert config.places("a.example", "x", "tag") == (Place("a.example", "team/x/x"),)
+        mirror = Candidate("cache.example", "hub/x")
+        assert config.candidates("docker.io", "x", "tag") == (mirror, Candidate("tags.example", "x"))
+        assert config.candidates("docker.io", "x", "digest") == (mirror,)
+        assert config.candidates("docker.io", "x", None) == (Candidate("docker.io", "x"),)
+        assert config.candidates("a.example", "x", "tag") == (Candidate("a.example", "team/x/x"),)
         with pytest.raises(Denied):
-            config.places("b.example", "", None)
+            config.candidates("b.example", "", None)
 
     @pytest.mark.parametrize(
         "name, expanded",

@@ -15,7 +15,7 @@ from lading.errors import Denied
 from lading.registry.auth.authentication import Scope
 from lading.registry.auth.aws import EcrRegistry, create_repository, parse
 from lading.registry.auth.lookup import default_sources
-from lading.registry.cache import Memory
+from lading.registry.cache import Cache
 from lading.registry.session import Session
 from registry.elsewhere import Elsewhere, Server
 from registry.test_authentication import get, session
@@ -350,10 +350,10 @@ class TestFailures:
         assert "AWS has no credentials here" in (caught.value.cause or "")
 
 
-def opened(server: Server, memory: Memory | None = None) -> Session:
+def opened(server: Server, cache: Cache | None = None) -> Session:
     """A session of somebody with all that AWS knows, for whom the registry is here."""
-    credentials = default_sources(memory=memory)
-    return session(None, credentials=credentials, transport=Elsewhere({HOST: server}), memory=memory)
+    credentials = default_sources(cache=cache)
+    return session(None, credentials=credentials, transport=Elsewhere({HOST: server}), cache=cache)
 
 
 class TestPublic:
@@ -385,23 +385,23 @@ class TestRemembering:
     ) -> None:
         become(aws)
         for _ in range(3):
-            memory = Memory(tmp_path / "cache")
-            assert await default_sources(memory=memory).find(HOST) is not None
-            memory.save()
+            cache = Cache(tmp_path / "cache")
+            assert await default_sources(cache=cache).find(HOST) is not None
+            cache.save()
         assert answering.given == 1
 
     async def test_then_aws_is_not_even_loaded(
         self, answering: Answering, aws: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         become(aws)
-        memory = Memory(tmp_path / "cache")
-        await default_sources(memory=memory).find(HOST)
-        memory.save()
+        cache = Cache(tmp_path / "cache")
+        await default_sources(cache=cache).find(HOST)
+        cache.save()
         code = (
-            "import asyncio, sys, pathlib; from lading.registry.cache import Memory;"
+            "import asyncio, sys, pathlib; from lading.registry.cache import Cache;"
             "from lading.registry.auth.lookup import default_sources;"
-            f"memory = Memory(pathlib.Path({str(tmp_path / 'cache')!r}));"
-            f"found = asyncio.run(default_sources(memory=memory).find({HOST!r}));"
+            f"cache = Cache(pathlib.Path({str(tmp_path / 'cache')!r}));"
+            f"found = asyncio.run(default_sources(cache=cache).find({HOST!r}));"
             "print(found.username, 'botocore' in sys.modules)"
         )
         ran = await asyncio.to_thread(run, [sys.executable, "-c", code], env=dict(os.environ))
@@ -417,9 +417,9 @@ class TestRemembering:
         (folder / "credentials").write_text(profile.format("default", "AKIA1") + profile.format("other", "AKIA2"))
 
         async def find() -> None:
-            memory = Memory(tmp_path / "cache")
-            await default_sources(memory=memory).find(HOST)
-            memory.save()
+            cache = Cache(tmp_path / "cache")
+            await default_sources(cache=cache).find(HOST)
+            cache.save()
 
         await find()
         if change == "key":
@@ -439,26 +439,26 @@ class TestRemembering:
         aws.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
         for key, asked in (("AKIA1", 1), ("AKIA1", 1), ("AKIA2", 2), ("AKIA1", 2)):
             answer.write_text(json.dumps({"Version": 1, "AccessKeyId": key, "SecretAccessKey": "hunter2"}))
-            memory = Memory(tmp_path / "cache")
-            await default_sources(memory=memory).find(HOST)
-            memory.save()
+            cache = Cache(tmp_path / "cache")
+            await default_sources(cache=cache).find(HOST)
+            cache.save()
             assert answering.given == asked
 
     async def test_it_is_not_used_shortly_before_its_end(
         self, answering: Answering, aws: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         become(aws)
-        memory = Memory(tmp_path / "cache")
-        credentials = default_sources(memory=memory)
+        cache = Cache(tmp_path / "cache")
+        credentials = default_sources(cache=cache)
         found = await credentials.find(HOST)
         assert found is not None
-        memory.save()
+        cache.save()
         aws.setattr(time, "time", lambda: found.expires - 1)
         await credentials.find(HOST)
         assert answering.given == 1
         aws.setattr(time, "time", lambda: found.expires + 1)
         await credentials.find(HOST)
-        await default_sources(memory=Memory(tmp_path / "cache")).find(HOST)
+        await default_sources(cache=Cache(tmp_path / "cache")).find(HOST)
         assert answering.given == 3
 
     async def test_one_that_is_refused_is_renewed_within_the_run(
@@ -474,10 +474,10 @@ class TestRemembering:
             return Reply() if shown == f"Basic {encoded('AWS:login-2')}" else expired
 
         with ScriptedServer(registry) as server:
-            memory = Memory(tmp_path / "cache")
-            async with opened(server, memory) as client:
+            cache = Cache(tmp_path / "cache")
+            async with opened(server, cache) as client:
                 assert await get(client, HOST, PULL) == 200
-            found = await default_sources(memory=Memory(tmp_path / "cache")).find(HOST)
+            found = await default_sources(cache=Cache(tmp_path / "cache")).find(HOST)
         assert found is not None
         assert found.password == "login-2"
         assert answering.given == 2

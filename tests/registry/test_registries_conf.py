@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lading.errors import UsageError
 from lading.registry.hosts import registries_conf
-from lading.registry.hosts.registries_conf import Endpoint, Entry, RegistriesConf
+from lading.registry.hosts.registries_conf import Endpoint, RegistriesConf, RegistryTable
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_an_entry_with_all_that_it_can_say(home: Path, system: Path) -> None:
         pull-from-mirror = "tag-only"
     """)
     assert load(home).entries == (
-        Entry(
+        RegistryTable(
             prefix="docker.io/library",
             origin=Endpoint("cache.example/hub/library", True),
             mirrors=(
@@ -91,7 +91,7 @@ def test_mirrors_can_be_for_digests_only(home: Path, system: Path) -> None:
     ],
 )
 def test_what_a_prefix_is_a_prefix_of(prefix: str, name: str, end: int | None) -> None:
-    assert Entry(prefix, Endpoint(prefix)).match(name) == end
+    assert RegistryTable(prefix, Endpoint(prefix)).match(name) == end
 
 
 def test_the_longest_prefix_counts(home: Path, system: Path) -> None:

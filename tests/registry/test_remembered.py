@@ -16,7 +16,7 @@ from lading.errors import Denied, TLSFailure
 from lading.registry.auth.authentication import Scope, Token, granted
 from lading.registry.auth.challenge import Challenge
 from lading.registry.auth.credentials import Credential
-from lading.registry.cache import Memory
+from lading.registry.cache import Cache
 from lading.registry.repository import Repository
 from registry.test_authentication import ALICE, PULL, PUSH, Bearer, get, gives, session
 from support.certs import Authority
@@ -44,7 +44,7 @@ class Runs:
         self.folder = folder
 
     async def get(self, registry: str, *scopes: Scope, credential: Credential | None = ALICE, **options: Any) -> int:
-        async with session(credential, memory=Memory(self.folder), **options) as opened:
+        async with session(credential, cache=Cache(self.folder), **options) as opened:
             return await get(opened, registry, *scopes)
 
     @property
@@ -70,7 +70,7 @@ async def test_of_a_known_host_several_things_are_asked_at_once(
         proxy.latency = 0.6
         for rounds in (2, 1):  # the first request to a host finds out how it is spoken to
             proxy.reset()
-            async with session(None, memory=Memory(folder)) as opened:
+            async with session(None, cache=Cache(folder)) as opened:
                 store = Repository(opened, proxy.host, repository)
                 await asyncio.gather(*(store.resolve("1") for _ in range(3)))
             assert (len(proxy.exchanges), proxy.rounds()) == (3, rounds)
@@ -212,7 +212,7 @@ class TestTokens:
     async def test_a_registry_can_be_forgotten(self, runs: Runs) -> None:
         with Bearer(gives()) as registry:
             await runs.get(registry.host, PULL)
-            Memory(runs.folder).forget(registry.host)
+            Cache(runs.folder).forget(registry.host)
             assert runs.files == []
 
 
@@ -257,12 +257,12 @@ class TestWhatIsKnownOfAHost:
 
         with ScriptedServer(lambda _: Reply()) as server:
             elsewhere = Elsewhere({"a.example": server}, plain=frozenset({"a.example"}))
-            async with session(insecure=True, memory=Memory(folder), transport=elsewhere) as opened:
+            async with session(insecure=True, cache=Cache(folder), transport=elsewhere) as opened:
                 assert await get(opened, "a.example") == 200
-            assert Memory(folder).host("a.example").scheme == "http"
+            assert Cache(folder).host("a.example").scheme == "http"
             server.reset()
             with pytest.raises(TLSFailure, match="speaks plain HTTP"):
-                async with session(memory=Memory(folder), transport=elsewhere, retries=0) as opened:
+                async with session(cache=Cache(folder), transport=elsewhere, retries=0) as opened:
                     await get(opened, "a.example")
             assert server.requests == []
 
@@ -284,7 +284,7 @@ class TestWhatIsKnownOfAHost:
 
     async def test_a_token_service_that_is_gone_is_no_obstacle(self, runs: Runs, folder: Path) -> None:
         with Bearer(gives()) as registry:
-            host = Memory(folder).host(registry.host)
+            host = Cache(folder).host(registry.host)
             host.challenge = Challenge("bearer", {"realm": "http://127.0.0.1:1/token", "service": "s"})
             host.scheme = "http"
             folder.mkdir(parents=True, mode=0o700)
@@ -293,13 +293,13 @@ class TestWhatIsKnownOfAHost:
 
     async def test_a_token_service_elsewhere_counts_for_those_who_proved_who_they_are(self, folder: Path) -> None:
         elsewhere = Challenge("bearer", {"realm": "https://auth.example/token", "service": "s", "scope": "x"})
-        memory = Memory(folder)
-        memory.host("127.0.0.1:5000", verified=False).challenge = elsewhere
-        memory.host("a.example", verified=True).challenge = elsewhere
-        memory.save()
-        memory = Memory(folder)
-        assert memory.host("127.0.0.1:5000").challenge is None
-        assert memory.host("a.example").challenge == elsewhere.bare
+        cache = Cache(folder)
+        cache.host("127.0.0.1:5000", verified=False).challenge = elsewhere
+        cache.host("a.example", verified=True).challenge = elsewhere
+        cache.save()
+        cache = Cache(folder)
+        assert cache.host("127.0.0.1:5000").challenge is None
+        assert cache.host("a.example").challenge == elsewhere.bare
 
     async def test_a_challenge_of_an_insecure_run_is_not_believed_later(self, folder: Path) -> None:
         """Whoever was in between then must not be sent the credentials now."""
@@ -308,13 +308,13 @@ class TestWhatIsKnownOfAHost:
         with Bearer(gives()) as evil, Bearer(gives()) as honest:
             evil.realm = "https://evil.example/token"
             transport = Elsewhere({"a.example": evil, "evil.example": evil})
-            async with session(insecure=True, memory=Memory(folder), transport=transport) as opened:
+            async with session(insecure=True, cache=Cache(folder), transport=transport) as opened:
                 await get(opened, "a.example", PULL)
             assert len(evil.asked) == 1
             evil.reset()
             honest.realm = "https://a.example/token"
             transport = Elsewhere({"a.example": honest, "evil.example": evil})
-            async with session(memory=Memory(folder), transport=transport) as opened:
+            async with session(cache=Cache(folder), transport=transport) as opened:
                 await get(opened, "a.example", Scope("team/other"))
             assert evil.requests == []
 
@@ -402,7 +402,7 @@ class TestFilesThatAreNotOurs:
             for cache, expected in (("0", 3), ("0", 3), ("", 3), ("", 1)):
                 monkeypatch.setenv("LADING_CACHE", cache)
                 registry.reset()
-                async with session(memory=Memory.of_user()) as opened:
+                async with session(cache=Cache.of_user()) as opened:
                     await get(opened, registry.host, PULL)
                 assert len(registry.requests) == expected
 
@@ -427,12 +427,12 @@ def _replace_by_pipe(file: Path) -> None:
 
 
 def _learn(folder: Path, number: int) -> None:
-    memory = Memory(folder)
-    host = memory.host("a.example")
+    cache = Cache(folder)
+    host = cache.host("a.example")
     for repository in range(5):
         scope = Scope(f"team/{number}-{repository}")
         host.keep(None, Token(f"{number}-{repository}", (scope,), time.time() + 600, "https://a.example/t", "s", ""))
-        memory.save()
+        cache.save()
 
 
 class TestMany:
@@ -446,42 +446,42 @@ class TestMany:
         for process in processes:
             process.join()
             assert process.exitcode == 0
-        found = {token.value for token in Memory(folder).host("a.example").tokens(None)}
+        found = {token.value for token in Cache(folder).host("a.example").tokens(None)}
         assert len(found) > 5
         assert len({value.partition("-")[0] for value in found}) > 1
         assert [path.name for path in folder.iterdir()] == ["a.example.json"], "and no temporary files"
 
     def test_what_others_learned_meanwhile_stays(self, folder: Path) -> None:
-        one, other = Memory(folder), Memory(folder)
+        one, other = Cache(folder), Cache(folder)
         assert one.host("a.example").challenge is other.host("a.example").challenge is None, "both have looked"
         soon = time.time() + 600
         one.host("a.example").keep(None, Token("one", (PULL,), soon, "r", "s", ""))
         other.host("a.example").keep(ALICE.proof, Token("other", (PULL,), soon, "r", "s", ""))
         one.save()
         other.save()
-        host = Memory(folder).host("a.example")
+        host = Cache(folder).host("a.example")
         assert [token.value for token in host.tokens(None)] == ["one"]
         assert [token.value for token in host.tokens(ALICE.proof)] == ["other"]
 
     def test_a_token_that_was_refused_does_not_come_back(self, folder: Path) -> None:
         token = Token("one", (PULL,), time.time() + 600, "r", "s", "")
-        memory = Memory(folder)
-        memory.host("a.example").keep(None, token)
-        memory.save()
-        one, other = Memory(folder), Memory(folder)
+        cache = Cache(folder)
+        cache.host("a.example").keep(None, token)
+        cache.save()
+        one, other = Cache(folder), Cache(folder)
         one.host("a.example").drop(token)
         one.save()
         other.host("a.example").scheme = "https"
         other.save()
-        assert Memory(folder).host("a.example").tokens(None) == []
+        assert Cache(folder).host("a.example").tokens(None) == []
 
     def test_the_file_does_not_grow_without_end(self, folder: Path) -> None:
-        memory = Memory(folder)
+        cache = Cache(folder)
         for number in range(500):
             scope = Scope(f"team/{number}")
-            memory.host("a.example").keep(None, Token(f"{number}", (scope,), time.time() + 600 + number, "r", "s", ""))
-        memory.save()
-        values = {token.value for token in Memory(folder).host("a.example").tokens(None)}
+            cache.host("a.example").keep(None, Token(f"{number}", (scope,), time.time() + 600 + number, "r", "s", ""))
+        cache.save()
+        values = {token.value for token in Cache(folder).host("a.example").tokens(None)}
         assert values == {f"{number}" for number in range(300, 500)}
 
 

@@ -29,9 +29,9 @@ from lading.registry.http.transport import (
     Request,
     Route,
     SourceFailure,
+    StreamedBody,
     Transport,
     UntrustedCertificate,
-    Upload,
 )
 from lading.store import from_bytes
 from support.certs import Authority, SelfSigned
@@ -888,7 +888,7 @@ class TestEither:
 
 async def test_a_library_that_asks_for_more_of_an_upload_that_is_over_is_told_in_two_steps() -> None:
     """Where nobody listens any more, an error would be printed; who does listen asks again."""
-    async with Upload(from_bytes(b"content"), None, lambda _: None, 1.0, 1.0) as upload:
+    async with StreamedBody(from_bytes(b"content"), None, lambda _: None, 1.0, 1.0) as upload:
         pass
     assert await anext(upload) == b""
     with pytest.raises(Exception, match=r"^$"):

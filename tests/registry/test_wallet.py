@@ -7,7 +7,7 @@ import pytest
 
 from lading.errors import Denied
 from lading.registry.auth.authentication import Scope
-from lading.registry.auth.credentials import Credential, GivenCredentials, Login, Offer, Source
+from lading.registry.auth.credentials import Credential, CredentialSource, GivenCredentials, Login, Offer
 from lading.registry.auth.lookup import KnownCredentials
 from lading.registry.session import Session, verify
 from registry.test_authentication import PULL, PUSH, Bearer, get, session
@@ -47,7 +47,7 @@ class Told(list[str]):
     """A session over some credentials, one after the other, and what it tells."""
 
     def session(self, *credentials: Credential | Denied, **options: Any) -> Session:
-        sources: list[Source] = [Place(credential) for credential in credentials]
+        sources: list[CredentialSource] = [Place(credential) for credential in credentials]
         return session(None, credentials=KnownCredentials(sources), on_note=self.append, **options)
 
 
@@ -156,7 +156,7 @@ class TestPasswords:
 
     async def test_those_remembered_to_be_wanted_may_be_wrong(self, told: Told, tmp_path: Any) -> None:
         """A registry that is open to anybody, and refuses who shows wrong credentials."""
-        from lading.registry.cache import Memory
+        from lading.registry.cache import Cache
 
         def answer(request: Received) -> Reply:
             shown = request.headers.get("Authorization")
@@ -166,9 +166,9 @@ class TestPasswords:
             return Reply(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
 
         with ScriptedServer(answer) as registry:
-            async with told.session(ALICE, memory=Memory(tmp_path / "cache")) as opened:
+            async with told.session(ALICE, cache=Cache(tmp_path / "cache")) as opened:
                 await get(opened, registry.host, path="/v2/closed")
-            async with told.session(STALE, memory=Memory(tmp_path / "cache")) as opened:
+            async with told.session(STALE, cache=Cache(tmp_path / "cache")) as opened:
                 assert await get(opened, registry.host) == 200
         assert len(told) == 1
 

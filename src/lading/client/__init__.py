@@ -20,7 +20,7 @@ from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.registry.auth.scopes import parse_key, parse_registry, parse_scopes, parse_subject
-from lading.registry.cache import Memory
+from lading.registry.cache import Cache
 from lading.registry.quirks import hosted
 from lading.registry.repository import Repository, repositories
 from lading.registry.session import Session
@@ -101,7 +101,7 @@ class AsyncClient:
     ) -> None:
         self._docker_config = Path(docker_config) if docker_config is not None else None
         self._authfiles = [Path(path) for path in authfiles]
-        self._memory = Memory.of_user() if remember else Memory()
+        self._cache = Cache.of_user() if remember else Cache()
         self._options: dict[str, Any] = {
             "insecure": insecure,
             "config": config,
@@ -138,7 +138,7 @@ class AsyncClient:
             from lading.registry.auth.lookup import default_sources
 
             self._credentials = default_sources(
-                authfiles=self._authfiles, docker_config_dir=self._docker_config, memory=self._memory
+                authfiles=self._authfiles, docker_config_dir=self._docker_config, cache=self._cache
             )
         return self._credentials
 
@@ -151,7 +151,7 @@ class AsyncClient:
                 from lading.registry.auth.lookup import docker_headers
 
                 headers = docker_headers(self._docker_config)
-            self._session = Session(credentials=self.credentials, headers=headers, memory=self._memory, **self._options)
+            self._session = Session(credentials=self.credentials, headers=headers, cache=self._cache, **self._options)
         return self._session
 
     def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Repository:
@@ -676,7 +676,7 @@ class AsyncClient:
         from lading.registry.auth.lookup import writable_file
 
         host, path = parse_key(registry)
-        self._memory.forget(host)
+        self._cache.forget(host)
         keeper = writable_file(Path(authfile) if authfile else None, self._docker_config)
         return await keeper.erase(f"{host}/{path}" if path else host)
 
@@ -701,7 +701,7 @@ class AsyncClient:
             subject: a registry's host, or a reference.
         """
         registry, repository, _ = parse_subject(subject)
-        return await self.session.wallet(registry).credential(repository)
+        return await self.session.attempts(registry).credential(repository)
 
     async def token(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Token:
         """A Bearer token that a registry takes.
@@ -731,7 +731,7 @@ class AsyncClient:
         registry, repository, name = parse_subject(subject)
         return await explain.explain(
             self.session,
-            self._memory,
+            self._cache,
             registry,
             repository,
             name=name,
@@ -747,7 +747,7 @@ class AsyncClient:
         for whose, session in self._others:
             if whose is credentials:
                 return session
-        session = self.session.with_credentials(credentials, memory=self._memory)
+        session = self.session.with_credentials(credentials, cache=self._cache)
         self._others.append((credentials, session))
         return session
 

@@ -38,7 +38,7 @@ _TOKENS = 200
 _LEAST_LIFE = 5.0
 
 
-class Memory:
+class Cache:
     """What is remembered of all registries.
 
     Args:
@@ -47,16 +47,16 @@ class Memory:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._hosts: dict[tuple[str, bool], HostMemory] = {}
+        self._hosts: dict[tuple[str, bool], HostCache] = {}
 
     @classmethod
-    def of_user(cls) -> Memory:
+    def of_user(cls) -> Cache:
         """The memory in the user's cache; one that is kept nowhere where `LADING_CACHE=0` says so."""
         if os.environ.get("LADING_CACHE") == "0":
             return cls()
         return cls(user_folder("cache") / "registries")
 
-    def host(self, registry: str, *, verified: bool = True) -> HostMemory:
+    def host(self, registry: str, *, verified: bool = True) -> HostCache:
         """What is remembered of a registry.
 
         Args:
@@ -65,7 +65,7 @@ class Memory:
         """
         key = (registry, verified)
         if key not in self._hosts:
-            self._hosts[key] = HostMemory(registry, self._path(registry), verified=verified)
+            self._hosts[key] = HostCache(registry, self._path(registry), verified=verified)
         return self._hosts[key]
 
     def save(self) -> None:
@@ -90,7 +90,7 @@ class Memory:
         return self._folder / f"{quote(registry, safe='')}.json" if self._folder is not None else None
 
 
-class HostMemory:
+class HostCache:
     """What is remembered of one registry.
 
     Args:
@@ -195,7 +195,7 @@ class HostMemory:
             if kept.expires > now
         }
         for proof, token in self._kept:
-            kept = _Token(
+            kept = _KeptToken(
                 identity=_identity(theirs.key, proof),
                 value=token.value,
                 scopes=[str(scope) for scope in token.scopes],
@@ -249,7 +249,7 @@ class HostMemory:
         return self._read
 
 
-class _Token(msgspec.Struct):
+class _KeptToken(msgspec.Struct):
     identity: bytes
     value: str
     scopes: list[str]
@@ -268,7 +268,7 @@ class _File(msgspec.Struct):
     challenge: Challenge | None = None
     no_referrers: float = 0.0
     """When it was found out, in seconds since the epoch; 0 for never."""
-    tokens: list[_Token] = []
+    tokens: list[_KeptToken] = []
 
 
 def _identity(key: bytes, proof: Proof | None) -> bytes:

@@ -1,6 +1,6 @@
 """One host as a session knows it: how it is spoken to, whether it has answered, and the places for requests to it.
 
-Who waits for a place while holding one must not be waited for by whoever has it: `passage` sees to that. It sends
+Who waits for a place while holding one must not be waited for by whoever has it: `slots` sees to that. It sends
 nothing but the few bytes that find out whether a host on this machine speaks plain HTTP.
 """
 
@@ -14,9 +14,9 @@ from contextvars import ContextVar
 
 from lading.errors import TLSFailure, Unreachable
 from lading.registry import urls
-from lading.registry.auth.attempts import Wallet
+from lading.registry.auth.attempts import Attempts
 from lading.registry.auth.authentication import Authenticator
-from lading.registry.cache import HostMemory, Memory
+from lading.registry.cache import Cache, HostCache
 from lading.registry.hosts.settings import DOCKER_HUB, Config, HostConfig
 from lading.registry.http.plain_probe import speaks_plain_http
 from lading.registry.http.transport import (
@@ -46,10 +46,10 @@ class Host:
     """
 
     authenticator: Authenticator
-    wallet: Wallet
+    attempts: Attempts
     guest: Authenticator
     """Answers its challenges without credentials, where another host led here."""
-    memory: HostMemory
+    cache: HostCache
     """What earlier sessions learned of it, and where this one writes what it learns."""
 
     def __init__(
@@ -107,12 +107,12 @@ class Host:
         """Its address, as far as it is known."""
         return f"{self.schemes[0]}://{self.address}"
 
-    def remember(self, memory: Memory) -> None:
+    def remember(self, cache: Cache) -> None:
         """Take what earlier sessions learned."""
-        self.memory = memory.host(self.name, verified=self.schemes == ("https",))
-        if self.memory.scheme == "http" and len(self.schemes) == 2:
+        self.cache = cache.host(self.name, verified=self.schemes == ("https",))
+        if self.cache.scheme == "http" and len(self.schemes) == 2:
             self.schemes = ("http", "https")
-        self._is_met = self.memory.scheme in self.schemes
+        self._is_met = self.cache.scheme in self.schemes
 
     async def listen(self) -> None:
         """Find out whether a host on this machine speaks plain HTTP, where it is likely and nothing says otherwise."""
@@ -139,7 +139,7 @@ class Host:
 
         Except for those within it: it would wait for them, too.
         """
-        within = self._outer_place() is not None
+        within = self._outer_slot() is not None
         while not self._is_met and self._meeting is not None and not within:
             await self._meeting.wait()
         leads = not self._is_met and self._meeting is None
@@ -160,35 +160,35 @@ class Host:
             self._meeting = None
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """One of the places for requests under way; first come, first served.
 
         Who has one already, further out in the same course of action, needs no other: waiting for one while
         holding one is how everybody waits for ever.
         """
-        outer = self._outer_place()
+        outer = self._outer_slot()
         if outer is None:
             await self.limits.acquire()
-        place = _Place()
-        _places.set({**_places.get(), self: place})
+        place = _Slot()
+        _slots.set({**_slots.get(), self: place})
         try:
             yield
         finally:
             place.taken = False
             if outer is None:
                 self.limits.release()
-            if _places.get().get(self) is place:  # else this ends in another task than it began in
-                others = {host: other for host, other in _places.get().items() if host is not self}
-                _places.set(others if outer is None else {**others, self: outer})
+            if _slots.get().get(self) is place:  # else this ends in another task than it began in
+                others = {host: other for host, other in _slots.get().items() if host is not self}
+                _slots.set(others if outer is None else {**others, self: outer})
 
-    def _outer_place(self) -> _Place | None:
+    def _outer_slot(self) -> _Slot | None:
         """The place that the present course of action has already."""
-        place = _places.get().get(self)
+        place = _slots.get().get(self)
         return place if place is not None and place.taken else None
 
 
 @asynccontextmanager
-async def passage(hosts: Iterable[Host]) -> AsyncIterator[None]:
+async def slots(hosts: Iterable[Host]) -> AsyncIterator[None]:
     """A place at each of several hosts, for content that streams from one to another.
 
     They are taken in one order, whichever way it streams: of two that need the same places, neither waits for what
@@ -199,14 +199,14 @@ async def passage(hosts: Iterable[Host]) -> AsyncIterator[None]:
     """
     async with AsyncExitStack() as stack:
         for host in sorted(dict.fromkeys(hosts), key=lambda host: (host.name, id(host))):
-            await stack.enter_async_context(host.place())
+            await stack.enter_async_context(host.slot())
         yield
 
 
-class _Place:
+class _Slot:
     def __init__(self) -> None:
         self.taken = True
 
 
-_NO_PLACES: Mapping[Host, _Place] = {}
-_places: ContextVar[Mapping[Host, _Place]] = ContextVar("lading_places", default=_NO_PLACES)
+_NO_SLOTS: Mapping[Host, _Slot] = {}
+_slots: ContextVar[Mapping[Host, _Slot]] = ContextVar("lading_slots", default=_NO_SLOTS)

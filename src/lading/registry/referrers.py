@@ -41,7 +41,7 @@ async def list_referrers(
     while True:
         entries: tuple[Descriptor, ...] | None = None
         following = None
-        if not repository.session.memory(repository.registry).has_no_referrers:
+        if not repository.session.host_cache(repository.registry).has_no_referrers:
             entries, following = await _page(repository, path, query, what)
         if entries is None:
             entries = await _fallback_entries(repository, subject.digest)
@@ -71,7 +71,7 @@ async def _page(
             if response.status != 200 or OCI_INDEX not in (response.headers.get("content-type") or ""):
                 # With a code of its own, the API may be there, and the repository is not.
                 if response.status == 303 or not failures.said(await response.excerpt(_EXCERPT)).code:
-                    session.memory(registry).has_no_referrers = response.status != 200
+                    session.host_cache(registry).has_no_referrers = response.status != 200
                 return None, None
             index = parse(await response.read(_PAGE_LIMIT), OCI_INDEX, what=what, limit=_PAGE_LIMIT)
             link = next_link(response.headers)

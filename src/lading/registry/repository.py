@@ -31,7 +31,7 @@ from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.manifest import parse
 from lading.model.media_types import ACCEPT
 from lading.model.reference import is_tag
-from lading.registry.host import Host, passage
+from lading.registry.host import Host, slots
 from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
 from lading.registry.session import CATALOG, Scope, Session, resolve_location
@@ -325,7 +325,7 @@ class Repository:
         # What is read while it is sent needs both registries: who had one and waited for the other might wait for ever.
         origin = reads_from(source)
         hosts = [*self._blob_hosts(), *(origin._blob_hosts() if isinstance(origin, Repository) else ())]
-        async with passage(hosts if len(hosts) > 1 and self.uploads.streams(content) else ()):
+        async with slots(hosts if len(hosts) > 1 and self.uploads.streams(content) else ()):
             await self.uploads.upload(content, source)
 
     @property

@@ -10,13 +10,13 @@ from lading.errors import UsageError
 from lading.registry import urls
 from lading.registry.auth.authentication import Scope
 from lading.registry.hosts.proxies import find_proxy
-from lading.registry.hosts.settings import Config, HostConfig, Override, Place
+from lading.registry.hosts.settings import Candidate, Config, HostConfig, Override
 from lading.registry.http.transport import Route
 
 Pairs = tuple[tuple[str, str], ...]
 
 
-class Target(NamedTuple):
+class Destination(NamedTuple):
     """Where a request goes: a registry, a path on it, and what that needs."""
 
     registry: str
@@ -27,7 +27,7 @@ class Target(NamedTuple):
     """Whether what leads there accepts plain HTTP and unverifiable TLS."""
 
 
-def targets_of(config: Config, target: Target, *, mirrors: bool = False) -> tuple[Target, ...]:
+def destinations_of(config: Config, target: Destination, *, mirrors: bool = False) -> tuple[Destination, ...]:
     """Where a request goes by what is configured, in the order in which they are asked; the last one decides.
 
     Args:
@@ -44,10 +44,12 @@ def targets_of(config: Config, target: Target, *, mirrors: bool = False) -> tupl
     by: Literal["digest", "tag"] | None = None
     if mirrors and match is not None and match["kind"] in ("manifests", "blobs"):
         by = "digest" if ":" in match["name"] else "tag"
-    return tuple(_moved(target, place, repository, match) for place in config.places(target.registry, repository, by))
+    return tuple(
+        _moved(target, place, repository, match) for place in config.candidates(target.registry, repository, by)
+    )
 
 
-def _moved(target: Target, place: Place, repository: str, match: re.Match[str] | None) -> Target:
+def _moved(target: Destination, place: Candidate, repository: str, match: re.Match[str] | None) -> Destination:
     """A target at a place of its repository; `match` has what follows that in its path, unless that is as it was given.
 
     What a registry itself named, such as where an upload goes on, is there already: it needs what it needs there.

@@ -15,7 +15,7 @@ from typing import Self
 
 from lading.errors import LadingError, RegistryFailure, Unreachable
 from lading.registry import failures, urls
-from lading.registry.auth.attempts import Wallet
+from lading.registry.auth.attempts import Attempts
 from lading.registry.auth.authentication import (
     ANONYMOUS,
     CATALOG,
@@ -29,7 +29,7 @@ from lading.registry.auth.authentication import (
 )
 from lading.registry.auth.challenge import parse_challenges
 from lading.registry.auth.credentials import Credential, Credentials, GivenCredentials
-from lading.registry.cache import HostMemory, Memory
+from lading.registry.cache import Cache, HostCache
 from lading.registry.call import Call, as_query
 from lading.registry.failures import BODY_LIMIT, Refusal
 from lading.registry.host import Host
@@ -47,7 +47,7 @@ from lading.registry.masking import Mask, masked
 from lading.registry.quirks import hosted
 from lading.registry.redirects import REDIRECTS, target_of
 from lading.registry.retries import Retries, retry_after
-from lading.registry.routing import Target, targets_of
+from lading.registry.routing import Destination, destinations_of
 from lading.registry.urls import resolve_location, same_origin
 from lading.store import Held, Source
 
@@ -70,7 +70,7 @@ class Session:
         on_request: called with a line for each request and what came of it; it holds no secrets.
         retries: how often a request is tried again where trying again is safe.
         backoff: seconds that the first wait between tries is at most; it doubles each time.
-        memory: where tokens, and what is learned of registries, outlive the session.
+        cache: where tokens, and what is learned of registries, outlive the session.
         create_repositories: make a repository that is missing where a registry does not do so itself when something is
             pushed (Amazon ECR).
         alone: whether the best credentials are all that is tried: no others, and no access as anybody.
@@ -89,7 +89,7 @@ class Session:
         on_request: Callable[[str], None] | None = None,
         retries: int = 4,
         backoff: float = 0.25,
-        memory: Memory | None = None,
+        cache: Cache | None = None,
         create_repositories: bool = False,
         alone: bool = False,
         transport: Callable[[Route], Transport] | None = None,
@@ -102,7 +102,7 @@ class Session:
         self.on_note = on_note
         self._on_request = on_request
         self._retries = Retries(retries, backoff)
-        self._memory = memory or Memory()
+        self._cache = cache or Cache()
         self._create_repositories = create_repositories
         self._creating = asyncio.Lock()
         self._created: set[tuple[str, str]] = set()
@@ -125,20 +125,20 @@ class Session:
 
     async def close(self) -> None:
         """Close all connections. What was learned of hosts is kept, and the session can be used again."""
-        self._memory.save()
+        self._cache.save()
         transports = list(self._transports.values())
         self._transports.clear()
         for transport in transports:
             await transport.close()
 
     def with_credentials(
-        self, credentials: Credentials | None, *, memory: Memory | None = None, alone: bool = False
+        self, credentials: Credentials | None, *, cache: Cache | None = None, alone: bool = False
     ) -> Session:
         """A session like this one for somebody else; it knows nothing of what this one has learned.
 
         Args:
             credentials: where to find theirs.
-            memory: where what it learns outlives it.
+            cache: where what it learns outlives it.
             alone: whether their best credentials are all that is tried.
         """
         return Session(
@@ -151,23 +151,23 @@ class Session:
             on_request=self._on_request,
             retries=self._retries.times,
             backoff=self._retries.backoff,
-            memory=memory,
+            cache=cache,
             create_repositories=self._create_repositories,
             alone=alone,
             transport=self._new_transport,
         )
 
-    def memory(self, registry: str) -> HostMemory:
+    def host_cache(self, registry: str) -> HostCache:
         """What is known of a registry, to this session and to earlier ones."""
-        return self._host(registry).memory
+        return self._host(registry).cache
 
     def authenticator(self, registry: str) -> Authenticator:
         """What answers a registry's challenges."""
         return self._host(registry).authenticator
 
-    def wallet(self, registry: str) -> Wallet:
+    def attempts(self, registry: str) -> Attempts:
         """What has the credentials for a registry."""
-        return self._host(registry).wallet
+        return self._host(registry).attempts
 
     def url(self, registry: str) -> str:
         """The address of a registry, as far as it is known: `https` until it has answered otherwise."""
@@ -211,7 +211,7 @@ class Session:
                 registry's final status and its code (distribution-spec §Error Codes).
             Unreachable, TLSFailure: no answer came.
         """
-        target = Target(registry, path, tuple(scopes), tuple(query))
+        target = Destination(registry, path, tuple(scopes), tuple(query))
         calls = [
             Call(
                 method=method,
@@ -229,14 +229,14 @@ class Session:
         return self._request(calls)
 
     def blob_hosts(self, registry: str, repository: str, *, mirrors: bool = False) -> list[Host]:
-        """Where a repository's blobs are asked for; see `host.passage`.
+        """Where a repository's blobs are asked for; see `host.slots`.
 
         Args:
             registry: the registry's name.
             repository: the path within it.
             mirrors: whether the registry's mirrors are asked first.
         """
-        target = Target(registry, f"/v2/{repository}/blobs/sha256:", (Scope(repository),))
+        target = Destination(registry, f"/v2/{repository}/blobs/sha256:", (Scope(repository),))
         return [host for _, host in self._hosts_of(target, mirrors=mirrors)]
 
     @asynccontextmanager
@@ -252,7 +252,7 @@ class Session:
             Denied: the registry is blocked.
             Unreachable, TLSFailure: no answer came.
         """
-        self._configuration().places(registry, "", None)  # it may be blocked
+        self._configuration().candidates(registry, "", None)  # it may be blocked
         host = self._host(registry, named=True)
         call = Call(method, host, path, (), (), None, None, range(600), registry)
         async with AsyncExitStack() as stack:
@@ -339,7 +339,7 @@ class Session:
                         response = await self._redirected(trial, call, sent[-1])
                         if response.status != 401 and (response.status != 403 or 403 in call.accept):
                             if self.on_note is not None:
-                                for sentence in await host.wallet.told(repository):
+                                for sentence in await host.attempts.told(repository):
                                     self.on_note(self._mask.apply(sentence))
                             stack.push_async_exit(trial.pop_all())
                             return response
@@ -424,7 +424,7 @@ class Session:
                     raise failure  # plain HTTP is not what it speaks, either
                 stack.push_async_exit(trial.pop_all())
             host.schemes = (scheme,)
-            host.memory.scheme = scheme
+            host.cache.scheme = scheme
             if response.status == 401:
                 challenges = parse_challenges(response.headers.getall("www-authenticate"))
                 host.authenticator.learn(challenges, host.url)
@@ -436,7 +436,7 @@ class Session:
 
     async def _sent(self, stack: AsyncExitStack, host: Host, request: Request) -> Response:
         """The answer to one request, within the host's limit."""
-        await stack.enter_async_context(host.place())
+        await stack.enter_async_context(host.slot())
         response = await stack.enter_async_context(self._traced(host, request))
         if self._on_warning is not None:
             self._warn(host, response)
@@ -526,20 +526,20 @@ class Session:
                 self._insecure or insecure or config.insecure,
                 self._configuration().override.addresses,
             )
-            host.remember(self._memory)
-            host.wallet = Wallet(name, self._credentials_for(config), self._asking, alone=self._alone)
-            host.authenticator = Authenticator(name, host.wallet, ask, host.memory, host.url)
-            host.guest = Authenticator(name, Wallet(name, None, self._asking), ask, HostMemory(name))
+            host.remember(self._cache)
+            host.attempts = Attempts(name, self._credentials_for(config), self._asking, alone=self._alone)
+            host.authenticator = Authenticator(name, host.attempts, ask, host.cache, host.url)
+            host.guest = Authenticator(name, Attempts(name, None, self._asking), ask, HostCache(name))
         if named and not host.is_named:
             self._named.add(name)
             host.name_by(self._configuration(), self._named)
         return host
 
-    def _hosts_of(self, target: Target, *, mirrors: bool) -> list[tuple[Target, Host]]:
+    def _hosts_of(self, target: Destination, *, mirrors: bool) -> list[tuple[Destination, Host]]:
         """Where a request goes by what is configured; the last place decides."""
         return [
             (where, self._host(where.registry, insecure=where.insecure, named=where.registry == target.registry))
-            for where in targets_of(self._configuration(), target, mirrors=mirrors)
+            for where in destinations_of(self._configuration(), target, mirrors=mirrors)
         ]
 
     def _transport(self, host: Host) -> Transport:
@@ -603,7 +603,7 @@ class Session:
         if full := failures.full(refusal, registry=host.name, what=call.what):
             return full
         repository = repository_of(call.scopes)
-        why, remedy, earlier = await host.wallet.why_denied(repository, refused=refused)
+        why, remedy, earlier = await host.attempts.why_denied(repository, refused=refused)
         about = f"{host.name}/{repository}" if repository else host.name
         return failures.denied(
             earlier or refusal,

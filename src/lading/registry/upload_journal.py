@@ -47,7 +47,7 @@ class Journal:
         try:
             if path.stat().st_size > _SIZE_LIMIT:
                 return None
-            entry = msgspec.json.decode(path.read_bytes(), type=_Entry)
+            entry = msgspec.json.decode(path.read_bytes(), type=_Record)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
         named = (entry.registry, entry.repository, entry.digest) == (registry, repository, digest)
@@ -57,7 +57,7 @@ class Journal:
     def keep(self, registry: str, repository: str, digest: Digest, location: str) -> None:
         """Remember an upload; where the cache cannot be written, it is not remembered."""
         path = self._path(registry, repository, digest)
-        entry = _Entry(registry, repository, str(digest), location, os.getpid(), time.time())
+        entry = _Record(registry, repository, str(digest), location, os.getpid(), time.time())
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = path.with_suffix(f".{os.getpid()}")
@@ -84,7 +84,7 @@ class Journal:
         return self._folder / f"{name}.json"
 
 
-class _Entry(msgspec.Struct):
+class _Record(msgspec.Struct):
     registry: str
     repository: str
     digest: str

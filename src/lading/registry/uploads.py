@@ -77,7 +77,7 @@ class Uploads:
         Raises:
             DigestMismatch: the source is not what the descriptor says; nothing was written.
         """
-        state = _State(content, source, self._opened.pop(content.digest, None))
+        state = _Progress(content, source, self._opened.pop(content.digest, None))
         if not self.streams(content):
             is_posted = content.size <= SMALL and self._takes_post and state.location is None
             data = await self._hold(state, opens=state.location is None and not is_posted)
@@ -93,7 +93,7 @@ class Uploads:
         finally:
             await state.close()
 
-    async def _insist(self, state: _State) -> None:
+    async def _insist(self, state: _Progress) -> None:
         """Send a blob, as often and in as many ways as it takes."""
         content = state.content
         failures = 0
@@ -124,7 +124,7 @@ class Uploads:
                 else:
                     raise
 
-    async def _hold(self, state: _State, *, opens: bool) -> bytes:
+    async def _hold(self, state: _Progress, *, opens: bool) -> bytes:
         """Read a blob whole; meanwhile its upload can be opened. It may be sent twice, and is fetched once for that.
 
         A source that is read so does not wait for the registry, while a request there waits for the source.
@@ -187,7 +187,7 @@ class Uploads:
 
     # One try
 
-    async def _send(self, state: _State) -> None:
+    async def _send(self, state: _Progress) -> None:
         content = state.content
         if state.location is None:
             state.begin()  # where it comes from may be as far away
@@ -209,7 +209,7 @@ class Uploads:
             await feed.close()
         await self._put(state.location, content.digest, b"", None)
 
-    async def _patch(self, state: _State, feed: _Feed, size: int) -> None:
+    async def _patch(self, state: _Progress, feed: _Feed, size: int) -> None:
         """Send the next bytes (distribution-spec §Pushing a blob in chunks)."""
         assert state.location is not None
         end = state.offset + size
@@ -248,7 +248,7 @@ class Uploads:
         if said and said.partition(":")[0] == digest.algorithm and said != digest:
             raise DigestMismatch(f"{what} was stored with other bytes", cause=f"the registry stored {said}")
 
-    async def _post(self, state: _State, data: bytes) -> bool:
+    async def _post(self, state: _Progress, data: bytes) -> bool:
         """Upload a small blob with one POST (distribution-spec §Single POST).
 
         Returns:
@@ -271,7 +271,7 @@ class Uploads:
 
     # What was interrupted
 
-    async def _recall(self, state: _State) -> None:
+    async def _recall(self, state: _Progress) -> None:
         """Go on with what another run has begun."""
         if self.journal is None:
             return
@@ -281,7 +281,7 @@ class Uploads:
             await self._ask_where(state)
             self._keep(state)  # another run is to see that somebody is at it
 
-    async def _ask_where(self, state: _State) -> None:
+    async def _ask_where(self, state: _Progress) -> None:
         """Ask how far an upload has come; one that is lost starts anew (distribution-spec §Pushing blobs in chunks)."""
         location, state.offset = state.location, 0
         if location is None:
@@ -306,7 +306,7 @@ class Uploads:
         async with self._send_request("HEAD", path, accept=(200, 404), what=self._named(content)) as response:
             return response.status == 200
 
-    def _adapts(self, error: LadingError, state: _State) -> bool:
+    def _adapts(self, error: LadingError, state: _Progress) -> bool:
         """Whether the registry refused the way in which it was sent, and there is another.
 
         Others may have been sent in the same way at the same time, and have found out before.
@@ -326,13 +326,13 @@ class Uploads:
         self._takes_whole, state.refused_whole = False, True
         return not state.refused_chunks
 
-    def _keep(self, state: _State) -> None:
+    def _keep(self, state: _Progress) -> None:
         if self.journal is not None and state.is_journaled and state.location is not None:
             # Without the host, which the next run finds anew: with TLS or without.
             path = urlsplit(state.location)._replace(scheme="", netloc="").geturl()
             self.journal.keep(self._registry, self._repository, state.content.digest, path)
 
-    def _forget(self, state: _State) -> None:
+    def _forget(self, state: _Progress) -> None:
         if self.journal is not None and state.is_journaled:
             self.journal.forget(self._registry, self._repository, state.content.digest)
 
@@ -346,7 +346,7 @@ class Uploads:
         return self._send_request(method, path, push=True, headers=typed | (headers or {}), **rest)
 
 
-class _State:
+class _Progress:
     """How far one upload has come."""
 
     def __init__(self, content: Descriptor, source: Source, location: str | None) -> None:

@@ -15,7 +15,7 @@ from lading.registry.auth.credentials import Credential, Credentials
 from lading.registry.failures import Refusal
 
 
-class Refused(NamedTuple):
+class RefusedCredential(NamedTuple):
     """Credentials that a registry did not take."""
 
     credential: Credential
@@ -30,7 +30,7 @@ class Refused(NamedTuple):
         return str(failures.said(self.refusal.body))
 
 
-class Wallet:
+class Attempts:
     """Finds the credentials for one registry.
 
     Args:
@@ -49,7 +49,7 @@ class Wallet:
         self._alone = alone
         self._found: dict[str | None, Credential | None] = {}
         self._untold: list[str] = []
-        self.refused: list[Refused] = []
+        self.refused: list[RefusedCredential] = []
         """What the registry did not take, in the order of trying."""
         self.trouble: Denied | None = None
         """Why somebody who may have credentials could not be asked for them."""
@@ -80,7 +80,7 @@ class Wallet:
         if self._alone:
             return False
         if (credential, repository) not in [one[:2] for one in self.refused]:
-            refused = Refused(credential, repository, refusal)
+            refused = RefusedCredential(credential, repository, refusal)
             self.refused.append(refused)
             words = f" ({refused.words})" if refused.words else ""
             self._untold.append(f"{self._registry} refused {whose(credential)}{words}")

@@ -21,8 +21,8 @@ from lading.registry.auth.credentials import TOKEN_USER, Credential, Proof
 from lading.registry.failures import Refusal
 
 if TYPE_CHECKING:
-    from lading.registry.auth.attempts import Wallet
-    from lading.registry.cache import HostMemory
+    from lading.registry.auth.attempts import Attempts
+    from lading.registry.cache import HostCache
 
 CLIENT_ID = "lading"
 TOKEN_REPLY_LIMIT = 1024 * 1024
@@ -139,21 +139,21 @@ class Authenticator:
 
     Args:
         registry: its name, for messages.
-        wallet: has the credentials for it.
+        attempts: has the credentials for it.
         ask: sends requests to token services.
-        memory: what earlier sessions learned of it, and where later ones find what this one learns.
+        cache: what earlier sessions learned of it, and where later ones find what this one learns.
         base: its address, where an earlier session learned it.
     """
 
-    def __init__(self, registry: str, wallet: Wallet, ask: Ask, memory: HostMemory, base: str = "") -> None:
+    def __init__(self, registry: str, attempts: Attempts, ask: Ask, cache: HostCache, base: str = "") -> None:
         self._registry = registry
-        self._wallet = wallet
+        self._attempts = attempts
         self._ask = ask
-        self._memory = memory
+        self._cache = cache
         self._tokens: dict[Proof | None, list[Token]] = {}
         self._refresh_tokens: dict[Proof | None, str] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._challenge = memory.challenge
+        self._challenge = cache.challenge
         self._base = base
         self._heard = False
         """Whether the registry itself named the challenge in this session: else it may no longer be true."""
@@ -180,7 +180,7 @@ class Authenticator:
         challenge = choose(challenges)
         if challenge is not None:
             self._challenge, self._base, self._heard = challenge, base, True
-            self._memory.challenge = challenge
+            self._cache.challenge = challenge
 
     async def authorization(self, scopes: Sequence[Scope]) -> Authorization:
         """What to send a request with, by all that is known.
@@ -197,7 +197,7 @@ class Authenticator:
             return ANONYMOUS
         try:
             if self._exact:
-                credential = await self._wallet.credential(repository_of(scopes))
+                credential = await self._attempts.credential(repository_of(scopes))
                 if not _is_shown(known, credential) and not self._held(known, scopes, credential):
                     return ANONYMOUS
             return await self._authorization(known, scopes)
@@ -247,9 +247,9 @@ class Authenticator:
         challenge = choose(challenges)
         if challenge is None:
             return None
-        if last.credential is not None and not self._wallet.refuse(last.credential, None, refusal):
+        if last.credential is not None and not self._attempts.refuse(last.credential, None, refusal):
             return None
-        credential = await self._wallet.credential(repository)
+        credential = await self._attempts.credential(repository)
         if _is_shown(challenge, credential):
             offered = _shown(challenge, credential)
             return None if offered in sent else offered
@@ -271,7 +271,7 @@ class Authenticator:
         """What answers a challenge, with the best credentials that are not refused."""
         repository = repository_of(scopes)
         while True:
-            credential = await self._wallet.credential(repository)
+            credential = await self._attempts.credential(repository)
             if _is_shown(challenge, credential):
                 return _shown(challenge, credential)
             try:
@@ -280,13 +280,13 @@ class Authenticator:
                 everywhere = _is_invalid(refused.refusal)
                 if not self._heard or credential is None or not (everywhere or refused.refusal.status == 403):
                     raise
-                if not self._wallet.refuse(credential, None if everywhere else repository, refused.refusal):
+                if not self._attempts.refuse(credential, None if everywhere else repository, refused.refusal):
                     raise
 
     def _is_outdated(self, sent: Authorization, refusal: Refusal) -> bool:
         """Whether what was forbidden may be allowed to a newer token, or to other credentials."""
         if sent.token is not None:
-            return self._memory.is_from_before(sent.token)
+            return self._cache.is_from_before(sent.token)
         # Amazon ECR answers so when its token, which is a password, has ended.
         return sent.credential is not None and "expired" in str(failures.said(refusal.body)).lower()
 
@@ -303,13 +303,13 @@ class Authenticator:
                 proof = _proof(credential)
                 kept = [old for old in self._tokens[proof] if old.expires > now and not token.allows(old.scopes)]
                 self._tokens[proof] = [*kept, token]
-                self._memory.keep(proof, token)
+                self._cache.keep(proof, token)
             return Authorization(f"Bearer {token.value}", token, fresh)
 
     def _held(self, challenge: Challenge, scopes: Sequence[Scope], credential: Credential | None) -> Token | None:
         proof = _proof(credential)
         if proof not in self._tokens:
-            self._tokens[proof] = list(self._memory.tokens(proof, _account(credential)))
+            self._tokens[proof] = list(self._cache.tokens(proof, _account(credential)))
         now = time.time()
         for token in reversed(self._tokens[proof]):
             same = (token.realm, token.service) == (challenge.realm, challenge.service)
@@ -321,7 +321,7 @@ class Authenticator:
         for tokens in self._tokens.values():
             if token in tokens:
                 tokens.remove(token)
-        self._memory.drop(token)
+        self._cache.drop(token)
 
     async def _fetch(self, challenge: Challenge, scopes: Sequence[Scope], credential: Credential | None) -> Token:
         realm = trusted_realm(challenge.realm, self._base, self._registry)

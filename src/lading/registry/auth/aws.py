@@ -21,7 +21,7 @@ from lading.errors import Denied, LadingError
 from lading.registry import failures
 from lading.registry.auth.authentication import Token
 from lading.registry.auth.credentials import Credential, Login, Offer, Proof
-from lading.registry.cache import HostMemory, Memory
+from lading.registry.cache import Cache, HostCache
 from lading.registry.urls import split_port
 
 MARGIN = 15 * 60.0
@@ -80,15 +80,15 @@ class AwsCredentials:
     """AWS as a source of logins for its registries: profiles, SSO, roles of machines, containers and web identities.
 
     Args:
-        memory: where logins outlive the run, until shortly before they end.
+        cache: where logins outlive the run, until shortly before they end.
         environ: the environment variables of the process.
     """
 
     name = "AWS"
     place = "AWS's own credentials"
 
-    def __init__(self, memory: Memory | None = None, environ: Mapping[str, str] | None = None) -> None:
-        self._memory = memory or Memory()
+    def __init__(self, cache: Cache | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self._cache = cache or Cache()
         self._environ = os.environ if environ is None else environ
         self._logins: dict[str, Credential] = {}
         self._renewed: set[str] = set()
@@ -122,7 +122,7 @@ class AwsCredentials:
         if anew or known is None or known.expires <= time.time():
             if anew:
                 self._renewed.add(registry)
-            token = await _token(registry, ecr, self._memory.host(registry), self._environ, anew=anew)
+            token = await _token(registry, ecr, self._cache.host(registry), self._environ, anew=anew)
             if token is None:
                 return None
             known = self._logins[registry] = Credential(
@@ -155,11 +155,11 @@ async def create_repository(registry: str, repository: str) -> bool:
 
 
 async def _token(
-    registry: str, ecr: EcrRegistry, memory: HostMemory, environ: Mapping[str, str], *, anew: bool
+    registry: str, ecr: EcrRegistry, cache: HostCache, environ: Mapping[str, str], *, anew: bool
 ) -> Token | None:
     """A login that lasts a while yet; None where ECR Public is asked by nobody in particular."""
     proof: Proof = ("aws", await asyncio.to_thread(_fingerprint, environ))
-    if not anew and (known := memory.tokens(proof, USER)):
+    if not anew and (known := cache.tokens(proof, USER)):
         return known[-1]
     try:
         session, access_key = await asyncio.to_thread(_whoever_this_is, registry, ecr)
@@ -169,10 +169,10 @@ async def _token(
         raise
     if access_key:
         proof = (*proof, access_key)
-        if not anew and (known := memory.tokens(proof, USER)):
+        if not anew and (known := cache.tokens(proof, USER)):
             return known[-1]
     token = await asyncio.to_thread(_ask, session, registry, ecr)
-    memory.keep(proof, token)
+    cache.keep(proof, token)
     return token
 
 

@@ -99,7 +99,7 @@ class CredentialFile:
         document = docker_config.read(self.path)
         key = server_key(key)
         helper = _helper(document, key)
-        entry: docker_config.Entry = {}
+        entry: docker_config.AuthEntry = {}
         if helper:
             await self._helpers.store(helper, key, credential)
         elif credential.identity_token:

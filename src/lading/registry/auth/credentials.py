@@ -123,7 +123,7 @@ class Login(NamedTuple):
     """Where they are, in words."""
 
 
-class Source(Protocol):
+class CredentialSource(Protocol):
     """One of the places that credentials are looked for in."""
 
     @property

@@ -18,7 +18,7 @@ from typing import Any
 from lading.errors import UsageError
 from lading.registry.auth.credentials import depth, rank, split_key
 
-Entry = dict[str, Any]
+AuthEntry = dict[str, Any]
 """What `auths` says of one registry."""
 
 

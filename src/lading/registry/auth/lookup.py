@@ -20,23 +20,23 @@ from lading.registry.auth.credential_file import CredentialFile, logins_of, offe
 from lading.registry.auth.credentials import (
     Credential,
     Credentials,
+    CredentialSource,
     GivenCredentials,
     Login,
     Offer,
-    Source,
     depth,
     server_key,
 )
 from lading.registry.auth.helpers import Helpers
 
 if TYPE_CHECKING:
-    from lading.registry.cache import Memory
+    from lading.registry.cache import Cache
 
 
 class SourcedOffer(NamedTuple):
     """What a source may have for a repository, and which source it is."""
 
-    source: Source
+    source: CredentialSource
     offer: Offer
 
 
@@ -48,12 +48,12 @@ class KnownCredentials:
         kept: those that are always there: the key that names most counts, then the first source.
     """
 
-    def __init__(self, named: Sequence[Source] = (), kept: Sequence[Source] = ()) -> None:
+    def __init__(self, named: Sequence[CredentialSource] = (), kept: Sequence[CredentialSource] = ()) -> None:
         self.named = tuple(named)
         self.kept = tuple(kept)
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[CredentialSource, ...]:
         """All of them, in their order."""
         return (*self.named, *self.kept)
 
@@ -252,7 +252,7 @@ def default_sources(
     *,
     authfiles: Sequence[Path] = (),
     docker_config_dir: Path | None = None,
-    memory: Memory | None = None,
+    cache: Cache | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> KnownCredentials:
     """Every source, in the order that the documentation says.
@@ -260,19 +260,21 @@ def default_sources(
     Args:
         authfiles: files that are asked before all others, and must be there.
         docker_config_dir: the folder of `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
-        memory: where logins of AWS outlive the run.
+        cache: where logins of AWS outlive the run.
         environ: the environment variables; by default those of the process.
     """
     environ = os.environ if environ is None else environ
     runner = Helpers(environ)
-    named: list[Source] = [CredentialFile(path, "the file given", runner=runner, required=True) for path in authfiles]
+    named: list[CredentialSource] = [
+        CredentialFile(path, "the file given", runner=runner, required=True) for path in authfiles
+    ]
     named += [EnvironmentLogin(environ), EnvironmentConfig(environ, runner)]
     if environ.get("REGISTRY_AUTH_FILE"):
         named.append(CredentialFile(Path(environ["REGISTRY_AUTH_FILE"]), "$REGISTRY_AUTH_FILE", runner=runner))
-    kept: list[Source] = [
+    kept: list[CredentialSource] = [
         CredentialFile(docker_file(docker_config_dir, environ), runner=runner),
         *(CredentialFile(path, "podman's auth.json", runner=runner) for path in podman_files(environ)),
-        AwsCredentials(memory, environ),
+        AwsCredentials(cache, environ),
         Netrc(Path(environ.get("NETRC") or docker_config.home(environ) / ".netrc")),
     ]
     return KnownCredentials(named, kept)
@@ -336,7 +338,7 @@ def podman_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     )
 
 
-def _offers(source: Source, registry: str, repository: str | None) -> Iterator[SourcedOffer]:
+def _offers(source: CredentialSource, registry: str, repository: str | None) -> Iterator[SourcedOffer]:
     try:
         for offer in source.offers(registry, repository):
             yield SourcedOffer(source, offer)

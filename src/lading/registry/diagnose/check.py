@@ -29,7 +29,7 @@ from lading.registry.repository import Repository
 from lading.registry.session import CATALOG, Scope, Session
 from lading.registry.urls import resolve_location
 
-State = Literal["ok", "no", "unknown", "warning", "failed"]
+Verdict = Literal["ok", "no", "unknown", "warning", "failed"]
 
 SKEW = 60.0
 """How far clocks may be apart before it is said, in seconds: tokens live as short as that."""
@@ -39,12 +39,12 @@ _NOTHING = "sha256:" + "0" * 64
 _ANY = range(200, 500)
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Examined(msgspec.Struct, frozen=True):
     """One thing that was examined."""
 
     name: str
     """What was examined."""
-    state: State
+    state: Verdict
     """`ok`; `no` for what is not supported; `unknown` for what cannot be told by reading; `warning`; `failed`."""
     said: str
     """What was found."""
@@ -59,16 +59,16 @@ class Checkup(msgspec.Struct):
     """The registry."""
     url: str
     """Its address, with the scheme that it speaks."""
-    findings: list[Finding] = []
+    findings: list[Examined] = []
     """What was examined, in this order."""
     certificate: ServerCertificate | None = None
     """The certificate that it shows; null without TLS."""
     exit_code: int = 0
     """What the command ends with: 0, or the exit code of the first failure."""
 
-    def add(self, name: str, state: State, said: str, remedy: str | None = None) -> None:
+    def add(self, name: str, state: Verdict, said: str, remedy: str | None = None) -> None:
         """Note what was found."""
-        self.findings.append(Finding(name, state, said, remedy))
+        self.findings.append(Examined(name, state, said, remedy))
 
     def fail(self, name: str, error: LadingError) -> None:
         """Note that something failed."""
@@ -115,7 +115,7 @@ async def check(session: Session, registry: str, repository: str | None = None, 
     return report
 
 
-class _Answer(msgspec.Struct):
+class _FirstAnswer(msgspec.Struct):
     """What came for `GET /v2/`, and when, in seconds since the epoch."""
 
     status: int
@@ -127,11 +127,11 @@ class _Answer(msgspec.Struct):
         return next((value for key, value in self.headers if key == name), "")
 
 
-async def _reach(session: Session, registry: str, report: Checkup) -> _Answer | None:
+async def _reach(session: Session, registry: str, report: Checkup) -> _FirstAnswer | None:
     before = time.time()
     try:
         async with session.bare("GET", registry, "/v2/") as response:
-            answer = _Answer(response.status, list(response.headers), before, time.time())
+            answer = _FirstAnswer(response.status, list(response.headers), before, time.time())
     except LadingError as error:
         report.fail("reach", error)
         return None
@@ -188,7 +188,7 @@ def _judge_certificate(handshake: Handshake, report: Checkup, *, is_refused: boo
         report.add("tls", "ok", said)
 
 
-def _judge_api(answer: _Answer, report: Checkup) -> None:
+def _judge_api(answer: _FirstAnswer, report: Checkup) -> None:
     version = clean(answer.get("docker-distribution-api-version"), 50)
     if answer.status in (200, 401, 403) or version:
         report.add("api", "ok", f"it answers as a registry does{f' ({version})' if version else ''}")
@@ -201,7 +201,7 @@ def _judge_api(answer: _Answer, report: Checkup) -> None:
         report.fail("api", error)
 
 
-def _judge_clock(answer: _Answer, report: Checkup) -> None:
+def _judge_clock(answer: _FirstAnswer, report: Checkup) -> None:
     from email.utils import parsedate_to_datetime
 
     try:
@@ -223,7 +223,7 @@ def _judge_clock(answer: _Answer, report: Checkup) -> None:
     )
 
 
-async def _log_in(session: Session, registry: str, answer: _Answer, report: Checkup) -> bool:
+async def _log_in(session: Session, registry: str, answer: _FirstAnswer, report: Checkup) -> bool:
     challenges = parse_challenges([value for key, value in answer.headers if key == "www-authenticate"])
     asks = "it asks for nothing"
     if answer.status == 401:

@@ -18,11 +18,11 @@ from lading.registry.auth.lookup import KnownCredentials
 from lading.registry.quirks import hosted
 
 if TYPE_CHECKING:
-    from lading.registry.cache import Memory
+    from lading.registry.cache import Cache
     from lading.registry.session import Session
 
-Outcome = Literal["allowed", "allowed in part", "denied", "not found", "failed"]
-State = Literal["answers", "refused", "failed", "nothing", "absent", "not asked"]
+AccessOutcome = Literal["allowed", "allowed in part", "denied", "not found", "failed"]
+SourceState = Literal["answers", "refused", "failed", "nothing", "absent", "not asked"]
 
 
 class SourceReport(msgspec.Struct, kw_only=True):
@@ -32,7 +32,7 @@ class SourceReport(msgspec.Struct, kw_only=True):
     """What it is, such as `Docker's config.json`."""
     place: str
     """Where it is: a path, a variable, a helper."""
-    state: State
+    state: SourceState
     """`answers`: its credentials are taken. `refused`: they were, and the registry did not take them."""
     detail: str = ""
     """Why, in words."""
@@ -77,7 +77,7 @@ class Explanation(msgspec.Struct, kw_only=True):
     repository: str | None
     known_as: str
     """What the registry is, where it is one that lading knows; else empty."""
-    outcome: Outcome
+    outcome: AccessOutcome
     missing: list[str]
     """What of the scopes that were asked for the token does not allow."""
     request: str
@@ -100,7 +100,7 @@ class Explanation(msgspec.Struct, kw_only=True):
 
 async def explain(
     session: Session,
-    memory: Memory,
+    cache: Cache,
     registry: str,
     repository: str | None = None,
     *,
@@ -111,7 +111,7 @@ async def explain(
 
     Args:
         session: whose configuration and credentials are used; what it has learned is not.
-        memory: what earlier runs left behind; it is only looked at.
+        cache: what earlier runs left behind; it is only looked at.
         registry: its name.
         repository: the path in it; None for the registry as a whole.
         name: a tag or digest in the repository, to be asked for.
@@ -123,7 +123,7 @@ async def explain(
     method, path = _request(repository, name)
     subject = f"{registry}/{repository}" if repository else registry
     failure: LadingError | None = None
-    credentials = session.wallet(registry).credentials
+    credentials = session.attempts(registry).credentials
     async with session.with_credentials(credentials) as trial:
         trial.on_note = None  # it is all in what is returned
         try:
@@ -132,15 +132,15 @@ async def explain(
         except LadingError as error:
             failure = error
         authenticator = trial.authenticator(registry)
-        wallet = trial.wallet(registry)
-        refused = [(one.credential.proof, one.words) for one in wallet.refused]
+        attempts = trial.attempts(registry)
+        refused = [(one.credential.proof, one.words) for one in attempts.refused]
         sources, chosen = await _sources(credentials, registry, repository, refused)
-        credential = await wallet.credential(repository) if not isinstance(failure, Denied) else None
+        credential = await attempts.credential(repository) if not isinstance(failure, Denied) else None
     challenge = authenticator.challenge
     tokens = authenticator.tokens
     missing = _missing(tokens[-1], scopes) if tokens else []
     whose = credential.proof if credential is not None else None
-    remembered = [token.expires for token in memory.host(registry).tokens(whose) if token.allows(scopes)]
+    remembered = [token.expires for token in cache.host(registry).tokens(whose) if token.allows(scopes)]
     return Explanation(
         subject=subject if name is None else f"{subject}@{name}" if ":" in name else f"{subject}:{name}",
         registry=registry,
@@ -210,7 +210,7 @@ def _remedy(failure: LadingError | None, registry: str, *, is_missing: bool, is_
     return f"log in again with: lading login {registry}" if is_refused else None
 
 
-def _outcome(failure: LadingError | None, missing: Sequence[str]) -> Outcome:
+def _outcome(failure: LadingError | None, missing: Sequence[str]) -> AccessOutcome:
     if failure is None:
         return "allowed in part" if missing else "allowed"
     if isinstance(failure, Denied):

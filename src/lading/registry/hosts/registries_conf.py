@@ -39,7 +39,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """What is taken from it: `all`, or only what is asked for by `digest` or by `tag`."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class RegistryTable(msgspec.Struct, frozen=True):
     """What is said of the names that begin with a prefix."""
 
     prefix: str
@@ -72,7 +72,7 @@ class Entry(msgspec.Struct, frozen=True):
 class RegistriesConf(msgspec.Struct, frozen=True):
     """All that the files say."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[RegistryTable, ...] = ()
     aliases: Mapping[str, tuple[str, str]] = {}
     """Short names, each with the `registry/repository` it stands for and the file that says so."""
 
@@ -83,7 +83,7 @@ class RegistriesConf(msgspec.Struct, frozen=True):
         Raises:
             UsageError: one cannot be read, or says what podman would not take, either.
         """
-        entries: dict[str, Entry] = {}
+        entries: dict[str, RegistryTable] = {}
         aliases: dict[str, tuple[str, str]] = {}
         for path, is_required in _files(os.environ if environ is None else environ):
             document = _document(path, is_required)
@@ -98,7 +98,7 @@ class RegistriesConf(msgspec.Struct, frozen=True):
                 aliases |= _aliases(path, document)
         return cls(tuple(entries.values()), {name: value for name, value in aliases.items() if value[0]})
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> RegistryTable | None:
         """The entry for a name, `registry/repository`: the one with the longest prefix."""
         matching = [entry for entry in self.entries if entry.match(name) is not None]
         return max(matching, key=lambda entry: len(entry.prefix), default=None)
@@ -159,7 +159,7 @@ def _tables(path: Path, document: Mapping[str, Any], key: str) -> list[dict[str,
     return value
 
 
-def _entry(path: Path, table: Mapping[str, Any]) -> Entry:
+def _entry(path: Path, table: Mapping[str, Any]) -> RegistryTable:
     location = _location(path, table, "location")
     prefix = _location(path, table, "prefix") or location
     where = f"[[registry]] {prefix!r}"
@@ -180,7 +180,7 @@ def _entry(path: Path, table: Mapping[str, Any]) -> Entry:
         if said not in _PULLS or (said and by_digest):
             raise _invalid(path, f"{where}: pull-from-mirror = {said!r} is not possible here")
         mirrors.append(Endpoint(place, _flag(path, mirror, "insecure"), "digest" if by_digest else _PULLS[said]))
-    return Entry(
+    return RegistryTable(
         prefix=prefix,
         origin=Endpoint(location, _flag(path, table, "insecure")),
         mirrors=tuple(mirrors),
@@ -189,7 +189,7 @@ def _entry(path: Path, table: Mapping[str, Any]) -> Entry:
     )
 
 
-def _old_entries(path: Path, document: Mapping[str, Any]) -> list[Entry]:
+def _old_entries(path: Path, document: Mapping[str, Any]) -> list[RegistryTable]:
     """What the first version of the format says: lists of hosts."""
     old = document.get("registries")
     if not isinstance(old, dict):
@@ -200,7 +200,7 @@ def _old_entries(path: Path, document: Mapping[str, Any]) -> list[Entry]:
         for host in table.get("registries", ()) if isinstance(table, dict) else ():
             hosts.setdefault(str(host).rstrip("/"), {})[key] = True
     return [
-        Entry(
+        RegistryTable(
             prefix=host,
             origin=Endpoint(host, "insecure" in said),
             blocked="block" in said,

@@ -31,11 +31,11 @@ DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 __all__ = [
     "DOCKER_HUB",
+    "Candidate",
     "Config",
     "HostConfig",
     "Mirror",
     "Override",
-    "Place",
     "Setting",
     "default_path",
     "user_folder",
@@ -128,7 +128,7 @@ class Setting(NamedTuple):
     source: str
 
 
-class Place(NamedTuple):
+class Candidate(NamedTuple):
     """Where a repository is, or may be: a registry, and the repository's name there."""
 
     registry: str
@@ -165,7 +165,7 @@ class Config:
         self._registries_conf: RegistriesConf | None = None
         self._known: dict[tuple[str, bool], dict[str, Setting]] = {}
         self._configs: dict[tuple[str, bool], HostConfig] = {}
-        self._places: dict[tuple[str, str, str | None], tuple[Place, ...]] = {}
+        self._candidates: dict[tuple[str, str, str | None], tuple[Candidate, ...]] = {}
 
     @classmethod
     def load(cls, path: Path | None = None, *, override: Override | None = None, others: bool = True) -> Config:
@@ -228,7 +228,7 @@ class Config:
             self._known[name, named] = {key: settings[key] for key in HostConfig.__struct_fields__}
         return self._known[name, named]
 
-    def places(self, registry: str, repository: str, by: Literal["digest", "tag"] | None) -> tuple[Place, ...]:
+    def candidates(self, registry: str, repository: str, by: Literal["digest", "tag"] | None) -> tuple[Candidate, ...]:
         """Where a repository may be, in the order in which they are asked; the last one decides.
 
         Args:
@@ -241,11 +241,13 @@ class Config:
             UsageError: a file of Docker's or podman's is not valid.
         """
         key = (registry, repository, by)
-        if key not in self._places:
-            self._places[key] = self._find_places(registry, repository, by)
-        return self._places[key]
+        if key not in self._candidates:
+            self._candidates[key] = self._find_candidates(registry, repository, by)
+        return self._candidates[key]
 
-    def _find_places(self, registry: str, repository: str, by: Literal["digest", "tag"] | None) -> tuple[Place, ...]:
+    def _find_candidates(
+        self, registry: str, repository: str, by: Literal["digest", "tag"] | None
+    ) -> tuple[Candidate, ...]:
         host = self.settings(registry)
         entry = self._conf().find(f"{registry}/{repository}") if self._others else None
         blocked = host["blocked"]
@@ -254,7 +256,7 @@ class Config:
         if blocked.value:
             raise Denied(f"{registry} is blocked: nothing was sent", cause=f"{blocked.source} says so")
         prefix = host["path_prefix"].value
-        itself = Place(registry, f"{prefix}/{repository}" if prefix else repository)
+        itself = Candidate(registry, f"{prefix}/{repository}" if prefix else repository)
         if entry is not None and host["insecure"].source == "default":
             is_here = _host_of(entry.origin.location or registry) == registry
             itself = itself._replace(insecure=is_here and entry.origin.insecure)
@@ -410,10 +412,10 @@ def _mirror(endpoint: Endpoint) -> str | Mirror:
     return endpoint.location if endpoint.pull == "all" else Mirror(endpoint.location, endpoint.pull)
 
 
-def _below(endpoint: Endpoint, rest: str) -> Place:
+def _below(endpoint: Endpoint, rest: str) -> Candidate:
     """The place of what is below an endpoint; `rest` begins with a slash, or is empty."""
     registry, _, repository = (endpoint.location + rest).partition("/")
-    return Place(_canonical(registry), repository, endpoint.insecure)
+    return Candidate(_canonical(registry), repository, endpoint.insecure)
 
 
 def _host_of(location: str) -> str:

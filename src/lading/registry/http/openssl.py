@@ -27,8 +27,8 @@ from lading.registry.http.transport import (
     PlainHTTP,
     Request,
     Route,
+    StreamedBody,
     UntrustedCertificate,
-    Upload,
     bad_proxy,
     certificate_wanted,
     certificates,
@@ -56,14 +56,16 @@ class OpenSSLTransport(LibraryTransport):
             session, self._session = self._session, None
             await session.close()
 
-    def _begin(self, request: Request, upload: Upload | None) -> AbstractAsyncContextManager[Answer]:
+    def _begin(self, request: Request, upload: StreamedBody | None) -> AbstractAsyncContextManager[Answer]:
         return self._answer(self._connected(), request, upload)
 
     def _explain(self, error: Exception, host: str, seconds: float, proxy: str | None) -> Exception:
         return _failure(error, host, seconds, proxy)
 
     @asynccontextmanager
-    async def _answer(self, session: ClientSession, request: Request, upload: Upload | None) -> AsyncIterator[Answer]:
+    async def _answer(
+        self, session: ClientSession, request: Request, upload: StreamedBody | None
+    ) -> AsyncIterator[Answer]:
         from yarl import URL
 
         headers = list(request.headers)

@@ -20,8 +20,8 @@ from lading.registry.http.transport import (
     PlainHTTP,
     Request,
     Route,
+    StreamedBody,
     UntrustedCertificate,
-    Upload,
     bad_proxy,
     certificate_wanted,
     certificates,
@@ -52,13 +52,13 @@ class ReqwestTransport(LibraryTransport):
             await client.close()
             await _library_at_rest()
 
-    def _begin(self, request: Request, upload: Upload | None) -> AbstractAsyncContextManager[Answer]:
+    def _begin(self, request: Request, upload: StreamedBody | None) -> AbstractAsyncContextManager[Answer]:
         return _answer(self._prepare(request, upload))
 
     def _explain(self, error: Exception, host: str, seconds: float, proxy: str | None) -> Exception:
         return _failure(error, host, seconds, proxy)
 
-    def _prepare(self, request: Request, upload: Upload | None) -> StreamRequest:
+    def _prepare(self, request: Request, upload: StreamedBody | None) -> StreamRequest:
         try:
             builder = self._connected().request(request.method, request.url)
             for name, value in request.headers:

@@ -280,9 +280,9 @@ class LibraryTransport(ABC):
                 patience.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
         async with contextlib.AsyncExitStack() as stack:
-            upload: Upload | None = None
+            upload: StreamedBody | None = None
             if callable(request.body):
-                upload = Upload(request.body, request.size, wait, self._stall_timeout, self._answer_timeout)
+                upload = StreamedBody(request.body, request.size, wait, self._stall_timeout, self._answer_timeout)
                 await stack.enter_async_context(upload)
             begun = self._begin(request, upload)
             try:
@@ -302,7 +302,7 @@ class LibraryTransport(ABC):
         """Close all connections. The transport can be used again, with new ones."""
 
     @abstractmethod
-    def _begin(self, request: Request, upload: Upload | None) -> AbstractAsyncContextManager[Answer]:
+    def _begin(self, request: Request, upload: StreamedBody | None) -> AbstractAsyncContextManager[Answer]:
         """Get ready to send a request, whose body is `upload` where that is no bytes; it is sent on entering."""
 
     @abstractmethod
@@ -338,7 +338,7 @@ class LibraryTransport(ABC):
             yield chunk
 
 
-class Upload:
+class StreamedBody:
     """Hands a source to the HTTP library, one chunk ahead, and takes it back when the request is over.
 
     The library asks for each chunk in a task of its own, and goes on asking when the request was cancelled. So the

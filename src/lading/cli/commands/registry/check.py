@@ -11,7 +11,7 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
-    from lading.registry.diagnose.check import Checkup, Finding
+    from lading.registry.diagnose.check import Checkup, Examined
 
 
 @click.command(cls=Command, short_help="Examine how a registry is reached and what it supports")
@@ -43,7 +43,7 @@ def _checkup(report: Checkup) -> str:
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     width = max(len(finding.name) for finding in report.findings)
 
-    def line(finding: Finding) -> str:
+    def line(finding: Examined) -> str:
         state = finding.state.ljust(8)
         colour = colours.get(finding.state)
         head = f"  {finding.name.ljust(width)}  {paint(state, colour) if colour else state} {finding.said}"
