@@ -198,11 +198,11 @@ class SeesAll(Protocol):
 
 
 @runtime_checkable
-class Layered(Protocol):
-    """A store over another one."""
+class GivesSources(Protocol):
+    """A store that says how its content is read best for writing it elsewhere."""
 
-    def origin(self, content: Descriptor) -> Store:
-        """The store that really has a blob."""
+    def source(self, content: Descriptor) -> Source:
+        """A manifest or blob as a source; of what is read from a store below, a source of that store."""
 
 
 @runtime_checkable
@@ -274,8 +274,11 @@ def from_bytes(data: bytes) -> Source:
 
 
 def from_store(store: Store, content: Descriptor) -> Source:
-    """A source that reads from another store, verified; one that can be started anywhere."""
-    return _Stored(store, content)
+    """A source that reads from another store, verified; one that can be started anywhere.
+
+    It reads from the store that `reads_from` says: the very one, or the one below it that has the content.
+    """
+    return store.source(content) if isinstance(store, GivesSources) else Stored(store, content)
 
 
 def is_verified(source: Source) -> bool:
@@ -315,7 +318,14 @@ async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[b
             await close()
 
 
-class _Stored:
+class Stored:
+    """Content of a store as a source, verified where it is read from its first byte.
+
+    Args:
+        store: what it is read from.
+        content: what is read.
+    """
+
     is_verified = True
 
     def __init__(self, store: Store, content: Descriptor) -> None:
@@ -323,11 +333,13 @@ class _Stored:
         self._content = content
 
     async def __call__(self) -> AsyncIterator[bytes]:
+        """Read it from the first byte."""
         async with self.store.open(self._content) as reader, closing(aiter(reader)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def since(self, start: int) -> AsyncIterator[bytes]:
+        """Read it from the byte at `start`."""
         if not isinstance(self.store, OpensAnywhere):
             async with closing(skipping(self(), start)) as rest:
                 async for chunk in rest:

@@ -63,6 +63,10 @@ class Memory:
             raise NotFound(f"{self._named(content.digest)} does not exist")
         yield Reader(content, _chunks(data))
 
+    def has(self, digest: Digest) -> bool:
+        """Whether a manifest or blob with this digest is here."""
+        return digest in self._manifests or digest in self._blobs
+
     async def contains(self, content: Descriptor) -> bool:
         """Whether a manifest or blob is here."""
         data = self._get(content.digest)

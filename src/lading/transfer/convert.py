@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import hashlib
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -35,7 +32,8 @@ from lading.model.media_types import (
     OCI_MANIFEST,
     is_docker,
 )
-from lading.store import AnyManifest, Reader, Source, Store, fetch_manifest, is_manifest
+from lading.store import AnyManifest, fetch_manifest, is_manifest
+from lading.stores.overlay import Overlay
 from lading.transfer.report import Compression, Format
 
 FORMATS: tuple[Format, ...] = ("oci", "docker")
@@ -48,84 +46,6 @@ _LAYER = (
 _ABOUT_ENCODING = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/", "io.containers.estargz.")
 _ZSTD_ENTRY = "io.github.containers.compression.zstd"
 _CHUNK = 1024 * 1024
-
-
-class Overlay:
-    """A store with new content over that of another, which is only read.
-
-    Args:
-        base: where everything else is.
-        folder: where new blobs are kept; whoever made it removes it.
-    """
-
-    def __init__(self, base: Store, folder: Path) -> None:
-        self.base = base
-        self.folder = folder
-        self._blobs: dict[Digest, Path] = {}
-        self._manifests: dict[Digest, AnyManifest] = {}
-
-    @property
-    def name(self) -> str:
-        """What the store below is called."""
-        return self.base.name
-
-    def origin(self, content: Descriptor) -> Store:
-        """The store that has a blob: the one below, unless it is new."""
-        return self if content.digest in self._blobs else self.base
-
-    def add(self, manifest: AnyManifest) -> AnyManifest:
-        """Put a new manifest over what is below."""
-        self._manifests[manifest.digest] = manifest
-        return manifest
-
-    def add_blob(self, digest: Digest, path: Path) -> None:
-        """Put a new blob over what is below."""
-        self._blobs[digest] = path
-
-    async def resolve(self, name: str) -> Descriptor:
-        """Find a manifest by tag or digest."""
-        found = self._manifests.get(Digest(name)) if ":" in name else None
-        return found.descriptor if found is not None else await self.base.resolve(name)
-
-    @asynccontextmanager
-    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
-        """Read a manifest or blob; it is verified while it streams."""
-        manifest = self._manifests.get(content.digest)
-        path = self._blobs.get(content.digest)
-        if manifest is not None:
-            yield Reader(content, _once(manifest.raw))
-        elif path is not None:
-            yield Reader(content, _read(path))
-        else:
-            async with self.base.open(content) as reader:
-                yield reader
-
-    async def contains(self, content: Descriptor) -> bool:
-        """Whether a manifest or blob is here or below."""
-        is_new = content.digest in self._manifests or content.digest in self._blobs
-        return is_new or await self.base.contains(content)
-
-    async def write(self, content: Descriptor, source: Source) -> None:
-        """Not done: what is new is added by what makes it."""
-        raise Unsupported(f"{self.name} is only read")
-
-    async def tag(self, content: Descriptor, name: str) -> None:
-        """Not done: see `write`."""
-        raise Unsupported(f"{self.name} is only read")
-
-    async def tags(self) -> AsyncIterator[str]:
-        """The tags below."""
-        async for tag in self.base.tags():
-            yield tag
-
-    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
-        """The referrers below."""
-        async for referrer in self.base.referrers(subject, artifact_type):
-            yield referrer
-
-    async def delete(self, content: Descriptor) -> None:
-        """Not done: see `write`."""
-        raise Unsupported(f"{self.name} is only read")
 
 
 class Converter:
@@ -171,7 +91,10 @@ class Converter:
 
     async def _convert(self, manifest: AnyManifest) -> AnyManifest:
         changed = await (self._index(manifest) if isinstance(manifest, Index) else self._image(manifest))
-        return manifest if changed.raw == manifest.raw else self._overlay.add(changed)
+        if changed.raw == manifest.raw:
+            return manifest
+        await self._overlay.put(changed)
+        return changed
 
     async def _index(self, index: Index) -> Index:
         to_docker = self._format == "docker"
@@ -194,7 +117,7 @@ class Converter:
     async def _entry(self, entry: Descriptor) -> Descriptor:
         if not is_manifest(entry) or is_attestation(entry):
             return entry
-        new = await self._convert(await fetch_manifest(self._overlay.base, entry.content))
+        new = await self._convert(await fetch_manifest(self._overlay, entry.content))
         changed = msgspec.structs.replace(entry, media_type=new.media_type, digest=new.digest, size=new.size, data="")
         if self._compression in (None, "zstd"):
             return changed
@@ -264,21 +187,20 @@ class Converter:
             try:
                 with keeping(what):
                     with old.open("wb") as file:
-                        async with self._overlay.base.open(layer) as reader:
+                        async with self._overlay.open(layer) as reader:
                             async for chunk in reader:
                                 await in_thread(file.write, chunk)
-                    digest, size = await in_thread(_pack, old, new, wanted, what)
+                    await in_thread(_pack, old, new, wanted, what)
+                return await self._overlay.add(new, layer.media_type)
             finally:
                 old.unlink(missing_ok=True)
-        self._overlay.add_blob(digest, new)
-        return Descriptor(media_type=layer.media_type, digest=digest, size=size)
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
 
 
-def _pack(old: Path, new: Path, wanted: Compression, what: str) -> tuple[Digest, int]:
+def _pack(old: Path, new: Path, wanted: Compression, what: str) -> None:
     with (
         reading(what),
         old.open("rb") as packed,
@@ -289,12 +211,6 @@ def _pack(old: Path, new: Path, wanted: Compression, what: str) -> tuple[Digest,
         while chunk := plain.read(_CHUNK):
             heed()
             out.write(chunk)
-    hasher = hashlib.sha256()
-    with new.open("rb") as written:
-        while chunk := written.read(_CHUNK):
-            heed()
-            hasher.update(chunk)
-    return Digest(f"sha256:{hasher.hexdigest()}"), new.stat().st_size
 
 
 def _layer_type(docker: bool, foreign: bool, packed: Compression) -> str:
@@ -317,13 +233,3 @@ def _pointed(entry: Descriptor, renamed: dict[str, str]) -> Descriptor:
         return entry
     new = renamed[about]
     return msgspec.structs.replace(entry, annotations=entry.annotations | {ATTESTATION_OF: new})
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
-
-
-async def _read(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := await in_thread(file.read, _CHUNK):
-            yield chunk

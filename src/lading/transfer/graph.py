@@ -23,7 +23,6 @@ from lading.store import (
     Chooses,
     Claims,
     HasSiblings,
-    Layered,
     Mounts,
     Resumes,
     SeesAll,
@@ -36,6 +35,7 @@ from lading.store import (
     is_manifest,
     is_verified,
     put_manifest,
+    reads_from,
     since,
 )
 from lading.transfer.events import Meter, Outcome, counted_bytes
@@ -264,7 +264,7 @@ class Copier:
     # Blobs
 
     async def _blob(self, source: Store, blob: Descriptor, platform: str | None, is_config: bool) -> None:
-        source = source.origin(blob) if isinstance(source, Layered) else source
+        source = reads_from(from_store(source, blob)) or source
         self._meter.found(blob)
         if self._is_same(source) and not self._verify:
             self._count(blob, "present", platform)

@@ -377,11 +377,10 @@ class _Operation:
             raise NotFound(f"{what} has nothing for {platforms[0]}", cause=f"it is an image for {config.platform}")
 
     async def _convert(self, stack: AsyncExitStack, tasks: _Tasks) -> None:
-        from lading.io.scratch import anywhere
-        from lading.transfer.convert import Converter, Overlay
+        from lading.stores.overlay import Overlay
+        from lading.transfer.convert import Converter
 
-        folder = stack.enter_context(anywhere())
-        overlay = Overlay(tasks.source, folder)
+        overlay = await stack.enter_async_context(Overlay(tasks.source))
         converter = Converter(overlay, self._options.format, self._options.compression, self._limits)
         old = tasks.ready.digest
         tasks.manifest = await converter.convert(tasks.ready)
