@@ -12,7 +12,7 @@ from lading.client import AsyncClient
 from lading.serve import background
 from support.images import make_image, make_index, push
 
-MODULES = ["lading.client", "lading.client.sync"]
+MODULES = ["lading.client", "lading.client.sync", "lading.model.version"]
 
 
 @pytest.fixture(scope="module")

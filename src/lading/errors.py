@@ -70,6 +70,14 @@ class InvalidPlatform(UsageError):
     """A text is not a platform `OS/ARCH[/VARIANT]`."""
 
 
+class InvalidVersion(UsageError):
+    """A text is not a version such as `1.27` or `v2.0.0-rc.1`."""
+
+
+class InvalidPattern(UsageError):
+    """A text is no pattern for names: a glob, `re:EXPRESSION` or `semver:RANGE`."""
+
+
 class NotFound(LadingError):
     """The named manifest, blob, repository or draft does not exist."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.failing import CONFLICT, DENIED, NOT_FOUND, fails, remote, served, unchanged
+from cli.failing import CONFLICT, DENIED, NOT_FOUND, USAGE, fails, remote, served, unchanged
 from cli.terminal import on_terminal, without_colour
 from support.fakes import Reply, ScriptedServer, error_reply, json_reply
 from support.http import Request
@@ -392,8 +392,17 @@ def test_tags_like_this(versions: Place) -> None:
 
     assert tags("--include", "1.*") == ["1.10", "1.2.3", "1.9"]
     assert tags("--include", "1.*", "--include", "l*", "--exclude", "*.9") == ["1.10", "1.2.3", "latest"]
-    nothing = versions.lading.run("tags", versions.name, "--include", "9*")
-    assert (nothing.stdout, nothing.stderr) == ("", f"{versions.name} has no tags like that\n")
+    assert tags("--include", "semver:*") == ["1.10", "1.2.3", "1.9"]
+    assert tags("--include", "semver:>=1.9", "--exclude", "re:1\\.[0-9]") == ["1.10"]
+    for pattern in ("9*", "semver:9", "re:9"):
+        nothing = versions.lading.run("tags", versions.name, "--include", pattern)
+        assert (nothing.stdout, nothing.stderr) == ("", f"{versions.name} has no tags like that\n")
+
+
+@pytest.mark.parametrize("command", ["tags localhost:1/app", "repos localhost:1", "copy --all-tags oci:nowhere oci:b"])
+def test_what_is_no_pattern_is_said_before_anything_is_asked(lading: Lading, command: str) -> None:
+    fails(lading, *command.split(), "--include", "re:(", code=USAGE, says=["'(' is not a regular expression"])
+    fails(lading, *command.split(), "--exclude", "semver:new", code=USAGE, says=["'new' is not a range of versions"])
 
 
 def test_tags_that_point_at(versions: Place) -> None:
@@ -446,6 +455,8 @@ def test_repos(place: Place, registry: RealRegistry) -> None:
     assert place.run("repos", registry.url, "--include", f"{place.repository}*", "--exclude", "*-other").split() == [
         place.repository
     ]
+    found = place.run("repos", place.host, "--include", f"re:{place.repository}(-other)?", "--exclude", "semver:*")
+    assert found.split() == listed.split()
     document = place.json("repos", place.host, "--include", place.repository)
     assert document == {"registry": place.host, "repositories": [place.repository]}
     none = place.lading.run("repos", place.host, "--include", "nothing-*")

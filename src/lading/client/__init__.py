@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from lading.drafts.facade import Drafts
     from lading.images.lint import Report
     from lading.images.overview import Overview
+    from lading.model.patterns import TagOrder
     from lading.model.selection import PullClient
     from lading.registry.auth.authentication import Token
     from lading.registry.auth.credentials import Credential, Credentials, Login
@@ -378,23 +380,44 @@ class AsyncClient:
 
     # Tags
 
-    async def tags(self, repository: AnyLocation, *, digests: bool = False) -> list[TagInfo]:
+    async def tags(
+        self,
+        repository: AnyLocation,
+        *,
+        include: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
+        sort: TagOrder | None = None,
+        latest: int | None = None,
+        digests: bool = False,
+    ) -> list[TagInfo]:
         """The tags of a repository, in the registry's order; of a layout, an archive or an engine likewise.
 
         Args:
             repository: the repository; a tag or digest in it is ignored.
-            digests: ask what each tag names, with one request each, many at once.
-        """
-        location = as_location(repository)
-        async with self.open(location) as store:
-            names = [tag async for tag in tagging.tags_in(store, location)]
-            return await tagging.look_up(store, location, names) if digests else [TagInfo(tag=name) for name in names]
+            include: only the tags that match one of these patterns: globs, `re:EXPRESSION`, `semver:RANGE`; see
+                `lading.model.patterns`.
+            exclude: none of the tags that match one of these.
+            sort: another order than the registry's: `name` is alphabetical; `semver` has first what is no version, then
+                the versions, ascending.
+            latest: only so many of the highest versions, the highest first.
+            digests: ask what each of these tags names, with one request each, many at once; a tag that vanished
+                meanwhile is left out.
 
-    async def tag_digests(self, repository: AnyLocation, tags: Iterable[str]) -> list[TagInfo]:
-        """What each of these tags names, in their order; a tag that vanished meanwhile is left out."""
+        Raises:
+            InvalidPattern: a pattern cannot be read.
+
+        >>> with Client() as client:
+        ...     [info.tag for info in client.tags(f"{registry}/app", include="semver:>=1", latest=5)]
+        ['1.0']
+        """
+        from lading.model.patterns import listed
+
+        arrange = partial(listed, include=include, exclude=exclude, sort=sort, latest=latest)
+        arrange(())  # which refuses what cannot be understood before anything is sent
         location = as_location(repository)
         async with self.open(location) as store:
-            return await tagging.look_up(store, location, tags)
+            names = arrange([tag async for tag in tagging.tags_in(store, location)])
+            return await tagging.look_up(store, location, names) if digests else [TagInfo(tag=name) for name in names]
 
     async def tags_of(self, reference: AnyLocation) -> list[str]:
         """The tags of a repository that name the same manifest as this reference."""
@@ -591,21 +614,33 @@ class AsyncClient:
 
     # Registries
 
-    async def repositories(self, registry: str) -> list[str]:
+    async def repositories(
+        self, registry: str, *, include: str | Iterable[str] = (), exclude: str | Iterable[str] = ()
+    ) -> list[str]:
         """The names of a registry's repositories, in its order.
 
+        Args:
+            registry: its host.
+            include: only the names that match one of these patterns, as `tags` takes them.
+            exclude: none of the names that match one of these.
+
         Raises:
+            InvalidPattern: a pattern cannot be read.
             Unsupported: the registry does not list them.
         """
+        from lading.model.patterns import choose
+
+        choose((), include, exclude)  # which refuses what cannot be understood before anything is sent
         host = parse_registry(registry)
         if remedy := hosted(host).no_catalog:
             raise Unsupported(f"{hosted(host).name} does not list its repositories", remedy=remedy)
         try:
-            return [name async for name in repositories(self.session, host)]
+            names = [name async for name in repositories(self.session, host)]
         except NotFound as error:
             raise Unsupported(
                 f"{host} does not list its repositories", cause=error.cause, status=error.status, code=error.code
             ) from error
+        return choose(names, include, exclude)
 
     async def check(self, registry: AnyLocation, *, write: bool = False) -> Checkup:
         """Examine a registry: how it is reached, its TLS, who is let in, and what it supports.

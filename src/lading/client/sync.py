@@ -87,7 +87,6 @@ class Client:
     resolve = _Face(AsyncClient.resolve)
     lint = _Face(AsyncClient.lint)
     tags = _Face(AsyncClient.tags)
-    tag_digests = _Face(AsyncClient.tag_digests)
     tags_of = _Face(AsyncClient.tags_of)
     tag = _Face(AsyncClient.tag)
     delete = _Face(AsyncClient.delete)

@@ -19,6 +19,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
+from lading.model.patterns import choose
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.model.tags import is_fallback
@@ -28,7 +29,7 @@ from lading.transfer.graph import Copied, Copier
 from lading.transfer.referrers import Finder, Referrer
 from lading.transfer.remains import Remains, subjects_of
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
-from lading.transfer.selection import choose_entries, choose_tags
+from lading.transfer.selection import choose_entries
 
 if TYPE_CHECKING:
     from lading.registry.sparse import Sparse
@@ -191,7 +192,7 @@ class _Operation:
     async def _every_tag(self) -> list[CopiedImage]:
         tags = [tag async for tag in self._source.store.tags() if self._source.has(tag)]
         self._remains.tags = tags
-        chosen = choose_tags(tags, self._options.include, self._options.exclude)
+        chosen = choose(tags, self._options.include, self._options.exclude)
         if not self._options.include:
             # The list of referrers is no image: as a tag it would take the place of the one in the target.
             chosen = [tag for tag in chosen if not is_fallback(tag)]

@@ -8,6 +8,7 @@ import msgspec
 
 from lading.io.tasks import JOBS
 from lading.model.digest import Digest
+from lading.model.patterns import choose
 from lading.model.platform import Platform
 from lading.transfer.graph import Copied, Step
 
@@ -33,6 +34,10 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = JOBS
     format: Format | None = None
     compression: Compression | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse patterns that cannot be read before anything is opened."""
+        choose((), self.include, self.exclude)
 
 
 class CopiedTag(msgspec.Struct, kw_only=True):

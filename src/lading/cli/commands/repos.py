@@ -19,24 +19,23 @@ class ReposDocument(TypedDict):
 
 @click.command(cls=Command, short_help="List the repositories of a registry")
 @click.argument("registry")
-@click.option("--include", multiple=True, metavar="GLOB", help="Only repositories like this. Repeatable.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="No repositories like this. Repeatable.")
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only repositories like this. Repeatable.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="No repositories like this. Repeatable.")
 @format_option
 @common()
 def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tuple[str, ...], format_: str) -> None:
-    """List the repositories of REGISTRY, where it tells.
+    """List the repositories of REGISTRY, where it tells. PATTERN: a glob, re:EXPRESSION, or semver:RANGE.
 
     \b
     lading repos localhost:5000
     lading repos localhost:5000 --include 'team/*'
     """
     from lading.cli.output import emit
-    from lading.model.tags import choose
     from lading.registry.auth.scopes import parse_registry
 
     host = parse_registry(registry)
-    names = options.run(lambda client: client.repositories(host))
-    document = ReposDocument(registry=host, repositories=choose(names, include, exclude))
+    names = options.run(lambda client: client.repositories(host, include=include, exclude=exclude))
+    document = ReposDocument(registry=host, repositories=names)
     if document["repositories"] or format_ != "text":
         emit(document, format_, lambda: "\n".join(document["repositories"]))
     else:

@@ -14,6 +14,7 @@ from lading.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
+    from lading.model.patterns import TagOrder
     from lading.model.reference import Reference
     from lading.results import TagInfo
 
@@ -29,8 +30,8 @@ class TagsDocument(TypedDict):
 @click.argument("repository", type=values.location)
 @click.option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
 @click.option("--digests", is_flag=True, help="Print what each tag names, too.")
-@click.option("--include", multiple=True, metavar="GLOB", help="Only tags like this. Repeatable.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="No tags like this. Repeatable.")
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only tags like this. Repeatable.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="No tags like this. Repeatable.")
 @click.option("--sort", type=click.Choice(["registry", "name", "semver"]), help="The order; semver goes up.")
 @click.option(
     "--latest", cls=Option, type=click.IntRange(min=1), metavar="N", help="Only the N highest versions, highest first."
@@ -45,12 +46,12 @@ def tags(
     digests: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
-    sort: str | None,
+    sort: TagOrder | None,
     latest: int | None,
     no_trunc: bool,
     format_: str,
 ) -> None:
-    """List the tags of REPOSITORY.
+    """List the tags of REPOSITORY. PATTERN: a glob, re:EXPRESSION, or semver:RANGE.
 
     \b
     lading tags reg.example/app --sort semver --latest 5
@@ -59,7 +60,6 @@ def tags(
     from lading.cli.output import emit, short, table
     from lading.model.digest import ALGORITHMS, Digest
     from lading.model.reference import is_tag
-    from lading.model.tags import choose, highest, order
     from lading.stores.location import parse_location
 
     location = parse_location(repository)
@@ -77,18 +77,19 @@ def tags(
             point = location.with_tag(points_at) if is_tag(points_at) else parse_location(points_at).full()
             wanted = point.pinned or await helped(client, [point], client.digest(point))
         try:
-            found = await client.tags(location)
+            found = await client.tags(
+                location,
+                include=include,
+                exclude=exclude,
+                sort=sort,
+                latest=latest,
+                digests=digests or wanted is not None,
+            )
         except NotFound as error:
             if location.reference is None or not location.is_registry:
                 raise
             raise _no_repository(location.reference, error) from error
-        names = choose((info.tag for info in found), include, exclude)
-        names = highest(names, latest) if latest else order(names, sort or "registry")  # type: ignore[arg-type]
-        if not (digests or wanted):
-            by_name = {info.tag: info for info in found}
-            return [by_name[name] for name in names]
-        infos = await client.tag_digests(location, names)
-        return [info for info in infos if wanted is None or info.digest == wanted]
+        return [info for info in found if wanted is None or info.digest == wanted]
 
     if latest and sort not in (None, "semver"):
         raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")

@@ -1,0 +1,186 @@
+"""Patterns: which names of a list are meant, tags or repositories, and in which order; the same everywhere.
+
+A pattern is one of
+
+* a glob for the whole name, in which case counts: `1.*`, `team/*`, `[0-9]*`;
+* `re:EXPRESSION`, a regular expression for the whole name: `re:v?[0-9]+`;
+* `semver:RANGE`, versions of a range: `>=1.2 <2`, `^1.2`, `~1.2`, `1.x`, `*`, and several such with `||` between them.
+  A range takes pre-releases only if it names one.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from lading.errors import InvalidPattern, UsageError
+from lading.model.version import Version, ascending, highest
+
+TagOrder = Literal["registry", "name", "semver"]
+Matcher = Callable[[str], bool]
+_Bound = tuple[Callable[[Version, Version], bool], Version]
+
+_TERM = r"(>=|<=|>|<|=|\^|~)? *v?((?:[0-9]+|[xX*])(?:\.(?:[0-9]+|[xX*]))*)(-[0-9A-Za-z.-]+)?(?=[ <>=^~]|$)"
+_LENGTH_LIMIT = 512
+_WHOLE = 3
+"""A version of so many numbers means itself in a range; one of fewer means all that begin so."""
+
+
+def choose(names: Iterable[str], include: str | Iterable[str] = (), exclude: str | Iterable[str] = ()) -> list[str]:
+    """The names that match any pattern of `include` (all, if there are none) and none of `exclude`, in their order.
+
+    Args:
+        names: tags, or the names of repositories.
+        include: patterns, or one.
+        exclude: the same.
+
+    Raises:
+        InvalidPattern: a pattern cannot be read.
+    """
+    wanted = [matcher(pattern) for pattern in _several(include)]
+    unwanted = [matcher(pattern) for pattern in _several(exclude)]
+    return [
+        name
+        for name in names
+        if (not wanted or any(match(name) for match in wanted)) and not any(match(name) for match in unwanted)
+    ]
+
+
+def listed(
+    tags: Iterable[str],
+    *,
+    include: str | Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
+    sort: TagOrder | None = None,
+    latest: int | None = None,
+) -> list[str]:
+    """Choose tags and put them in order.
+
+    Args:
+        tags: the tags in the registry's order.
+        include: only those that match one of these patterns; see the top of this module.
+        exclude: none of those that match one of these.
+        sort: `registry` keeps the registry's order, and is the default; `name` is alphabetical; `semver` has first what
+            is no version, then versions from the lowest to the highest (`lading.model.version`).
+        latest: only so many of the highest versions, the highest first.
+
+    Raises:
+        InvalidPattern: a pattern cannot be read.
+        UsageError: `sort` or `latest` has another value, or they do not go together.
+    """
+    if sort not in (None, "registry", "name", "semver"):
+        raise UsageError(f"tags have no order {sort!r}", remedy="the orders are registry, name and semver")
+    if latest is not None and (latest < 1 or sort not in (None, "semver")):
+        cause = "it has to be at least 1" if latest < 1 else f"the order is {sort}"
+        raise UsageError("the latest tags are a number of highest versions, the highest first", cause=cause)
+    chosen = choose(tags, include, exclude)
+    if latest is not None:
+        return highest(chosen, latest)
+    if sort == "semver":
+        return ascending(chosen)
+    return sorted(chosen) if sort == "name" else chosen
+
+
+def matcher(pattern: str) -> Matcher:
+    """The function that says whether a name matches a pattern.
+
+    Raises:
+        InvalidPattern: the pattern cannot be read.
+    """
+    if not pattern:
+        raise InvalidPattern("an empty pattern matches nothing", remedy="every name is '*'")
+    kind, _, text = pattern.partition(":")
+    if kind == "re":
+        try:
+            expression = re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise InvalidPattern(f"{text!r} is not a regular expression", cause=str(error)) from None
+        return lambda name: expression.fullmatch(name) is not None
+    if kind == "semver":
+        return _range(text)
+    return lambda name: fnmatchcase(name, pattern)
+
+
+def _several(patterns: str | Iterable[str]) -> Iterable[str]:
+    return (patterns,) if isinstance(patterns, str) else patterns
+
+
+def _range(text: str) -> Matcher:
+    alternatives = [_alternative(part) for part in text.split("||")]
+
+    def matches(name: str) -> bool:
+        version = Version.from_tag(name)
+        return version is not None and any(takes(version) for takes in alternatives)
+
+    return matches
+
+
+def _alternative(text: str) -> Callable[[Version], bool]:
+    """Bounds that all hold."""
+    text = text.strip().replace(",", " ")
+    if not text:
+        raise InvalidPattern("an empty range takes no version", remedy="every version is 'semver:*'")
+    bounds: list[_Bound] = []
+    term = re.compile(_TERM)
+    position = 0
+    while position < len(text):
+        found = term.match(text, position) if len(text) <= _LENGTH_LIMIT else None
+        if found is None:
+            raise InvalidPattern(
+                f"{text[:_LENGTH_LIMIT]!r} is not a range of versions",
+                cause="expected such as '>=1.2 <2', '^1.2' or '1.x'",
+            )
+        bounds.extend(_bounds(found[1] or "", found[2], found[3] or ""))
+        position = found.end()
+        while position < len(text) and text[position] == " ":
+            position += 1
+    takes_suffixes = "-" in text
+
+    def takes(version: Version) -> bool:
+        if version.suffix and not takes_suffixes:
+            return False
+        return all(holds(version, limit) for holds, limit in bounds)
+
+    return takes
+
+
+def _bounds(sign: str, dotted: str, suffix: str) -> list[_Bound]:
+    """What one term asks for, such as `^1.2`."""
+    numbers: list[int] = []
+    parts = dotted.split(".")
+    for part in parts:
+        if part in "xX*":
+            break
+        numbers.append(int(part))
+    if not numbers:
+        return []
+    low = _version(numbers, suffix)
+    if sign == "^":
+        first = next((at for at, number in enumerate(numbers) if number), len(numbers) - 1)
+        return [(operator.ge, low), (operator.lt, _after(numbers[: first + 1]))]
+    if sign == "~":
+        return [(operator.ge, low), (operator.lt, _after(numbers[:2]))]
+    is_whole = len(numbers) == len(parts) >= _WHOLE
+    if sign in ("", "="):
+        return [(operator.eq, low)] if is_whole else [(operator.ge, low), (operator.lt, _after(numbers))]
+    if sign == ">" and not is_whole:
+        return [(operator.ge, _version(_next(numbers)))]
+    if sign == "<=" and not is_whole:
+        return [(operator.lt, _after(numbers))]
+    return [({">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}[sign], low)]
+
+
+def _version(numbers: list[int], suffix: str = "") -> Version:
+    return Version.parse(".".join(map(str, numbers)) + suffix)
+
+
+def _next(numbers: list[int]) -> list[int]:
+    return [*numbers[:-1], numbers[-1] + 1]
+
+
+def _after(numbers: list[int]) -> Version:
+    """The lowest version above all that begin so, pre-releases of it included."""
+    return _version(_next(numbers), "-0")
