@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.drafts.sources import Connect
+from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore
 from lading.model.reference import Reference
 from lading.registry.hosts.settings import Config

@@ -1,7 +1,7 @@
 """Drafts made by hand, for tests that need no registry."""
 
 from lading.drafts.draft import Draft, DraftEntry
-from lading.drafts.sources import described, entry_of
+from lading.drafts.entries import described, entry_of
 from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.model.reference import Reference

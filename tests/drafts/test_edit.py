@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from drafts.entries import APP, LIST_NAME, make_draft, make_entry, tags_of
+from lading.drafts.annotate import annotate
 from lading.drafts.draft import Draft
-from lading.drafts.edit import annotate, remove
+from lading.drafts.remove import remove
 from lading.drafts.store import DraftStore
 from lading.errors import NotFound, UsageError
 from lading.model.digest import Digest

@@ -8,11 +8,15 @@ import pytest
 
 from drafts.entries import tags_of
 from lading.drafts import push as pushing
+from lading.drafts.annotate import annotate
+from lading.drafts.create import add, create
 from lading.drafts.draft import Draft
-from lading.drafts.edit import annotate, remove
-from lading.drafts.operations import Status, add, create, describe, prune, pull, status
+from lading.drafts.entries import Connect
+from lading.drafts.inspect import describe
+from lading.drafts.pull import pull
 from lading.drafts.push import push
-from lading.drafts.sources import Connect
+from lading.drafts.remove import remove
+from lading.drafts.status import Status, prune, status
 from lading.drafts.store import DraftStore
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
 from lading.model.digest import Digest

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from lading.drafts.annotate import annotate
+from lading.drafts.create import create
 from lading.drafts.docker_files import decode_entry, encode_entry, file_name
-from lading.drafts.edit import annotate
-from lading.drafts.operations import create, describe
+from lading.drafts.docker_inspect import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
+from lading.drafts.entries import Connect
+from lading.drafts.inspect import describe
 from lading.drafts.push import push
-from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
-from lading.drafts.sources import Connect
 from lading.drafts.store import DraftStore
 from lading.errors import NotFound, UsageError
 from lading.model.digest import Digest

@@ -15,9 +15,9 @@ import pytest
 
 from drafts.entries import APP, make_draft, make_entry, tags_of
 from lading.drafts import atomic_folder
+from lading.drafts.annotate import annotate
 from lading.drafts.docker_files import file_name
 from lading.drafts.draft import Draft
-from lading.drafts.edit import annotate
 from lading.drafts.store import DraftStore
 from lading.errors import Conflict, LadingError, NotFound
 from lading.model.digest import Digest
@@ -309,7 +309,7 @@ from drafts.entries import make_draft, make_entry, LIST_NAME
 import msgspec, filelock, ctypes
 from lading.drafts import atomic_folder
 from lading.drafts.store import DraftStore
-from lading.drafts.edit import annotate
+from lading.drafts.annotate import annotate
 from lading.model.reference import Reference
 
 if sys.argv[4] == "staged":

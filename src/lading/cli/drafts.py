@@ -11,7 +11,7 @@ from lading.cli.options import Options, platform_option
 
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft
-    from lading.drafts.operations import Created
+    from lading.drafts.merge import Created
     from lading.drafts.push import Pushed
 
 

@@ -301,8 +301,8 @@ class AsyncClient:
         docker@29.7.2+containerd linux/arm64/v8
         podman@5.8.2 linux/arm64/v8
         """
+        from lading.drafts.content import homes_of
         from lading.drafts.draft import Draft
-        from lading.drafts.sources import homes_of
         from lading.images.machine import this_machine
         from lading.images.pulls import Shelf, selections
         from lading.model.selection import newest, parse_clients, spelled
@@ -354,8 +354,8 @@ class AsyncClient:
         >>> [found.code for found in report.findings]
         []
         """
+        from lading.drafts.content import homes_of
         from lading.drafts.draft import Draft
-        from lading.drafts.sources import homes_of
         from lading.images.lint import gather_facts, lint, platforms_of
         from lading.images.lint.gather import READ_LIMIT
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -45,6 +45,16 @@ def file_name(reference: Reference) -> str:
     Two references can have the same name.
     """
     return str(reference).replace(":", "-").replace("/", "_")
+
+
+def name_of(entry: DraftEntry) -> str:
+    """The name of an entry's file."""
+    return entry.file or file_name(entry.reference)
+
+
+def docker_order(names: Mapping[str, object]) -> list[str]:
+    """File names in Docker's order: by their bytes."""
+    return sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape"))
 
 
 def looks_like_a_name(name: str) -> bool:

@@ -70,6 +70,13 @@ class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.platform and self.platform.os and self.platform.architecture)
 
     @property
+    def found_platform(self) -> Platform:
+        """The platform it was found to be for, in the form in which the next build of the image has it too."""
+        platform = ((self.found.platform if self.found else self.platform) or Platform()).normalized()
+        # The next image for a version of Windows has another revision: 10.0.17763.1817 is followed by 10.0.17763.1879.
+        return msgspec.structs.replace(platform, os_version=".".join(platform.os_version.split(".")[:3]))
+
+    @property
     def overridden(self) -> frozenset[str]:
         """The fields of the platform that are another than they were found, or were set by hand."""
         found = self.found.platform if self.found is not None else self.platform
@@ -154,6 +161,27 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             cause=f"its entries are {names}" if names else "it has no entries",
             remedy=f"see them: lading manifest inspect {self.reference}",
         )
+
+
+def check_type(draft: Draft) -> None:
+    """Refuse what a Docker manifest list cannot hold, where the draft is to be one.
+
+    Raises:
+        UsageError: the draft has annotations, or entries that only an OCI index can hold.
+    """
+    if draft.media_type != DOCKER_LIST:
+        return
+    annotated = next((entry for entry in draft.entries if entry.descriptor.annotations), None)
+    if annotated is None and not draft.annotations:
+        return
+    what = "annotations"
+    if annotated is not None:
+        what = "attestations" if attested(annotated.descriptor) else f"annotations of {annotated.reference}"
+    raise UsageError(
+        f"{draft.reference} cannot be a Docker manifest list",
+        cause=f"such a list would lose {what}",
+        remedy="make it an OCI index with --type oci" + (", or --no-attestations" if what == "attestations" else ""),
+    )
 
 
 def docker_media_type(entries: Iterable[Descriptor]) -> str:

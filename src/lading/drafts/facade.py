@@ -1,6 +1,6 @@
 """`Client.drafts`: everything that is done with drafts, bound to a client's registries and a user's store.
 
-This module only binds; what the methods do is in `operations` and `edit`.
+This module only binds; what the methods do is in the modules of their names.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
-from lading.drafts import edit, operations, push
+from lading.drafts import annotate as _annotate
+from lading.drafts import create as _create
+from lading.drafts import pull as _pull
+from lading.drafts import push as _push
+from lading.drafts import remove as _remove
+from lading.drafts import status as _status
 from lading.drafts.draft import Draft
-from lading.drafts.sources import Connect
+from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore
 from lading.model.reference import Reference
 from lading.stores.location import registry_reference
@@ -44,19 +49,19 @@ class Drafts:
         self.connect = connect
         self.store = store
 
-    create = _Bound(operations.create)
-    add = _Bound(operations.add)
-    pull = _Bound(operations.pull)
-    push = _Bound(push.push)
-    prune = _Bound(operations.prune)
+    create = _Bound(_create.create)
+    add = _Bound(_create.add)
+    pull = _Bound(_pull.pull)
+    push = _Bound(_push.push)
+    prune = _Bound(_status.prune)
 
-    async def annotate(self, target: Reference | str, image: str | None = None, **changes: Any) -> edit.Annotated:
-        """Change what a draft says about an entry or itself; see `lading.drafts.edit.annotate`."""
-        return await asyncio.to_thread(edit.annotate, self.store, target, image, **changes)
+    async def annotate(self, target: Reference | str, image: str | None = None, **changes: Any) -> _annotate.Annotated:
+        """Change what a draft says about an entry or itself; see `lading.drafts.annotate.annotate`."""
+        return await asyncio.to_thread(_annotate.annotate, self.store, target, image, **changes)
 
-    async def remove(self, target: Reference | str, *images: str) -> edit.Removed:
-        """Remove entries from a draft; see `lading.drafts.edit.remove`."""
-        return await asyncio.to_thread(edit.remove, self.store, target, images)
+    async def remove(self, target: Reference | str, *images: str) -> _remove.Removed:
+        """Remove entries from a draft; see `lading.drafts.remove.remove`."""
+        return await asyncio.to_thread(_remove.remove, self.store, target, images)
 
     async def discard(self, *targets: Reference | str) -> tuple[Reference, ...]:
         """Remove whole drafts, here only; returns those that there were none of."""
@@ -76,9 +81,9 @@ class Drafts:
         """Every draft, by name; one that cannot be read has a `problem` instead of entries."""
         return await asyncio.to_thread(self.store.list)
 
-    async def status(self, drafts: Iterable[Draft]) -> tuple[operations.Status, ...]:
+    async def status(self, drafts: Iterable[Draft]) -> tuple[_status.Status, ...]:
         """How drafts stand against what their registries have; all are asked at once."""
-        return await operations.status(self.connect, drafts)
+        return await _status.status(self.connect, drafts)
 
 
 class Run(Protocol):

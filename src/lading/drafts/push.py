@@ -13,10 +13,10 @@ from typing import Literal
 
 import msgspec
 
-from lading.drafts.draft import Draft, DraftEntry
-from lading.drafts.edit import check_type, no_draft
-from lading.drafts.sources import Connect, open_source
-from lading.drafts.store import DraftStore
+from lading.drafts.content import open_source
+from lading.drafts.draft import Draft, DraftEntry, check_type
+from lading.drafts.entries import Connect
+from lading.drafts.store import DraftStore, no_draft
 from lading.errors import Conflict, LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest

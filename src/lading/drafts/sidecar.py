@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from lading.drafts.docker_files import file_name
+from lading.drafts.docker_files import docker_order, name_of
 from lading.drafts.draft import Draft, DraftEntry, ListType
 from lading.errors import LadingError
 from lading.model.descriptor import Descriptor
@@ -109,16 +109,6 @@ def read_notes(data: bytes) -> Notes | None:
         return msgspec.convert(decode(data, limit=len(data)), Notes)
     except (LadingError, msgspec.ValidationError, RecursionError):
         return None
-
-
-def name_of(entry: DraftEntry) -> str:
-    """The name of an entry's file."""
-    return entry.file or file_name(entry.reference)
-
-
-def docker_order(names: Mapping[str, object]) -> list[str]:
-    """File names in Docker's order: by their bytes."""
-    return sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape"))
 
 
 def _recalled(entry: DraftEntry, note: EntryNotes | None) -> DraftEntry:

@@ -29,14 +29,16 @@ from lading.drafts.atomic_folder import Stamp, finish_staged, put_in_place, remo
 from lading.drafts.docker_files import (
     SIZE_LIMIT,
     decode_entry,
+    docker_order,
     encode_entry,
     file_name,
     guess_reference,
     looks_like_a_name,
+    name_of,
     references_of,
 )
 from lading.drafts.draft import Draft, DraftEntry
-from lading.drafts.sidecar import Notes, docker_order, name_of, read_notes, write_notes
+from lading.drafts.sidecar import Notes, read_notes, write_notes
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound
 from lading.model.reference import Reference
 
@@ -346,6 +348,40 @@ class DraftStore:
             with self._locked(name):
                 if not (self.root / name).is_dir() and not (self._ours(name) / "staged").is_dir():
                     remove_tree(self._ours(name))
+
+
+def must_exist(store: DraftStore, target: Reference) -> None:
+    """Refuse a draft that is not there, before anything is locked: a mistyped name leaves no trace.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not store.exists(target):
+        raise no_draft(target)
+
+
+def no_draft(target: Reference) -> NotFound:
+    """The error for a draft that is not there but should be."""
+    return NotFound(
+        f"No such manifest: {target}",
+        cause="there is no local manifest list of this name",
+        remedy=f"make one: lading manifest create {target} IMAGE…      of a pushed one: lading manifest pull {target}",
+    )
+
+
+def draft_exists(target: Reference, *, amend: bool = True) -> Conflict:
+    """The error for a draft that is there but should not be.
+
+    Args:
+        target: its name.
+        amend: whether it could be extended instead.
+    """
+    extend = "extend it with --amend, or " if amend else ""
+    return Conflict(
+        f"there is a local manifest list {target} already",
+        cause="refusing to amend an existing manifest list with no --amend flag" if amend else None,
+        remedy=f"{extend}start over with --replace",
+    )
 
 
 class _Folder(msgspec.Struct):

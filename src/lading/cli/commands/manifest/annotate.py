@@ -50,7 +50,7 @@ def annotate(
     lading manifest annotate reg.example/app:1.4 reg.example/app:1.4-arm --arch arm --variant v7
     lading manifest annotate reg.example/app:1.4 --index-annotation org.opencontainers.image.version=1.4
     """
-    from lading.drafts.edit import annotate as change
+    from lading.drafts.annotate import annotate as change
     from lading.drafts.store import DraftStore
 
     if image is None and not (index_annotation or remove_index_annotation or type_):

@@ -14,7 +14,7 @@ from lading.errors import UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
-    from lading.drafts.operations import Created
+    from lading.drafts.merge import Created
     from lading.drafts.push import Pushed
 
 

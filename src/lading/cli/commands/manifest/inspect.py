@@ -78,7 +78,7 @@ def _load(store: Any, reference: Any, names: tuple[str, ...]) -> Draft:
 
 
 def _show_local(draft: Draft, image: str | None, verbose: bool, raw: bool, format_: str) -> None:
-    from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
+    from lading.drafts.docker_inspect import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
     from lading.model.manifest import parse
 
     out = sys.stdout.buffer
@@ -109,8 +109,8 @@ def _show_local(draft: Draft, image: str | None, verbose: bool, raw: bool, forma
 
 
 def _show_remote(options: Options, location: Location, verbose: bool, raw: bool, format_: str) -> None:
-    from lading.drafts.operations import describe
-    from lading.drafts.render import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
+    from lading.drafts.docker_inspect import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
+    from lading.drafts.inspect import describe
     from lading.model.index import Index
 
     out = sys.stdout.buffer

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lading.drafts.draft import Draft
-    from lading.drafts.operations import Status
+    from lading.drafts.status import Status
 
 
 class DraftEntryDocument(TypedDict):

@@ -1,4 +1,4 @@
-"""Changes to a draft that no registry is asked for: annotate and remove.
+"""Changing what a draft says about its entries and about itself.
 
 This module knows drafts and their store, and nothing of registries.
 """
@@ -9,11 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from lading.drafts.draft import Draft, DraftEntry, ListType
-from lading.drafts.sidecar import name_of
-from lading.drafts.store import DraftStore
-from lading.errors import NotFound, UsageError
-from lading.model.index import attested
+from lading.drafts.draft import Draft, DraftEntry, ListType, check_type
+from lading.drafts.store import DraftStore, must_exist, no_draft
+from lading.errors import UsageError
 from lading.model.media_types import DOCKER_LIST, OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.reference import Reference
@@ -38,14 +36,6 @@ class Annotated(msgspec.Struct, frozen=True):
     entry: DraftEntry | None
     """The entry as it is now; None where only the list was annotated."""
     warnings: tuple[str, ...] = ()
-
-
-class Removed(msgspec.Struct, frozen=True):
-    """What remove did."""
-
-    draft: Draft
-    entries: tuple[DraftEntry, ...]
-    """The entries that are gone, attestations of removed images among them."""
 
 
 def annotate(
@@ -137,75 +127,6 @@ def annotate(
     must_exist(store, target)
     draft = store.update(target, change)
     return Annotated(draft, entry, tuple(warnings))
-
-
-def remove(store: DraftStore, target: Reference | str, images: Iterable[str]) -> Removed:
-    """Remove entries from a draft, with the attestations about them.
-
-    Args:
-        store: where the draft is.
-        target: the draft.
-        images: the entries, as `Draft.find` takes them.
-
-    Raises:
-        NotFound: no such draft, or no such entry; nothing was removed.
-        UsageError: an image means several entries.
-    """
-    target = registry_reference(target)
-    named = tuple(images)
-    gone: list[DraftEntry] = []
-
-    def change(draft: Draft | None) -> Draft:
-        if draft is None:
-            raise no_draft(target)
-        chosen = {name_of(draft.find(image)) for image in named}
-        digests = {entry.digest for entry in draft.entries if name_of(entry) in chosen}
-        digests -= {entry.digest for entry in draft.entries if name_of(entry) not in chosen}
-        gone[:] = [e for e in draft.entries if name_of(e) in chosen or attested(e.descriptor) in digests]
-        return msgspec.structs.replace(draft, entries=tuple(e for e in draft.entries if e not in gone))
-
-    must_exist(store, target)
-    return Removed(store.update(target, change), tuple(gone))
-
-
-def check_type(draft: Draft) -> None:
-    """Refuse what a Docker manifest list cannot hold, where the draft is to be one.
-
-    Raises:
-        UsageError: the draft has annotations, or entries that only an OCI index can hold.
-    """
-    if draft.media_type != DOCKER_LIST:
-        return
-    annotated = next((entry for entry in draft.entries if entry.descriptor.annotations), None)
-    if annotated is None and not draft.annotations:
-        return
-    what = "annotations"
-    if annotated is not None:
-        what = "attestations" if attested(annotated.descriptor) else f"annotations of {annotated.reference}"
-    raise UsageError(
-        f"{draft.reference} cannot be a Docker manifest list",
-        cause=f"such a list would lose {what}",
-        remedy="make it an OCI index with --type oci" + (", or --no-attestations" if what == "attestations" else ""),
-    )
-
-
-def must_exist(store: DraftStore, target: Reference) -> None:
-    """Refuse a draft that is not there, before anything is locked: a mistyped name leaves no trace.
-
-    Raises:
-        NotFound: there is none.
-    """
-    if not store.exists(target):
-        raise no_draft(target)
-
-
-def no_draft(target: Reference) -> NotFound:
-    """The error for a draft that is not there but should be."""
-    return NotFound(
-        f"No such manifest: {target}",
-        cause="there is no local manifest list of this name",
-        remedy=f"make one: lading manifest create {target} IMAGE…      of a pushed one: lading manifest pull {target}",
-    )
 
 
 def _replace_entry(draft: Draft, old: DraftEntry, new: DraftEntry) -> Draft:

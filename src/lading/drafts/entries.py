@@ -1,0 +1,273 @@
+"""Finding the entries that images and indexes give, in registries or any other store.
+
+This module reads stores of any kind, and does not know how drafts are kept or pushed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Self
+
+import msgspec
+
+from lading.drafts.docker_files import embed, file_name
+from lading.drafts.draft import Draft, DraftEntry
+from lading.errors import InvalidContent, LadingError, NotFound, UsageError
+from lading.model.descriptor import EMPTY, Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index, attested, is_attestation
+from lading.model.manifest import Manifest, parse
+from lading.model.media_types import INDEXES, MANIFESTS
+from lading.model.platform import Platform
+from lading.model.reference import Reference
+from lading.store import AnyManifest, Store, fetch_manifest, read_config
+from lading.stores.location import (
+    Location,
+    fetch_location,
+    open_local,
+    registry_reference,
+)
+from lading.transfer.graph import gather
+
+Connect = Callable[[Reference], Store]
+"""Gives the store that holds a reference's repository; it need not reach it yet."""
+
+_DEPTH_LIMIT = 16
+
+
+class IndexFilter(msgspec.Struct, frozen=True):
+    """Which children of an index become entries."""
+
+    platforms: tuple[Platform, ...] = ()
+    """The platforms whose images are wanted; empty for all."""
+    attestations: bool = True
+    """Whether the attestations of these images are wanted, too."""
+
+    @classmethod
+    def of(cls, platforms: Iterable[Platform | str], attestations: bool) -> Self:
+        """A filter for these platforms, or their texts such as `linux/arm64`.
+
+        Raises:
+            InvalidPlatform: a text is not a platform.
+        """
+        parsed = (Platform.parse(wanted) if isinstance(wanted, str) else wanted for wanted in platforms)
+        return cls(tuple(parsed), attestations)
+
+    def children(self, index: Index) -> tuple[Descriptor, ...]:
+        """The children that are wanted, and all nested indexes: what those hold is known when they are read."""
+        chosen = index.manifests
+        if self.platforms:
+            wanted = {id(child) for child in index.select(self.platforms, attestations=self.attestations)}
+            chosen = tuple(child for child in chosen if id(child) in wanted or child.media_type in INDEXES)
+        return chosen if self.attestations else tuple(child for child in chosen if not is_attestation(child))
+
+    def check(self, entries: Iterable[DraftEntry]) -> None:
+        """Refuse a platform that nothing was found for.
+
+        Raises:
+            NotFound: none of the entries is an image for one of the platforms.
+        """
+        found = tuple(entry.platform for entry in entries if entry.platform and not attested(entry.descriptor))
+        for wanted in self.platforms:
+            if not any(platform.satisfies(wanted) for platform in found):
+                there = ", ".join(dict.fromkeys(str(platform) for platform in found))
+                raise NotFound(f"no source has an image for {wanted}", cause=f"there are {there}" if there else None)
+
+
+class EntryFinder:
+    """Finds the entries that images and indexes give.
+
+    Args:
+        connect: gives the store of a reference.
+        before: the draft as it is; its manifests are not fetched again.
+    """
+
+    def __init__(self, connect: Connect, before: Draft | None) -> None:
+        self._connect = connect
+        self._stores: dict[str, Store] = {}
+        self._before = before.entries if before is not None else ()
+        self._known = {entry.digest: entry for entry in self._before if entry.raw}
+        self.warnings: list[str] = []
+        """Which sources could not be looked up again."""
+        self.recalled: dict[Digest, Descriptor] = {}
+        """What the registry says of manifests whose entries in the draft have no `found`, by digest."""
+
+    async def find(
+        self, source: Location, target: Reference, wanted: IndexFilter
+    ) -> tuple[Reference, tuple[DraftEntry, ...]]:
+        """The entries that a source gives: one for an image, any number for an index.
+
+        Args:
+            source: an image or an index, in any store.
+            target: the draft's name.
+            wanted: what to take of an index.
+
+        Returns:
+            The source's reference, and its entries. A manifest that is not in a registry has the reference that it
+            will have after the push: its digest, in the draft's repository.
+
+        Raises:
+            NotFound: the source, or a child of it, is not there.
+            InvalidContent: it is no image and no index, or lists what is no manifest.
+            UsageError: it is standard input, which cannot be read again by the push.
+        """
+        if source.is_registry:
+            reference = registry_reference(source)
+            return reference, await self._in_registry(reference, wanted)
+        if source.is_stream:
+            raise UsageError(f"{source} is read once, and a list is pushed later", remedy="copy it to a layout first")
+        async with open_local(source, writing=False) as store:
+            manifest = await fetch_location(store, source)
+            reference = target.with_digest(manifest.digest)
+            entries = await self._entries_of(reference, store, manifest, wanted)
+        where = str(source.absolute())
+        return reference, tuple(msgspec.structs.replace(entry, location=where) for entry in entries)
+
+    async def find_again(self, source: Reference) -> tuple[Reference, tuple[DraftEntry, ...] | None]:
+        """Look up again a source that the draft has entries of.
+
+        Returns:
+            The source, and the entries for the platforms that the draft has of it; None, and a warning in
+            `warnings`, where it could not be looked up.
+        """
+        entries = [entry for entry in self._before if source in (entry.source, entry.reference)]
+        platforms = tuple(entry.found_platform for entry in entries if not is_attestation(entry.descriptor))
+        wanted = IndexFilter(platforms, any(is_attestation(entry.descriptor) for entry in entries))
+        try:
+            return source, await self._in_registry(source, wanted)
+        except LadingError as error:
+            why = "is no longer there" if isinstance(error, NotFound) else f"could not be looked up ({error})"
+            self.warnings.append(f"{source} {why}: its entry stays at {entries[0].digest.short}")
+            return source, None
+
+    async def _in_registry(self, source: Reference, wanted: IndexFilter) -> tuple[DraftEntry, ...]:
+        if source.name not in self._stores:
+            self._stores[source.name] = self._connect(source)
+        store = self._stores[source.name]
+        return await self._entries_of(source, store, await fetch_manifest(store, source.locator), wanted)
+
+    async def _entries_of(
+        self, source: Reference, store: Store, manifest: AnyManifest, wanted: IndexFilter
+    ) -> tuple[DraftEntry, ...]:
+        if isinstance(manifest, Index):
+            return distinct_entries(await self._flatten(source, store, manifest, wanted, 0))
+        known = self._known.get(manifest.digest)
+        if known is not None and known.reference == source:
+            return (known,)
+        platform, _ = await gather((platform_of(store, manifest), self._recall(source, store)))
+        return (entry_of(source, described(manifest, platform or Platform()), manifest),)
+
+    async def _flatten(
+        self, source: Reference, store: Store, index: Index, wanted: IndexFilter, depth: int
+    ) -> tuple[DraftEntry, ...]:
+        """The entries of an index and of the indexes within it: a list that is pushed holds images only."""
+        if depth > _DEPTH_LIMIT:
+            raise InvalidContent(f"{source} is nested too deeply")
+
+        async def entries_of(child: Descriptor) -> tuple[DraftEntry, ...]:
+            manifest = await fetch_child(store, index, child, self._known.get(child.digest))
+            if isinstance(manifest, Index):
+                return await self._flatten(source, store, manifest, wanted, depth + 1)
+            if child.platform is None and manifest.is_image:
+                child = msgspec.structs.replace(child, platform=await platform_of(store, manifest))
+            return (entry_of(source.with_digest(child.digest), child, manifest, source=source, listed=True),)
+
+        found = await gather(entries_of(child) for child in wanted.children(index))
+        return tuple(entry for entries in found for entry in entries)
+
+    async def _recall(self, source: Reference, store: Store) -> None:
+        """Find out what Docker found before it annotated: what differs from that was set by hand, and is to stay."""
+        for entry in self._before:
+            if entry.reference == source and entry.found is None and entry.raw:
+                manifest = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
+                with suppress(LadingError):
+                    if isinstance(manifest, Manifest):
+                        self.recalled[entry.digest] = described(manifest, await platform_of(store, manifest))
+
+
+def tagged(draft: Draft | None) -> list[Reference]:
+    """The sources of a draft that are named by a tag, and may be another manifest by now; none where it is None."""
+    entries = draft.entries if draft is not None else ()
+    sources = dict.fromkeys(entry.source or entry.reference for entry in entries)
+    return [source for source in sources if source.digest is None]
+
+
+async def fetch_child(store: Store, index: Index, child: Descriptor, known: DraftEntry | None = None) -> AnyManifest:
+    """A child of an index, from the registry or from what a draft has of it already.
+
+    Raises:
+        NotFound: the index lists it, but the registry does not have it.
+        InvalidContent: it is no manifest.
+    """
+    if child.media_type not in MANIFESTS:
+        raise InvalidContent(
+            f"{store.name}@{index.digest} lists {child.digest}, which is no manifest",
+            cause=f"its media type is {child.media_type or 'not given'}",
+        )
+    if known is not None and known.raw:
+        return parse(known.raw, child.media_type, digest=child.digest)
+    try:
+        return await fetch_manifest(store, child.content)
+    except NotFound as error:
+        raise NotFound(
+            f"{store.name} lists {child.digest}"
+            + (f" for {child.platform}" if child.platform else "")
+            + ", but does not have it",
+            remedy="choose the platforms that are there: --platform OS/ARCH",
+            status=error.status,
+            code=error.code,
+        ) from error
+
+
+async def platform_of(store: Store, manifest: Manifest) -> Platform:
+    """What the config says of the platform; nothing, where an artifact has a config of its own kind."""
+    if manifest.config is not None and manifest.config.digest == EMPTY.digest:
+        return Platform()
+    try:
+        found = await read_config(store, manifest)
+    except InvalidContent:
+        if manifest.is_image:
+            raise
+        return Platform()
+    return found.platform if found is not None else Platform()
+
+
+def described(manifest: Manifest, platform: Platform) -> Descriptor:
+    """What a list says about a manifest that is for this platform."""
+    return msgspec.structs.replace(manifest.descriptor, platform=platform)
+
+
+def entry_of(
+    reference: Reference,
+    descriptor: Descriptor,
+    manifest: AnyManifest | None,
+    *,
+    source: Reference | None = None,
+    listed: bool = False,
+) -> DraftEntry:
+    """The entry of a manifest that was just found; see `DraftEntry` for the arguments."""
+    return DraftEntry(
+        reference=reference,
+        descriptor=descriptor,
+        raw=manifest.raw if manifest is not None else None,
+        embedded=embed(manifest.raw, descriptor.media_type) if manifest is not None else b"",
+        found=descriptor,
+        source=source,
+        listed=listed,
+    )
+
+
+def distinct_entries(entries: Iterable[DraftEntry]) -> tuple[DraftEntry, ...]:
+    """Entries without repetitions; where one manifest is listed for several platforms, each has a file."""
+    distinct: list[DraftEntry] = []
+    used: set[str] = set()
+    for entry in entries:
+        if any((entry.reference, entry.descriptor) == (other.reference, other.descriptor) for other in distinct):
+            continue
+        usual = file_name(entry.reference)
+        names = (usual, *(f"{usual}.{number}" for number in range(2, len(distinct) + 3)))
+        file = next(name for name in names if name not in used)
+        used.add(file)
+        distinct.append(entry if file == usual else msgspec.structs.replace(entry, file=file))
+    return tuple(distinct)

@@ -1,0 +1,94 @@
+"""Making a draft of a list that is in a registry, to change it and push it again.
+
+This module knows stores in general (`connect` gives the store of a reference), and neither HTTP nor how drafts are
+kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from lading.drafts.draft import Draft, check_type
+from lading.drafts.entries import Connect, IndexFilter, distinct_entries, entry_of, fetch_child
+from lading.drafts.merge import Change, Created
+from lading.drafts.store import DraftStore, draft_exists
+from lading.errors import InvalidContent
+from lading.model.index import Index
+from lading.model.media_types import OCI_INDEX
+from lading.model.platform import Platform
+from lading.model.reference import Reference
+from lading.store import fetch_manifest
+from lading.stores.location import registry_reference
+from lading.transfer.graph import gather
+
+_KNOWN = ("schemaVersion", "mediaType", "manifests", "annotations")
+
+
+async def pull(
+    connect: Connect,
+    store: DraftStore,
+    source: Reference | str,
+    target: Reference | str | None = None,
+    *,
+    replace: bool = False,
+    platforms: Iterable[Platform | str] = (),
+    attestations: bool = True,
+) -> Created:
+    """Make a draft of a list that is in a registry, to change it and push it again.
+
+    What the list says is kept as it is, nested indexes included; its digest is remembered as the draft's `origin`.
+
+    Args:
+        connect: gives the store of a reference.
+        store: where the draft is kept.
+        source: the list.
+        target: the draft's name; None for that of the source.
+        replace: overwrite a draft of that name.
+        platforms: what to take of it; empty for all.
+        attestations: whether its attestations come along.
+
+    Raises:
+        NotFound: the list, or a child of it, is not there.
+        Conflict: there is such a draft.
+        InvalidContent: the source is an image.
+    """
+    source = registry_reference(source)
+    target = source if target is None else registry_reference(target)
+    if not replace and store.exists(target):
+        raise draft_exists(target, amend=False)
+    repository = connect(source)
+    index = await fetch_manifest(repository, source.locator)
+    if not isinstance(index, Index):
+        raise InvalidContent(
+            f"{source} is an image, not a list", remedy=f"make a list of it: lading manifest create NAME {source}"
+        )
+    wanted = IndexFilter.of(platforms, attestations)
+    chosen = wanted.children(index)
+    manifests = await gather(fetch_child(repository, index, child) for child in chosen)
+    entries = distinct_entries(
+        entry_of(source.with_digest(child.digest), child, manifest, listed=True)
+        for child, manifest in zip(chosen, manifests, strict=True)
+    )
+    wanted.check(entries)
+    draft = Draft(
+        reference=target,
+        entries=entries,
+        annotations=index.annotations,
+        base={key: value for key, value in index.document.items() if key not in _KNOWN},
+        pulled=index.raw,
+        origin=index.digest,
+    )
+    if draft.media_type != index.media_type:
+        draft = msgspec.structs.replace(draft, type="oci" if index.media_type == OCI_INDEX else "docker")
+    check_type(draft)
+    changes = tuple(Change("added", entry) for entry in entries)
+
+    def change(now: Draft | None) -> Draft:
+        if now is not None and not replace:
+            raise draft_exists(target, amend=False)
+        return draft
+
+    return Created(await asyncio.to_thread(store.update, target, change, replace=replace), changes)

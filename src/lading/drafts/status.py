@@ -1,0 +1,109 @@
+"""How drafts stand against what is in their registries, and removing those that are there exactly so.
+
+This module knows stores in general (`connect` gives the one of a reference) and nothing of HTTP or of how drafts are
+kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from lading.drafts.draft import Draft
+from lading.drafts.entries import (
+    Connect,
+)
+from lading.drafts.store import DraftStore
+from lading.errors import InvalidContent, LadingError, NotFound
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index
+from lading.model.reference import Reference
+from lading.store import fetch_manifest
+from lading.transfer.graph import gather
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How a draft stands against its registry."""
+
+    draft: Draft
+    state: Literal["absent", "same", "older", "differs", "unknown"]
+    """`older`: the registry has what the draft was last pulled or pushed as; `unknown`: it could not be asked."""
+    digest: Digest | None = None
+    """What the registry has."""
+    added: int = 0
+    """How many entries of the draft have no counterpart in the registry's list."""
+    moved: int = 0
+    """How many entries are in both for the same platform, with different digests."""
+    removed: int = 0
+    """How many entries of the registry's list have no counterpart in the draft."""
+    error: LadingError | None = None
+
+    def __str__(self) -> str:
+        """The state in a few words, as a table shows it."""
+        if self.state == "unknown":
+            return f"not known: {self.error.message if self.error else 'it was not asked'}"
+        if self.state in ("absent", "same"):
+            return "not there" if self.state == "absent" else "same"
+        counts = (("moved", self.moved), ("added", self.added), ("removed", self.removed))
+        parts = [f"{count} {'entry' if count == 1 else 'entries'} {did}" for did, count in counts if count]
+        return f"{self.state}: {', '.join(parts)}" if parts else self.state
+
+
+async def status(connect: Connect, drafts: Iterable[Draft]) -> tuple[Status, ...]:
+    """Ask the registries, all at once, how drafts stand against what is there; a failure is part of the answer."""
+    return tuple(await gather(_status(connect, draft) for draft in drafts))
+
+
+async def prune(
+    connect: Connect, store: DraftStore, *, older_than: timedelta | None = None, dry_run: bool = False
+) -> tuple[Reference, ...]:
+    """Remove the drafts that their registries have exactly as they are.
+
+    Args:
+        connect: gives the store of a reference.
+        store: where the drafts are.
+        older_than: only those that have not changed for that long.
+        dry_run: change nothing.
+
+    Returns:
+        The names of those removed, or that would be.
+    """
+    old = set(store.prune(older_than=older_than, dry_run=True))
+    candidates = [draft for draft in store.list() if draft.reference in old and not draft.problem]
+    same = [each.draft for each in await status(connect, candidates) if each.state == "same"]
+    return tuple(draft.reference for draft in same if dry_run or store.remove_if_same(draft))
+
+
+async def _status(connect: Connect, draft: Draft) -> Status:
+    target = draft.reference
+    try:
+        if draft.problem:
+            raise InvalidContent(draft.problem)
+        digest = draft.index.digest
+        repository = connect(target)
+        found = await repository.resolve(target.tag or target.locator)
+        if found.digest == digest:
+            return Status(draft, "same", found.digest)
+        there = await fetch_manifest(repository, found.digest)
+    except NotFound:
+        return Status(draft, "absent")
+    except LadingError as error:
+        return Status(draft, "unknown", error=error)
+    ours = [entry.descriptor for entry in draft.entries]
+    theirs = list(there.manifests) if isinstance(there, Index) else [there.descriptor]
+    state: Literal["older", "differs"] = "older" if found.digest == draft.origin else "differs"
+    added, moved, removed = _compare(ours, theirs)
+    return Status(draft, state, found.digest, added=added, moved=moved, removed=removed)
+
+
+def _compare(ours: Sequence[Descriptor], theirs: Sequence[Descriptor]) -> tuple[int, int, int]:
+    """How many entries were added, moved and removed: moved is what both have for a platform, with other digests."""
+    in_both = {entry.digest for entry in ours} & {entry.digest for entry in theirs}
+    new = Counter(str(entry.platform) for entry in ours if entry.digest not in in_both)
+    old = Counter(str(entry.platform) for entry in theirs if entry.digest not in in_both)
+    return (new - old).total(), (new & old).total(), (old - new).total()
