@@ -20,6 +20,7 @@ from lading.store import (
     Reader,
     Source,
     Store,
+    Traits,
     fetch_manifest,
     from_bytes,
     from_store,
@@ -33,6 +34,7 @@ class Shelf:
     """The least that is a store."""
 
     name = "the shelf"
+    traits = Traits()
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from lading.errors import InvalidContent, NotFound
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
@@ -81,12 +83,33 @@ class Reader:
         return b"".join([chunk async for chunk in self])
 
 
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store is like, where operations go by it. The defaults are those of a layout on this machine."""
+
+    is_remote: bool = False
+    """Whether each question costs a request."""
+    takes_indexes: bool = True
+    """Whether an index can be written to it; else it takes images of one platform."""
+    is_partial: bool = False
+    """Whether an index may be there without some of the images it lists, and means those that are there."""
+    is_named_by_references: bool = False
+    """Whether manifests have whole references for names (`docker.io/library/app:1`); else they have tags."""
+    is_mirrored: bool = False
+    """Whether manifests and blobs may come from mirrors, which have no lists of referrers."""
+    resolves_cheaply: bool = True
+    """Whether `resolve` costs little: a container engine has to save the whole image for it."""
+
+
 class Store(Protocol):
     """A place where content lives, named by digests and tags (distribution-spec §Definitions)."""
 
     @property
     def name(self) -> str:
         """What the store is called in messages, such as `docker.io/library/alpine`."""
+
+    @property
+    def traits(self) -> Traits:
+        """What the store is like."""
 
     async def resolve(self, name: str) -> Descriptor:
         """Find the manifest with a tag or digest.

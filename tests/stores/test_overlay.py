@@ -126,6 +126,13 @@ async def test_what_is_new_is_beside_what_is_below(below: Store, fill: Fill, ima
     assert not await below.contains(edited.layers[-1])
 
 
+async def test_it_is_like_the_store_below(below: Store, tmp_path: Path) -> None:
+    assert Overlay(below).traits == below.traits
+    archive = DockerArchive(tmp_path / "a.tar", writing=True)
+    assert Overlay(archive).traits.is_named_by_references
+    assert not Overlay().traits.is_remote
+
+
 async def test_referrers_of_both(below: Store, fill: Fill, image: images.Manifest, signature: images.Manifest) -> None:
     subject = await fill(below, image, "1")
     await fill(below, signature)

@@ -83,7 +83,7 @@ async def copy_between(
 async def _open_source(stack: AsyncExitStack, connect: Connect, location: Location) -> Place:
     if location.reference is not None and location.is_registry:
         repository = connect(location.reference, False)
-        return Place(repository, location.name, is_mirrored=repository.is_mirrored)
+        return Place(repository, location.name, is_mirrored=repository.traits.is_mirrored)
     store = await stack.enter_async_context(open_local(location, writing=False))
     name = location.reference.name if location.reference is not None else None
     return Place(store, location.name, is_remote=False, is_partial=location.is_docker, repository=name)

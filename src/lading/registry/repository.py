@@ -36,7 +36,7 @@ from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
 from lading.registry.session import CATALOG, Scope, Session, resolve_location
 from lading.registry.urls import next_link
-from lading.store import AnyManifest, Reader, Source, Store, closing, is_manifest, reads_from
+from lading.store import AnyManifest, Reader, Source, Store, Traits, closing, is_manifest, reads_from
 
 if TYPE_CHECKING:
     from lading.registry.uploads import Uploads
@@ -77,6 +77,11 @@ class Repository:
     def name(self) -> str:
         """`registry/repository`."""
         return f"{self.registry}/{self.repository}"
+
+    @property
+    def traits(self) -> Traits:
+        """It is remote, and may have mirrors."""
+        return Traits(is_remote=True, is_mirrored=self._has_mirrors())
 
     @cached_property
     def uploads(self) -> Uploads:
@@ -328,9 +333,7 @@ class Repository:
         async with slots(hosts if len(hosts) > 1 and self.uploads.streams(content) else ()):
             await self.uploads.upload(content, source)
 
-    @property
-    def is_mirrored(self) -> bool:
-        """Whether manifests and blobs may come from elsewhere than all else that it is asked for."""
+    def _has_mirrors(self) -> bool:
         hosts = self.session.blob_hosts
         return self._mirrored and self._blob_hosts() != hosts(self.registry, self.repository, mirrors=False)
 

@@ -15,7 +15,7 @@ from lading.model.encoding import SIZE_LIMIT
 from lading.model.manifest import parse
 from lading.model.media_types import is_foreign_layer
 from lading.model.reference import check_tag
-from lading.store import AnyManifest, Reader, Source, Store, is_manifest
+from lading.store import AnyManifest, Reader, Source, Store, Traits, is_manifest
 
 _CHUNK = 1024 * 1024
 
@@ -26,6 +26,8 @@ class Memory:
     Args:
         name: what it is called in messages.
     """
+
+    traits = Traits()
 
     def __init__(self, name: str = "memory") -> None:
         self.name = name

@@ -29,6 +29,7 @@ from lading.store import (
     Source,
     Store,
     Stored,
+    Traits,
     closing,
     fetch_manifest,
     from_bytes,
@@ -83,6 +84,11 @@ class Overlay:
             with scratch.keeping(self.name):
                 self._folder = self._stack.enter_context(scratch.anywhere())
         return self._folder
+
+    @property
+    def traits(self) -> Traits:
+        """What the store below is like."""
+        return (self.base or self._new).traits
 
     # New content
 

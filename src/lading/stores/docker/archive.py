@@ -19,7 +19,7 @@ from lading.io.scratch import beside
 from lading.io.tarball import Compression, compressed, compression_for
 from lading.io.threads import in_thread, reader, writer
 from lading.model.descriptor import Descriptor
-from lading.store import AnyManifest, Reader, Source
+from lading.store import AnyManifest, Reader, Source, Traits
 from lading.stores.docker.images import SavedImages
 from lading.stores.docker.members import Contents
 from lading.stores.docker.packing import NewArchive, accepted, reference
@@ -47,6 +47,8 @@ class DockerArchive:
         writing: whether it is a new archive; a file that is there is replaced.
         repository: what a bare tag is in, when an image gets one as its name, such as `ghcr.io/acme/web`.
     """
+
+    traits = Traits(takes_indexes=False, is_partial=True, is_named_by_references=True)
 
     def __init__(self, path: str | os.PathLike[str], writing: bool = False, *, repository: str | None = None) -> None:
         self.path = None if path == "-" else Path(path)

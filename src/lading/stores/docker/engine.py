@@ -19,7 +19,7 @@ from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
-from lading.store import AnyManifest, Reader, Source, is_manifest
+from lading.store import AnyManifest, Reader, Source, Traits, is_manifest
 from lading.stores.docker.images import SavedImages
 from lading.stores.docker.members import Contents
 from lading.stores.docker.packing import NewArchive, accepted, read_small, reference
@@ -43,6 +43,8 @@ class DockerDaemon:
         program: the command; by default what the environment variable LADING_DOCKER says, else `docker`, else `podman`.
         repository: what a bare tag is in, when an image gets one as its name, such as `ghcr.io/acme/web`.
     """
+
+    traits = Traits(takes_indexes=False, is_partial=True, is_named_by_references=True, resolves_cheaply=False)
 
     def __init__(self, program: str | None = None, *, repository: str | None = None) -> None:
         self.repository = repository

@@ -18,7 +18,7 @@ from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.model.tags import is_fallback
-from lading.store import AnyManifest, Reader, Source, is_manifest
+from lading.store import AnyManifest, Reader, Source, Traits, is_manifest
 from lading.stores.layout import listing
 from lading.stores.layout.listing import Listing, lists_referrers, names_of, tag_in
 from lading.stores.layout.parts import ABSENT, CHUNK, matches, reporting
@@ -34,6 +34,8 @@ class LayoutReader:
     Args:
         name: what it is called in messages.
     """
+
+    traits = Traits()
 
     def __init__(self, name: str) -> None:
         self.name = name
