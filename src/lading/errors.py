@@ -1,12 +1,14 @@
-"""Every exception lading raises, each with the exit code its command ends with.
+"""Every exception lading raises, each with a code, fields, and the exit code its command ends with.
 
 This room knows nothing of the others. An error is three sentences at most: what happened (`message`),
-why (`cause`) and what to do next (`remedy`). None of them ever holds a secret.
+why (`cause`) and what to do next (`remedy`). None of them ever holds a secret, and none names a flag or a command:
+the command line words those, by `code` and `fields`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -16,13 +18,20 @@ class LadingError(Exception):
     Args:
         message: what happened and to what, one line, without a full stop.
         cause: why, as far as it is known.
-        remedy: what to do next, as a command where there is one.
+        remedy: what to do next, in the words of a program that uses the library.
+        code: which case it is, where a kind of error has several that a program may tell apart; by default the kind's
+            own. Codes are stable, and in `docs/exit-codes.md`.
+        fields: what the sentences are about, as plain values: `reference`, `registry`, `repository`, `tag`, `tags` …
+            Which of them there are depends on the code.
         status: the HTTP status of the registry's final answer, if one came.
-        code: the registry's own error code (distribution-spec §Error Codes), if it gave one.
+        registry_code: the registry's own error code, such as `MANIFEST_UNKNOWN` (distribution-spec §Error Codes), if it
+            gave one.
     """
 
     exit_code = 1
     """The process exit status of a command that ends with this error."""
+    code: str = "failed"
+    """Which case it is, as a word such as `not-found`."""
     retry_after: float | None = None
     """How many seconds the registry asks to wait before the next try (RFC 9110 §10.2.3), if it does."""
 
@@ -32,42 +41,75 @@ class LadingError(Exception):
         *,
         cause: str | None = None,
         remedy: str | None = None,
-        status: int | None = None,
         code: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        status: int | None = None,
+        registry_code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.cause = cause
         self.remedy = remedy
+        self.fields: dict[str, Any] = dict(fields or {})
         self.status = status
-        self.code = code
+        self.registry_code = registry_code
+        if code is not None:
+            self.code = code
 
     def __str__(self) -> str:
         """The message, with its cause in brackets where one is known."""
         return f"{self.message} ({self.cause})" if self.cause else self.message
+
+    def __repr__(self) -> str:
+        """Its kind, message and code, on one line."""
+        return f"{type(self).__name__}({self.message!r}, code={self.code!r})"
 
 
 class UsageError(LadingError):
     """What the caller gave cannot be understood or combined; nothing was sent or changed."""
 
     exit_code = 2
+    code = "usage"
 
-    def __init__(self, message: str, *, cause: str | None = None, remedy: str | None = None, **rest: Any) -> None:
-        # It repeats what was given, and that may be an address with a password in it.
-        cause, remedy = (discreet(text) if text else text for text in (cause, remedy))
-        super().__init__(discreet(message), cause=cause, remedy=remedy, **rest)
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str | None = None,
+        remedy: str | None = None,
+        code: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        status: int | None = None,
+        registry_code: str | None = None,
+    ) -> None:
+        # They repeat what was given, and that may be an address with a password in it.
+        super().__init__(
+            discreet(message),
+            cause=discreet(cause) if cause else cause,
+            remedy=discreet(remedy) if remedy else remedy,
+            code=code,
+            fields={name: discreet(value) if type(value) is str else value for name, value in (fields or {}).items()},
+            status=status,
+            registry_code=registry_code,
+        )
 
 
 class InvalidReference(UsageError):
     """A text is not a reference (distribution-spec §Pulling manifests)."""
 
+    code = "invalid-reference"
+
 
 class InvalidDigest(UsageError):
     """A text is not a digest of a known algorithm (image-spec descriptor §Digests)."""
 
+    code = "invalid-digest"
+
 
 class InvalidPlatform(UsageError):
     """A text is not a platform `OS/ARCH[/VARIANT]`."""
+
+    code = "invalid-platform"
 
 
 class InvalidVersion(UsageError):
@@ -82,54 +124,67 @@ class NotFound(LadingError):
     """The named manifest, blob, repository or draft does not exist."""
 
     exit_code = 3
+    code = "not-found"
 
 
 class Denied(LadingError):
     """Not authenticated, or not allowed (HTTP 401 and 403)."""
 
     exit_code = 4
+    code = "denied"
 
 
 class RateLimited(LadingError):
     """The registry asks for fewer requests (HTTP 429), and went on asking."""
 
     exit_code = 5
+    code = "rate-limited"
 
 
 class Unreachable(LadingError):
     """The host could not be reached: no address, no connection, a connection that broke, or TLS."""
 
     exit_code = 6
+    code = "unreachable"
 
 
 class TLSFailure(Unreachable):
     """The host was reached, but not with the TLS that was asked for."""
+
+    code = "tls"
 
 
 class InvalidContent(LadingError):
     """Content is malformed: not JSON, wrong types, too large, of an unknown kind."""
 
     exit_code = 7
+    code = "invalid-content"
 
 
 class DigestMismatch(InvalidContent):
     """Content does not have the digest or the size that its descriptor promises."""
+
+    code = "digest-mismatch"
 
 
 class Conflict(LadingError):
     """The present state forbids the change: a tag moved, a name is taken or immutable."""
 
     exit_code = 8
+    code = "conflict"
 
 
 class Unsupported(LadingError):
     """The registry (or store) does not implement what was asked (HTTP 405 and the like)."""
 
     exit_code = 9
+    code = "unsupported"
 
 
 class RegistryFailure(LadingError):
     """The registry failed in a way no other error describes (HTTP 5xx and the unexpected)."""
+
+    code = "registry-failed"
 
 
 _PASSWORD = r"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)[^\s'\"/@:]+:[^\s'\"/@]+@(?!sha\d+:)"

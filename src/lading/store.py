@@ -421,7 +421,7 @@ async def read_config(store: Store, manifest: Manifest) -> ImageConfig | None:
             cause="the manifest is there, but not all that belongs to it",
             remedy="push the image again",
             status=error.status,
-            code=error.code,
+            registry_code=error.registry_code,
         ) from error
     return ImageConfig.parse(raw, what)
 

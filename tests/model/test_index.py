@@ -198,7 +198,7 @@ def test_a_docker_list_refuses_annotations() -> None:
     for entries, annotations in (([entry(1)], {"a": "b"}), ([attestation(2, 1)], None)):
         with pytest.raises(InvalidContent, match="cannot hold annotations") as caught:
             Index.build(entries, DOCKER_LIST, annotations)
-        assert caught.value.remedy == "make it an OCI index: --type oci"
+        assert (caught.value.remedy, caught.value.code) == ("make it an OCI index", "docker-list-annotations")
     assert Index.build([entry(1)], DOCKER_LIST, {}).annotations == {}
 
 

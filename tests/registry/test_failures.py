@@ -58,7 +58,7 @@ def test_status_and_code_say_what_it_is(status: int, code: str, kind: type[Ladin
     assert type(found) is kind
     assert found.message == message
     assert "because" in (found.cause or "")
-    assert (found.status, found.code) == (status, code or None)
+    assert (found.status, found.registry_code) == (status, code or None)
 
 
 def test_the_registrys_words_are_in_the_cause() -> None:

@@ -119,11 +119,12 @@ def _prepare_streams() -> None:
 def say_error(error: LadingError) -> None:
     """Print an error to stderr: what happened, why, and what to do next."""
     from lading.cli.output import shown
+    from lading.cli.wording import worded
 
-    _say(error.message)
-    for line in (error.cause, error.remedy):
-        if line:
-            click.echo(shown(f"  {line}"), err=True)
+    message, *more = worded(error)
+    _say(message)
+    for line in more:
+        click.echo(shown(f"  {line}"), err=True)
 
 
 def _say(message: str) -> None:

@@ -27,8 +27,6 @@ async def helped(client: AsyncClient, places: Iterable[AnyLocation], work: Corou
         for location in map(as_location, places):
             reference = location.full().reference
             if reference is None or not location.is_registry:
-                if error.remedy is None and error.message.startswith(f"{location.place} has no tag"):
-                    error.remedy = f"see them: lading tags {location.place}"
                 continue
             if error.message == f"{location.place} was not found" and error.remedy is None:
                 error.cause, error.remedy = NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"

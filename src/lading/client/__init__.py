@@ -638,7 +638,10 @@ class AsyncClient:
             names = [name async for name in repositories(self.session, host)]
         except NotFound as error:
             raise Unsupported(
-                f"{host} does not list its repositories", cause=error.cause, status=error.status, code=error.code
+                f"{host} does not list its repositories",
+                cause=error.cause,
+                status=error.status,
+                registry_code=error.registry_code,
             ) from error
         return choose(names, include, exclude)
 

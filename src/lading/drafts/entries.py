@@ -216,7 +216,7 @@ async def fetch_child(store: Store, index: Index, child: Descriptor, known: Draf
             + ", but does not have it",
             remedy="choose the platforms that are there: --platform OS/ARCH",
             status=error.status,
-            code=error.code,
+            registry_code=error.registry_code,
         ) from error
 
 

@@ -158,7 +158,7 @@ async def _put(repository: Store, draft: Draft, index: Index, names: Sequence[st
     try:
         await put_manifest(repository, index, names[:1])
     except LadingError as error:
-        missing = await _missing(repository, draft) if error.code in _MISSING else []
+        missing = await _missing(repository, draft) if error.registry_code in _MISSING else []
         if not missing:
             raise
         raise NotFound(
@@ -167,7 +167,7 @@ async def _put(repository: Store, draft: Draft, index: Index, names: Sequence[st
             cause=error.cause or error.message,
             remedy="look its tags up again: lading manifest create --amend " + str(draft.reference),
             status=error.status,
-            code=error.code,
+            registry_code=error.registry_code,
         ) from error
     await gather(put_manifest(repository, index, (name,)) for name in names[1:])
 

@@ -60,7 +60,9 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raise InvalidContent(f"{media_type} is not the media type of an index")
         if media_type == DOCKER_LIST and (annotations or any(entry.annotations for entry in entries)):
             raise InvalidContent(
-                "a Docker manifest list cannot hold annotations", remedy="make it an OCI index: --type oci"
+                "a Docker manifest list cannot hold annotations",
+                remedy="make it an OCI index",
+                code="docker-list-annotations",
             )
         docker = style == "docker" if style else media_type == DOCKER_LIST
         document: Document = {"schemaVersion": 2, "mediaType": media_type}

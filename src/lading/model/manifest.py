@@ -194,5 +194,6 @@ def _schema1(what: str) -> InvalidContent:
     return InvalidContent(
         f"{what} is in Docker's schema 1, which lading does not read",
         cause="the format is obsolete, and its digest does not cover the image",
-        remedy="push the image again with a current client, or convert it with skopeo copy --format v2s2",
+        remedy="push the image again with a current client, or convert it",
+        code="docker-schema-1",
     )

@@ -50,7 +50,7 @@ class Call(msgspec.Struct, frozen=True):
     def missing_repository(self, failure: LadingError) -> str | None:
         """The repository that has to be made before what was refused; None where that is not why."""
         reads = self.method in {"GET", "HEAD"}
-        if failure.code != "NAME_UNKNOWN" or reads or hosted(self.host.name).amazon is None:
+        if failure.registry_code != "NAME_UNKNOWN" or reads or hosted(self.host.name).amazon is None:
             return None
         return repository_of(self.scopes)
 

@@ -141,7 +141,7 @@ def failure(refusal: Refusal, *, method: str, registry: str, what: str) -> Ladin
     words = said(refusal.body)
     kind = _kind(status, words.code)
     message, remedy = _message(kind, words.code, method, registry, what)
-    return kind(message, cause=_cause(status, words), remedy=remedy, status=status, code=words.code or None)
+    return kind(message, cause=_cause(status, words), remedy=remedy, status=status, registry_code=words.code or None)
 
 
 def full(refusal: Refusal, *, registry: str, what: str) -> RegistryFailure | None:
@@ -162,7 +162,7 @@ def full(refusal: Refusal, *, registry: str, what: str) -> RegistryFailure | Non
         cause=_cause(refusal.status, words),
         remedy="make room there, or ask who runs it for more",
         status=refusal.status,
-        code=words.code or None,
+        registry_code=words.code or None,
     )
 
 
@@ -185,7 +185,7 @@ def denied(refusal: Refusal, *, registry: str, wanted: str, why: str, remedy: st
         cause=cause,
         remedy=remedy,
         status=refusal.status,
-        code=words.code or None,
+        registry_code=words.code or None,
     )
 
 

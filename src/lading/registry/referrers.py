@@ -79,7 +79,7 @@ async def _page(
             return (index.manifests if isinstance(index, Index) else ()), following
     except InvalidContent as error:
         # Quay says so of a subject that it does not have.
-        if error.status == 400 and error.code == "MANIFEST_INVALID":
+        if error.status == 400 and error.registry_code == "MANIFEST_INVALID":
             return (), None
         raise
 

@@ -165,7 +165,7 @@ class Repository:
                 stored, subject = await self._put(manifest, target)
             except InvalidContent as error:
                 # It is what was sent: somebody else is writing the same just now, and it was read while it was.
-                if error.code != "DIGEST_INVALID" or tries == 1:
+                if error.registry_code != "DIGEST_INVALID" or tries == 1:
                     raise
             # A tag is left with what came to harm on the way only where the registry insists.
             if stored == manifest.digest:
@@ -222,7 +222,7 @@ class Repository:
                 cause=error.cause,
                 remedy=f"to delete the manifest with all its tags: lading delete {self._named(name)}",
                 status=error.status,
-                code=error.code,
+                registry_code=error.registry_code,
             ) from error
 
     # Any content
@@ -423,7 +423,7 @@ class Repository:
         try:
             await self._delete(content)
         except Conflict as error:
-            if error.code != "GOOGLE_MANIFEST_DANGLING_TAG":
+            if error.registry_code != "GOOGLE_MANIFEST_DANGLING_TAG":
                 raise
             # Google's registry deletes no manifest that a tag names: the tags go first.
             async for name in self._names_of(content):

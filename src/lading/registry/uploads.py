@@ -311,7 +311,7 @@ class Uploads:
 
         Others may have been sent in the same way at the same time, and have found out before.
         """
-        if state.location is None or error.code in _SPOILED:
+        if state.location is None or error.registry_code in _SPOILED:
             return False  # no upload was opened, or it was taken
         if error.status == 413 and state.most > _CHUNK_MIN and not state.refused_chunks:
             self.chunk = min(self.chunk, max(_CHUNK_MIN, min(state.most, state.content.size) // 8))
@@ -394,7 +394,7 @@ class _Progress:
         registry may also have left out the body of its last request: the next try does without one.
         """
         others = self.was_resumed and (error.exit_code == 7 or error.status == 400)
-        if self.was_spoiled or not (others or error.code in _SPOILED):
+        if self.was_spoiled or not (others or error.registry_code in _SPOILED):
             return False
         self.was_spoiled = True
         return True
@@ -483,7 +483,7 @@ def _offset(response: Response) -> int | None:
 def _is_lost(error: LadingError) -> bool:
     """Whether it was the upload that failed, and not the blob that was refused."""
     if isinstance(error, NotFound):
-        return error.code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
+        return error.registry_code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
     if error.retry_after is not None and error.retry_after > _TRIES * RETRY_AFTER_LIMIT:
         return False  # not worth the wait
     return error.status in {*_FAILED, 416} or isinstance(error, Unreachable)

@@ -209,7 +209,9 @@ def registry_reference(place: AnyLocation) -> Reference:
     if not location.is_registry or location.reference is None:
         raise UsageError(
             f"{location} is not in a registry, and has to be",
-            remedy=f"bring it there: lading push {location} REFERENCE",
+            remedy="copy it to a registry first",
+            code="not-in-a-registry",
+            fields={"location": str(location)},
         )
     return location.reference
 
@@ -308,7 +310,10 @@ def open_to_change(location: Location) -> AbstractAsyncContextManager[Store]:
     """
     if location.kind == "docker-archive" or location.is_stream:
         raise Unsupported(
-            f"{location.place} cannot be changed", remedy=f"write another: lading copy {location} {location.kind}:FILE"
+            f"{location.place} cannot be changed",
+            remedy="copy what is wanted to another",
+            code="read-only-location",
+            fields={"location": str(location), "kind": location.kind},
         )
     return open_local(location, writing=location.kind != "docker-daemon")
 

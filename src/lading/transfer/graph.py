@@ -380,7 +380,7 @@ class _Supply:
                 cause=error.cause,
                 remedy="it has to be pushed there again; nothing that needs it was written",
                 status=error.status,
-                code=error.code,
+                registry_code=error.registry_code,
             ) from error
 
 

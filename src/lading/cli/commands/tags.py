@@ -116,5 +116,5 @@ def _no_repository(repository: Reference, error: NotFound) -> NotFound:
         cause=NO_REPOSITORY,
         remedy=f"see what there is: lading repos {repository.registry}",
         status=error.status,
-        code=error.code,
+        registry_code=error.registry_code,
     )

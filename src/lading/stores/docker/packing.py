@@ -278,7 +278,8 @@ def accepted(manifest: AnyManifest, what: str) -> Manifest:
         raise UsageError(
             f"{what} cannot hold an index",
             cause="it holds images of a single platform",
-            remedy="copy the image for one, with --platform, or write an oci-archive",
+            remedy="copy the image for one platform, or write an oci-archive",
+            code="index-in-docker-archive",
         )
     if not manifest.is_image or manifest.config is None:
         raise _no_image(manifest, what, "it is an artifact")

@@ -115,7 +115,10 @@ class Listing:
         if not found:
             near = nearest(name, self.tags())
             raise NotFound(
-                f"{store} has no tag {name}", remedy=f"the nearest it has: {', '.join(near)}" if near else None
+                f"{store} has no tag {name}",
+                remedy=f"the nearest it has: {', '.join(near)}" if near else None,
+                code="tag-not-found",
+                fields={"store": store, "tag": name, "nearest": near},
             )
         digests = dict.fromkeys(entry.digest for entry in found)
         if len(digests) > 1:

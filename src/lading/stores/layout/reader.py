@@ -367,7 +367,9 @@ class LayoutReader:
         return DigestMismatch(
             f"{self._where(blob_path(digest))} is damaged",
             cause=cause,
-            remedy="copy it here again with --verify, and it is replaced",
+            remedy="copy it here again and have everything verified: then it is replaced",
+            code="damaged-blob",
+            fields={"store": self.name, "digest": str(digest)},
         )
 
     def _is_read_only(self) -> Unsupported:
