@@ -1,8 +1,19 @@
-"""Client: the synchronous face, as programs with threads use it."""
+"""Client: the synchronous face, as programs with threads, forks and interpreters of their own use it."""
 
+import copy
+import inspect
+import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from lading import AsyncClient, Client, LadingError
+from lading.drafts.facade import Drafts, SyncDrafts
+from lading.errors import UsageError
 from support.images import make_image, push
 from support.registry import RealRegistry
 
@@ -32,16 +43,97 @@ for _ in range(4):
             print(digest)
 """
 
+FORKED = """
+import os, signal, sys
+from lading import Client
 
-def run(script: str, registry: RealRegistry, repository: str) -> None:
+def in_child(client):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        print(client.digest(sys.argv[1] + ":1"), flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+client = Client()
+in_child(client)
+print(client.digest(sys.argv[1] + ":1"), flush=True)
+in_child(client)
+print(client.digest(sys.argv[1] + ":1"), flush=True)
+
+# A child's child, and a client that is made there.
+child = os.fork()
+if child == 0:
+    signal.alarm(40)
+    client.digest(sys.argv[1] + ":1")
+    in_child(client)
+    with Client() as other:
+        print(other.copy(sys.argv[1] + ":1", sys.argv[1] + "-copy:1").images[0].digest, flush=True)
+    client.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+client.close()
+"""
+
+FORKED_ASYNC = """
+import asyncio, os, signal, sys
+from lading import AsyncClient
+
+async def digest(client):
+    print(await client.digest(sys.argv[1] + ":1"), flush=True)
+
+async def closed(client):
+    async with client:
+        await digest(client)
+
+async def main(client):
+    await digest(client)
+    child = os.fork()
+    if child == 0:
+        # The parent's connections are open: the child must not speak on them.
+        asyncio.events._set_running_loop(None)
+        signal.alarm(20)
+        asyncio.new_event_loop().run_until_complete(closed(client))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    await digest(client)
+    await client.close()
+
+asyncio.run(main(AsyncClient()))
+"""
+
+POOL = """
+import multiprocessing, sys
+from lading import Client
+
+client = Client()
+
+def digest(tag):
+    return str(client.digest(sys.argv[1] + ":" + tag))
+
+if __name__ == "__main__":
+    print(digest("1"))
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        print(*pool.map(digest, ["1"] * 4))
+    client.close()
+"""
+
+
+def run(script: str, registry: RealRegistry, repository: str) -> int:
+    """Run a program that prints an image's digest; returns how often it did."""
     image = make_image(layers=5)
     push(registry.host, repository, "1", image)
     ran = subprocess.run(
-        [sys.executable, "-c", script, f"{registry.host}/{repository}"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, f"{registry.host}/{repository}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
     )
     assert ran.stderr == ""
     assert ran.returncode == 0
     assert set(ran.stdout.split()) == {image.digest}
+    return len(ran.stdout.split())
 
 
 def test_one_client_after_another(registry: RealRegistry, repository: str) -> None:
@@ -50,3 +142,111 @@ def test_one_client_after_another(registry: RealRegistry, repository: str) -> No
 
 def test_clients_in_threads_that_come_and_go(registry: RealRegistry, repository: str) -> None:
     run(AT_ONCE, registry, repository)
+
+
+def test_a_client_before_and_after_forks(registry: RealRegistry, repository: str) -> None:
+    assert run(FORKED, registry, repository) == 6
+
+
+def test_an_asynchronous_client_before_and_after_a_fork(registry: RealRegistry, repository: str) -> None:
+    assert run(FORKED_ASYNC, registry, repository) == 3
+
+
+def test_a_client_in_a_pool_of_forked_processes(registry: RealRegistry, repository: str) -> None:
+    assert run(POOL, registry, repository) == 5
+
+
+def test_the_first_calls_of_many_threads_share_one_loop(registry: RealRegistry, repository: str) -> None:
+    digest = push(registry.host, repository, "1", make_image())
+    before = _lading_threads()
+    for _ in range(10):
+        client = Client()
+        start = threading.Barrier(16)
+
+        def first_call(client: Client = client, start: threading.Barrier = start) -> str:
+            start.wait()
+            return str(client.digest(f"{registry.host}/{repository}:1"))
+
+        with ThreadPoolExecutor(16) as threads:
+            asked = [threads.submit(first_call) for _ in range(16)]
+        assert {task.result() for task in asked} == {digest}
+        assert len(_lading_threads() - before) == 1
+        client.close()
+        assert _lading_threads() == before
+
+
+def test_closing_ends_the_calls_of_other_threads(registry: RealRegistry, repository: str) -> None:
+    push(registry.host, repository, "1", make_image())
+    name = f"{registry.host}/{repository}:1"
+    client = Client()
+    entered, go_on = threading.Event(), threading.Event()
+
+    def wait(_: object) -> None:
+        entered.set()
+        go_on.wait(20)
+
+    with ThreadPoolExecutor(2) as threads:
+        copying = threads.submit(client.copy, name, f"{name}-copy", on_event=wait)
+        assert entered.wait(20)
+        closing = threads.submit(client.close)
+        go_on.set()
+        closing.result(20)
+        error = copying.exception(20)
+    assert error is None or isinstance(error, LadingError)
+    assert client.digest(name)  # it can be used again
+    client.close()
+
+
+def test_a_callback_cannot_wait_for_its_own_client(registry: RealRegistry, repository: str) -> None:
+    push(registry.host, repository, "1", make_image())
+    name = f"{registry.host}/{repository}:1"
+    with Client() as client:
+
+        def ask(_: object) -> None:
+            client.digest(name)
+
+        with pytest.raises(UsageError, match="would wait for itself"):
+            client.copy(name, f"{name}-copy", on_event=ask)
+        assert client.digest(name)
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_client_is_neither_pickled_nor_copied(make: Callable[[], object], take: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="a client cannot be pickled or copied"):
+        take(make())
+
+
+@pytest.mark.parametrize("face, behind", [(Client, AsyncClient), (SyncDrafts, Drafts)])
+def test_both_faces_have_the_same_methods_with_the_same_parameters(face: type, behind: type) -> None:
+    names = {name for name in {*vars(face), *vars(behind)} if not name.startswith("_")}
+    for name in names - ONLY_ASYNCHRONOUS:
+        ours, theirs = getattr(face, name), getattr(behind, name)
+        if isinstance(theirs, property):
+            assert isinstance(ours, property)
+            continue
+        assert inspect.signature(ours).replace(return_annotation=None) == inspect.signature(theirs).replace(
+            return_annotation=None
+        )
+        assert ours.__name__ == name
+        assert ours.__qualname__ == f"{face.__name__}.{name}"
+        assert ours.__doc__
+
+
+def test_both_clients_are_made_of_the_same() -> None:
+    assert inspect.signature(Client) == inspect.signature(AsyncClient)
+
+
+def test_a_method_shows_its_parameters() -> None:
+    with Client() as client:
+        assert list(inspect.signature(client.copy).parameters)[:3] == ["source", "targets", "tags"]
+        assert list(inspect.signature(Client.copy).parameters)[:3] == ["self", "source", "targets"]
+        assert list(inspect.signature(client.drafts.annotate).parameters)[:3] == ["target", "image", "os"]
+        assert not inspect.iscoroutinefunction(client.copy)
+
+
+ONLY_ASYNCHRONOUS = {"connect", "open", "session"}
+
+
+def _lading_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "lading"}

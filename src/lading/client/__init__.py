@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from lading.client import tagging
 from lading.errors import InvalidReference, NotFound, Unsupported, UsageError
+from lading.io.forks import call_after_fork
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -116,6 +117,12 @@ class AsyncClient:
         self._uses_docker = credentials is None
         self._session: Session | None = None
         self._others: list[tuple[Credentials, Session]] = []
+        self._of_parent: list[object] = []
+        call_after_fork(self._after_fork)
+
+    def __reduce__(self) -> NoReturn:
+        """A client has connections: it goes nowhere, and there are never two of it."""
+        raise unshared()
 
     async def __aenter__(self) -> Self:
         """Nothing is sent before the first call."""
@@ -778,6 +785,13 @@ class AsyncClient:
 
     # Inside
 
+    def _after_fork(self) -> None:
+        # The connections are the parent's, and what waits for them.
+        self._of_parent += (self._session, self._others, self._credentials)
+        self._session, self._others = None, []
+        if self._uses_docker:
+            self._credentials = None
+
     def _session_for(self, credentials: Credentials | None) -> Session:
         """What carries the requests of somebody in particular."""
         if credentials is None:
@@ -824,6 +838,13 @@ class AsyncClient:
                 return await tagging.present(other, goal)
         except NotFound:
             return None
+
+
+def unshared() -> TypeError:
+    """The error for a client that is to be pickled or copied."""
+    return TypeError(
+        "a client cannot be pickled or copied: it has connections, so make another one where it is to be used"
+    )
 
 
 def parse_platform(platform: AnyPlatform) -> Platform:

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
-from lading.client import AsyncClient
+from lading.client import AsyncClient, unshared
+from lading.io.blocking import Face, Runner, blocking
 
 if TYPE_CHECKING:
     from lading.drafts.facade import SyncDrafts
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class _Face(Generic[P, T]):
-    """The synchronous form of a method of AsyncClient."""
-
-    def __init__(self, method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]) -> None:
-        self._method = method
-        self.__doc__ = method.__doc__
-
-    def __get__(self, client: Client, owner: type[Client] | None = None) -> Callable[P, T]:
-        def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return client._run(self._method(client._client, *args, **kwargs))
-
-        call.__doc__ = self.__doc__
-        return call
+    from lading.registry.auth.credentials import Credentials
+    from lading.registry.hosts.settings import Config
 
 
-class Client:
+class Client(Face[AsyncClient]):
     """AsyncClient for programs without an event loop: the same code on a private thread.
 
-    Takes what AsyncClient takes; use it as a context manager.
+    Any number of threads may use one client at once. A child that is forked may go on using it, too, with connections
+    of its own.
+
+    Args:
+        insecure: accept plain HTTP and certificates that cannot be verified, from every host.
+        credentials: where to find credentials; by default everywhere they are kept.
+        authfiles: files in Docker's or podman's form whose credentials come before all others.
+        docker_config: the folder of Docker's `config.json` and of the drafts; by default `$DOCKER_CONFIG`, else
+            `~/.docker`.
+        config: lading's configuration; by default read from its file.
+        create_repositories: make a repository that is missing where a registry does not do so itself when something is
+            pushed (Amazon ECR).
+        remember: whether tokens, and what is learned of registries, are kept in the user's cache for the next run;
+            `LADING_CACHE=0` says no, too.
+        on_warning: called with registry and text, once for each `Warning` header a registry sends.
+        on_note: called with a sentence about what went otherwise than expected, and was got over.
+        on_request: called with a line for each request, secrets masked.
+
+    What is called with something is called on the private thread, and cannot use the client.
 
     >>> with Client() as client:
     ...     index = client.get(f"{registry}/app:1.0")
@@ -43,9 +46,38 @@ class Client:
     linux/arm64/v8 ...
     """
 
-    def __init__(self, **options: Any) -> None:
-        self._client = AsyncClient(**options)
-        self._loop: asyncio.AbstractEventLoop | None = None
+    def __init__(
+        self,
+        *,
+        insecure: bool = False,
+        credentials: Credentials | None = None,
+        authfiles: Iterable[Path | str] = (),
+        docker_config: Path | str | None = None,
+        config: Config | None = None,
+        create_repositories: bool = False,
+        remember: bool = True,
+        on_warning: Callable[[str, str], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
+        on_request: Callable[[str], None] | None = None,
+    ) -> None:
+        self._runner = Runner()
+        client = AsyncClient(
+            insecure=insecure,
+            credentials=credentials,
+            authfiles=authfiles,
+            docker_config=docker_config,
+            config=config,
+            create_repositories=create_repositories,
+            remember=remember,
+            on_warning=on_warning,
+            on_note=on_note,
+            on_request=on_request,
+        )
+        super().__init__(client, self._runner.run)
+
+    def __reduce__(self) -> NoReturn:
+        """A client has connections: it goes nowhere, and there are never two of it."""
+        raise unshared()
 
     def __enter__(self) -> Self:
         """Nothing is sent before the first call."""
@@ -56,56 +88,40 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close all connections and end the thread; the client can be used again."""
-        if self._loop is None:
-            return
-        self._run(self._client.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._loop = None
+        """Close all connections and end the thread, and the calls of other threads; the client can be used again."""
+        self._runner.close(self._inner.close)
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        import threading
+    @property
+    def credentials(self) -> Credentials:
+        """Where credentials are found."""
+        return self._inner.credentials
 
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="lading", daemon=True)
-            self._thread.start()
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            # The caller was interrupted: end the work, too, before saying so.
-            future.cancel()
-            raise
-
-    get = _Face(AsyncClient.get)
-    digest = _Face(AsyncClient.digest)
-    config = _Face(AsyncClient.config)
-    inspect = _Face(AsyncClient.inspect)
-    resolve = _Face(AsyncClient.resolve)
-    lint = _Face(AsyncClient.lint)
-    tags = _Face(AsyncClient.tags)
-    tags_of = _Face(AsyncClient.tags_of)
-    tag = _Face(AsyncClient.tag)
-    delete = _Face(AsyncClient.delete)
-    deletion = _Face(AsyncClient.deletion)
-    untag = _Face(AsyncClient.untag)
-    copy = _Face(AsyncClient.copy)
-    repositories = _Face(AsyncClient.repositories)
-    check = _Face(AsyncClient.check)
-    pull_limits = _Face(AsyncClient.pull_limits)
-    login = _Face(AsyncClient.login)
-    logout = _Face(AsyncClient.logout)
-    logins = _Face(AsyncClient.logins)
-    credential = _Face(AsyncClient.credential)
-    token = _Face(AsyncClient.token)
-    explain = _Face(AsyncClient.explain)
+    get: Final = blocking(AsyncClient.get)
+    digest: Final = blocking(AsyncClient.digest)
+    config: Final = blocking(AsyncClient.config)
+    inspect: Final = blocking(AsyncClient.inspect)
+    resolve: Final = blocking(AsyncClient.resolve)
+    lint: Final = blocking(AsyncClient.lint)
+    tags: Final = blocking(AsyncClient.tags)
+    tags_of: Final = blocking(AsyncClient.tags_of)
+    tag: Final = blocking(AsyncClient.tag)
+    delete: Final = blocking(AsyncClient.delete)
+    deletion: Final = blocking(AsyncClient.deletion)
+    untag: Final = blocking(AsyncClient.untag)
+    copy: Final = blocking(AsyncClient.copy)
+    repositories: Final = blocking(AsyncClient.repositories)
+    check: Final = blocking(AsyncClient.check)
+    pull_limits: Final = blocking(AsyncClient.pull_limits)
+    login: Final = blocking(AsyncClient.login)
+    logout: Final = blocking(AsyncClient.logout)
+    logins: Final = blocking(AsyncClient.logins)
+    credential: Final = blocking(AsyncClient.credential)
+    token: Final = blocking(AsyncClient.token)
+    explain: Final = blocking(AsyncClient.explain)
 
     @property
     def drafts(self) -> SyncDrafts:
         """Manifest lists in the making, in Docker's local store."""
         from lading.drafts.facade import SyncDrafts
 
-        return SyncDrafts(self._client.drafts, self._run)
+        return SyncDrafts(self._inner.drafts, self._run)

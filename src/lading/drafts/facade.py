@@ -6,39 +6,29 @@ This module only binds; what the methods do is in the modules of their names.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from functools import partial
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+from typing import Final, Literal
 
 from lading.drafts import annotate as _annotate
 from lading.drafts import create as _create
+from lading.drafts import merge as _merge
 from lading.drafts import pull as _pull
 from lading.drafts import push as _push
 from lading.drafts import remove as _remove
 from lading.drafts import status as _status
-from lading.drafts.draft import Draft
+from lading.drafts.draft import Draft, ListType
 from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore
+from lading.io.blocking import Face, Run, blocking
+from lading.model.digest import Digest
+from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.stores.location import registry_reference
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class _Bound(Generic[P, T]):
-    """A method made of a function whose first arguments are those of `Drafts`."""
-
-    def __init__(self, function: Callable[Concatenate[Connect, DraftStore, P], Coroutine[Any, Any, T]]) -> None:
-        self._function = function
-        self.__doc__ = function.__doc__
-
-    def __get__(self, drafts: Drafts, owner: type[Drafts] | None = None) -> Callable[P, Coroutine[Any, Any, T]]:
-        return partial(self._function, drafts.connect, drafts.store)
+from lading.stores.location import AnyLocation, registry_reference
 
 
 class Drafts:
-    """Manifest lists in the making.
+    """Manifest lists in the making, kept where Docker keeps its own: `docker manifest` sees the same ones.
 
     Args:
         connect: gives the store of a reference, such as `AsyncClient.connect`.
@@ -46,25 +36,217 @@ class Drafts:
     """
 
     def __init__(self, connect: Connect, store: DraftStore) -> None:
-        self.connect = connect
-        self.store = store
+        self._connect = connect
+        self.store: Final = store
+        """Where the drafts are kept."""
 
-    create = _Bound(_create.create)
-    add = _Bound(_create.add)
-    pull = _Bound(_pull.pull)
-    push = _Bound(_push.push)
-    prune = _Bound(_status.prune)
+    async def create(
+        self,
+        target: Reference | str,
+        sources: Iterable[AnyLocation],
+        *,
+        amend: bool = False,
+        replace: bool = False,
+        platforms: Iterable[Platform | str] = (),
+        attestations: bool = True,
+        annotations: Mapping[str, str] | None = None,
+        type: ListType | None = None,
+    ) -> _merge.Created:
+        """Make a draft of images, in the order given; an index among them gives all of its own.
 
-    async def annotate(self, target: Reference | str, image: str | None = None, **changes: Any) -> _annotate.Annotated:
-        """Change what a draft says about an entry or itself; see `lading.drafts.annotate.annotate`."""
-        return await asyncio.to_thread(_annotate.annotate, self.store, target, image, **changes)
+        Args:
+            target: the draft's name.
+            sources: images and indexes, of any registry; or in a layout or an archive, from which they are pushed with
+                the list. `NAME:TAG@DIGEST` means the digest.
+            amend: extend a draft that is there: its tags are looked up again, and the sources added.
+            replace: start over where there is one.
+            platforms: what to take from an index; empty for all.
+            attestations: whether the attestations of an index come along.
+            annotations: of the list itself.
+            type: what it is pushed as; None for what an amended draft says already, else `auto`.
+
+        Raises:
+            Conflict: there is such a draft, and neither `amend` nor `replace`.
+            NotFound: a source, or a child of an index, is not there, or none is for one of the platforms.
+            UsageError: the sources cannot be put into a list of that type.
+        """
+        return await _create.create(
+            self._connect,
+            self.store,
+            target,
+            sources,
+            amend=amend,
+            replace=replace,
+            platforms=platforms,
+            attestations=attestations,
+            annotations=annotations,
+            type=type,
+        )
+
+    async def add(
+        self,
+        target: Reference | str,
+        sources: Iterable[AnyLocation],
+        *,
+        platforms: Iterable[Platform | str] = (),
+        attestations: bool = True,
+    ) -> _merge.Created:
+        """Add images to a draft, and leave its other entries as they are. The arguments are those of `create`.
+
+        Raises:
+            NotFound: there is no such draft; or what `create` raises.
+        """
+        return await _create.add(
+            self._connect, self.store, target, sources, platforms=platforms, attestations=attestations
+        )
+
+    async def pull(
+        self,
+        source: Reference | str,
+        target: Reference | str | None = None,
+        *,
+        replace: bool = False,
+        platforms: Iterable[Platform | str] = (),
+        attestations: bool = True,
+    ) -> _merge.Created:
+        """Make a draft of a list that is in a registry, to change it and push it again.
+
+        What the list says is kept as it is, nested indexes included; its digest is remembered as the draft's `origin`.
+
+        Args:
+            source: the list.
+            target: the draft's name; None for that of the source.
+            replace: overwrite a draft of that name.
+            platforms: what to take of it; empty for all.
+            attestations: whether its attestations come along.
+
+        Raises:
+            NotFound: the list, or a child of it, is not there.
+            Conflict: there is such a draft.
+            InvalidContent: the source is an image.
+        """
+        return await _pull.pull(
+            self._connect,
+            self.store,
+            source,
+            target,
+            replace=replace,
+            platforms=platforms,
+            attestations=attestations,
+        )
+
+    async def push(
+        self,
+        target: Reference | str,
+        *,
+        tags: Iterable[str] = (),
+        if_digest: Digest | Literal["absent", "origin"] | None = None,
+        dry_run: bool = False,
+        purge: bool = False,
+    ) -> _push.Pushed:
+        """Push a draft: first what its registry lacks of its entries, then the list, under its tag and any others.
+
+        Args:
+            target: the draft.
+            tags: further tags, in the same repository.
+            if_digest: push only if the list's tag has this digest now, or `absent`, or what it had when the draft was
+                last pulled or pushed (`origin`).
+            dry_run: only compute what would be pushed; nothing is sent but the question for `if_digest`.
+            purge: remove the draft afterwards.
+
+        Raises:
+            NotFound: there is no such draft, it is empty, or something an entry needs is not in the registry.
+            UsageError: an entry has no operating system or architecture.
+            Conflict: the tag has another digest than `if_digest`.
+        """
+        return await _push.push(
+            self._connect, self.store, target, tags=tags, if_digest=if_digest, dry_run=dry_run, purge=purge
+        )
+
+    async def annotate(
+        self,
+        target: Reference | str,
+        image: str | None = None,
+        *,
+        os: str = "",
+        architecture: str = "",
+        variant: str = "",
+        os_version: str = "",
+        os_features: Iterable[str] = (),
+        features: Iterable[str] = (),
+        clear: Collection[str] = (),
+        annotations: Mapping[str, str] | None = None,
+        remove_annotations: Collection[str] = (),
+        index_annotations: Mapping[str, str] | None = None,
+        remove_index_annotations: Collection[str] = (),
+        type: ListType | None = None,
+    ) -> _annotate.Annotated:
+        """Change what a draft says about one of its entries, or about itself. Nothing is sent.
+
+        Args:
+            target: the draft.
+            image: the entry, as `Draft.find` takes it; None where only the list is annotated.
+            os: operating system; aliases become Go's names. Empty leaves it as it is, here and below.
+            architecture: aliases become Go's names, and bring their variant (`armhf` is `arm`, `v7`).
+            variant: of the architecture.
+            os_version: version of the operating system.
+            os_features: added to those there are, each once.
+            features: of the processor; added to those there are, each once. Docker never pushes them, nor does lading.
+            clear: fields to empty first: `os`, `arch`, `variant`, `os-version`, `os-features`, `features`.
+            annotations: set on the entry; the list becomes an OCI index.
+            remove_annotations: keys to remove from the entry.
+            index_annotations: set on the list; it becomes an OCI index.
+            remove_index_annotations: keys to remove from the list.
+            type: what the list is pushed as, from now on.
+
+        Returns:
+            The draft as it is then, with warnings about platforms nobody knows and about a change of the list's type.
+
+        Raises:
+            NotFound: no such draft, or no such entry.
+            UsageError: the image means several entries, or the list cannot hold what it is given.
+        """
+        return await asyncio.to_thread(
+            _annotate.annotate,
+            self.store,
+            target,
+            image,
+            os=os,
+            architecture=architecture,
+            variant=variant,
+            os_version=os_version,
+            os_features=os_features,
+            features=features,
+            clear=clear,
+            annotations=annotations,
+            remove_annotations=remove_annotations,
+            index_annotations=index_annotations,
+            remove_index_annotations=remove_index_annotations,
+            type=type,
+        )
 
     async def remove(self, target: Reference | str, *images: str) -> _remove.Removed:
-        """Remove entries from a draft; see `lading.drafts.remove.remove`."""
+        """Remove entries from a draft, with the attestations about them.
+
+        Args:
+            target: the draft.
+            images: the entries, as `Draft.find` takes them.
+
+        Raises:
+            NotFound: no such draft, or no such entry; nothing was removed.
+            UsageError: an image means several entries.
+        """
         return await asyncio.to_thread(_remove.remove, self.store, target, images)
 
     async def discard(self, *targets: Reference | str) -> tuple[Reference, ...]:
-        """Remove whole drafts, here only; returns those that there were none of."""
+        """Remove whole drafts from this machine; registries keep what was pushed.
+
+        Args:
+            targets: the drafts.
+
+        Returns:
+            The names among them for which there was no draft.
+        """
         references = [registry_reference(target) for target in targets]
         return await asyncio.to_thread(self.store.remove, references)
 
@@ -82,18 +264,30 @@ class Drafts:
         return await asyncio.to_thread(self.store.list)
 
     async def status(self, drafts: Iterable[Draft]) -> tuple[_status.Status, ...]:
-        """How drafts stand against what their registries have; all are asked at once."""
-        return await _status.status(self.connect, drafts)
+        """How drafts stand against what their registries have; all are asked at once.
+
+        Args:
+            drafts: the drafts, as `load` or `list` gives them.
+
+        Returns:
+            The states, in the order of the drafts; a registry that cannot be asked is a state, too.
+        """
+        return await _status.status(self._connect, drafts)
+
+    async def prune(self, *, older_than: timedelta | None = None, dry_run: bool = False) -> tuple[Reference, ...]:
+        """Remove the drafts that their registries have exactly as they are.
+
+        Args:
+            older_than: only those that have not changed for that long.
+            dry_run: change nothing.
+
+        Returns:
+            The names of those removed, or that would be.
+        """
+        return await _status.prune(self._connect, self.store, older_than=older_than, dry_run=dry_run)
 
 
-class Run(Protocol):
-    """Runs asynchronous work to its end."""
-
-    def __call__(self, work: Coroutine[Any, Any, T], /) -> T:
-        """Run it and return what it returns."""
-
-
-class SyncDrafts:
+class SyncDrafts(Face[Drafts]):
     """`Drafts` for programs without an event loop: the same methods, each returning its result.
 
     Args:
@@ -102,23 +296,18 @@ class SyncDrafts:
     """
 
     def __init__(self, drafts: Drafts, run: Run) -> None:
-        self.store = drafts.store
-        self._run = run
-        self.create = self._face(drafts.create)
-        self.add = self._face(drafts.add)
-        self.pull = self._face(drafts.pull)
-        self.push = self._face(drafts.push)
-        self.prune = self._face(drafts.prune)
-        self.annotate = self._face(drafts.annotate)
-        self.remove = self._face(drafts.remove)
-        self.discard = self._face(drafts.discard)
-        self.load = self._face(drafts.load)
-        self.list = self._face(drafts.list)
-        self.status = self._face(drafts.status)
+        super().__init__(drafts, run)
+        self.store: Final = drafts.store
+        """Where the drafts are kept."""
 
-    def _face(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-        def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return self._run(method(*args, **kwargs))
-
-        call.__doc__ = method.__doc__
-        return call
+    create: Final = blocking(Drafts.create)
+    add: Final = blocking(Drafts.add)
+    pull: Final = blocking(Drafts.pull)
+    push: Final = blocking(Drafts.push)
+    annotate: Final = blocking(Drafts.annotate)
+    remove: Final = blocking(Drafts.remove)
+    discard: Final = blocking(Drafts.discard)
+    load: Final = blocking(Drafts.load)
+    list: Final = blocking(Drafts.list)
+    status: Final = blocking(Drafts.status)
+    prune: Final = blocking(Drafts.prune)

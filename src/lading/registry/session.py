@@ -520,7 +520,7 @@ class Session:
             async def ask(method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> Reply:
                 return await self._ask(self._hosts[key], method, url, headers, body)
 
-            host = self._hosts[key] = Host(
+            host = Host(
                 name,
                 config,
                 self._insecure or insecure or config.insecure,
@@ -530,6 +530,7 @@ class Session:
             host.attempts = Attempts(name, self._credentials_for(config), self._asking, alone=self._alone)
             host.authenticator = Authenticator(name, host.attempts, ask, host.cache, host.url)
             host.guest = Authenticator(name, Attempts(name, None, self._asking), ask, HostCache(name))
+            host = self._hosts.setdefault(key, host)  # whole, before another thread can see it
         if named and not host.is_named:
             self._named.add(name)
             host.name_by(self._configuration(), self._named)

@@ -4,6 +4,8 @@ rustls takes no certificate that is marked as an authority's from a server (`CaU
 command in Docker's documentation for registries makes (`openssl req -x509`); nor does it take a host's own certificate
 for an authority, nor one of X.509's first version. OpenSSL verifies them all the same, and no less: chain, dates and
 name. So who is refused for one of these reasons is asked again with OpenSSL, and only with it from then on.
+
+The library with rustls does not survive a fork, either: in a child of a process that has used it, OpenSSL it is.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from lading.registry.http.rustls import ReqwestTransport
+from lading.registry.http.rustls import ReqwestTransport, is_usable
 from lading.registry.http.transport import (
     Request,
     Response,
@@ -43,6 +45,8 @@ class EitherTransport:
     def send(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Send a request; see `Transport.send`."""
         known = self._known.get(host_of(request.url))
+        if known is None and not is_usable():
+            known = self._with_openssl()
         if known is None and request.url.startswith("https:"):
             return self._first(request)
         return (known or self._rustls).send(request)

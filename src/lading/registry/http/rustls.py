@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,18 @@ if TYPE_CHECKING:
     from pyreqwest.http import HeaderMap
     from pyreqwest.proxy import ProxyBuilder
     from pyreqwest.request import StreamRequest
+
+
+_used_in: int | None = None
+"""The process that the library's threads are in, once they have begun."""
+
+
+def is_usable() -> bool:
+    """Whether the library works in this process: in a fork of one that has used it, it would wait for ever.
+
+    It has one set of threads in a process, which a forked child does not have and which are not begun again.
+    """
+    return _used_in is None or _used_in == os.getpid()
 
 
 class ReqwestTransport(LibraryTransport):
@@ -83,6 +96,8 @@ class ReqwestTransport(LibraryTransport):
     def _connected(self) -> Client:
         if self._client is not None:
             return self._client
+        global _used_in
+        _used_in = _used_in or os.getpid()
         from datetime import timedelta
 
         from pyreqwest.client import ClientBuilder
