@@ -746,11 +746,11 @@ def test_a_guard_that_does_not_hold(place: Place) -> None:
         fails(place.lading, "tag", f"{place.name}:a", "new", *guard, code=CONFLICT, says=says)
         says = [f"{place.name}:a was not", AMD64.digest]
         fails(place.lading, "delete", "--yes", f"{place.name}:a", *guard, code=CONFLICT, says=says)
-        says = [f"{place.list} is not what it should be; nothing was pushed", "the registry has nothing"]
+        says = [f"{place.list} was not changed", "there is no such tag"]
         fails(place.lading, "manifest", "push", place.list, *guard, code=CONFLICT, says=says)
     place.lading.run("manifest", "push", place.list)
     with unchanged(place.lading, place.registry, place.repository):
-        says = [f"{place.list} is not what it should be", "expected nothing there"]
+        says = [f"{place.list} was not changed, because it exists", "it names sha256:"]
         fails(place.lading, "manifest", "push", place.list, "--if-digest", "absent", code=CONFLICT, says=says)
 
 

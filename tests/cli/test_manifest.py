@@ -350,7 +350,7 @@ def test_push_if_it_is_still_what_it_was(place: Place) -> None:
     place.run("push", place.made, "--if-digest", "origin")
     place.push("list", make_index([ARM64]))
     with unchanged(place.lading, place.host, place.repository):
-        says = [f"{place.made} is not what it should be", make_index([ARM64]).digest]
+        says = [f"{place.made} was not changed", make_index([ARM64]).digest]
         fails(place.lading, "manifest", "push", place.made, "--if-digest", "origin", code=CONFLICT, says=says)
 
 

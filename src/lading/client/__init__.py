@@ -27,7 +27,7 @@ from lading.registry.quirks import hosted
 from lading.registry.repository import Repository, repositories
 from lading.registry.session import Session
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Store, Untags, fetch_manifest, put_manifest
+from lading.store import AnyManifest, Store, fetch_manifest, put_manifest
 from lading.stores.location import (
     AnyLocation,
     Location,
@@ -39,6 +39,7 @@ from lading.stores.location import (
     resolve_location,
 )
 from lading.transfer.graph import Copier, gather
+from lading.transfer.guard import Guard, find_named
 
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft
@@ -436,7 +437,7 @@ class AsyncClient:
         self,
         source: AnyLocation,
         *targets: AnyLocation,
-        if_digest: Digest | str | None = None,
+        if_digest: str | None = None,
         dry_run: bool = False,
     ) -> list[TagChange]:
         """Give an image or index more tags without pulling it; the digest stays the same.
@@ -447,7 +448,8 @@ class AsyncClient:
         Args:
             source: what gets the tags.
             targets: tags of the same repository, or references; or other locations.
-            if_digest: change a tag only if it names this digest now.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`): before anything is
+                written, and still just before they are set.
             dry_run: change nothing, and say what each tag names now.
 
         Raises:
@@ -455,38 +457,42 @@ class AsyncClient:
         """
         location = as_location(source).full()
         goals = [self._target(location, target) for target in targets]
-        expected = Digest(if_digest) if if_digest is not None else None
+        guard = Guard.of(if_digest)
         is_changed = not dry_run and any(goal.place == location.place for goal in goals)
         async with self._change(location, writing=True) if is_changed else self.open(location) as store:
             manifest = await fetch_location(store, location)
-            before: list[str | None] = []
-            if expected is not None or dry_run:
+            before: list[Digest | None] = []
+            if guard or dry_run:
                 before = await gather(self._present(store, location, goal) for goal in goals)
-            if expected is not None:
                 for goal, now in zip(goals, before, strict=True):
-                    tagging.expect_digest(goal, now, expected)
+                    guard.check(str(goal), now, manifest.digest)
             if dry_run:
                 return tagging.planned(goals, manifest, before)
             by_place: dict[str, list[Location]] = {}
             for goal in goals:
                 by_place.setdefault(goal.place, []).append(goal)
-            for place, group in by_place.items():
-                names = [goal.name or "" for goal in group]
+            seen = dict(zip(goals, before, strict=False))
+            # What is here already comes last: nothing is done then between the look at a tag and its change.
+            for place, group in sorted(by_place.items(), key=lambda item: item[0] == location.place):
+                names = {goal.name or "": (str(goal), seen.get(goal)) for goal in group}
                 if place == location.place:
+                    if len(by_place) > 1:
+                        await guard.check_again(store, names)
                     await gather(put_manifest(store, manifest, (name,)) for name in names)
                 else:
                     async with self.open(group[0], writing=True) as target:
-                        await Copier(target).copy(store, manifest, names=names)
+                        again = partial(guard.check_again, target, names)
+                        await Copier(target).copy(store, manifest, names=names, check=again)
         return [TagChange(reference=str(goal), digest=str(manifest.digest), state="set") for goal in goals]
 
-    async def delete(self, reference: AnyLocation, *, if_digest: Digest | str | None = None) -> Deletion:
+    async def delete(self, reference: AnyLocation, *, if_digest: str | None = None) -> Deletion:
         """Delete a manifest, and with it every tag that names it.
 
         Ask `deletion` first for the tags; they are not asked for again here.
 
         Args:
             reference: a tag of it, or its digest.
-            if_digest: delete only if the tag names this digest.
+            if_digest: delete only if the tag names this digest: it is asked for just before.
 
         Raises:
             Conflict: the tag names something else than `if_digest`; or it is in a layout, and an index there lists it.
@@ -494,7 +500,7 @@ class AsyncClient:
         """
         location = as_location(reference).full()
         async with self._change(location) as store:
-            return await tagging.delete(store, location, Digest(if_digest) if if_digest is not None else None)
+            return await tagging.delete(store, location, Guard.of(if_digest))
 
     async def deletion(self, reference: AnyLocation) -> Deletion:
         """What deleting this would take: every tag that names it, and the indexes that list it.
@@ -505,18 +511,21 @@ class AsyncClient:
         async with self.open(location) as store:
             return await tagging.deletion(store, location)
 
-    async def untag(self, reference: AnyLocation) -> None:
+    async def untag(self, reference: AnyLocation, *, if_digest: str | None = None) -> None:
         """Remove a tag and leave the manifest.
 
+        Args:
+            reference: the tag.
+            if_digest: remove it only if it names this digest: it is asked for just before, with one request more.
+
         Raises:
+            Conflict: the tag names something else than `if_digest`.
             Unsupported: that cannot be done there; nothing was changed.
         """
         location = as_location(reference).full()
-        tag = tagging.tag_to_remove(location)
+        tagging.tag_to_remove(location)
         async with self._change(location) as store:
-            if not isinstance(store, Untags):
-                raise Unsupported(f"lading removes no tags from {store.name}; nothing was changed")
-            await store.untag(tag)
+            await tagging.untag(store, location, Guard.of(if_digest))
 
     async def copy(
         self,
@@ -531,7 +540,7 @@ class AsyncClient:
         referrers: bool = False,
         artifact_types: Iterable[str] = (),
         clobber: bool = True,
-        if_digest: Digest | str | None = None,
+        if_digest: str | None = None,
         dry_run: bool = False,
         verify: bool = False,
         jobs: int = 8,
@@ -558,8 +567,9 @@ class AsyncClient:
             exclude: of all tags not these.
             referrers: signatures, SBOMs and the like, too, with what refers to those.
             artifact_types: of referrers, only these types.
-            clobber: False leaves tags alone that name something else.
-            if_digest: change tags only if they name this digest now.
+            clobber: False leaves tags alone that name something else, or that appear meanwhile.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`): before anything is
+                written, and still just before they are set.
             dry_run: write nothing; the report says what would be done.
             verify: believe no target that it has something: walk everything, and read it back.
             jobs: how many blobs are under way at once; a registry for which nothing else is configured gets as many
@@ -587,8 +597,7 @@ class AsyncClient:
             exclude=tuple(exclude),
             referrers=referrers,
             artifact_types=tuple(artifact_types),
-            clobber=clobber,
-            if_digest=Digest(if_digest) if if_digest is not None else None,
+            guard=Guard.of(if_digest, clobber=clobber),
             dry_run=dry_run,
             verify=verify,
             jobs=jobs,
@@ -830,14 +839,17 @@ class AsyncClient:
             raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:{'REPOSITORY:' if goal.is_docker else ''}TAG")
         return goal.with_tag(goal.own_tag)
 
-    async def _present(self, store: Store, source: Location, goal: Location) -> str | None:
+    async def _present(self, store: Store, source: Location, goal: Location) -> Digest | None:
+        """What a new tag names now; None where it does not exist, or what it would be in."""
         if goal.place == source.place:
-            return await tagging.present(store, goal)
-        try:
-            async with self.open(goal) as other:
-                return await tagging.present(other, goal)
-        except NotFound:
-            return None
+            found = await find_named(store, goal.name or "")
+        else:
+            try:
+                async with self.open(goal) as other:
+                    found = await find_named(other, goal.name or "")
+            except NotFound:
+                return None
+        return found.digest if found is not None else None
 
 
 def unshared() -> TypeError:

@@ -158,7 +158,7 @@ class _Targets:
                 f"{location} has no repository for the tags to be in", remedy=f"name one: {location}:REPOSITORY"
             )
         is_archive = location.kind == "docker-archive"
-        if is_archive and not options.clobber and Path(location.path).is_file():
+        if is_archive and not options.guard.clobber and Path(location.path).is_file():
             raise Conflict(
                 f"{location.path} exists, and was not changed", cause="a Docker archive is written as a whole"
             )

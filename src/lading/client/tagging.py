@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 
-from lading.errors import Conflict, InvalidContent, NotFound, Unsupported, UsageError
+from lading.errors import InvalidContent, NotFound, Unsupported, UsageError
 from lading.io.tasks import gather
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Store, fetch_manifest
+from lading.store import AnyManifest, Store, Untags, fetch_manifest
 from lading.stores.location import Location, resolve_location
+from lading.transfer.guard import Guard
 
 
 async def tags_in(store: Store, location: Location) -> AsyncIterator[str]:
@@ -47,30 +48,7 @@ async def look_up(store: Store, location: Location, tags: Iterable[str]) -> list
     return [info for info in await gather(look(tag) for tag in tags) if info is not None]
 
 
-async def present(store: Store, location: Location) -> str | None:
-    """The digest that a location names now; None where it names nothing."""
-    try:
-        return str((await resolve_location(store, location)).digest)
-    except NotFound:
-        return None
-
-
-def expect_digest(location: Location, found: str | None, expected: Digest) -> None:
-    """Raise Conflict unless a tag names the expected digest.
-
-    Args:
-        location: the tag.
-        found: the digest it names; None where there is no such tag.
-        expected: the digest it should name.
-    """
-    if found != expected:
-        raise Conflict(
-            f"{location} was not changed, because it does not name {expected}",
-            cause=f"it names {found}" if found else "there is no such tag",
-        )
-
-
-def planned(goals: Sequence[Location], manifest: AnyManifest, before: Sequence[str | None]) -> list[TagChange]:
+def planned(goals: Sequence[Location], manifest: AnyManifest, before: Sequence[Digest | None]) -> list[TagChange]:
     """What giving a manifest these names would change."""
     return [
         TagChange(
@@ -94,16 +72,31 @@ def tag_to_remove(location: Location) -> str:
     return location.own_tag
 
 
-async def delete(store: Store, location: Location, expected: Digest | None = None) -> Deletion:
+async def untag(store: Store, location: Location, guard: Guard) -> None:
+    """Remove the tag that a location says, and leave the manifest.
+
+    Raises:
+        UsageError: it says none, or a digest besides.
+        Conflict: it names something else than the guard expects.
+        Unsupported: no tags are removed there; nothing was changed.
+    """
+    tag = tag_to_remove(location)
+    if not isinstance(store, Untags):
+        raise Unsupported(f"lading removes no tags from {store.name}; nothing was changed")
+    if guard:
+        guard.check(str(location), (await resolve_location(store, location)).digest)
+    await store.untag(tag)
+
+
+async def delete(store: Store, location: Location, guard: Guard) -> Deletion:
     """Delete the manifest that a location names, and with it every tag that names it.
 
     Raises:
-        Conflict: it names something else than `expected`.
+        Conflict: it names something else than the guard expects.
         Unsupported: nothing is deleted there; nothing was changed.
     """
     found = await resolve_location(store, location)
-    if expected is not None:
-        expect_digest(location, found.digest, expected)
+    guard.check(str(location), found.digest)
     try:
         await store.delete(found)
     except Unsupported as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final
 
 from lading.drafts import annotate as _annotate
 from lading.drafts import create as _create
@@ -21,7 +21,6 @@ from lading.drafts.draft import Draft, ListType
 from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore
 from lading.io.blocking import Face, Run, blocking
-from lading.model.digest import Digest
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.stores.location import AnyLocation, registry_reference
@@ -140,7 +139,7 @@ class Drafts:
         target: Reference | str,
         *,
         tags: Iterable[str] = (),
-        if_digest: Digest | Literal["absent", "origin"] | None = None,
+        if_digest: str | None = None,
         dry_run: bool = False,
         purge: bool = False,
     ) -> _push.Pushed:
@@ -149,8 +148,9 @@ class Drafts:
         Args:
             target: the draft.
             tags: further tags, in the same repository.
-            if_digest: push only if the list's tag has this digest now, or `absent`, or what it had when the draft was
-                last pulled or pushed (`origin`).
+            if_digest: push only if the list's tag names this digest, or does not exist (`absent`), or names what it
+                did when the draft was last pulled or pushed (`origin`): before anything is sent, and still just before
+                the tag is set.
             dry_run: only compute what would be pushed; nothing is sent but the question for `if_digest`.
             purge: remove the draft afterwards.
 

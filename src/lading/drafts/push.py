@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Literal
 
 import msgspec
 
@@ -17,7 +16,7 @@ from lading.drafts.content import open_source
 from lading.drafts.draft import Draft, DraftEntry, check_type
 from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore, no_draft
-from lading.errors import Conflict, LadingError, NotFound, UsageError
+from lading.errors import LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
@@ -26,6 +25,7 @@ from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest, Store, put_manifest
 from lading.stores.location import registry_reference
 from lading.transfer.graph import Copied, Copier, gather
+from lading.transfer.guard import Guard, find_named
 
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
 
@@ -55,7 +55,7 @@ async def push(
     target: Reference | str,
     *,
     tags: Iterable[str] = (),
-    if_digest: Digest | Literal["absent", "origin"] | None = None,
+    if_digest: str | None = None,
     dry_run: bool = False,
     purge: bool = False,
 ) -> Pushed:
@@ -66,8 +66,9 @@ async def push(
         store: where the draft is.
         target: the draft.
         tags: further tags, in the same repository.
-        if_digest: push only if the list's tag has this digest now, or `absent`, or what it had when the draft was
-            last pulled or pushed (`origin`).
+        if_digest: push only if the list's tag names this digest, or does not exist (`absent`), or names what it did
+            when the draft was last pulled or pushed (`origin`): before anything is sent, and still just before the
+            tag is set.
         dry_run: only compute what would be pushed; nothing is sent but the question for `if_digest`.
         purge: remove the draft afterwards.
 
@@ -77,18 +78,26 @@ async def push(
         Conflict: the tag has another digest than `if_digest`.
     """
     target = registry_reference(target)
+    guard = Guard.of(if_digest) if if_digest != "origin" else None
     draft = store.load(target)
+    if guard is None:
+        guard = Guard(draft.origin or "absent")
     index = _pushable(draft)
     names = _tag_names(target, tags)
     foreign = tuple(entry for entry in draft.entries if entry.location or entry.reference.name != target.name)
     reference = msgspec.structs.replace(target, digest=index.digest)
     repository = connect(target)
-    if if_digest is not None:
-        await _guard(repository, draft, if_digest)
+    before: dict[str, tuple[str, Digest | None]] = {}
+    if guard:
+        name = target.tag or target.locator
+        found = await find_named(repository, name)
+        before[name] = (str(target), found.digest if found is not None else None)
+        guard.check(*before[name], index.digest)
     if dry_run:
         return Pushed(reference, index, names, foreign, dry_run=True)
     copier = Copier(repository)
     await gather(_bring(copier, connect, entry) for entry in foreign)
+    await guard.check_again(repository, before)
     await _put(repository, draft, index, names)
     warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
     return Pushed(reference, index, names, foreign, copier.done, warnings=warnings)
@@ -117,23 +126,6 @@ def _tag_names(target: Reference, tags: Iterable[str]) -> tuple[str, ...]:
         if not is_tag(name):
             raise UsageError(f"{name!r} is not a tag", cause=f"further tags are of the same repository, {target.name}")
     return names
-
-
-async def _guard(repository: Store, draft: Draft, wanted: Digest | str) -> None:
-    """Refuse to push where the registry has something else than the user thinks."""
-    target = draft.reference
-    name = target.tag or target.locator
-    expected = draft.origin if wanted == "origin" else None if wanted == "absent" else wanted
-    try:
-        present: Digest | None = (await repository.resolve(name)).digest
-    except NotFound:
-        present = None
-    if present != expected:
-        raise Conflict(
-            f"{target} is not what it should be; nothing was pushed",
-            cause=f"expected {expected or 'nothing there'}, the registry has {present or 'nothing'}",
-            remedy=f"see what it is: lading inspect {target.name}@{present}" if present else None,
-        )
 
 
 async def _bring(copier: Copier, connect: Connect, entry: DraftEntry) -> None:

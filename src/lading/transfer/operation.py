@@ -26,6 +26,7 @@ from lading.model.tags import is_fallback
 from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copied, Copier
+from lading.transfer.guard import find_named
 from lading.transfer.referrers import Finder, Referrer
 from lading.transfer.remains import Remains, subjects_of
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
@@ -127,7 +128,7 @@ def check(source: Place, targets: Sequence[Place], options: CopyOptions) -> None
                 cause="-t takes tags of the target's repository",
                 remedy="name what is elsewhere as one more DST" if "/" in tag or ":" in tag else None,
             )
-    if options.all_tags and (options.tags or options.if_digest):
+    if options.all_tags and (options.tags or options.guard.expected):
         raise UsageError("--all-tags goes with neither --tag nor --if-digest", cause="every tag keeps its name")
     if (options.include or options.exclude) and not options.all_tags:
         raise UsageError("--include and --exclude choose among all tags", remedy="add --all-tags")
@@ -229,7 +230,7 @@ class _Operation:
                         group.create_task(copier.ask(wanted))
                 digest = tasks.ready.digest
             changes = self._changes(goals, before, digest, as_tag is not None)
-            tasks.previous = {change.reference: change.previous for group in changes for change in group}
+            tasks.previous = {title: now.digest for title, now in before.items() if now is not None}
             if tasks.manifest is not None:
                 may_leave = await self._may_leave_referrers(tasks, goals, changes)
                 async with _group() as group:
@@ -271,9 +272,9 @@ class _Operation:
             (target.place, wanted)
             for target, names in goals
             for wanted in names
-            if wanted is not None and (target.place.is_asked or self._is_guarded)
+            if wanted is not None and (target.place.is_asked or self._options.guard)
         ]
-        asking = gather(_named_now(place, wanted) for place, wanted in asked)
+        asking = gather(find_named(place.store, wanted) for place, wanted in asked)
         async with _group() as group:
             finding, looking = group.create_task(find()), group.create_task(asking)
         content, found = finding.result(), looking.result()
@@ -396,23 +397,12 @@ class _Operation:
 
     # Writing
 
-    @property
-    def _is_guarded(self) -> bool:
-        return self._options.if_digest is not None or not self._options.clobber
-
-    async def _check_still(self, place: Place, names: Sequence[str], tasks: _Tasks) -> None:
+    async def _check_again(self, place: Place, names: Sequence[str], tasks: _Tasks) -> None:
         """All is there but the tags: raise Conflict where one was given to something else since it was looked at."""
         tasks.may_look.set()
-        if self._options.dry_run or not self._is_guarded:
-            return
-        for name in names:
-            now = await _named_now(place, name)
-            title = place.title(name)
-            if (str(now.digest) if now is not None else None) != tasks.previous[title]:
-                raise Conflict(
-                    f"{title} was not changed, because somebody else has changed it meanwhile",
-                    cause=f"it names {now.digest}" if now is not None else "it was removed",
-                )
+        if not self._options.dry_run:
+            looked_at = {name: (title := place.title(name), tasks.previous.get(title)) for name in names}
+            await self._options.guard.check_again(place.store, looked_at)
 
     def _changes(
         self,
@@ -422,32 +412,26 @@ class _Operation:
         one_of_many: bool,
     ) -> list[list[CopiedTag]]:
         """What becomes of each name; raises where one is not to be changed."""
+        guard = self._options.guard
         changes: list[list[CopiedTag]] = []
         for target, names in goals:
             group = []
             for name in names:
                 title = target.place.title(name or digest)
                 now = before.get(title)
-                previous = str(now.digest) if now is not None else None
+                previous = now.digest if now is not None else None
                 if name is not None and is_digest(name) and name != digest:
                     raise Conflict(f"{title} cannot be what is copied", cause=f"that has the digest {digest}")
-                if self._options.if_digest is not None and previous != self._options.if_digest:
-                    raise Conflict(
-                        f"{title} was not changed, because it does not name {self._options.if_digest}",
-                        cause=f"it names {previous}" if previous else "there is no such tag",
-                    )
                 full = target.place.full_title(name, digest)
                 change = CopiedTag(reference=title, full=full, digest=digest, state="new", previous=previous)
                 if name is None or is_digest(name) or not (target.place.is_asked or previous):
                     change.state = "set"
                 elif previous is not None:
                     change.state = "unchanged" if previous == digest else "moved"
-                if change.state == "moved" and not self._options.clobber:
-                    if not one_of_many:
-                        raise Conflict(
-                            f"{title} exists, and was not changed", cause=f"it names {previous}, not {digest}"
-                        )
+                if one_of_many and change.state == "moved" and not guard.clobber:
                     change.state = "kept"
+                else:
+                    guard.check(title, previous, digest)
                 group.append(change)
             changes.append(group)
         return changes
@@ -491,7 +475,7 @@ class _Operation:
             sparse = target.place.sparse if not self._options.dry_run else None
             if sparse is not None and tasks.only is not None:
                 sparse.add(tasks.ready.digest)
-            check = partial(self._check_still, target.place, names, tasks)
+            check = partial(self._check_again, target.place, names, tasks)
             await copier.copy(source, tasks.ready, names=names, only=tasks.only, check=check)
             if sparse is not None and tasks.only is None and isinstance(tasks.ready, Index):
                 sparse.discard(tasks.ready.digest)
@@ -570,7 +554,7 @@ class _Tasks:
         self.referrers: list[Referrer] = []
         self.may_look = asyncio.Event()
         """Requests for what nobody waits for are in the way of no others any more."""
-        self.previous: dict[str, str | None] = {}
+        self.previous: dict[str, Digest] = {}
         """The digests that the names in the targets had before."""
 
     @property
@@ -587,13 +571,6 @@ async def _group() -> AsyncIterator[asyncio.TaskGroup]:
             yield group
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from None
-
-
-async def _named_now(place: Place, name: str) -> Descriptor | None:
-    try:
-        return await place.store.resolve(name)
-    except NotFound:
-        return None
 
 
 def _each_once(referrers: Sequence[Referrer]) -> list[Referrer]:

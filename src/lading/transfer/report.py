@@ -7,10 +7,10 @@ from typing import Literal
 import msgspec
 
 from lading.io.tasks import JOBS
-from lading.model.digest import Digest
 from lading.model.patterns import choose
 from lading.model.platform import Platform
 from lading.transfer.graph import Copied, Step
+from lading.transfer.guard import Guard
 
 Format = Literal["oci", "docker"]
 Compression = Literal["gzip", "zstd", "none"]
@@ -27,8 +27,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     referrers: bool = False
     artifact_types: tuple[str, ...] = ()
-    clobber: bool = True
-    if_digest: Digest | None = None
+    guard: Guard = Guard()
     dry_run: bool = False
     verify: bool = False
     jobs: int = JOBS

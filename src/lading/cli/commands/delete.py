@@ -54,13 +54,14 @@ def delete(
     lading delete --untag reg.example/app:old
     """
     from lading.cli.output import emit
-    from lading.client.tagging import expect_digest, tag_to_remove
+    from lading.client.tagging import tag_to_remove
     from lading.model.digest import Digest
     from lading.results import Deletion
     from lading.stores.location import parse_location
+    from lading.transfer.guard import Guard
 
     locations = [parse_location(reference).full() for reference in references]
-    expected = Digest(if_digest) if if_digest is not None else None
+    guard = Guard.of(if_digest)
     tags = [tag_to_remove(location) if untag else "" for location in locations]
 
     async def plan(client: AsyncClient) -> list[Deletion]:
@@ -71,8 +72,7 @@ def delete(
                 found.append(Deletion(reference=str(location), digest=digest, tags=[tag]))
             else:
                 found.append(await helped(client, [location], client.deletion(location)))
-            if expected is not None:
-                expect_digest(location, found[-1].digest, expected)
+            guard.check(str(location), Digest(found[-1].digest))
         return found
 
     plans = options.run(plan)
@@ -85,9 +85,11 @@ def delete(
             gone: set[tuple[str, str]] = set()
             for location, planned in zip(locations, plans, strict=True):
                 if untag:
-                    await client.untag(location)
+                    await client.untag(location, if_digest=if_digest)
                 elif (location.place, planned.digest) not in gone:
-                    await client.delete(location.with_digest(Digest(planned.digest)))
+                    # With a condition it is the tag that has to hold it; without, what was shown is what goes.
+                    chosen = location if guard else location.with_digest(Digest(planned.digest))
+                    await client.delete(chosen, if_digest=if_digest)
                     gone.add((location.place, planned.digest))
 
         options.run(carry_out)

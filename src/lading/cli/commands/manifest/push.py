@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from lading.cli.drafts import tell_pushed
@@ -38,10 +36,7 @@ def push(
     lading manifest push reg.example/app:1.4 -t latest
     lading manifest push reg.example/app:1.4 --if-digest origin
     """
-    from lading.model.digest import Digest
-
-    guard: Any = if_digest if if_digest in (None, "absent", "origin") else Digest(if_digest)
     pushed = options.run(
-        lambda client: client.drafts.push(manifest_list, tags=tags, if_digest=guard, dry_run=dry_run, purge=purge)
+        lambda client: client.drafts.push(manifest_list, tags=tags, if_digest=if_digest, dry_run=dry_run, purge=purge)
     )
     tell_pushed(options, pushed, format_)

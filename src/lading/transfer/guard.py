@@ -1,0 +1,92 @@
+"""What a name must stand for before it is set or removed: one guard for everything that changes a store's names.
+
+The names are looked at first, so that nothing is done in vain, and again last, just before they are changed. Knows
+stores, and not which ones; and nothing of what is written there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from lading.errors import Conflict, NotFound
+from lading.io.tasks import gather
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.store import Store
+
+Expected = Digest | Literal["absent"]
+"""The digest that a name must stand for; `absent` where it must not exist."""
+
+
+class Guard(msgspec.Struct, frozen=True):
+    """The condition on which a name is changed.
+
+    Args:
+        expected: what the name must stand for; None for anything.
+        clobber: False leaves a name alone that stands for other content than it is to get.
+    """
+
+    expected: Expected | None = None
+    clobber: bool = True
+
+    @classmethod
+    def of(cls, if_digest: str | None, *, clobber: bool = True) -> Guard:
+        """A guard from what a user says: a digest, `absent`, or nothing.
+
+        Raises:
+            InvalidDigest: it is neither.
+        """
+        if if_digest == "absent":
+            return cls("absent", clobber)
+        return cls(Digest(if_digest) if if_digest is not None else None, clobber)
+
+    def __bool__(self) -> bool:
+        """Whether there is a condition at all."""
+        return self.expected is not None or not self.clobber
+
+    def check(self, title: str, found: Digest | None, wanted: Digest | None = None) -> None:
+        """Raise Conflict where a name does not stand for what it must.
+
+        Args:
+            title: what the name is called in the message.
+            found: what it stands for; None where it does not exist.
+            wanted: what it is to stand for; None where it is to be removed.
+        """
+        if self.expected == "absent" and found is not None:
+            raise Conflict(f"{title} was not changed, because it exists", cause=f"it names {found}")
+        if self.expected not in (None, "absent", found):
+            raise Conflict(
+                f"{title} was not changed, because it does not name {self.expected}",
+                cause=f"it names {found}" if found is not None else "there is no such tag",
+            )
+        if not self.clobber and found not in (None, wanted):
+            raise Conflict(f"{title} exists, and was not changed", cause=f"it names {found}, not {wanted}")
+
+    async def check_again(self, store: Store, names: Mapping[str, tuple[str, Digest | None]]) -> None:
+        """Raise Conflict where a name no longer stands for what it did when it was checked; free without a condition.
+
+        Args:
+            store: what the names are in.
+            names: for each name what it is called in the message, and what it stood for.
+        """
+        if not self:
+            return
+        looks = await gather(find_named(store, name) for name in names)
+        for (title, before), now in zip(names.values(), looks, strict=True):
+            found = now.digest if now is not None else None
+            if found != before:
+                raise Conflict(
+                    f"{title} was not changed, because it has changed meanwhile",
+                    cause=f"it names {found}" if found is not None else "it was removed",
+                )
+
+
+async def find_named(store: Store, name: str) -> Descriptor | None:
+    """The manifest that a name stands for; None where the name does not exist."""
+    try:
+        return await store.resolve(name)
+    except NotFound:
+        return None
