@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lading.drafts.annotate import annotate
 from lading.drafts.create import create
 from lading.drafts.docker_files import decode_entry, encode_entry, file_name
-from lading.drafts.docker_inspect import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
+from lading.drafts.docker_inspect import docker_inspect, docker_inspect_verbose
 from lading.drafts.entries import Connect
-from lading.drafts.inspect import describe
+from lading.drafts.inspect import inspect
 from lading.drafts.push import push
 from lading.drafts.store import DraftStore
 from lading.errors import NotFound, UsageError
@@ -135,30 +136,34 @@ async def test_inspect_prints_what_docker_prints(
     def said(*args: str) -> bytes:
         return docker.run("manifest", "inspect", "--insecure", *args).stdout_bytes
 
-    await create(connect, store, f"{name}:list", [f"{name}:{tag}" for tag in tags])
-    draft = store.load(Reference.parse(f"{name}:list"))
-    assert docker_inspect_list(draft) == said(f"{name}:list")
-    assert docker_inspect_verbose(draft.entries) == said("-v", f"{name}:list")
-    for entry in draft.entries:
-        assert docker_inspect_image(entry) == said(f"{name}:list", str(entry.reference))
-        assert docker_inspect_verbose(entry) == said("-v", f"{name}:list", str(entry.reference))
-    await push(connect, store, f"{name}:list", purge=True)
-    index, children = await describe(connect, f"{name}:list")
-    assert docker_inspect_list(index.manifests) == said(f"{name}:list")  # type: ignore[union-attr]
-    assert docker_inspect_verbose(children) == said("-v", f"{name}:list")
-    for tag in tags:
-        image, (described,) = await describe(connect, f"{name}:{tag}")
-        assert docker_inspect_image(image.raw) == said(f"{name}:{tag}")
-        assert docker_inspect_verbose(described) == said("-v", f"{name}:{tag}")
+    async def printed(image: str, entry: str | None = None, verbose: bool = False, remote: bool = False) -> bytes:
+        return await inspect(connect, store, image, entry, verbose=verbose, remote=remote)
+
+    target = f"{name}:list"
+    await create(connect, store, target, [f"{name}:{tag}" for tag in tags])
+    assert await printed(target) == said(target)
+    assert await printed(target, verbose=True) == said("-v", target)
+    for entry in (f"{name}:{tag}" for tag in tags):
+        assert await printed(target, entry) == said(target, entry)
+        assert await printed(target, entry, verbose=True) == said("-v", target, entry)
+    await push(connect, store, target)
+    local = await printed(target)
+    remote = await printed(target, remote=True), await printed(target, verbose=True, remote=True)
+    assert await printed(target) == local
+    store.remove([Reference.parse(target)])
+    assert (await printed(target), await printed(target, verbose=True)) == remote
+    assert remote == (said(target), said("-v", target))
+    for image in (f"{name}:{tag}" for tag in tags):
+        assert await printed(image) == said(image)
+        assert await printed(image, verbose=True) == said("-v", image)
 
 
-async def test_inspect_of_an_empty_list(docker: DockerCLI, store: DraftStore, name: str) -> None:
-    folder(store, f"{name}:empty").mkdir(parents=True)
-    draft = store.load(Reference.parse(f"{name}:empty"))
-    assert docker_inspect_list(draft) == docker.run("manifest", "inspect", f"{name}:empty").stdout_bytes
-    assert (
-        docker_inspect_verbose(draft.entries) == docker.run("manifest", "inspect", "-v", f"{name}:empty").stdout_bytes
-    )
+async def test_inspect_of_an_empty_list(docker: DockerCLI, store: DraftStore, connect: Connect, name: str) -> None:
+    target = f"{name}:empty"
+    folder(store, target).mkdir(parents=True)
+    assert await inspect(connect, store, target) == docker.run("manifest", "inspect", target).stdout_bytes
+    printed = await inspect(connect, store, target, verbose=True)
+    assert printed == docker.run("manifest", "inspect", "-v", target).stdout_bytes
 
 
 FLAGS: list[tuple[dict[str, Any], list[str]]] = [
@@ -311,7 +316,7 @@ def test_the_published_vector(store: DraftStore, docker: DockerCLI, registry: Re
     assert draft.index.digest == "sha256:b63e73a11d6d2960d7be1ed939e2289e37fe056e1c89d4b29bd003fb33d37979"
     assert len(draft.index.raw) == 433
     assert draft.entries[0].raw is None
-    assert docker_inspect_list(draft) == docker.run("manifest", "inspect", str(draft.reference)).stdout_bytes
+    assert docker_inspect(draft) == docker.run("manifest", "inspect", str(draft.reference)).stdout_bytes
     assert (
         docker_inspect_verbose(draft.entries)
         == docker.run("manifest", "inspect", "-v", str(draft.reference)).stdout_bytes
@@ -335,8 +340,8 @@ async def test_an_index_is_flattened_into_what_docker_reads(
     await create(connect, store, f"{name}:list", [f"{name}:index"])
     draft = store.load(Reference.parse(f"{name}:list"))
     assert [entry.digest for entry in draft.entries] == [image.digest for image in images(kind).values()]
-    assert docker.run("manifest", "inspect", str(draft.reference)).stdout_bytes == docker_inspect_list(
-        sorted((e.descriptor for e in draft.entries), key=lambda d: d.digest)
+    assert docker.run("manifest", "inspect", str(draft.reference)).stdout_bytes == docker_inspect(
+        msgspec.structs.replace(draft, entries=tuple(sorted(draft.entries, key=lambda entry: entry.digest)))
     )
 
 
@@ -402,7 +407,7 @@ async def test_docker_takes_lists_with_attestations(
     put(registry.host, repository, "index", make_index([image, make_attestation(image)], kind="oci"))
     draft = (await create(connect, store, f"{name}:list", [f"{name}:index"])).draft
     docker.run("manifest", "push", "--insecure", f"{name}:list")
-    assert docker_inspect_list(draft) == docker.run("manifest", "inspect", "--insecure", f"{name}:index").stdout_bytes
+    assert docker_inspect(draft) == docker.run("manifest", "inspect", "--insecure", f"{name}:index").stdout_bytes
     verbose = docker.run("manifest", "inspect", "-v", f"{name}:list").stdout_bytes
     by_name = sorted(draft.entries, key=lambda entry: str(entry.reference))
     assert docker_inspect_verbose(by_name) == verbose

@@ -1,11 +1,11 @@
 """What `docker manifest inspect` prints, byte for byte.
 
-This module knows Docker's layouts, and nothing of stores or registries.
+This module knows Docker's layouts, and neither stores nor registries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,24 +14,29 @@ from lading.drafts.draft import Draft, DraftEntry, docker_media_type
 from lading.model.descriptor import Descriptor
 from lading.model.encoding import reindent
 from lading.model.index import Index
+from lading.model.manifest import Manifest
+from lading.model.platform import Platform
 
 
-def docker_inspect_list(entries: Index | Draft | Iterable[Descriptor]) -> bytes:
-    """A list as Docker prints it: rebuilt, with the media type that goes with the first entry, and no annotations."""
-    if isinstance(entries, Index):
-        entries = entries.manifests
-    elif isinstance(entries, Draft):
-        entries = (entry.descriptor for entry in entries.entries)
-    known = tuple(msgspec.structs.replace(entry.content, platform=entry.platform) for entry in entries)
-    media_type = docker_media_type(known)
-    with_platforms = (_with_platform(entry) for entry in known)
-    return Index.build(with_platforms, media_type, style="docker").raw + b"\n"
+def docker_inspect(what: Draft | DraftEntry | Manifest | Index) -> bytes:
+    """A list or a manifest, as `docker manifest inspect` prints it.
 
+    Args:
+        what: a list, which is printed as Docker would build it: with the media type that goes with its first entry,
+            and without annotations. Or a manifest, which is printed as it is, laid out with tabs; of a draft's entry,
+            the manifest as Docker keeps it.
 
-def docker_inspect_image(manifest: bytes | DraftEntry) -> bytes:
-    """A manifest as Docker prints it: its own bytes, or, of a draft's entry, those Docker keeps, laid out with tabs."""
-    raw = manifest if isinstance(manifest, bytes) else manifest.embedded or manifest.raw or b""
-    return reindent(raw, "\t") + b"\n"
+    Raises:
+        LadingError: the store of drafts does not have the manifest of the entry.
+    """
+    if isinstance(what, Manifest):
+        return reindent(what.raw, "\t") + b"\n"
+    if isinstance(what, DraftEntry):
+        return reindent(what.embedded or what.manifest().raw, "\t") + b"\n"
+    listed = what.manifests if isinstance(what, Index) else tuple(entry.descriptor for entry in what.entries)
+    # Docker knows no more of a descriptor than what it is of and its platform.
+    known = [msgspec.structs.replace(entry.content, platform=entry.platform or Platform()) for entry in listed]
+    return Index.build(known, docker_media_type(known), style="docker").raw + b"\n"
 
 
 def docker_inspect_verbose(entries: DraftEntry | Sequence[DraftEntry]) -> bytes:
@@ -41,10 +46,23 @@ def docker_inspect_verbose(entries: DraftEntry | Sequence[DraftEntry]) -> bytes:
     return reindent(b"[" + b",".join(_docker_file(entry) for entry in entries) + b"]", "\t") + b"\n"
 
 
-def _with_platform(entry: Descriptor) -> Descriptor:
-    from lading.model.platform import Platform
+def inspect_draft(draft: Draft, image: str | None = None, *, verbose: bool = False) -> bytes:
+    """A draft or one of its entries, as `docker manifest inspect [-v] LIST [IMAGE]` prints it.
 
-    return entry if entry.platform is not None else msgspec.structs.replace(entry, platform=Platform())
+    Args:
+        draft: the list.
+        image: the entry, as `Draft.find` takes it; None for the list itself.
+        verbose: print descriptors, platforms and manifests, as with `-v`.
+
+    Raises:
+        NotFound: the draft has no such entry.
+        UsageError: the image means several entries.
+        LadingError: the store of drafts does not have the manifest of the entry.
+    """
+    if image is None:
+        return docker_inspect_verbose(draft.entries) if verbose else docker_inspect(draft)
+    entry = draft.find(image)
+    return docker_inspect_verbose(entry) if verbose else docker_inspect(entry)
 
 
 def _docker_file(entry: DraftEntry) -> bytes:
@@ -52,5 +70,5 @@ def _docker_file(entry: DraftEntry) -> bytes:
     platform = entry.platform
     if platform is not None and platform.features:
         platform = msgspec.structs.replace(platform, features=())
-    descriptor = msgspec.structs.replace(entry.descriptor, platform=platform, extra={})
+    descriptor: Descriptor = msgspec.structs.replace(entry.descriptor, platform=platform, extra={})
     return encode_entry(msgspec.structs.replace(entry, descriptor=descriptor, extra={}))

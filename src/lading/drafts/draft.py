@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from lading.errors import NotFound, UsageError
+from lading.errors import LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import Document
 from lading.model.index import Index, attested
-from lading.model.manifest import parse
+from lading.model.manifest import Manifest, parse
 from lading.model.media_types import DOCKER_LIST, IMAGES, OCI_INDEX, OCI_MANIFEST
 from lading.model.platform import Platform
 from lading.model.reference import Reference
@@ -26,6 +26,7 @@ ListType = Literal["auto", "docker", "oci"]
 """What a list is pushed as. `auto` is Docker's rule: OCI if the first entry is, or if only OCI can hold it."""
 
 _SHORT = 6
+"""How many digits of a digest are enough to mean it."""
 
 
 class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +64,19 @@ class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
     def platform(self) -> Platform | None:
         """The platform the list says it is for."""
         return self.descriptor.platform
+
+    def manifest(self) -> Manifest | Index:
+        """The manifest, parsed from `raw`.
+
+        Raises:
+            LadingError: the store of drafts does not have it.
+        """
+        if self.raw is None:
+            raise LadingError(
+                f"the manifest of {self.reference} is not in the local store",
+                remedy=f"read it from the registry: lading manifest inspect {self.reference}",
+            )
+        return parse(self.raw, self.descriptor.media_type, digest=self.digest, what=str(self.reference))
 
     @property
     def has_platform(self) -> bool:
@@ -197,31 +211,44 @@ def _only_oci(entry: DraftEntry) -> bool:
 
 def _meant(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
     """The entries a text may mean, by the first way of reading it that finds any."""
-    reference: Reference | None
+    ways = (_by_reference, _by_digest, _by_name, _by_platform)
+    return next((found for way in ways if (found := way(entries, image))), [])
+
+
+def _by_reference(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
     try:
         reference = Reference.parse(image)
     except UsageError:
-        reference = None
-    if reference is not None:
-        exact = [entry for entry in entries if entry.reference == reference]
-        if not exact and reference.digest:
-            exact = [e for e in entries if e.digest == reference.digest and e.reference.name == reference.name]
-        if exact:
-            return exact
-    text = image.removeprefix("@").removeprefix("sha256:")
-    if len(text) >= _SHORT:
-        by_digest = [e for e in entries if e.digest == image.removeprefix("@") or e.digest.hex.startswith(text)]
-        if by_digest:
-            return by_digest
-    by_name = [
+        return []
+    exact = [entry for entry in entries if entry.reference == reference]
+    if exact or not reference.digest:
+        return exact
+    return [e for e in entries if e.digest == reference.digest and e.reference.name == reference.name]
+
+
+def _by_digest(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
+    digest = image.removeprefix("@")
+    digits = digest.removeprefix("sha256:")
+    if len(digits) < _SHORT:
+        return []
+    return [entry for entry in entries if entry.digest == digest or entry.digest.hex.startswith(digits)]
+
+
+def _by_name(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
+    """By the tag, or by the end of the reference or the location: `oci:app:arm64` of `oci:/home/me/app:arm64`."""
+    tag = image.removeprefix(":")
+    local = image.partition(":")[2].rpartition("/")[2]
+    return [
         entry
         for entry in entries
-        if entry.reference.tag == image.removeprefix(":")
+        if entry.reference.tag == tag
         or str(entry.reference).endswith(f"/{image}")
-        or entry.location.endswith(f"/{image.partition(':')[2].rpartition('/')[2]}")
+        or entry.location.endswith(f"/{local}")
     ]
-    if by_name:
-        return by_name
+
+
+def _by_platform(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
+    """By the platform as it is spelled, or else with its default variant, or else as one that satisfies it."""
     try:
         wanted = Platform.parse(image)
     except UsageError:

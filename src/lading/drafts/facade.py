@@ -12,6 +12,7 @@ from typing import Final
 
 from lading.drafts import annotate as _annotate
 from lading.drafts import create as _create
+from lading.drafts import inspect as _inspect
 from lading.drafts import merge as _merge
 from lading.drafts import pull as _pull
 from lading.drafts import push as _push
@@ -163,6 +164,24 @@ class Drafts:
             self._connect, self.store, target, tags=tags, if_digest=if_digest, dry_run=dry_run, purge=purge
         )
 
+    async def inspect(
+        self, target: Reference | str, image: str | None = None, *, verbose: bool = False, remote: bool = False
+    ) -> bytes:
+        """What `docker manifest inspect` prints, byte for byte: of the draft of this name, else of the registry's.
+
+        Args:
+            target: a draft; or an image or an index in a registry.
+            image: an entry of the draft, as `Draft.find` takes it; then only a draft is inspected.
+            verbose: descriptors, platforms and manifests, as with `-v`.
+            remote: what is in the registry, whether there is a draft of this name or not.
+
+        Raises:
+            NotFound: there is neither a draft nor a manifest of this name, or the draft has no such entry.
+            UsageError: the image means several entries.
+            LadingError: Docker's store does not have the manifest of the entry.
+        """
+        return await _inspect.inspect(self._connect, self.store, target, image, verbose=verbose, remote=remote)
+
     async def annotate(
         self,
         target: Reference | str,
@@ -304,6 +323,7 @@ class SyncDrafts(Face[Drafts]):
     add: Final = blocking(Drafts.add)
     pull: Final = blocking(Drafts.pull)
     push: Final = blocking(Drafts.push)
+    inspect: Final = blocking(Drafts.inspect)
     annotate: Final = blocking(Drafts.annotate)
     remove: Final = blocking(Drafts.remove)
     discard: Final = blocking(Drafts.discard)

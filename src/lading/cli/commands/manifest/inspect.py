@@ -10,7 +10,7 @@ import click
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
 from lading.cli.suggestions import helped
-from lading.errors import LadingError, NotFound
+from lading.errors import NotFound
 
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft
@@ -78,55 +78,37 @@ def _load(store: Any, reference: Any, names: tuple[str, ...]) -> Draft:
 
 
 def _show_local(draft: Draft, image: str | None, verbose: bool, raw: bool, format_: str) -> None:
-    from lading.drafts.docker_inspect import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
-    from lading.model.manifest import parse
+    from lading.drafts.docker_inspect import inspect_draft
 
-    out = sys.stdout.buffer
-    if image is None:
-        if raw:
-            out.write(draft.index.raw)
-        elif verbose:
-            out.write(docker_inspect_verbose(draft.entries))
-        elif format_ != "text":
-            _emit_manifest(str(draft.reference), draft.index, True, format_)
-        else:
-            out.write(docker_inspect_list(draft))
+    if not raw and format_ == "text":
+        sys.stdout.buffer.write(inspect_draft(draft, image, verbose=verbose))
         return
-    entry = draft.find(image)
-    if verbose:
-        out.write(docker_inspect_verbose(entry))
-        return
-    if entry.raw is None and (raw or format_ != "text" or not entry.embedded):
-        raise LadingError(
-            f"the manifest of {entry.reference} is not in the local store",
-            remedy=f"read it from the registry: lading manifest inspect {entry.reference}",
-        )
-    if format_ != "text" and entry.raw is not None:
-        found = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
-        _emit_manifest(str(entry.reference), found, True, format_)
+    entry = draft.find(image) if image is not None else None
+    found = draft.index if entry is None else entry.manifest()
+    if raw:
+        sys.stdout.buffer.write(found.raw)
     else:
-        out.write(entry.raw if raw and entry.raw is not None else docker_inspect_image(entry))
+        _emit_manifest(str(draft.reference if entry is None else entry.reference), found, True, format_)
 
 
 def _show_remote(options: Options, location: Location, verbose: bool, raw: bool, format_: str) -> None:
-    from lading.drafts.docker_inspect import docker_inspect_image, docker_inspect_list, docker_inspect_verbose
-    from lading.drafts.inspect import describe
-    from lading.model.index import Index
-
     out = sys.stdout.buffer
     if verbose:
-        found, entries = options.run(lambda client: helped(client, [location], describe(client.connect, location)))
-        out.write(docker_inspect_verbose(entries if isinstance(found, Index) else entries[0]))
+        from lading.drafts.inspect import inspect_remote_verbose
+
+        out.write(
+            options.run(lambda client: helped(client, [location], inspect_remote_verbose(client.connect, location)))
+        )
         return
     found = options.run(lambda client: helped(client, [location], client.get(location)))
     if raw:
         out.write(found.raw)
     elif format_ != "text":
         _emit_manifest(str(location), found, False, format_)
-    elif isinstance(found, Index):
-        out.write(docker_inspect_list(found))
     else:
-        out.write(docker_inspect_image(found.raw))
+        from lading.drafts.docker_inspect import docker_inspect
+
+        out.write(docker_inspect(found))
 
 
 def _emit_manifest(reference: str, found: AnyManifest, local: bool, format_: str) -> None:
