@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lading import AsyncClient, Client, LadingError
+from lading.client.registries import Registries, SyncRegistries
 from lading.drafts.facade import Drafts, SyncDrafts
 from lading.errors import UsageError
 from support.images import make_image, push
@@ -217,7 +218,7 @@ def test_a_client_is_neither_pickled_nor_copied(make: Callable[[], object], take
         take(make())
 
 
-@pytest.mark.parametrize("face, behind", [(Client, AsyncClient), (SyncDrafts, Drafts)])
+@pytest.mark.parametrize("face, behind", [(Client, AsyncClient), (SyncDrafts, Drafts), (SyncRegistries, Registries)])
 def test_both_faces_have_the_same_methods_with_the_same_parameters(face: type, behind: type) -> None:
     names = {name for name in {*vars(face), *vars(behind)} if not name.startswith("_")}
     for name in names - ONLY_ASYNCHRONOUS:
@@ -245,7 +246,7 @@ def test_a_method_shows_its_parameters() -> None:
         assert not inspect.iscoroutinefunction(client.copy)
 
 
-ONLY_ASYNCHRONOUS = {"connect", "open", "session"}
+ONLY_ASYNCHRONOUS = {"connect", "open"}
 
 
 def _lading_threads() -> set[threading.Thread]:

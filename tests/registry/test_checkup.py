@@ -35,7 +35,7 @@ async def check(
     registry: str, config: Config | None = None, *, write: bool = False, credentials: GivenCredentials | None = None
 ) -> Checkup:
     async with AsyncClient(config=config or Config(), credentials=credentials or ALICE) as client:
-        return await client.check(registry, write=write)
+        return await client.registries.check(registry, write=write)
 
 
 def states(report: Checkup) -> dict[str, str]:
@@ -315,8 +315,8 @@ class TestPullLimits:
 
         with ScriptedServer(answer) as server:
             async with AsyncClient(config=Config()) as client:
-                assert (await client.pull_limits(f"{server.host}/a/b:1")).limit == 100
-                assert (await client.pull_limits(server.host)).tells
+                assert (await client.registries.pull_limits(f"{server.host}/a/b:1")).limit == 100
+                assert (await client.registries.pull_limits(server.host)).tells
             assert server.lines == ["HEAD /v2/a/b/manifests/1", "GET /v2/"]
 
     async def test_docker_hub_is_asked_as_it_says(self) -> None:
@@ -354,4 +354,4 @@ class TestPullLimits:
     async def test_what_is_not_there_has_no_limits(self, registry: RealRegistry, repository: str) -> None:
         async with AsyncClient(config=Config()) as client:
             with pytest.raises(NotFound):
-                await client.pull_limits(f"{registry.host}/{repository}:1")
+                await client.registries.pull_limits(f"{registry.host}/{repository}:1")

@@ -220,7 +220,7 @@ class TestPrefixes:
             config = Config({proxy.host: HostConfig(path_prefix=below)})
             async with client(config) as opened:
                 assert await opened.digest(f"{proxy.host}/app:1") == image.digest
-                assert await opened.repositories(proxy.host) == ["app"]
+                assert await opened.registries.repositories(proxy.host) == ["app"]
                 await opened.copy(f"{proxy.host}/app:1", f"{proxy.host}/web:2")
                 assert [info.tag for info in await opened.tags(f"{proxy.host}/web")] == ["2"]
             mounts = [exchange.query for exchange in proxy.exchanges if "mount=" in exchange.query]
@@ -341,7 +341,7 @@ class TestWays:
     async def test_a_blocked_host_gets_nothing(self) -> None:
         with ScriptedServer() as server:
             async with client(Config({server.host: HostConfig(blocked=True)})) as opened:
-                for call in (opened.digest(f"{server.host}/a:1"), opened.repositories(server.host)):
+                for call in (opened.digest(f"{server.host}/a:1"), opened.registries.repositories(server.host)):
                     with pytest.raises(Denied, match="is blocked"):
                         await call
             assert server.connections == 0
@@ -355,18 +355,18 @@ class TestWays:
             nobody = Config({registry.host: HostConfig(credentials="none")})
             async with client(nobody, credentials=Alice()) as opened:
                 with pytest.raises(Denied):
-                    await opened.repositories(registry.host)
+                    await opened.registries.repositories(registry.host)
             file = tmp_path / "ci.json"
             bob = base64.b64encode(b"bob:hunter2").decode()
             file.write_text(json.dumps({"auths": {registry.host: {"auth": bob}}}))
             (tmp_path / "config.toml").write_text(f'[hosts."{registry.host}"]\ncredentials = "ci.json"')
             config = Config.load(tmp_path / "config.toml", others=False)
             async with client(config) as opened:
-                assert await opened.repositories(registry.host) == []
+                assert await opened.registries.repositories(registry.host) == []
             file.unlink()
             async with client(config) as opened:
                 with pytest.raises(UsageError, match=r"ci\.json"):
-                    await opened.repositories(registry.host)
+                    await opened.registries.repositories(registry.host)
 
     @pytest.mark.parametrize("way", ["given", "config", "certs.d"])
     async def test_a_certificate_as_in_dockers_documentation(

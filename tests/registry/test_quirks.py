@@ -155,7 +155,7 @@ class TestDockerHub:
     async def test_no_catalog_is_asked_for(self) -> None:
         async with AsyncClient(config=Config()) as client:
             with pytest.raises(Unsupported, match="Docker Hub does not list its repositories") as caught:
-                await client.repositories("docker.io")
+                await client.registries.repositories("docker.io")
         assert caught.value.remedy == "search them at hub.docker.com"
 
     async def test_what_it_says_of_too_many_pulls(self) -> None:
@@ -230,7 +230,7 @@ class TestGitHub:
 
         with self.played(script) as ghcr:
             async with AsyncClient(config=Config()) as client:
-                client._session = ghcr.session
+                client._context._session = ghcr.session
                 with pytest.raises(Unsupported) as caught:
                     await client.delete("ghcr.io/team/app:1")
         assert caught.value.message == "ghcr.io does not let ghcr.io/team/app:1 be deleted"
@@ -393,8 +393,8 @@ class TestQuay:
         played.scope = lambda _: "registry:catalog:*"
         with played as quay:
             async with AsyncClient(config=Config()) as client:
-                client._session = quay.session
-                assert await client.repositories("quay.io") == ["team/a", "team/b"]
+                client._context._session = quay.session
+                assert await client.registries.repositories("quay.io") == ["team/a", "team/b"]
 
     async def test_a_subject_that_it_does_not_have_has_no_referrers(self) -> None:
         with self.played(lambda _: error_reply(400, "MANIFEST_INVALID", "manifest invalid")) as quay:

@@ -5,15 +5,15 @@ This room puts the others together. It may use everything but the command line, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from lading.client import tagging
-from lading.errors import InvalidReference, NotFound, Unsupported, UsageError
-from lading.io.forks import call_after_fork
+from lading.client.context import Context
+from lading.errors import InvalidReference, NotFound, UsageError
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -21,11 +21,7 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
-from lading.registry.auth.scopes import parse_key, parse_registry, parse_scopes, parse_subject
-from lading.registry.cache import Cache
-from lading.registry.quirks import hosted
-from lading.registry.repository import Repository, repositories
-from lading.registry.session import Session
+from lading.registry.repository import Repository
 from lading.results import Deletion, TagChange, TagInfo
 from lading.store import AnyManifest, Store, fetch_manifest, put_manifest
 from lading.stores.location import (
@@ -33,26 +29,21 @@ from lading.stores.location import (
     Location,
     as_location,
     fetch_location,
-    open_local,
     open_to_change,
-    registry_reference,
     resolve_location,
 )
 from lading.transfer.graph import Copier, gather
 from lading.transfer.guard import Guard, find_named
 
 if TYPE_CHECKING:
+    from lading.client.registries import Registries
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts
     from lading.images.lint import Report
     from lading.images.overview import Overview
     from lading.model.patterns import TagOrder
     from lading.model.selection import PullClient
-    from lading.registry.auth.authentication import Token
-    from lading.registry.auth.credentials import Credential, Credentials, Login
-    from lading.registry.diagnose.check import Checkup
-    from lading.registry.diagnose.explain import Explanation
-    from lading.registry.diagnose.pull_limits import PullLimits
+    from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.settings import Config
     from lading.results import Resolution
     from lading.transfer.events import OnEvent
@@ -103,23 +94,18 @@ class AsyncClient:
         on_note: Callable[[str], None] | None = None,
         on_request: Callable[[str], None] | None = None,
     ) -> None:
-        self._docker_config = Path(docker_config) if docker_config is not None else None
-        self._authfiles = [Path(path) for path in authfiles]
-        self._cache = Cache.of_user() if remember else Cache()
-        self._options: dict[str, Any] = {
-            "insecure": insecure,
-            "config": config,
-            "create_repositories": create_repositories,
-            "on_warning": on_warning,
-            "on_note": on_note,
-            "on_request": on_request,
-        }
-        self._credentials = credentials
-        self._uses_docker = credentials is None
-        self._session: Session | None = None
-        self._others: list[tuple[Credentials, Session]] = []
-        self._of_parent: list[object] = []
-        call_after_fork(self._after_fork)
+        self._context = Context(
+            insecure=insecure,
+            credentials=credentials,
+            authfiles=authfiles,
+            docker_config=docker_config,
+            config=config,
+            create_repositories=create_repositories,
+            remember=remember,
+            on_warning=on_warning,
+            on_note=on_note,
+            on_request=on_request,
+        )
 
     def __reduce__(self) -> NoReturn:
         """A client has connections: it goes nowhere, and there are never two of it."""
@@ -135,34 +121,12 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections; the client can be used again."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-        while self._others:
-            await self._others.pop()[1].close()
+        await self._context.close()
 
     @property
     def credentials(self) -> Credentials:
         """Where credentials are found."""
-        if self._credentials is None:
-            from lading.registry.auth.lookup import default_sources
-
-            self._credentials = default_sources(
-                authfiles=self._authfiles, docker_config_dir=self._docker_config, cache=self._cache
-            )
-        return self._credentials
-
-    @property
-    def session(self) -> Session:
-        """What carries the requests."""
-        if self._session is None:
-            headers: dict[str, str] = {}
-            if self._uses_docker:
-                from lading.registry.auth.lookup import docker_headers
-
-                headers = docker_headers(self._docker_config)
-            self._session = Session(credentials=self.credentials, headers=headers, cache=self._cache, **self._options)
-        return self._session
+        return self._context.credentials
 
     def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Repository:
         """The repository of a reference, as a Store.
@@ -172,8 +136,14 @@ class AsyncClient:
             writing: whether something will be written, so that the first token allows it.
             mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
         """
-        found = registry_reference(reference)
-        return Repository(self.session, found.registry, found.repository, writing=writing, mirrored=mirrored)
+        return self._context.connect(reference, writing=writing, mirrored=mirrored)
+
+    @property
+    def registries(self) -> Registries:
+        """Registries themselves: what they have and support, their limits, and the credentials for them."""
+        from lading.client.registries import Registries
+
+        return Registries(self._context)
 
     @property
     def drafts(self) -> Drafts:
@@ -181,10 +151,11 @@ class AsyncClient:
         from lading.drafts.facade import Drafts
         from lading.drafts.store import DraftStore
 
-        return Drafts(self.connect, DraftStore(config_dir=self._docker_config))
+        return Drafts(self.connect, DraftStore(config_dir=self._context.docker_config))
 
-    @asynccontextmanager
-    async def open(self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> AsyncIterator[Store]:
+    def open(
+        self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False
+    ) -> AbstractAsyncContextManager[Store]:
         """The store of a location: a repository, an image layout, an archive or a container engine.
 
         Args:
@@ -196,12 +167,7 @@ class AsyncClient:
             NotFound: the directory or file does not exist.
             InvalidContent: it is something else.
         """
-        location = as_location(place)
-        if location.reference is not None and location.is_registry:
-            yield self.connect(location.reference, writing=writing, mirrored=mirrored)
-        else:
-            async with open_local(location, writing=writing) as store:
-                yield store
+        return self._context.open(place, writing=writing, mirrored=mirrored)
 
     # Looking
 
@@ -608,7 +574,7 @@ class AsyncClient:
         written = {place.reference.registry for place in map(as_location, targets) if place.reference is not None}
 
         def connection(credentials: Credentials | None) -> Callable[[Reference, bool], Repository]:
-            session = self._session_for(credentials)
+            session = self._context.session_with(credentials)
 
             def connect(reference: Reference, writing: bool) -> Repository:
                 # What is copied within a registry is what that has: a mirror may have something older.
@@ -628,189 +594,7 @@ class AsyncClient:
             connect_source=connection(source_credentials),
         )
 
-    # Registries
-
-    async def repositories(
-        self, registry: str, *, include: str | Iterable[str] = (), exclude: str | Iterable[str] = ()
-    ) -> list[str]:
-        """The names of a registry's repositories, in its order.
-
-        Args:
-            registry: its host.
-            include: only the names that match one of these patterns, as `tags` takes them.
-            exclude: none of the names that match one of these.
-
-        Raises:
-            InvalidPattern: a pattern cannot be read.
-            Unsupported: the registry does not list them.
-        """
-        from lading.model.patterns import choose
-
-        choose((), include, exclude)  # which refuses what cannot be understood before anything is sent
-        host = parse_registry(registry)
-        if remedy := hosted(host).no_catalog:
-            raise Unsupported(f"{hosted(host).name} does not list its repositories", remedy=remedy)
-        try:
-            names = [name async for name in repositories(self.session, host)]
-        except NotFound as error:
-            raise Unsupported(
-                f"{host} does not list its repositories",
-                cause=error.cause,
-                status=error.status,
-                registry_code=error.registry_code,
-            ) from error
-        return choose(names, include, exclude)
-
-    async def check(self, registry: AnyLocation, *, write: bool = False) -> Checkup:
-        """Examine a registry: how it is reached, its TLS, who is let in, and what it supports.
-
-        Args:
-            registry: the registry, or a repository of it.
-            write: whether uploads may be begun in that repository, which are cancelled, and the deletion of what is
-                not there be asked for: more can be told then, and nothing stays.
-
-        Returns:
-            What was found; a registry that cannot be reached is a finding, too.
-
-        Raises:
-            UsageError: `write` without a repository, or what is configured is not valid.
-        """
-        from lading.registry.diagnose.check import check
-
-        host, repository = _registry_of(registry)
-        if write and repository is None:
-            raise UsageError("it is not said where to write", remedy=f"name a repository: {host}/REPOSITORY")
-        return await check(self.session, host, repository, write=write)
-
-    async def pull_limits(self, registry: AnyLocation) -> PullLimits:
-        """How many pulls a registry still allows, where it tells; one request, which counts as no pull.
-
-        Args:
-            registry: the registry, or a reference to a manifest in it.
-        """
-        from lading.registry.diagnose.pull_limits import pull_limits
-
-        host, repository = _registry_of(registry)
-        if repository is None:
-            return await pull_limits(self.session, host)
-        return await pull_limits(self.session, host, repository, registry_reference(registry).locator)
-
-    async def login(self, registry: str, username: str, password: str, *, authfile: Path | str | None = None) -> str:
-        """Check credentials with a registry, then keep them where Docker does.
-
-        Args:
-            registry: its host; with a namespace or a repository, for that alone.
-            username: the user; `<token>` where `password` is an identity token.
-            password: the password or token.
-            authfile: the file to keep them in; by default `$REGISTRY_AUTH_FILE`, else Docker's `config.json`.
-
-        Returns:
-            Where they are kept.
-
-        Raises:
-            Denied: the registry refuses them; nothing was kept.
-        """
-        from lading.registry.auth.credentials import Credential
-        from lading.registry.auth.lookup import writable_file
-        from lading.registry.session import verify
-
-        host, path = parse_key(registry)
-        credential = Credential.of(username, password)
-        await verify(self.session, host, credential)
-        keeper = writable_file(Path(authfile) if authfile else None, self._docker_config)
-        return await keeper.store(f"{host}/{path}" if path else host, credential)
-
-    async def logout(self, registry: str, *, authfile: Path | str | None = None) -> bool:
-        """Forget the credentials of a registry, and the tokens that were got with them; False where there were none.
-
-        Args:
-            registry: its host; with a namespace or a repository, what was kept for that alone.
-            authfile: the file that they are in; by default where `login` keeps them.
-        """
-        from lading.registry.auth.lookup import writable_file
-
-        host, path = parse_key(registry)
-        self._cache.forget(host)
-        keeper = writable_file(Path(authfile) if authfile else None, self._docker_config)
-        return await keeper.erase(f"{host}/{path}" if path else host)
-
-    async def logins(self) -> list[Login]:
-        """Everything that credentials are kept for, without secrets, in the order of the places they are kept in.
-
-        Raises:
-            UsageError: a file is corrupt.
-            Denied: a helper is missing or failed.
-        """
-        from lading.registry.auth.lookup import KnownCredentials
-
-        known = self.credentials
-        if not isinstance(known, KnownCredentials):
-            return []
-        return [login for source in known.sources for login in await source.logins()]
-
-    async def credential(self, subject: Reference | str) -> Credential | None:
-        """The credentials that are used for a registry or a repository; None for none.
-
-        Args:
-            subject: a registry's host, or a reference.
-        """
-        registry, repository, _ = parse_subject(subject)
-        return await self.session.attempts(registry).credential(repository)
-
-    async def token(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Token:
-        """A Bearer token that a registry takes.
-
-        Args:
-            subject: a registry's host, or a reference.
-            scopes: what it is to allow: actions (`pull,push`), or whole scopes (`repository:a/b:pull`); by default,
-                to pull.
-
-        Raises:
-            Unsupported: the registry asks for no token.
-        """
-        from lading.registry.diagnose import explain
-
-        registry, repository, _ = parse_subject(subject)
-        return await explain.token(self.session, registry, repository, parse_scopes(scopes, repository))
-
-    async def explain(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Explanation:
-        """Try to get access to a registry or a repository, and tell how it went; nothing remembered is used.
-
-        Args:
-            subject: a registry's host, or a reference.
-            scopes: what is wanted, as `token` takes it.
-        """
-        from lading.registry.diagnose import explain
-
-        registry, repository, name = parse_subject(subject)
-        return await explain.explain(
-            self.session,
-            self._cache,
-            registry,
-            repository,
-            name=name,
-            scopes=parse_scopes(scopes, repository),
-        )
-
     # Inside
-
-    def _after_fork(self) -> None:
-        # The connections are the parent's, and what waits for them.
-        self._of_parent += (self._session, self._others, self._credentials)
-        self._session, self._others = None, []
-        if self._uses_docker:
-            self._credentials = None
-
-    def _session_for(self, credentials: Credentials | None) -> Session:
-        """What carries the requests of somebody in particular."""
-        if credentials is None:
-            return self.session
-        for whose, session in self._others:
-            if whose is credentials:
-                return session
-        session = self.session.with_credentials(credentials, cache=self._cache)
-        self._others.append((credentials, session))
-        return session
 
     def _change(self, location: Location, *, writing: bool = False) -> AbstractAsyncContextManager[Store]:
         return self.open(location, writing=writing) if location.is_registry else open_to_change(location)
@@ -862,12 +646,3 @@ def unshared() -> TypeError:
 def parse_platform(platform: AnyPlatform) -> Platform:
     """A platform from its text, or as it is."""
     return Platform.parse(platform) if isinstance(platform, str) else platform
-
-
-def _registry_of(place: AnyLocation) -> tuple[str, str | None]:
-    """The registry of its own name, or of a reference in it; and the reference's repository."""
-    if isinstance(place, str):
-        with suppress(InvalidReference):
-            return parse_registry(place), None
-    reference = registry_reference(place)
-    return reference.registry, reference.repository

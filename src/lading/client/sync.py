@@ -10,6 +10,7 @@ from lading.client import AsyncClient, unshared
 from lading.io.blocking import Face, Runner, blocking
 
 if TYPE_CHECKING:
+    from lading.client.registries import SyncRegistries
     from lading.drafts.facade import SyncDrafts
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.settings import Config
@@ -109,15 +110,13 @@ class Client(Face[AsyncClient]):
     deletion: Final = blocking(AsyncClient.deletion)
     untag: Final = blocking(AsyncClient.untag)
     copy: Final = blocking(AsyncClient.copy)
-    repositories: Final = blocking(AsyncClient.repositories)
-    check: Final = blocking(AsyncClient.check)
-    pull_limits: Final = blocking(AsyncClient.pull_limits)
-    login: Final = blocking(AsyncClient.login)
-    logout: Final = blocking(AsyncClient.logout)
-    logins: Final = blocking(AsyncClient.logins)
-    credential: Final = blocking(AsyncClient.credential)
-    token: Final = blocking(AsyncClient.token)
-    explain: Final = blocking(AsyncClient.explain)
+
+    @property
+    def registries(self) -> SyncRegistries:
+        """Registries themselves: what they have and support, their limits, and the credentials for them."""
+        from lading.client.registries import SyncRegistries
+
+        return SyncRegistries(self._inner.registries, self._run)
 
     @property
     def drafts(self) -> SyncDrafts:

@@ -71,7 +71,7 @@ def login(
         raise click.UsageError("the password is empty")
     name, secret = username, password
     authfile = options.authfile
-    where = options.run(lambda client: client.login(registry, name or "", secret, authfile=authfile))
+    where = options.run(lambda client: client.registries.login(registry, name or "", secret, authfile=authfile))
     if format_ == "text":
         options.note(f"kept in {where}")
     shown_name = "" if identity_token_stdin else name or ""

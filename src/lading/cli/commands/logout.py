@@ -38,9 +38,9 @@ def logout(options: Options, registry: str, authfile: str | None, format_: str) 
     from lading.errors import LadingError
 
     async def forget(client: AsyncClient) -> LogoutDocument:
-        known = await client.logout(registry, authfile=authfile)
+        known = await client.registries.logout(registry, authfile=authfile)
         try:
-            left = await client.credential(registry)
+            left = await client.registries.credential(registry)
         except LadingError:
             left = None  # what is left cannot be read; that is another matter
         return LogoutDocument(registry=registry, removed=known, left=left.source if left is not None else None)

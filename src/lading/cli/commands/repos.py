@@ -34,7 +34,7 @@ def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tu
     from lading.registry.auth.scopes import parse_registry
 
     host = parse_registry(registry)
-    names = options.run(lambda client: client.repositories(host, include=include, exclude=exclude))
+    names = options.run(lambda client: client.registries.repositories(host, include=include, exclude=exclude))
     document = ReposDocument(registry=host, repositories=names)
     if document["repositories"] or format_ != "text":
         emit(document, format_, lambda: "\n".join(document["repositories"]))

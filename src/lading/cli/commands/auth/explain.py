@@ -30,7 +30,7 @@ def explain(options: Options, subject: str, scopes: tuple[str, ...], format_: st
     """
     from lading.cli.output import emit
 
-    document = options.run(lambda client: client.explain(subject, scopes))
+    document = options.run(lambda client: client.registries.explain(subject, scopes))
     emit(document, format_, lambda: _explained(document))
     if document.outcome != "allowed":
         raise click.exceptions.Exit(1)

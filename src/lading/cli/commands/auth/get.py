@@ -41,7 +41,7 @@ def get(options: Options, subject: str, authfile: str | None, format_: str) -> N
 
     if authfile:
         options.reach["authfile"] = (authfile,)
-    found = options.run(lambda client: client.credential(subject))
+    found = options.run(lambda client: client.registries.credential(subject))
     if found is None:
         raise NotFound(
             f"there are no credentials for {subject}",

@@ -38,7 +38,7 @@ def ls(options: Options, format_: str) -> None:
     """
     from lading.cli.output import emit, table
 
-    logins = options.run(lambda client: client.logins())
+    logins = options.run(lambda client: client.registries.logins())
     document = LoginsDocument(
         logins=[LoginSummary(registry=login.key, username=login.username, kept_in=login.place) for login in logins]
     )

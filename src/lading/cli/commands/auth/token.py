@@ -37,7 +37,7 @@ def token(options: Options, subject: str, scopes: tuple[str, ...], format_: str)
     """
     from lading.cli.output import emit
 
-    found = options.run(lambda client: client.token(subject, scopes))
+    found = options.run(lambda client: client.registries.token(subject, scopes))
     expires = datetime.fromtimestamp(found.expires, UTC)
     document = TokenDocument(
         token=found.value, account=found.account, scopes=[str(scope) for scope in found.scopes], expires=expires

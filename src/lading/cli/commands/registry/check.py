@@ -31,7 +31,7 @@ def check(options: Options, what: str, write: bool, format_: str) -> None:
     """
     from lading.cli.output import emit
 
-    report = options.run(lambda client: client.check(what, write=write))
+    report = options.run(lambda client: client.registries.check(what, write=write))
     emit(report, format_, lambda: _checkup(report))
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)

@@ -29,7 +29,7 @@ def limits(options: Options, what: str, format_: str) -> None:
     """
     from lading.cli.output import emit
 
-    found = options.run(lambda client: client.pull_limits(what))
+    found = options.run(lambda client: client.registries.pull_limits(what))
     emit(found, format_, lambda: _limits(found))
 
 

@@ -1,0 +1,123 @@
+"""What a client's methods and its namespaces share: sessions, credentials, what is remembered, the way to a store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lading.io.forks import call_after_fork
+from lading.registry.cache import Cache
+from lading.registry.repository import Repository
+from lading.registry.session import Session
+from lading.store import Store
+from lading.stores.location import AnyLocation, as_location, open_local, registry_reference
+
+if TYPE_CHECKING:
+    from lading.registry.auth.credentials import Credentials
+    from lading.registry.hosts.settings import Config
+
+
+class Context:
+    """What a client was made with, and what is open because of it. The arguments are those of `AsyncClient`."""
+
+    def __init__(
+        self,
+        *,
+        insecure: bool,
+        credentials: Credentials | None,
+        authfiles: Iterable[Path | str],
+        docker_config: Path | str | None,
+        config: Config | None,
+        create_repositories: bool,
+        remember: bool,
+        on_warning: Callable[[str, str], None] | None,
+        on_note: Callable[[str], None] | None,
+        on_request: Callable[[str], None] | None,
+    ) -> None:
+        self.docker_config = Path(docker_config) if docker_config is not None else None
+        self.cache = Cache.of_user() if remember else Cache()
+        self._authfiles = [Path(path) for path in authfiles]
+        self._options: dict[str, Any] = {
+            "insecure": insecure,
+            "config": config,
+            "create_repositories": create_repositories,
+            "on_warning": on_warning,
+            "on_note": on_note,
+            "on_request": on_request,
+        }
+        self._credentials = credentials
+        self._uses_docker = credentials is None
+        self._session: Session | None = None
+        self._others: list[tuple[Credentials, Session]] = []
+        self._of_parent: list[object] = []
+        call_after_fork(self._after_fork)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Where credentials are found."""
+        if self._credentials is None:
+            from lading.registry.auth.lookup import default_sources
+
+            self._credentials = default_sources(
+                authfiles=self._authfiles, docker_config_dir=self.docker_config, cache=self.cache
+            )
+        return self._credentials
+
+    @property
+    def session(self) -> Session:
+        """What carries the requests."""
+        if self._session is None:
+            headers: dict[str, str] = {}
+            if self._uses_docker:
+                from lading.registry.auth.lookup import docker_headers
+
+                headers = docker_headers(self.docker_config)
+            self._session = Session(credentials=self.credentials, headers=headers, cache=self.cache, **self._options)
+        return self._session
+
+    def session_with(self, credentials: Credentials | None) -> Session:
+        """What carries the requests that are made with these credentials; None for the client's own.
+
+        Args:
+            credentials: where they are found; the same object gets the same session.
+        """
+        if credentials is None:
+            return self.session
+        for whose, session in self._others:
+            if whose is credentials:
+                return session
+        session = self.session.with_credentials(credentials, cache=self.cache)
+        self._others.append((credentials, session))
+        return session
+
+    def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Repository:
+        """The repository of a reference; see `AsyncClient.connect`."""
+        found = registry_reference(reference)
+        return Repository(self.session, found.registry, found.repository, writing=writing, mirrored=mirrored)
+
+    @asynccontextmanager
+    async def open(self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> AsyncIterator[Store]:
+        """The store of a location; see `AsyncClient.open`."""
+        location = as_location(place)
+        if location.reference is not None and location.is_registry:
+            yield self.connect(location.reference, writing=writing, mirrored=mirrored)
+        else:
+            async with open_local(location, writing=writing) as store:
+                yield store
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        while self._others:
+            await self._others.pop()[1].close()
+
+    def _after_fork(self) -> None:
+        # The connections are the parent's, and what waits for them.
+        self._of_parent += (self._session, self._others, self._credentials)
+        self._session, self._others = None, []
+        if self._uses_docker:
+            self._credentials = None
