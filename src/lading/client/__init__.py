@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
+from lading.arguments import several
 from lading.client import tagging
 from lading.client.context import Context
 from lading.errors import InvalidReference, NotFound, UsageError
@@ -85,7 +86,7 @@ class AsyncClient:
         *,
         insecure: bool = False,
         credentials: Credentials | None = None,
-        authfiles: Iterable[Path | str] = (),
+        authfiles: Iterable[Path | str] | Path | str = (),
         docker_config: Path | str | None = None,
         config: Config | None = None,
         create_repositories: bool = False,
@@ -235,12 +236,12 @@ class AsyncClient:
             raise NotFound(f"{location} has no image config", cause="it is an artifact")
         return config
 
-    async def inspect(self, reference: AnyLocation, *, platforms: Iterable[AnyPlatform] = ()) -> Overview:
+    async def inspect(self, reference: AnyLocation, *, platforms: Iterable[AnyPlatform] | AnyPlatform = ()) -> Overview:
         """An overview of an index, an image or an artifact: 1 + N requests for N platforms, in two round trips."""
         from lading.images.overview import overview
 
         location = as_location(reference).full()
-        wanted = [parse_platform(platform) for platform in platforms]
+        wanted = [parse_platform(platform) for platform in several(platforms)]
         async with self.open(location, mirrored=True) as store:
             return await overview(store, str(location), await fetch_location(store, location), wanted)
 
@@ -249,7 +250,7 @@ class AsyncClient:
         reference: AnyLocation | Draft,
         *,
         platform: AnyPlatform | None = None,
-        clients: Iterable[PullClient | str] | None = None,
+        clients: Iterable[PullClient | str] | PullClient | str | None = None,
         host: AnyPlatform | None = None,
     ) -> Resolution:
         """What clients take when they pull this: which image of an index, and why.
@@ -282,7 +283,7 @@ class AsyncClient:
         from lading.model.selection import newest, parse_clients, spelled
         from lading.results import Resolution
 
-        who = newest() if clients is None else parse_clients(tuple(clients))
+        who = newest() if clients is None else parse_clients(clients)
         machine = this_machine() if host is None else parse_platform(host)
         asked = spelled(platform)
         if isinstance(reference, Draft):
@@ -307,8 +308,8 @@ class AsyncClient:
         reference: AnyLocation | Draft,
         *,
         against: AnyLocation | None = None,
-        select: Iterable[str] = (),
-        ignore: Iterable[str] = (),
+        select: Iterable[str] | str = (),
+        ignore: Iterable[str] | str = (),
     ) -> Report:
         """What is wrong with an image, an index or a draft, or will surprise whoever pulls it.
 
@@ -358,8 +359,8 @@ class AsyncClient:
         self,
         repository: AnyLocation,
         *,
-        include: str | Iterable[str] = (),
-        exclude: str | Iterable[str] = (),
+        include: Iterable[str] | str = (),
+        exclude: Iterable[str] | str = (),
         sort: TagOrder | None = None,
         latest: int | None = None,
         digests: bool = False,
@@ -497,14 +498,14 @@ class AsyncClient:
         self,
         source: AnyLocation,
         *targets: AnyLocation,
-        tags: Iterable[str] = (),
-        platforms: Iterable[AnyPlatform] = (),
+        tags: Iterable[str] | str = (),
+        platforms: Iterable[AnyPlatform] | AnyPlatform = (),
         sparse: bool = False,
         all_tags: bool = False,
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
+        include: Iterable[str] | str = (),
+        exclude: Iterable[str] | str = (),
         referrers: bool = False,
-        artifact_types: Iterable[str] = (),
+        artifact_types: Iterable[str] | str = (),
         clobber: bool = True,
         if_digest: str | None = None,
         dry_run: bool = False,
@@ -555,14 +556,14 @@ class AsyncClient:
         from lading.transfer.report import CopyOptions
 
         options = CopyOptions(
-            tags=tuple(tags),
-            platforms=tuple(parse_platform(platform) for platform in platforms),
+            tags=several(tags),
+            platforms=tuple(parse_platform(platform) for platform in several(platforms)),
             sparse=sparse,
             all_tags=all_tags,
-            include=tuple(include),
-            exclude=tuple(exclude),
+            include=several(include),
+            exclude=several(exclude),
             referrers=referrers,
-            artifact_types=tuple(artifact_types),
+            artifact_types=several(artifact_types),
             guard=Guard.of(if_digest, clobber=clobber),
             dry_run=dry_run,
             verify=verify,

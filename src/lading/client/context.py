@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lading.arguments import several
 from lading.io.forks import call_after_fork
 from lading.registry.cache import Cache
 from lading.registry.repository import Repository
@@ -27,7 +28,7 @@ class Context:
         *,
         insecure: bool,
         credentials: Credentials | None,
-        authfiles: Iterable[Path | str],
+        authfiles: Iterable[Path | str] | Path | str,
         docker_config: Path | str | None,
         config: Config | None,
         create_repositories: bool,
@@ -38,7 +39,7 @@ class Context:
     ) -> None:
         self.docker_config = Path(docker_config) if docker_config is not None else None
         self.cache = Cache.of_user() if remember else Cache()
-        self._authfiles = [Path(path) for path in authfiles]
+        self._authfiles = [Path(path) for path in several(authfiles)]
         self._options: dict[str, Any] = {
             "insecure": insecure,
             "config": config,

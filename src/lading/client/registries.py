@@ -38,7 +38,7 @@ class Registries:
         self._context = context
 
     async def repositories(
-        self, registry: str, *, include: str | Iterable[str] = (), exclude: str | Iterable[str] = ()
+        self, registry: str, *, include: Iterable[str] | str = (), exclude: Iterable[str] | str = ()
     ) -> list[str]:
         """The names of a registry's repositories, in its order.
 
@@ -164,7 +164,7 @@ class Registries:
         registry, repository, _ = parse_subject(subject)
         return await self._context.session.attempts(registry).credential(repository)
 
-    async def token(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Token:
+    async def token(self, subject: Reference | str, scopes: Iterable[str] | str = ()) -> Token:
         """A Bearer token that a registry takes.
 
         Args:
@@ -180,7 +180,7 @@ class Registries:
         registry, repository, _ = parse_subject(subject)
         return await explain.token(self._context.session, registry, repository, parse_scopes(scopes, repository))
 
-    async def explain(self, subject: Reference | str, scopes: Iterable[str] = ()) -> Explanation:
+    async def explain(self, subject: Reference | str, scopes: Iterable[str] | str = ()) -> Explanation:
         """Try to get access to a registry or a repository, and tell how it went; nothing remembered is used.
 
         Args:

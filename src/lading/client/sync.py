@@ -52,7 +52,7 @@ class Client(Face[AsyncClient]):
         *,
         insecure: bool = False,
         credentials: Credentials | None = None,
-        authfiles: Iterable[Path | str] = (),
+        authfiles: Iterable[Path | str] | Path | str = (),
         docker_config: Path | str | None = None,
         config: Config | None = None,
         create_repositories: bool = False,

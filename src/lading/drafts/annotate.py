@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
+from lading.arguments import several
 from lading.drafts.draft import Draft, DraftEntry, ListType, check_type
 from lading.drafts.store import DraftStore, must_exist, no_draft
 from lading.errors import UsageError
@@ -47,13 +48,13 @@ def annotate(
     architecture: str = "",
     variant: str = "",
     os_version: str = "",
-    os_features: Iterable[str] = (),
-    features: Iterable[str] = (),
-    clear: Collection[str] = (),
+    os_features: Iterable[str] | str = (),
+    features: Iterable[str] | str = (),
+    clear: Iterable[str] | str = (),
     annotations: Mapping[str, str] | None = None,
-    remove_annotations: Collection[str] = (),
+    remove_annotations: Iterable[str] | str = (),
     index_annotations: Mapping[str, str] | None = None,
-    remove_index_annotations: Collection[str] = (),
+    remove_index_annotations: Iterable[str] | str = (),
     type: ListType | None = None,
 ) -> Annotated:
     """Change what a draft says about one of its entries, or about itself.
@@ -83,6 +84,7 @@ def annotate(
         UsageError: the image means several entries, or the list cannot hold what it is given.
     """
     target = registry_reference(target)
+    clear, no_annotations, no_index_annotations = map(several, (clear, remove_annotations, remove_index_annotations))
     unknown = set(clear) - set(FIELDS)
     if unknown:
         raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(FIELDS)}")
@@ -92,12 +94,12 @@ def annotate(
         "architecture": given.architecture,
         "variant": variant or given.variant,
         "os_version": os_version,
-        "os_features": tuple(os_features),
-        "features": tuple(features),
+        "os_features": several(os_features),
+        "features": several(features),
     }
     settings = {name: value for name, value in platform.items() if value}
     cleared = {FIELDS[name] for name in clear}
-    on_entry = bool(settings or cleared or annotations or remove_annotations)
+    on_entry = bool(settings or cleared or annotations or no_annotations)
     if image is None and on_entry:
         raise UsageError("which image of the list is meant was not said")
     entry: DraftEntry | None = None
@@ -111,11 +113,11 @@ def annotate(
         if image is not None:
             old = draft.find(image)
             entry = _with_platform(old, settings, cleared)
-            entry = _with_annotations(entry, annotations or {}, remove_annotations)
+            entry = _with_annotations(entry, annotations or {}, no_annotations)
             draft = _replace_entry(draft, old, entry)
             if settings:
                 warnings.extend(_doubts(entry))
-        kept = {key: value for key, value in draft.annotations.items() if key not in remove_index_annotations}
+        kept = {key: value for key, value in draft.annotations.items() if key not in no_index_annotations}
         draft = msgspec.structs.replace(
             draft, annotations=kept | dict(index_annotations or {}), type=type or draft.type
         )

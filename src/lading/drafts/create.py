@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from lading.arguments import several
 from lading.drafts.draft import Draft, ListType, check_type
 from lading.drafts.entries import Connect, EntryFinder, IndexFilter, tagged
 from lading.drafts.merge import Change, Created, merge, recall
@@ -27,11 +28,11 @@ async def create(
     connect: Connect,
     store: DraftStore,
     target: Reference | str,
-    sources: Iterable[AnyLocation],
+    sources: Iterable[AnyLocation] | AnyLocation,
     *,
     amend: bool = False,
     replace: bool = False,
-    platforms: Iterable[Platform | str] = (),
+    platforms: Iterable[Platform | str] | Platform | str = (),
     attestations: bool = True,
     annotations: Mapping[str, str] | None = None,
     type: ListType | None = None,
@@ -62,7 +63,8 @@ async def create(
     if not (amend or replace) and store.exists(target):
         raise draft_exists(target)
     before = store.load(target) if amend and store.exists(target) else None
-    named = dict.fromkeys(as_location(source).full() for source in sources)
+    places: tuple[AnyLocation, ...] = several(sources)
+    named = dict.fromkeys(as_location(place).full() for place in places)
     if not named and before is None:
         raise UsageError(f"no image was named for {target}")
     wanted = IndexFilter.of(platforms, attestations)
@@ -93,9 +95,9 @@ async def add(
     connect: Connect,
     store: DraftStore,
     target: Reference | str,
-    sources: Iterable[AnyLocation],
+    sources: Iterable[AnyLocation] | AnyLocation,
     *,
-    platforms: Iterable[Platform | str] = (),
+    platforms: Iterable[Platform | str] | Platform | str = (),
     attestations: bool = True,
 ) -> Created:
     """Add images to a draft, and leave its other entries as they are. See `create`.
@@ -105,7 +107,8 @@ async def add(
     """
     target = registry_reference(target)
     must_exist(store, target)
-    named = dict.fromkeys(as_location(source).full() for source in sources)
+    places: tuple[AnyLocation, ...] = several(sources)
+    named = dict.fromkeys(as_location(place).full() for place in places)
     wanted = IndexFilter.of(platforms, attestations)
     finder = EntryFinder(connect, store.load(target))
     found = dict(await gather(finder.find(location, target, wanted) for location in named))

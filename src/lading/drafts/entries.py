@@ -11,6 +11,7 @@ from typing import Self
 
 import msgspec
 
+from lading.arguments import several
 from lading.drafts.docker_files import embed, file_name
 from lading.drafts.draft import Draft, DraftEntry
 from lading.errors import InvalidContent, LadingError, NotFound, UsageError
@@ -45,13 +46,13 @@ class IndexFilter(msgspec.Struct, frozen=True):
     """Whether the attestations of these images are wanted, too."""
 
     @classmethod
-    def of(cls, platforms: Iterable[Platform | str], attestations: bool) -> Self:
+    def of(cls, platforms: Iterable[Platform | str] | Platform | str, attestations: bool) -> Self:
         """A filter for these platforms, or their texts such as `linux/arm64`.
 
         Raises:
             InvalidPlatform: a text is not a platform.
         """
-        parsed = (Platform.parse(wanted) if isinstance(wanted, str) else wanted for wanted in platforms)
+        parsed = (Platform.parse(wanted) if isinstance(wanted, str) else wanted for wanted in several(platforms))
         return cls(tuple(parsed), attestations)
 
     def children(self, index: Index) -> tuple[Descriptor, ...]:

@@ -6,7 +6,7 @@ This module only binds; what the methods do is in the modules of their names.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -43,11 +43,11 @@ class Drafts:
     async def create(
         self,
         target: Reference | str,
-        sources: Iterable[AnyLocation],
+        sources: Iterable[AnyLocation] | AnyLocation,
         *,
         amend: bool = False,
         replace: bool = False,
-        platforms: Iterable[Platform | str] = (),
+        platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: bool = True,
         annotations: Mapping[str, str] | None = None,
         type: ListType | None = None,
@@ -86,9 +86,9 @@ class Drafts:
     async def add(
         self,
         target: Reference | str,
-        sources: Iterable[AnyLocation],
+        sources: Iterable[AnyLocation] | AnyLocation,
         *,
-        platforms: Iterable[Platform | str] = (),
+        platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: bool = True,
     ) -> _merge.Created:
         """Add images to a draft, and leave its other entries as they are. The arguments are those of `create`.
@@ -106,7 +106,7 @@ class Drafts:
         target: Reference | str | None = None,
         *,
         replace: bool = False,
-        platforms: Iterable[Platform | str] = (),
+        platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: bool = True,
     ) -> _merge.Created:
         """Make a draft of a list that is in a registry, to change it and push it again.
@@ -139,7 +139,7 @@ class Drafts:
         self,
         target: Reference | str,
         *,
-        tags: Iterable[str] = (),
+        tags: Iterable[str] | str = (),
         if_digest: str | None = None,
         dry_run: bool = False,
         purge: bool = False,
@@ -191,13 +191,13 @@ class Drafts:
         architecture: str = "",
         variant: str = "",
         os_version: str = "",
-        os_features: Iterable[str] = (),
-        features: Iterable[str] = (),
-        clear: Collection[str] = (),
+        os_features: Iterable[str] | str = (),
+        features: Iterable[str] | str = (),
+        clear: Iterable[str] | str = (),
         annotations: Mapping[str, str] | None = None,
-        remove_annotations: Collection[str] = (),
+        remove_annotations: Iterable[str] | str = (),
         index_annotations: Mapping[str, str] | None = None,
-        remove_index_annotations: Collection[str] = (),
+        remove_index_annotations: Iterable[str] | str = (),
         type: ListType | None = None,
     ) -> _annotate.Annotated:
         """Change what a draft says about one of its entries, or about itself. Nothing is sent.

@@ -34,7 +34,7 @@ async def pull(
     target: Reference | str | None = None,
     *,
     replace: bool = False,
-    platforms: Iterable[Platform | str] = (),
+    platforms: Iterable[Platform | str] | Platform | str = (),
     attestations: bool = True,
 ) -> Created:
     """Make a draft of a list that is in a registry, to change it and push it again.

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import msgspec
 
+from lading.arguments import several
 from lading.drafts.content import open_source
 from lading.drafts.draft import Draft, DraftEntry, check_type
 from lading.drafts.entries import Connect
@@ -54,7 +55,7 @@ async def push(
     store: DraftStore,
     target: Reference | str,
     *,
-    tags: Iterable[str] = (),
+    tags: Iterable[str] | str = (),
     if_digest: str | None = None,
     dry_run: bool = False,
     purge: bool = False,
@@ -119,9 +120,9 @@ def _pushable(draft: Draft) -> Index:
     return draft.index
 
 
-def _tag_names(target: Reference, tags: Iterable[str]) -> tuple[str, ...]:
+def _tag_names(target: Reference, tags: Iterable[str] | str) -> tuple[str, ...]:
     own = (target.tag,) if target.tag else ()
-    names = tuple(dict.fromkeys((*own, *tags)))
+    names = tuple(dict.fromkeys((*own, *several(tags))))
     for name in names:
         if not is_tag(name):
             raise UsageError(f"{name!r} is not a tag", cause=f"further tags are of the same repository, {target.name}")

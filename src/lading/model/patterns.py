@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from lading.arguments import several
 from lading.errors import InvalidPattern, UsageError
 from lading.model.version import Version, ascending, highest
 
@@ -29,7 +30,7 @@ _WHOLE = 3
 """A version of so many numbers means itself in a range; one of fewer means all that begin so."""
 
 
-def choose(names: Iterable[str], include: str | Iterable[str] = (), exclude: str | Iterable[str] = ()) -> list[str]:
+def choose(names: Iterable[str], include: Iterable[str] | str = (), exclude: Iterable[str] | str = ()) -> list[str]:
     """The names that match any pattern of `include` (all, if there are none) and none of `exclude`, in their order.
 
     Args:
@@ -40,8 +41,8 @@ def choose(names: Iterable[str], include: str | Iterable[str] = (), exclude: str
     Raises:
         InvalidPattern: a pattern cannot be read.
     """
-    wanted = [matcher(pattern) for pattern in _several(include)]
-    unwanted = [matcher(pattern) for pattern in _several(exclude)]
+    wanted = [matcher(pattern) for pattern in several(include)]
+    unwanted = [matcher(pattern) for pattern in several(exclude)]
     return [
         name
         for name in names
@@ -52,8 +53,8 @@ def choose(names: Iterable[str], include: str | Iterable[str] = (), exclude: str
 def listed(
     tags: Iterable[str],
     *,
-    include: str | Iterable[str] = (),
-    exclude: str | Iterable[str] = (),
+    include: Iterable[str] | str = (),
+    exclude: Iterable[str] | str = (),
     sort: TagOrder | None = None,
     latest: int | None = None,
 ) -> list[str]:
@@ -102,10 +103,6 @@ def matcher(pattern: str) -> Matcher:
     if kind == "semver":
         return _range(text)
     return lambda name: fnmatchcase(name, pattern)
-
-
-def _several(patterns: str | Iterable[str]) -> Iterable[str]:
-    return (patterns,) if isinstance(patterns, str) else patterns
 
 
 def _range(text: str) -> Matcher:

@@ -23,7 +23,7 @@ class Settings:
     """Who may come: `htpasswd=FILE` for Basic, `token=FILE` for Bearer with the registry's own token service. FILE
     has a line `USER:HASH` for each user, with bcrypt hashes, as `htpasswd -B` makes it. None lets everybody do
     everything."""
-    allow: Sequence[str] = ()
+    allow: Sequence[str] | str = ()
     """Who may do what where: rules `USER:REPOSITORIES:ACTIONS`, or `@FILE` with such rules as its lines. USER is a
     name, `*` for whoever has logged in, or `anonymous` for everybody (with `token`). REPOSITORIES is a glob, in which
     `*` is any text. ACTIONS are `pull`, `push` (which includes `pull`), `delete` or `*`, with commas between them.

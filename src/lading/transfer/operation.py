@@ -121,6 +121,8 @@ def check(source: Place, targets: Sequence[Place], options: CopyOptions) -> None
     """Raise UsageError where what is asked for does not go together."""
     if not targets:
         raise UsageError("there is nowhere to copy to")
+    if options.jobs < 1:
+        raise UsageError(f"jobs is {options.jobs}", cause="at least one blob has to be under way")
     for tag in options.tags:
         if not is_tag(tag):
             raise UsageError(

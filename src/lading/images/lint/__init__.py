@@ -11,6 +11,7 @@ from shlex import quote
 
 import msgspec
 
+from lading.arguments import several
 from lading.errors import UsageError
 from lading.images.lint.annotations import check_annotations
 from lading.images.lint.codes import CODES, SEVERITIES, Code, Finding, Severity
@@ -58,7 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return any(found.severity in bad for found in self.findings)
 
 
-def lint(facts: Facts, *, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> Report:
+def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str] | str = ()) -> Report:
     """Judge what was read.
 
     Args:
@@ -89,9 +90,9 @@ def _addressed(found: Finding, facts: Facts) -> Finding:
     return msgspec.structs.replace(found, remedy=remedy[:1].lower() + remedy[1:].rstrip("."))
 
 
-def _codes(names: Iterable[str]) -> frozenset[str]:
+def _codes(names: Iterable[str] | str) -> frozenset[str]:
     found: set[str] = set()
-    for name in names:
+    for name in several(names):
         codes = {code for code in CODES if code.startswith(name.upper())} if name else set()
         if not codes:
             raise UsageError(f"there is no finding {name!r}", remedy=_near(name, CODES))

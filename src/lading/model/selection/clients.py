@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from lading.arguments import several
 from lading.errors import UsageError
 from lading.model.selection.platforms import Library
 
@@ -90,9 +91,9 @@ class PullClient(msgspec.Struct, frozen=True):
         return max((number for version, number in steps if self.since(version)), default=(0, 0))
 
 
-def parse_clients(texts: Sequence[PullClient | str]) -> tuple[PullClient, ...]:
+def parse_clients(texts: Iterable[PullClient | str] | PullClient | str) -> tuple[PullClient, ...]:
     """Clients from their texts, each once, in order."""
-    clients = (PullClient.parse(text) if isinstance(text, str) else text for text in texts)
+    clients = (PullClient.parse(text) if isinstance(text, str) else text for text in several(texts))
     return tuple(dict.fromkeys(clients))
 
 

@@ -9,10 +9,11 @@ before `host/a` before `host`); of keys that name the same, the one in the earli
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lading.arguments import several
 from lading.errors import UsageError
 from lading.registry.auth import docker_config
 from lading.registry.auth.aws import AwsCredentials
@@ -250,7 +251,7 @@ class Netrc:
 
 def default_sources(
     *,
-    authfiles: Sequence[Path] = (),
+    authfiles: Iterable[Path | str] | Path | str = (),
     docker_config_dir: Path | None = None,
     cache: Cache | None = None,
     environ: Mapping[str, str] | None = None,
@@ -266,7 +267,7 @@ def default_sources(
     environ = os.environ if environ is None else environ
     runner = Helpers(environ)
     named: list[CredentialSource] = [
-        CredentialFile(path, "the file given", runner=runner, required=True) for path in authfiles
+        CredentialFile(path, "the file given", runner=runner, required=True) for path in map(Path, several(authfiles))
     ]
     named += [EnvironmentLogin(environ), EnvironmentConfig(environ, runner)]
     if environ.get("REGISTRY_AUTH_FILE"):

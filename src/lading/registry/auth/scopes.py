@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lading.arguments import several
 from lading.errors import InvalidReference, UsageError
 from lading.model.reference import Reference
 from lading.registry.auth.authentication import Scope
@@ -63,7 +64,7 @@ def parse_subject(subject: Reference | str) -> tuple[str, str | None, str | None
     return subject.registry, subject.repository, subject.locator
 
 
-def parse_scopes(texts: Iterable[str], repository: str | None) -> tuple[Scope, ...]:
+def parse_scopes(texts: Iterable[str] | str, repository: str | None) -> tuple[Scope, ...]:
     """What a token is to allow, from actions (`pull,push`) and whole scopes (`repository:a/b:pull`).
 
     Args:
@@ -73,9 +74,8 @@ def parse_scopes(texts: Iterable[str], repository: str | None) -> tuple[Scope, .
     Raises:
         UsageError: a text is neither, or there is nothing that its actions are about.
     """
-    texts = list(texts) or (["pull"] if repository else [])
     scopes = []
-    for text in texts:
+    for text in several(texts) or (("pull",) if repository else ()):
         scope = Scope.parse(text)
         if scope is None and ":" not in text and text and repository:
             scope = Scope(repository, tuple(action for action in text.split(",") if action))

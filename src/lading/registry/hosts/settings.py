@@ -15,12 +15,13 @@ jobs = 4
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from lading.arguments import several
 from lading.errors import Denied, UsageError
 from lading.registry.hosts.certs_d import certified_hosts, find_certificates
 from lading.registry.hosts.config_toml import default_path, read_config_file, user_folder
@@ -340,7 +341,7 @@ class Config:
         return self._registries_conf
 
 
-def parse_headers(lines: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
+def parse_headers(lines: Iterable[str] | str) -> tuple[tuple[str, str, str], ...]:
     """Header fields as they are given for a run: `NAME: VALUE`, or `REGISTRY=NAME: VALUE`.
 
     Raises:
@@ -349,7 +350,7 @@ def parse_headers(lines: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
     import re
 
     fields = []
-    for line in lines:
+    for line in several(lines):
         match = re.fullmatch(r"(?:([^=:\s]+(?::\d+)?)=)?([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*", line)
         if match is None:
             raise UsageError("a header cannot be read", cause="expected NAME: VALUE, or REGISTRY=NAME: VALUE")
@@ -357,7 +358,7 @@ def parse_headers(lines: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
     return tuple(fields)
 
 
-def parse_addresses(lines: Sequence[str]) -> dict[str, str]:
+def parse_addresses(lines: Iterable[str] | str) -> dict[str, str]:
     """The addresses of hosts as they are given for a run: `HOST:PORT:ADDRESS`.
 
     Raises:
@@ -367,7 +368,7 @@ def parse_addresses(lines: Sequence[str]) -> dict[str, str]:
     import re
 
     addresses = {}
-    for line in lines:
+    for line in several(lines):
         match = re.fullmatch(r"([^:\s\[\]/]+):(\d{1,5}):\[?([0-9a-fA-F.:]+)\]?", line)
         try:
             if match is None or not 0 < int(match[2]) < 65536 or re.fullmatch(r"[\d.]+", match[1]):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from lading.arguments import several
 from lading.errors import UsageError
 from lading.serve.reloaded_file import Watched
 
@@ -69,8 +70,8 @@ class Rules:
         UsageError: one cannot be read.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._sources = [_source(text) for text in texts or [f"{EVERYBODY}:*:*"]]
+    def __init__(self, texts: Sequence[str] | str) -> None:
+        self._sources = [_source(text) for text in several(texts) or (f"{EVERYBODY}:*:*",)]
 
     def permits(self, user: str | None, need: Need) -> bool:
         """Whether a user may do something."""
