@@ -100,8 +100,9 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether `resolve` costs little: a container engine has to save the whole image for it."""
 
 
-class Store(Protocol):
-    """A place where content lives, named by digests and tags (distribution-spec §Definitions)."""
+@runtime_checkable
+class Readable(Protocol):
+    """A place where content lives, named by digests and tags (distribution-spec §Definitions), to be read."""
 
     @property
     def name(self) -> str:
@@ -129,6 +130,17 @@ class Store(Protocol):
     async def contains(self, content: Descriptor) -> bool:
         """Whether a manifest or blob is there."""
 
+    def tags(self) -> AsyncIterator[str]:
+        """All tags, in the store's own order."""
+
+    def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """The manifests whose `subject` is this one (distribution-spec §Listing Referrers)."""
+
+
+@runtime_checkable
+class Store(Readable, Protocol):
+    """A place where content lives, to be read and written."""
+
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob, atomically: it is there whole, or not at all.
 
@@ -138,12 +150,6 @@ class Store(Protocol):
 
     async def tag(self, content: Descriptor, name: str) -> None:
         """Give a manifest that is there a tag; the tag moves if it exists."""
-
-    def tags(self) -> AsyncIterator[str]:
-        """All tags, in the store's own order."""
-
-    def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
-        """The manifests whose `subject` is this one (distribution-spec §Listing Referrers)."""
 
     async def delete(self, content: Descriptor) -> None:
         """Delete a manifest with all its tags, or a blob.
@@ -189,7 +195,7 @@ class Mounts(Protocol):
     asks_first: bool
     """Whether to ask if a blob is there before mounting it: where that costs less than to mount what is there."""
 
-    async def mount(self, content: Descriptor, source: Store) -> bool:
+    async def mount(self, content: Descriptor, source: Readable) -> bool:
         """Take a blob from another store; False where that cannot be done, and nothing has changed then."""
 
 
@@ -205,10 +211,10 @@ class Claims(Protocol):
 class HasSiblings(Protocol):
     """A store that knows which others it shares content with, without asking anybody."""
 
-    def is_same(self, other: Store) -> bool:
+    def is_same(self, other: Readable) -> bool:
         """Whether the other is this very place: what one has, both have."""
 
-    def is_sibling(self, other: Store) -> bool:
+    def is_sibling(self, other: Readable) -> bool:
         """Whether mounting from the other may work: False where it cannot, or has been refused."""
 
 
@@ -296,7 +302,7 @@ def from_bytes(data: bytes) -> Source:
     return Held(data)
 
 
-def from_store(store: Store, content: Descriptor) -> Source:
+def from_store(store: Readable, content: Descriptor) -> Source:
     """A source that reads from another store, verified; one that can be started anywhere.
 
     It reads from the store that `reads_from` says: the very one, or the one below it that has the content.
@@ -309,7 +315,7 @@ def is_verified(source: Source) -> bool:
     return getattr(source, "is_verified", False)
 
 
-def reads_from(source: Source) -> Store | None:
+def reads_from(source: Source) -> Readable | None:
     """The store that a source reads from, where that is known."""
     return getattr(source, "store", None)
 
@@ -351,7 +357,7 @@ class Stored:
 
     is_verified = True
 
-    def __init__(self, store: Store, content: Descriptor) -> None:
+    def __init__(self, store: Readable, content: Descriptor) -> None:
         self.store = store
         self._content = content
 
@@ -378,7 +384,7 @@ def is_manifest(content: Descriptor) -> bool:
     return content.media_type in MANIFESTS
 
 
-async def read(store: Store, content: Descriptor, limit: int = SIZE_LIMIT) -> bytes:
+async def read(store: Readable, content: Descriptor, limit: int = SIZE_LIMIT) -> bytes:
     """Read small content whole, verified.
 
     Raises:
@@ -388,7 +394,7 @@ async def read(store: Store, content: Descriptor, limit: int = SIZE_LIMIT) -> by
         return await reader.read(limit)
 
 
-async def fetch_manifest(store: Store, name: str | Descriptor, limit: int = SIZE_LIMIT) -> AnyManifest:
+async def fetch_manifest(store: Readable, name: str | Descriptor, limit: int = SIZE_LIMIT) -> AnyManifest:
     """Read a manifest by tag, digest or descriptor: in one round trip where the store can.
 
     Raises:
@@ -403,7 +409,7 @@ async def fetch_manifest(store: Store, name: str | Descriptor, limit: int = SIZE
     return parse(raw, name.media_type, digest=name.digest, what=f"{store.name}@{name.digest}", limit=limit)
 
 
-async def read_config(store: Store, manifest: Manifest) -> ImageConfig | None:
+async def read_config(store: Readable, manifest: Manifest) -> ImageConfig | None:
     """Read what a manifest has for a config; None where it has none at all.
 
     Raises:

@@ -83,6 +83,20 @@ def test_an_archive_is_read_from_a_pipe(lading: Lading, places: dict[str, str], 
     assert "cannot be changed" in refused.stderr
 
 
+@pytest.mark.parametrize("command", ["delete --yes", "delete --dry-run", "delete --yes --untag", "tag"])
+def test_what_is_in_a_docker_archive_is_not_changed(
+    command: str, lading: Lading, name: str, places: dict[str, str], tmp_path: Path
+) -> None:
+    lading.run("copy", "-q", f"{name}:arm", "docker-archive:a.tar", cwd=tmp_path)
+    before = (tmp_path / "a.tar").read_bytes()
+    place = f"docker-archive:a.tar:{name}:arm"
+    words = [place, "new"] if command == "tag" else [place]
+    refused = lading.run(*command.split(), *words, cwd=tmp_path, check=False)
+    assert refused.returncode == 9
+    assert "docker-archive:a.tar cannot be changed" in refused.stderr
+    assert (tmp_path / "a.tar").read_bytes() == before
+
+
 @pytest.mark.parametrize("place", ["oci:layout", "oci-archive:a.tar"])
 def test_tags_are_given_listed_and_taken_away(
     place: str, lading: Lading, name: str, places: dict[str, str], registry: RealRegistry, tmp_path: Path

@@ -16,7 +16,7 @@ from lading.model.manifest import Manifest, parse
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import fetch_manifest, from_bytes, read
-from lading.stores.docker.archive import DockerArchive
+from lading.stores.docker.archive import NewDockerArchive
 from lading.stores.docker.engine import DockerDaemon
 from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
@@ -153,7 +153,7 @@ class TestDocker:
         self, engine: DockerCLI, docker_command: str, tmp_path: Path
     ) -> None:
         await load(docker_command, images.make_busybox(seed="there and back"), "daemon/back:1")
-        async with DockerDaemon(docker_command) as source, DockerArchive(tmp_path / "a.tar", writing=True) as target:
+        async with DockerDaemon(docker_command) as source, NewDockerArchive(tmp_path / "a.tar") as target:
             await Copier(target).copy(source, await source.resolve("daemon/back:1"), names=["daemon/back:2"])
         engine.run("load", "--input", str(tmp_path / "a.tar"))
         assert engine.run("run", "--rm", "--network=none", "daemon/back:2").stdout == "there and back\n"
@@ -258,7 +258,7 @@ class TestFailures:
     @pytest.mark.parametrize("half", ["", "head -c 700 {archive}"])
     async def test_saving_that_fails_half_way(self, tmp_path: Path, half: str) -> None:
         source = await memory(images.make_image())
-        async with DockerArchive(tmp_path / "a.tar", writing=True) as archive:
+        async with NewDockerArchive(tmp_path / "a.tar") as archive:
             await Copier(archive).copy(source, await source.resolve("1"), names=["app:1"])
         fails = f"{half.format(archive=tmp_path / 'a.tar')}\necho 'Error response from daemon: the disk is on fire' >&2"
         program = script(tmp_path / "docker", f'test "$1" = save || {{ echo id; exit; }}\n{fails}\nexit 1')

@@ -13,7 +13,7 @@ from lading.model.media_types import OCI_MANIFEST
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import Store, fetch_manifest, from_bytes, put_manifest, read
-from lading.stores.docker.archive import DockerArchive
+from lading.stores.docker.archive import DockerArchive, NewDockerArchive
 from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
 from lading.stores.overlay import Overlay
@@ -128,7 +128,7 @@ async def test_what_is_new_is_beside_what_is_below(below: Store, fill: Fill, ima
 
 async def test_it_is_like_the_store_below(below: Store, tmp_path: Path) -> None:
     assert Overlay(below).traits == below.traits
-    archive = DockerArchive(tmp_path / "a.tar", writing=True)
+    archive = NewDockerArchive(tmp_path / "a.tar")
     assert Overlay(archive).traits.is_named_by_references
     assert not Overlay().traits.is_remote
 
@@ -229,9 +229,9 @@ async def test_a_file_is_read_where_it_is(tmp_path: Path, scratch: Path) -> None
 async def test_names_that_are_whole_references_are_found_below(
     tmp_path: Path, fill: Fill, image: images.Manifest
 ) -> None:
-    async with DockerArchive(tmp_path / "a.tar", writing=True) as archive:
+    async with NewDockerArchive(tmp_path / "a.tar") as archive:
         await fill(archive, image, "registry.example/app:1")
-    async with DockerArchive(tmp_path / "a.tar") as archive, Overlay(archive) as overlay:
+    async with DockerArchive(tmp_path / "a.tar") as saved, Overlay(saved) as overlay:
         edited = await with_a_layer(overlay, "registry.example/app:1", "2")
         assert (await overlay.resolve("registry.example/app:1")).digest != edited.digest
         assert await overlay.resolve("2") == edited.descriptor

@@ -6,10 +6,10 @@ This room puts the others together. It may use everything but the command line, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, overload
 
 from lading.arguments import several
 from lading.client import tagging
@@ -24,11 +24,12 @@ from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.registry.repository import Repository
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Store, fetch_manifest, put_manifest
+from lading.store import AnyManifest, Readable, Store, fetch_manifest, put_manifest
 from lading.stores.location import (
     AnyLocation,
     Location,
     as_location,
+    check_changeable,
     fetch_location,
     open_to_change,
     resolve_location,
@@ -154,9 +155,17 @@ class AsyncClient:
 
         return Drafts(self.connect, DraftStore(config_dir=self._context.docker_config))
 
+    @overload
+    def open(
+        self, place: AnyLocation, *, writing: Literal[True], mirrored: bool = ...
+    ) -> AbstractAsyncContextManager[Store]: ...
+    @overload
+    def open(
+        self, place: AnyLocation, *, writing: bool = ..., mirrored: bool = ...
+    ) -> AbstractAsyncContextManager[Readable]: ...
     def open(
         self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False
-    ) -> AbstractAsyncContextManager[Store]:
+    ) -> AbstractAsyncContextManager[Readable]:
         """The store of a location: a repository, an image layout, an archive or a container engine.
 
         Args:
@@ -443,6 +452,7 @@ class AsyncClient:
             for place, group in sorted(by_place.items(), key=lambda item: item[0] == location.place):
                 names = {goal.name or "": (str(goal), seen.get(goal)) for goal in group}
                 if place == location.place:
+                    assert isinstance(store, Store)
                     if len(by_place) > 1:
                         await guard.check_again(store, names)
                     await gather(put_manifest(store, manifest, (name,)) for name in names)
@@ -475,6 +485,7 @@ class AsyncClient:
         Costs one request for each tag of the repository, and one for each of its indexes, many at once.
         """
         location = as_location(reference).full()
+        check_changeable(location)
         async with self.open(location) as store:
             return await tagging.deletion(store, location)
 
@@ -598,7 +609,9 @@ class AsyncClient:
     # Inside
 
     def _change(self, location: Location, *, writing: bool = False) -> AbstractAsyncContextManager[Store]:
-        return self.open(location, writing=writing) if location.is_registry else open_to_change(location)
+        if location.is_registry:
+            return nullcontext(self.connect(location, writing=writing))
+        return open_to_change(location)
 
     def _entry(self, location: Location, index: Index, wanted: Platform) -> Descriptor:
         from lading.images.overview import no_platform
@@ -608,7 +621,9 @@ class AsyncClient:
             raise no_platform(str(location), index, [wanted])
         return chosen[0]
 
-    async def _check_platform(self, store: Store, location: Location, manifest: AnyManifest, wanted: Platform) -> None:
+    async def _check_platform(
+        self, store: Readable, location: Location, manifest: AnyManifest, wanted: Platform
+    ) -> None:
         from lading.images.overview import check_platform, image_config
 
         config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
@@ -624,7 +639,7 @@ class AsyncClient:
             raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:{'REPOSITORY:' if goal.is_docker else ''}TAG")
         return goal.with_tag(goal.own_tag)
 
-    async def _present(self, store: Store, source: Location, goal: Location) -> Digest | None:
+    async def _present(self, store: Readable, source: Location, goal: Location) -> Digest | None:
         """What a new tag names now; None where it does not exist, or what it would be in."""
         if goal.place == source.place:
             found = await find_named(store, goal.name or "")

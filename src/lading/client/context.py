@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lading.arguments import several
 from lading.io.forks import call_after_fork
 from lading.registry.cache import Cache
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.store import Store
+from lading.store import Readable, Store
 from lading.stores.location import AnyLocation, as_location, open_local, registry_reference
 
 if TYPE_CHECKING:
@@ -98,8 +98,16 @@ class Context:
         found = registry_reference(reference)
         return Repository(self.session, found.registry, found.repository, writing=writing, mirrored=mirrored)
 
+    @overload
+    def open(
+        self, place: AnyLocation, *, writing: Literal[True], mirrored: bool = ...
+    ) -> AbstractAsyncContextManager[Store]: ...
+    @overload
+    def open(
+        self, place: AnyLocation, *, writing: bool = ..., mirrored: bool = ...
+    ) -> AbstractAsyncContextManager[Readable]: ...
     @asynccontextmanager
-    async def open(self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> AsyncIterator[Store]:
+    async def open(self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> AsyncIterator[Any]:
         """The store of a location; see `AsyncClient.open`."""
         location = as_location(place)
         if location.reference is not None and location.is_registry:

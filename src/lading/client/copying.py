@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -17,7 +18,7 @@ from lading.model.reference import DEFAULT_TAG, Reference, is_tag
 from lading.registry.repository import Repository
 from lading.registry.sparse import sparse_indexes
 from lading.registry.upload_journal import Journal
-from lading.store import Store
+from lading.store import Readable, Store
 from lading.stores.location import AnyLocation, Location, as_location, open_local, resolve_location
 from lading.transfer.events import OnEvent
 from lading.transfer.operation import Place, copy
@@ -86,10 +87,10 @@ async def _open_source(stack: AsyncExitStack, connect: Connect, location: Locati
         return Place(repository, location.name, is_mirrored=repository.traits.is_mirrored)
     store = await stack.enter_async_context(open_local(location, writing=False))
     name = location.reference.name if location.reference is not None else None
-    return Place(store, location.name, is_remote=False, is_partial=location.is_docker, repository=name)
+    return Place(cast("Store", store), location.name, is_remote=False, is_partial=location.is_docker, repository=name)
 
 
-async def _settled(store: Store, location: Location) -> tuple[Location, str]:
+async def _settled(store: Readable, location: Location) -> tuple[Location, str]:
     """The location, and the name in its store, with what it left open found out."""
     if location.name is None:
         digest = (await resolve_location(store, location)).digest

@@ -15,12 +15,12 @@ from lading.model.index import Index
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Store, Untags, fetch_manifest
+from lading.store import AnyManifest, Readable, Store, Untags, fetch_manifest
 from lading.stores.location import Location, resolve_location
 from lading.transfer.guard import Guard
 
 
-async def tags_in(store: Store, location: Location) -> AsyncIterator[str]:
+async def tags_in(store: Readable, location: Location) -> AsyncIterator[str]:
     """The tags of a location's repository in the store's order; where it says no repository, whole names."""
     reference = location.reference if location.is_docker else None
     async for name in store.tags():
@@ -32,7 +32,7 @@ async def tags_in(store: Store, location: Location) -> AsyncIterator[str]:
                 yield found.tag
 
 
-async def look_up(store: Store, location: Location, tags: Iterable[str]) -> list[TagInfo]:
+async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> list[TagInfo]:
     """What each of these tags of a location names, in their order; a tag that vanished meanwhile is left out."""
 
     async def look(tag: str) -> TagInfo | None:
@@ -107,14 +107,14 @@ async def delete(store: Store, location: Location, guard: Guard) -> Deletion:
     return Deletion(reference=str(location), digest=str(found.digest), tags=[tag] if tag else [])
 
 
-async def deletion(store: Store, location: Location) -> Deletion:
+async def deletion(store: Readable, location: Location) -> Deletion:
     """What deleting this would take: every tag that names it, and the indexes that list it.
 
     Raises:
         Unsupported: nothing is deleted there.
     """
     found = await resolve_location(store, location)
-    if location.is_docker:
+    if location.is_docker and isinstance(store, Store):
         await store.delete(found)  # which says what to do instead, before everything there is looked at
     digest = found.digest
     infos = await look_up(store, location, [tag async for tag in tags_in(store, location)])
@@ -126,7 +126,7 @@ async def deletion(store: Store, location: Location) -> Deletion:
     )
 
 
-async def _listing(store: Store, digest: Digest, infos: Sequence[TagInfo]) -> list[str]:
+async def _listing(store: Readable, digest: Digest, infos: Sequence[TagInfo]) -> list[str]:
     """The tags of the indexes that list a digest, however deeply."""
     indexes: dict[str, Index] = {}
 

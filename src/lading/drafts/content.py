@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from lading.drafts.draft import Draft
 from lading.drafts.entries import Connect
 from lading.errors import NotFound
-from lading.store import Store
+from lading.store import Readable
 from lading.stores.location import (
     open_local,
     parse_location,
@@ -17,7 +17,7 @@ from lading.stores.location import (
 
 
 @asynccontextmanager
-async def open_source(location: str) -> AsyncIterator[Store]:
+async def open_source(location: str) -> AsyncIterator[Readable]:
     """The store on this machine that an entry was taken from.
 
     Raises:
@@ -31,10 +31,10 @@ async def open_source(location: str) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def homes_of(draft: Draft, connect: Connect) -> AsyncIterator[list[Store]]:
+async def homes_of(draft: Draft, connect: Connect) -> AsyncIterator[list[Readable]]:
     """Where the content of each entry is: on this machine, or in its repository if it is not or no longer here."""
     async with AsyncExitStack() as stack:
-        here: dict[str, Store] = {}
+        here: dict[str, Readable] = {}
         for location in {entry.location for entry in draft.entries if entry.location}:
             with suppress(NotFound):
                 here[location] = await stack.enter_async_context(open_source(location))

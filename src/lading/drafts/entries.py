@@ -22,7 +22,7 @@ from lading.model.manifest import Manifest, parse
 from lading.model.media_types import INDEXES, MANIFESTS
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.store import AnyManifest, Store, fetch_manifest, read_config
+from lading.store import AnyManifest, Readable, Store, fetch_manifest, read_config
 from lading.stores.location import (
     Location,
     fetch_location,
@@ -86,7 +86,7 @@ class EntryFinder:
 
     def __init__(self, connect: Connect, before: Draft | None) -> None:
         self._connect = connect
-        self._stores: dict[str, Store] = {}
+        self._stores: dict[str, Readable] = {}
         self._before = before.entries if before is not None else ()
         self._known = {entry.digest: entry for entry in self._before if entry.raw}
         self.warnings: list[str] = []
@@ -149,7 +149,7 @@ class EntryFinder:
         return await self._entries_of(source, store, await fetch_manifest(store, source.locator), wanted)
 
     async def _entries_of(
-        self, source: Reference, store: Store, manifest: AnyManifest, wanted: IndexFilter
+        self, source: Reference, store: Readable, manifest: AnyManifest, wanted: IndexFilter
     ) -> tuple[DraftEntry, ...]:
         if isinstance(manifest, Index):
             return distinct_entries(await self._flatten(source, store, manifest, wanted, 0))
@@ -160,7 +160,7 @@ class EntryFinder:
         return (entry_of(source, described(manifest, platform or Platform()), manifest),)
 
     async def _flatten(
-        self, source: Reference, store: Store, index: Index, wanted: IndexFilter, depth: int
+        self, source: Reference, store: Readable, index: Index, wanted: IndexFilter, depth: int
     ) -> tuple[DraftEntry, ...]:
         """The entries of an index and of the indexes within it: a list that is pushed holds images only."""
         if depth > _DEPTH_LIMIT:
@@ -177,7 +177,7 @@ class EntryFinder:
         found = await gather(entries_of(child) for child in wanted.children(index))
         return tuple(entry for entries in found for entry in entries)
 
-    async def _recall(self, source: Reference, store: Store) -> None:
+    async def _recall(self, source: Reference, store: Readable) -> None:
         """Find out what Docker found before it annotated: what differs from that was set by hand, and is to stay."""
         for entry in self._before:
             if entry.reference == source and entry.found is None and entry.raw:
@@ -194,7 +194,7 @@ def tagged(draft: Draft | None) -> list[Reference]:
     return [source for source in sources if source.digest is None]
 
 
-async def fetch_child(store: Store, index: Index, child: Descriptor, known: DraftEntry | None = None) -> AnyManifest:
+async def fetch_child(store: Readable, index: Index, child: Descriptor, known: DraftEntry | None = None) -> AnyManifest:
     """A child of an index, from the registry or from what a draft has of it already.
 
     Raises:
@@ -221,7 +221,7 @@ async def fetch_child(store: Store, index: Index, child: Descriptor, known: Draf
         ) from error
 
 
-async def platform_of(store: Store, manifest: Manifest) -> Platform:
+async def platform_of(store: Readable, manifest: Manifest) -> Platform:
     """What the config says of the platform; nothing, where an artifact has a config of its own kind."""
     if manifest.config is not None and manifest.config.digest == EMPTY.digest:
         return Platform()

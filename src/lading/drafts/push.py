@@ -23,7 +23,7 @@ from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.reference import Reference, is_tag
-from lading.store import AnyManifest, Store, put_manifest
+from lading.store import AnyManifest, Readable, Store, put_manifest
 from lading.stores.location import registry_reference
 from lading.transfer.graph import Copied, Copier, gather
 from lading.transfer.guard import Guard, find_named
@@ -165,7 +165,7 @@ async def _put(repository: Store, draft: Draft, index: Index, names: Sequence[st
     await gather(put_manifest(repository, index, (name,)) for name in names[1:])
 
 
-async def _missing(repository: Store, draft: Draft) -> list[DraftEntry]:
+async def _missing(repository: Readable, draft: Draft) -> list[DraftEntry]:
     present = await gather(repository.contains(entry.descriptor) for entry in draft.entries)
     return [entry for entry, there in zip(draft.entries, present, strict=True) if not there]
 

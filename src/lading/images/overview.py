@@ -17,7 +17,7 @@ from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, INDEXES
 from lading.model.platform import Platform
-from lading.store import AnyManifest, Store, fetch_manifest, read_config
+from lading.store import AnyManifest, Readable, fetch_manifest, read_config
 from lading.transfer.graph import gather
 
 CREATED = "org.opencontainers.image.created"
@@ -74,7 +74,9 @@ class Overview(msgspec.Struct, kw_only=True):
     """How a container of the image runs (`Env`, `Cmd`, `Labels` …); empty for an index."""
 
 
-async def overview(store: Store, reference: str, manifest: AnyManifest, platforms: Sequence[Platform] = ()) -> Overview:
+async def overview(
+    store: Readable, reference: str, manifest: AnyManifest, platforms: Sequence[Platform] = ()
+) -> Overview:
     """Describe a manifest, reading all its children at once.
 
     Args:
@@ -91,7 +93,7 @@ async def overview(store: Store, reference: str, manifest: AnyManifest, platform
     return await _of_manifest(store, reference, manifest, platforms)
 
 
-async def _of_index(store: Store, reference: str, index: Index, platforms: Sequence[Platform]) -> Overview:
+async def _of_index(store: Readable, reference: str, index: Index, platforms: Sequence[Platform]) -> Overview:
     chosen = index.select(platforms) if platforms else index.manifests
     if platforms and not chosen:
         raise no_platform(reference, index, platforms)
@@ -121,7 +123,7 @@ async def _of_index(store: Store, reference: str, index: Index, platforms: Seque
     )
 
 
-async def _of_manifest(store: Store, reference: str, manifest: Manifest, platforms: Sequence[Platform]) -> Overview:
+async def _of_manifest(store: Readable, reference: str, manifest: Manifest, platforms: Sequence[Platform]) -> Overview:
     config = await image_config(store, manifest)
     if platforms:
         check_platform(reference, config, platforms)
@@ -147,7 +149,7 @@ async def _of_manifest(store: Store, reference: str, manifest: Manifest, platfor
     )
 
 
-async def image_config(store: Store, manifest: Manifest) -> ImageConfig | None:
+async def image_config(store: Readable, manifest: Manifest) -> ImageConfig | None:
     """The config of an image, or None where the manifest is no image's; raises what `read_config` does."""
     if manifest.config is None or manifest.config.media_type not in IMAGE_CONFIGS:
         return None
@@ -186,7 +188,7 @@ def check_platform(reference: str, config: ImageConfig | None, platforms: Sequen
         )
 
 
-async def _child(store: Store, entry: Descriptor) -> AnyManifest | None:
+async def _child(store: Readable, entry: Descriptor) -> AnyManifest | None:
     try:
         return await fetch_manifest(store, entry.content)
     except NotFound:

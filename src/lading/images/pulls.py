@@ -14,7 +14,7 @@ from lading.model.digest import Digest
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.model.selection import Content, Gap, PullClient, Selection, select
-from lading.store import AnyManifest, Store, fetch_manifest, read
+from lading.store import AnyManifest, Readable, fetch_manifest, read
 from lading.transfer.graph import gather
 
 _DEPTH_LIMIT = 32
@@ -28,12 +28,12 @@ class Shelf:
         homes: where else something is, by digest.
     """
 
-    def __init__(self, store: Store, homes: Mapping[Digest, Store] | None = None) -> None:
+    def __init__(self, store: Readable, homes: Mapping[Digest, Readable] | None = None) -> None:
         self.contents: dict[Digest, Content] = {}
         self._store = store
         self._homes = dict(homes or {})
 
-    def add(self, manifest: AnyManifest, home: Store) -> None:
+    def add(self, manifest: AnyManifest, home: Readable) -> None:
         """Keep a manifest, whose children are in `home`."""
         self.contents[manifest.digest] = manifest
         self._homes |= {child.digest: home for child in manifest.children}

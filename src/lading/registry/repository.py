@@ -36,7 +36,7 @@ from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
 from lading.registry.session import CATALOG, Scope, Session, resolve_location
 from lading.registry.urls import next_link
-from lading.store import AnyManifest, Reader, Source, Store, Traits, closing, is_manifest, reads_from
+from lading.store import AnyManifest, Readable, Reader, Source, Traits, closing, is_manifest, reads_from
 
 if TYPE_CHECKING:
     from lading.registry.uploads import Uploads
@@ -348,11 +348,11 @@ class Repository:
         """
         return await self.uploads.stream(source, algorithm)
 
-    def is_same(self, other: Store) -> bool:
+    def is_same(self, other: Readable) -> bool:
         """Whether the other is this repository: what one has, both have."""
         return isinstance(other, Repository) and other.name == self.name
 
-    def is_sibling(self, other: Store) -> bool:
+    def is_sibling(self, other: Readable) -> bool:
         """Whether mounting from the other may work: it is in this registry, and has not been refused."""
         return (
             isinstance(other, Repository)
@@ -362,7 +362,7 @@ class Repository:
 
     asks_first = False
 
-    async def mount(self, content: Descriptor, source: Store) -> bool:
+    async def mount(self, content: Descriptor, source: Readable) -> bool:
         """Take a blob from another repository of this registry (distribution-spec §Mounting a blob).
 
         Returns:

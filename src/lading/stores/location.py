@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, overload
 
 import msgspec
 
@@ -25,7 +25,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT
 from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_tag, is_tag
-from lading.store import AnyManifest, Store, fetch_manifest
+from lading.store import AnyManifest, Readable, Store, fetch_manifest
 
 Kind = Literal["registry", "oci", "oci-archive", "docker-archive", "docker-daemon"]
 
@@ -243,7 +243,11 @@ def parse_location(text: str) -> Location:
     return split(kind, hidden, text)
 
 
-def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextManager[Store]:
+@overload
+def open_local(location: Location, *, writing: Literal[True]) -> AbstractAsyncContextManager[Store]: ...
+@overload
+def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextManager[Readable]: ...
+def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextManager[Readable]:
     """The store of a location on this machine.
 
     Args:
@@ -257,14 +261,15 @@ def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextMana
     if location.kind == "oci":
         return _OpenedLayout(location.path, writing)
     if location.kind == "oci-archive":
-        from lading.stores.layout.archive import OCIArchive
+        from lading.stores.layout.archive import read_archive, write_archive
 
-        return OCIArchive(location.path, writing=writing)
+        return write_archive(location.path) if writing else read_archive(location.path)
     if location.kind == "docker-archive":
-        from lading.stores.docker.archive import DockerArchive
+        from lading.stores.docker.archive import DockerArchive, NewDockerArchive
 
-        archive = DockerArchive(location.path, writing=writing, repository=repository)
-        return cast("AbstractAsyncContextManager[Store]", archive)
+        if writing:
+            return cast("AbstractAsyncContextManager[Store]", NewDockerArchive(location.path, repository=repository))
+        return cast("AbstractAsyncContextManager[Readable]", DockerArchive(location.path))
     if location.kind == "docker-daemon":
         from lading.stores.docker.engine import DockerDaemon
 
@@ -272,7 +277,7 @@ def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextMana
     raise UsageError(f"{location} is in a registry, not on this machine")
 
 
-async def resolve_location(store: Store, location: Location) -> Descriptor:
+async def resolve_location(store: Readable, location: Location) -> Descriptor:
     """Find the manifest that a location names in its store: where it has no tag, the only one there is.
 
     Raises:
@@ -289,7 +294,7 @@ async def resolve_location(store: Store, location: Location) -> Descriptor:
     return await store.resolve("")
 
 
-async def fetch_location(store: Store, location: Location, limit: int = SIZE_LIMIT) -> AnyManifest:
+async def fetch_location(store: Readable, location: Location, limit: int = SIZE_LIMIT) -> AnyManifest:
     """The manifest that a location names, in one round trip where its store can; see `resolve_location`.
 
     Args:
@@ -308,6 +313,16 @@ def open_to_change(location: Location) -> AbstractAsyncContextManager[Store]:
     Raises:
         Unsupported: what is there can only be read, or replaced as a whole.
     """
+    check_changeable(location)
+    return open_local(location, writing=True)
+
+
+def check_changeable(location: Location) -> None:
+    """Refuse a location of which the store can only be read, or replaced as a whole.
+
+    Raises:
+        Unsupported: it is one.
+    """
     if location.kind == "docker-archive" or location.is_stream:
         raise Unsupported(
             f"{location.place} cannot be changed",
@@ -315,7 +330,6 @@ def open_to_change(location: Location) -> AbstractAsyncContextManager[Store]:
             code="read-only-location",
             fields={"location": str(location), "kind": location.kind},
         )
-    return open_local(location, writing=location.kind != "docker-daemon")
 
 
 class _OpenedLayout:

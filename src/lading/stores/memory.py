@@ -15,7 +15,7 @@ from lading.model.encoding import SIZE_LIMIT
 from lading.model.manifest import parse
 from lading.model.media_types import is_foreign_layer
 from lading.model.reference import check_tag
-from lading.store import AnyManifest, Reader, Source, Store, Traits, is_manifest
+from lading.store import AnyManifest, Readable, Reader, Source, Traits, is_manifest
 
 _CHUNK = 1024 * 1024
 
@@ -110,7 +110,7 @@ class Memory:
 
     asks_first = True
 
-    async def mount(self, content: Descriptor, source: Store) -> bool:
+    async def mount(self, content: Descriptor, source: Readable) -> bool:
         """Share a blob with another store in memory."""
         if not isinstance(source, Memory) or is_manifest(content):
             return False

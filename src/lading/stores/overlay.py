@@ -1,4 +1,4 @@
-"""New content over a store, or over nothing: an edit, a conversion or an artifact before it is copied, as a Store.
+"""New content over a store, or over nothing: an edit, a conversion or an artifact before it is copied, as a Readable.
 
 This module knows stores and temporary files, and nothing of what the content is for. The store below is only read.
 """
@@ -25,9 +25,9 @@ from lading.model.encoding import SIZE_LIMIT
 from lading.model.media_types import OCTET_STREAM
 from lading.store import (
     AnyManifest,
+    Readable,
     Reader,
     Source,
-    Store,
     Stored,
     Traits,
     closing,
@@ -55,7 +55,7 @@ class Overlay:
         folder: where the files are kept; by default a scratch folder, which is made when it is first needed.
     """
 
-    def __init__(self, base: Store | None = None, *, name: str | None = None, folder: Path | None = None) -> None:
+    def __init__(self, base: Readable | None = None, *, name: str | None = None, folder: Path | None = None) -> None:
         self.base = base
         self.name = name or (base.name if base is not None else "overlay")
         self._new = Memory(self.name)

@@ -24,6 +24,7 @@ from lading.store import (
     Claims,
     HasSiblings,
     Mounts,
+    Readable,
     Resumes,
     SeesAll,
     Source,
@@ -101,7 +102,7 @@ class Copier:
         self.target = target
         self.foreign: dict[Digest, Descriptor] = {}
         """The layers that were left where their `urls` say (image-spec layer §Non-Distributable Layers)."""
-        self.planned_from: Store | None = None
+        self.planned_from: Readable | None = None
         """In a dry run: a store that will have everything by then, and from which it would be mounted."""
         # What the target can do is asked once: the question costs more than most answers.
         self._siblings = target if isinstance(target, HasSiblings) else None
@@ -155,7 +156,7 @@ class Copier:
 
     async def copy(
         self,
-        source: Store,
+        source: Readable,
         content: Descriptor | AnyManifest,
         *,
         names: Iterable[str] = (),
@@ -199,7 +200,7 @@ class Copier:
         """Whether the target was asked for a manifest, and had it."""
         return self._asked.get(digest, False)
 
-    def _may_skip(self, source: Store, manifest: AnyManifest) -> bool:
+    def _may_skip(self, source: Readable, manifest: AnyManifest) -> bool:
         """Whether it is worth asking if the target has a manifest: not where finding out costs what it saves."""
         if self._verify or self._is_same(source):
             return False
@@ -208,7 +209,7 @@ class Copier:
 
     async def _children(
         self,
-        source: Store,
+        source: Readable,
         manifest: AnyManifest,
         platform: str | None,
         depth: int,
@@ -222,7 +223,7 @@ class Copier:
         await gather(self._child(source, manifest, child, platform, depth) for child in children)
 
     async def _child(
-        self, source: Store, parent: AnyManifest, child: Descriptor, platform: str | None, depth: int
+        self, source: Readable, parent: AnyManifest, child: Descriptor, platform: str | None, depth: int
     ) -> None:
         if is_manifest(child):
             work = partial(self._subtree, source, child, _label(child) or platform, depth + 1)
@@ -235,7 +236,7 @@ class Copier:
         # Content that several parents share is brought by the first that asks; the others wait for it.
         await self._once.do((child.digest, is_manifest(child)), work)
 
-    async def _subtree(self, source: Store, child: Descriptor, platform: str | None, depth: int) -> None:
+    async def _subtree(self, source: Readable, child: Descriptor, platform: str | None, depth: int) -> None:
         self._meter.found(child)
         if not self._verify and await self._contains(child):
             self._count(child, "present", platform)
@@ -263,7 +264,7 @@ class Copier:
 
     # Blobs
 
-    async def _blob(self, source: Store, blob: Descriptor, platform: str | None, is_config: bool) -> None:
+    async def _blob(self, source: Readable, blob: Descriptor, platform: str | None, is_config: bool) -> None:
         source = reads_from(from_store(source, blob)) or source
         self._meter.found(blob)
         if self._is_same(source) and not self._verify:
@@ -319,7 +320,7 @@ class Copier:
                 pass  # it is gone by now: everything again
         await self.target.write(blob, source)
 
-    async def _plan(self, source: Store, blob: Descriptor) -> Outcome:
+    async def _plan(self, source: Readable, blob: Descriptor) -> Outcome:
         if await self.target.contains(blob):
             return "present"
         return "mounted" if self._mounts is not None and self._is_sibling(self.planned_from or source) else "copied"
@@ -340,10 +341,10 @@ class Copier:
             return False
         return True
 
-    def _is_same(self, source: Store) -> bool:
+    def _is_same(self, source: Readable) -> bool:
         return source is self.target or (self._siblings is not None and self._siblings.is_same(source))
 
-    def _is_sibling(self, source: Store) -> bool:
+    def _is_sibling(self, source: Readable) -> bool:
         if self._siblings is not None:
             return self._siblings.is_sibling(source)
         return self._mounts is not None and type(self.target) is type(source)
@@ -360,7 +361,7 @@ class Copier:
 class _Supply:
     """A blob as a source for writing it: what is missing is told apart from what cannot be written."""
 
-    def __init__(self, store: Store, blob: Descriptor) -> None:
+    def __init__(self, store: Readable, blob: Descriptor) -> None:
         self.store = store
         self._blob = blob
         self._source = _embedded(blob) or from_store(store, blob)

@@ -15,7 +15,7 @@ from lading.errors import Conflict, NotFound
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.store import Store
+from lading.store import Readable
 
 Expected = Digest | Literal["absent"]
 """The digest that a name must stand for; `absent` where it must not exist."""
@@ -65,7 +65,7 @@ class Guard(msgspec.Struct, frozen=True):
         if not self.clobber and found not in (None, wanted):
             raise Conflict(f"{title} exists, and was not changed", cause=f"it names {found}, not {wanted}")
 
-    async def check_again(self, store: Store, names: Mapping[str, tuple[str, Digest | None]]) -> None:
+    async def check_again(self, store: Readable, names: Mapping[str, tuple[str, Digest | None]]) -> None:
         """Raise Conflict where a name no longer stands for what it did when it was checked; free without a condition.
 
         Args:
@@ -84,7 +84,7 @@ class Guard(msgspec.Struct, frozen=True):
                 )
 
 
-async def find_named(store: Store, name: str) -> Descriptor | None:
+async def find_named(store: Readable, name: str) -> Descriptor | None:
     """The manifest that a name stands for; None where the name does not exist."""
     try:
         return await store.resolve(name)

@@ -23,7 +23,7 @@ from lading.model.patterns import choose
 from lading.model.platform import Platform
 from lading.model.reference import Reference, is_tag
 from lading.model.tags import is_fallback
-from lading.store import AnyManifest, HasSiblings, Store, fetch_manifest, read
+from lading.store import AnyManifest, HasSiblings, Readable, Store, fetch_manifest, read
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copied, Copier
 from lading.transfer.guard import find_named
@@ -546,7 +546,7 @@ class _Tasks:
 
     def __init__(self, place: Place, name: str) -> None:
         self.name = name
-        self.source: Store = place.store
+        self.source: Readable = place.store
         self.manifest: AnyManifest | None = None
         self.platform: Platform | None = None
         """The platform that was chosen for the user, where a target holds no indexes."""
@@ -587,7 +587,7 @@ def _tag_of(name: str) -> str:
     return name if is_tag(name) else Reference.parse(name).tag or name
 
 
-def _is_same(first: Store, second: Store) -> bool:
+def _is_same(first: Readable, second: Readable) -> bool:
     return first is second or (isinstance(first, HasSiblings) and first.is_same(second))
 
 

@@ -19,7 +19,7 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.tags import cosign_tags, is_fallback, subject_of
-from lading.store import AnyManifest, Store, fetch_manifest
+from lading.store import AnyManifest, Readable, fetch_manifest
 
 
 class Referrer(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Finder:
             What cosign's tags name has the types that `artifact_types` says.
     """
 
-    def __init__(self, source: Store, artifact_types: Collection[str] = ()) -> None:
+    def __init__(self, source: Readable, artifact_types: Collection[str] = ()) -> None:
         self._source = source
         self._types = frozenset(artifact_types)
         self._tags: dict[Digest, list[str]] | None = None

@@ -19,7 +19,7 @@ from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import INDEXES, MANIFESTS, is_foreign_layer
 from lading.model.platform import Platform
-from lading.store import AnyManifest, Store, fetch_manifest
+from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.transfer.graph import gather
 
 READ_LIMIT = 64 * 1024 * 1024
@@ -88,7 +88,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(part for part in self.parts if not part.is_attestation)
 
 
-StoreOf = Callable[[int], Store]
+StoreOf = Callable[[int], Readable]
 """Where the entry at a position is; -1 for the manifest itself."""
 
 
@@ -131,7 +131,7 @@ def listed_facts(name: str, index: Index) -> Facts:
     return Facts(name=name, manifest=index, parts=parts)
 
 
-async def platforms_of(store: Store, manifest: AnyManifest) -> tuple[Platform, ...]:
+async def platforms_of(store: Readable, manifest: AnyManifest) -> tuple[Platform, ...]:
     """The platforms that a manifest has images for."""
     if isinstance(manifest, Index):
         said = (entry.platform for entry in manifest.images)
@@ -147,7 +147,7 @@ class _Reader:
         self._once = Once()
         self._present: dict[tuple[str, Digest], bool] = {}
 
-    async def part(self, store: Store, entry: Descriptor, position: int, depth: int) -> Part:
+    async def part(self, store: Readable, entry: Descriptor, position: int, depth: int) -> Part:
         part = Part(entry=entry, position=position)
         if entry.media_type and entry.media_type not in MANIFESTS:
             # Whatever it is, clients do not read it either; that it is there can be seen all the same.
@@ -164,7 +164,7 @@ class _Reader:
             return msgspec.structs.replace(part, state=error.cause or str(error))
         return await self.read(store, msgspec.structs.replace(part, manifest=manifest), depth)
 
-    async def read(self, store: Store, part: Part, depth: int) -> Part:
+    async def read(self, store: Readable, part: Part, depth: int) -> Part:
         manifest = part.manifest
         if isinstance(manifest, Index):
             if depth >= _DEPTH_LIMIT:
@@ -186,7 +186,7 @@ class _Reader:
                 missing = (manifest.config, *missing)
         return msgspec.structs.replace(part, config=config, missing=missing)
 
-    async def _is_there(self, store: Store, blob: Descriptor) -> bool:
+    async def _is_there(self, store: Readable, blob: Descriptor) -> bool:
         key = (store.name, blob.digest)
 
         async def ask() -> None:

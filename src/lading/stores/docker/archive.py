@@ -22,14 +22,16 @@ from lading.model.descriptor import Descriptor
 from lading.store import AnyManifest, Reader, Source, Traits
 from lading.stores.docker.images import SavedImages
 from lading.stores.docker.members import Contents
-from lading.stores.docker.packing import NewArchive, accepted, reference
+from lading.stores.docker.packing import NewImages, accepted, reference
+
+TRAITS = Traits(takes_indexes=False, is_partial=True, is_named_by_references=True)
 
 
 class DockerArchive:
-    """A Docker archive: one that is there to be read, or a new one. Use it as an async context manager.
+    """A Docker archive that is read. Use it as an async context manager.
 
-    Reading understands what any Docker, podman, skopeo and crane write, compressed in any way; a file is read where it
-    is, standard input in one pass. `resolve` takes a name as it is in the archive, the reference that it means, a bare
+    It understands what any Docker, podman, skopeo and crane write, compressed in any way; a file is read where it is,
+    standard input in one pass. `resolve` takes a name as it is in the archive, the reference that it means, a bare
     tag, the digest of a manifest and an image ID; an empty name is the only image there is.
 
     Manifests: where the archive has an OCI layout inside (Docker 25 and later), they are those of the layout, and an
@@ -38,24 +40,15 @@ class DockerArchive:
     compressed (`application/vnd.docker.image.rootfs.diff.tar`), which every Docker and podman pulls; only bzip2 and
     xz, for which there is no media type, are taken off.
 
-    Writing puts everything in place when the context ends without an exception, under its name in one step, and leaves
-    no trace otherwise. Equal images and names give equal bytes. Names are references; the suffix of the file
-    (`.tar.gz`, `.tar.zst`) tells the compression of the whole.
-
     Args:
-        path: of the file, or `-` for standard input or output.
-        writing: whether it is a new archive; a file that is there is replaced.
-        repository: what a bare tag is in, when an image gets one as its name, such as `ghcr.io/acme/web`.
+        path: of the file, or `-` for standard input.
     """
 
-    traits = Traits(takes_indexes=False, is_partial=True, is_named_by_references=True)
+    traits = TRAITS
 
-    def __init__(self, path: str | os.PathLike[str], writing: bool = False, *, repository: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = None if path == "-" else Path(path)
-        self.writing = writing
-        self.repository = repository
-        self._saved: SavedImages | None = None
-        self._new: NewArchive | None = None
+        self._images: SavedImages | None = None
 
     @property
     def name(self) -> str:
@@ -63,31 +56,22 @@ class DockerArchive:
         return f"docker-archive:{self.path or '-'}"
 
     async def __aenter__(self) -> Self:
-        """Look at the archive, or begin a new one.
+        """Look at the archive.
 
         Raises:
             NotFound: there is no such file.
             InvalidContent: it is not a Docker archive, or damaged.
-            UsageError: it cannot be read or written, whatever is in it.
+            UsageError: it cannot be read, whatever is in it.
         """
-        if self.writing:
-            self._check_place()
-            self._new = NewArchive(self.name)
-            return self
-        self._saved = await in_thread(self._look)
+        self._images = await in_thread(self._look)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put the new archive in place, unless something went wrong or it has no images."""
-        try:
-            if self._new is not None and self._new.images and kind is None:
-                await in_thread(self._put_in_place)
-        finally:
-            for part in (self._saved, self._new):
-                if part is not None:
-                    part.close()
+        """Close the file."""
+        if self._images is not None:
+            self._images.close()
 
     async def resolve(self, name: str) -> Descriptor:
         """Find the manifest that a name means; empty is the only image there is.
@@ -97,12 +81,7 @@ class DockerArchive:
             UsageError: there are several.
             InvalidContent: the archive is malformed.
         """
-        if self._new is None:
-            return await in_thread(self._reading.find, name)
-        digest = self._new.named(name)
-        if digest is None:
-            raise NotFound(f"{name} is not in {self.name}")
-        return self._new.images[digest].manifest.descriptor
+        return await in_thread(self._saved.find, name)
 
     @asynccontextmanager
     async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
@@ -111,21 +90,134 @@ class DockerArchive:
         Raises:
             NotFound: it is not in the archive.
         """
-        if self._new is not None:
-            chunks = self._new.read(content.digest) if self._new.has(content.digest) else None
-        else:
-            found = await in_thread(self._reading.locate, content.digest)
-            chunks = None if found is None else self._reading.read(found)
-        if chunks is None:
+        found = await in_thread(self._saved.locate, content.digest)
+        if found is None:
             raise NotFound(f"{content.digest} is not in {self.name}")
-        async with aclosing(chunks):
+        async with aclosing(self._saved.read(found)) as chunks:
             yield Reader(content, chunks)
 
     async def contains(self, content: Descriptor) -> bool:
-        """Whether a manifest or blob is in the archive; in a new one, whether it was written."""
-        if self._new is not None:
-            return self._new.has(content.digest)
-        return await in_thread(self._reading.locate, content.digest) is not None
+        """Whether a manifest or blob is in the archive."""
+        return await in_thread(self._saved.locate, content.digest) is not None
+
+    async def tags(self) -> AsyncIterator[str]:
+        """All names of images (`RepoTags`) as they are written in the archive: references, or bare tags."""
+        for name in self._saved.names:
+            yield name
+
+    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """The manifests in the archive's OCI layout that refer to this one; none where it has no layout."""
+        for referrer in self._saved.referring(subject.digest):
+            if artifact_type in (None, referrer.artifact_type):
+                yield referrer
+
+    @property
+    def _saved(self) -> SavedImages:
+        if self._images is None:
+            raise RuntimeError("use the archive as an async context manager")
+        return self._images
+
+    def _look(self) -> SavedImages:
+        try:
+            contents = self._contents()
+        except FileNotFoundError:
+            raise NotFound(f"the file {self.path} does not exist") from None
+        except OSError as error:
+            raise UsageError(f"{self.name} cannot be read", cause=error.strerror) from None
+        try:
+            return SavedImages(contents)
+        except BaseException:
+            contents.close()
+            raise
+
+    def _contents(self) -> Contents:
+        if self.path is not None:
+            return Contents.from_path(self.path, self.name)
+        if sys.stdin.isatty():
+            raise UsageError("standard input is a terminal", remedy="give it an archive: docker save IMAGE | lading …")
+        return Contents.from_stream(reader(sys.stdin.fileno()), self.name)
+
+
+class NewDockerArchive:
+    """A Docker archive that is written. Use it as an async context manager.
+
+    Everything is put in place when the context ends without an exception, under its name in one step; otherwise no
+    trace is left. Equal images and names give equal bytes. Names are references; the suffix of the file (`.tar.gz`,
+    `.tar.zst`) tells the compression of the whole.
+
+    Args:
+        path: of the file, which is replaced where there is one; or `-` for standard output.
+        repository: what a bare tag is in, when an image gets one as its name, such as `ghcr.io/acme/web`.
+    """
+
+    traits = TRAITS
+
+    def __init__(self, path: str | os.PathLike[str], *, repository: str | None = None) -> None:
+        self.path = None if path == "-" else Path(path)
+        self.repository = repository
+        self._images: NewImages | None = None
+
+    @property
+    def name(self) -> str:
+        """`docker-archive:PATH`."""
+        return f"docker-archive:{self.path or '-'}"
+
+    async def __aenter__(self) -> Self:
+        """Begin the archive.
+
+        Raises:
+            UsageError: it cannot be written, whatever is in it.
+        """
+        self._check_place()
+        self._images = NewImages(self.name)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the archive in place, unless something went wrong or it has no images."""
+        try:
+            if self._new.images and kind is None:
+                await in_thread(self._put_in_place)
+        finally:
+            self._new.close()
+
+    async def resolve(self, name: str) -> Descriptor:
+        """Find the manifest that a name means, of those that were written; empty is the only image there is.
+
+        Raises:
+            NotFound: there is none, or several.
+        """
+        digest = self._new.named(name)
+        if digest is None:
+            raise NotFound(f"{name} is not in {self.name}")
+        return self._new.images[digest].manifest.descriptor
+
+    @asynccontextmanager
+    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
+        """Read a manifest or blob that was written, verified.
+
+        Raises:
+            NotFound: it was not.
+        """
+        if not self._new.has(content.digest):
+            raise NotFound(f"{content.digest} is not in {self.name}")
+        async with aclosing(self._new.read(content.digest)) as chunks:
+            yield Reader(content, chunks)
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Whether a manifest or blob was written."""
+        return self._new.has(content.digest)
+
+    async def tags(self) -> AsyncIterator[str]:
+        """All names that were given, in order."""
+        for name in sorted(str(name) for image in self._new.images.values() for name in image.names):
+            yield name
+
+    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """None: what has a subject is no image."""
+        for referrer in tuple[Descriptor]():
+            yield referrer
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob.
@@ -133,9 +225,9 @@ class DockerArchive:
         Raises:
             DigestMismatch: the source is not what the descriptor says; nothing was written.
             UsageError: it is an index, and an archive holds images of a single platform.
-            Unsupported: it is no image, or the archive is being read.
+            Unsupported: it is no image.
         """
-        await self._writable.write(content, source)
+        await self._new.write(content, source)
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
         """Write the manifest of an image, with a name or without.
@@ -144,9 +236,9 @@ class DockerArchive:
             As `write` and `tag`.
         """
         full = None if name is None else reference(name, self.repository)
-        await self._writable.put(manifest)
+        await self._new.put(manifest)
         if full is not None:
-            self._writable.name(manifest.digest, full)
+            self._new.name(manifest.digest, full)
 
     def check_manifest(self, manifest: AnyManifest) -> None:
         """Refuse what is no image of a single platform.
@@ -168,22 +260,7 @@ class DockerArchive:
             NotFound: the image was not written.
             UsageError: it is no name.
         """
-        self._writable.name(content.digest, reference(name, self.repository))
-
-    async def tags(self) -> AsyncIterator[str]:
-        """All names of images (`RepoTags`) as they are written in the archive: references, or bare tags."""
-        if self._new is not None:
-            names = sorted(str(name) for image in self._new.images.values() for name in image.names)
-        else:
-            names = self._reading.names
-        for name in names:
-            yield name
-
-    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
-        """The manifests in the archive's OCI layout that refer to this one; none where it has no layout."""
-        for referrer in [] if self._new is not None else self._reading.referring(subject.digest):
-            if artifact_type in (None, referrer.artifact_type):
-                yield referrer
+        self._new.name(content.digest, reference(name, self.repository))
 
     async def delete(self, content: Descriptor) -> None:
         """Archives do not delete.
@@ -194,36 +271,10 @@ class DockerArchive:
         raise Unsupported(f"nothing can be deleted from {self.name}", remedy="write another archive without it")
 
     @property
-    def _reading(self) -> SavedImages:
-        if self._saved is None:
+    def _new(self) -> NewImages:
+        if self._images is None:
             raise RuntimeError("use the archive as an async context manager")
-        return self._saved
-
-    @property
-    def _writable(self) -> NewArchive:
-        if self._new is None:
-            raise Unsupported(f"{self.name} is being read, and cannot be changed", remedy="write another archive")
-        return self._new
-
-    def _look(self) -> SavedImages:
-        try:
-            contents = self._contents()
-        except FileNotFoundError:
-            raise NotFound(f"the file {self.path} does not exist") from None
-        except OSError as error:
-            raise UsageError(f"{self.name} cannot be read", cause=error.strerror) from None
-        try:
-            return SavedImages(contents)
-        except BaseException:
-            contents.close()
-            raise
-
-    def _contents(self) -> Contents:
-        if self.path is not None:
-            return Contents.from_path(self.path, self.name)
-        if sys.stdin.isatty():
-            raise UsageError("standard input is a terminal", remedy="give it an archive: docker save IMAGE | lading …")
-        return Contents.from_stream(reader(sys.stdin.fileno()), self.name)
+        return self._images
 
     def _check_place(self) -> None:
         """Find out before anything is transferred what would go wrong after it."""
@@ -257,5 +308,5 @@ class DockerArchive:
 
     def _pack(self, file: BinaryIO, compression: Compression) -> None:
         with compressed(file, compression) as packed:
-            self._writable.pack(packed)
+            self._new.pack(packed)
         file.flush()

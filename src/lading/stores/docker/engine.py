@@ -22,7 +22,7 @@ from lading.model.manifest import parse
 from lading.store import AnyManifest, Reader, Source, Traits, is_manifest
 from lading.stores.docker.images import SavedImages
 from lading.stores.docker.members import Contents
-from lading.stores.docker.packing import NewArchive, accepted, read_small, reference
+from lading.stores.docker.packing import NewImages, accepted, read_small, reference
 from lading.stores.docker.program import Program, summary
 
 _LOADED = re.compile(r"^Loaded image(?: ID|\(s\))?: *(\S+?),?$", re.MULTILINE)
@@ -50,7 +50,7 @@ class DockerDaemon:
         self.repository = repository
         self._wanted = program
         self._program: Program | None = None
-        self._new: NewArchive | None = None
+        self._new: NewImages | None = None
         self._saved: dict[str, SavedImages] = {}
         self._saving: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._ids: dict[Digest, str] = {}
@@ -235,9 +235,9 @@ class DockerDaemon:
         return self._program
 
     @property
-    def _archive(self) -> NewArchive:
+    def _archive(self) -> NewImages:
         if self._new is None:
-            self._new = NewArchive(self.name)
+            self._new = NewImages(self.name)
         return self._new
 
     async def _find(self, name: str) -> str:

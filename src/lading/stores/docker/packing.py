@@ -39,8 +39,8 @@ _LAYERS = (".tar", "+gzip", ".gzip", "+zstd", ".zstd")
 _AS_THEY_ARE: tuple[Compression, ...] = ("none", "gzip")
 
 
-class NewArchive:
-    """Images for an archive, kept in one temporary file until `pack`.
+class NewImages:
+    """The images of an archive that is being made, kept in one temporary file until `pack`.
 
     Args:
         what: what the archive is called in an error.

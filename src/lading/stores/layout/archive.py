@@ -12,10 +12,9 @@ import os
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
@@ -42,45 +41,77 @@ STREAM = "-"
 """The path that stands for standard input and standard output."""
 
 
-class OCIArchive:
-    """An OCI archive, to be used with `async with`, which gives the store.
+@asynccontextmanager
+async def read_archive(path: str | os.PathLike[str]) -> AsyncIterator[LayoutReader]:
+    """Open an OCI archive to be read.
 
     Args:
-        path: the file; `-` for standard input or output.
-        writing: what is written is added to the archive when the `with` ends without an exception; with one, or where
-            nothing was written, the file stays as it was. A file that does not exist is made. Equal content gives
-            equal bytes.
+        path: the file; `-` for standard input.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidContent: it is no OCI archive, or damaged.
+    """
+    path = os.fspath(path)
+    name = f"oci-archive:{path}"
+    file = await in_thread(_open_for_any_order, path, name)
+    if file is not None:
+        with file:
+            files = await in_thread(extents, file, path)
+            if files is not None:
+                store = _PackedLayout(name, Path(path), file, files)
+                await in_thread(store._listing)
+                yield store
+                return
+    with ExitStack() as stack:
+        with _reporting(name):
+            folder = stack.enter_context(scratch.anywhere())
+        await in_thread(_unpack, path, folder, name)
+        yield LayoutFolder(folder, name=name)
+
+
+@asynccontextmanager
+async def write_archive(
+    path: str | os.PathLike[str], *, compression: Compression | None = None
+) -> AsyncIterator[Layout]:
+    """Open an OCI archive to be written to: what is written is added when the `with` ends without an exception.
+
+    With an exception, or where nothing was written, the file stays as it was. Equal content gives equal bytes.
+
+    Args:
+        path: the file, which is made where it does not exist; `-` for standard output.
         compression: of what is written; by default what the name of the file says (`.tar.gz`, `.tar.zst`), else none.
 
     Raises:
-        NotFound: there is no such file to read.
-        InvalidContent: it is no OCI archive, or damaged.
+        InvalidContent: there is a file that is no OCI archive, or damaged.
+        NotFound: there is no directory for the file.
         Conflict: somebody else has changed the file while it was written; it stays as that one left it.
     """
-
-    def __init__(
-        self, path: str | os.PathLike[str], *, writing: bool = False, compression: Compression | None = None
-    ) -> None:
-        self.path = os.fspath(path)
-        self._writing = writing
-        self._compression = compression
-        self._context: AbstractAsyncContextManager[LayoutReader] | None = None
-
-    async def __aenter__(self) -> LayoutReader:
-        """Open the archive; the store is a `Layout` where it was opened for writing."""
-        name = f"oci-archive:{self.path}"
-        if self._writing:
-            self._context = _written(self.path, name, self._compression)
-        else:
-            self._context = _read(self.path, name)
-        return await self._context.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it; what was written takes its place now."""
-        assert self._context is not None
-        await self._context.__aexit__(kind, error, trace)
+    path = os.fspath(path)
+    name = f"oci-archive:{path}"
+    target = Path(os.path.realpath(path))
+    # Of the path as it is given: what /dev/fd/63 of a shell leads to has no other.
+    before = None if path == STREAM else _stamp(Path(path))
+    replaced = path != STREAM and (before is None or stat.S_ISREG(before.st_mode))
+    if before is not None and stat.S_ISDIR(before.st_mode):
+        raise _is_directory(path)
+    if replaced and not target.parent.is_dir():
+        raise NotFound(f"{name} cannot be written", cause=f"there is no directory {target.parent}")
+    with ExitStack() as stack:
+        with _reporting(name):
+            # On the file system that has to have the room in the end.
+            folder = stack.enter_context(scratch.beside(target) if replaced else scratch.anywhere())
+        if replaced and before is not None and before.st_size:
+            await in_thread(_unpack, path, folder, name)
+        found = _state(folder)
+        store = Layout(folder, create=True, name=name)
+        yield store
+        if _state(folder) == found:
+            return  # nothing was written, and so nothing is
+        await store._make()
+        for digest in store.replaced_lists - {entry.digest for entry in await store.entries()}:
+            (folder / blob_path(digest)).unlink(missing_ok=True)
+        await in_thread(_pack, folder, target if replaced else path, before, compression or compression_for(path), name)
 
 
 class _PackedLayout(LayoutReader):
@@ -127,51 +158,6 @@ class _Window(io.RawIOBase):
         self._offset += count
         self._left -= count
         return count
-
-
-@asynccontextmanager
-async def _read(path: str, name: str) -> AsyncIterator[LayoutReader]:
-    file = await in_thread(_open_for_any_order, path, name)
-    if file is not None:
-        with file:
-            files = await in_thread(extents, file, path)
-            if files is not None:
-                store = _PackedLayout(name, Path(path), file, files)
-                await in_thread(store._listing)
-                yield store
-                return
-    with ExitStack() as stack:
-        with _reporting(name):
-            folder = stack.enter_context(scratch.anywhere())
-        await in_thread(_unpack, path, folder, name)
-        yield LayoutFolder(folder, name=name)
-
-
-@asynccontextmanager
-async def _written(path: str, name: str, compression: Compression | None) -> AsyncIterator[LayoutReader]:
-    target = Path(os.path.realpath(path))
-    # Of the path as it is given: what /dev/fd/63 of a shell leads to has no other.
-    before = None if path == STREAM else _stamp(Path(path))
-    replaced = path != STREAM and (before is None or stat.S_ISREG(before.st_mode))
-    if before is not None and stat.S_ISDIR(before.st_mode):
-        raise _is_directory(path)
-    if replaced and not target.parent.is_dir():
-        raise NotFound(f"{name} cannot be written", cause=f"there is no directory {target.parent}")
-    with ExitStack() as stack:
-        with _reporting(name):
-            # On the file system that has to have the room in the end.
-            folder = stack.enter_context(scratch.beside(target) if replaced else scratch.anywhere())
-        if replaced and before is not None and before.st_size:
-            await in_thread(_unpack, path, folder, name)
-        found = _state(folder)
-        store = Layout(folder, create=True, name=name)
-        yield store
-        if _state(folder) == found:
-            return  # nothing was written, and so nothing is
-        await store._make()
-        for digest in store.replaced_lists - {entry.digest for entry in await store.entries()}:
-            (folder / blob_path(digest)).unlink(missing_ok=True)
-        await in_thread(_pack, folder, target if replaced else path, before, compression or compression_for(path), name)
 
 
 def _open_for_any_order(path: str, name: str) -> BinaryIO | None:

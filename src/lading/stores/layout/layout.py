@@ -33,7 +33,7 @@ from lading.model.manifest import parse
 from lading.model.media_types import OCI_INDEX
 from lading.model.reference import check_tag
 from lading.model.tags import fallback_tag
-from lading.store import AnyManifest, Reader, Source, Store, is_manifest
+from lading.store import AnyManifest, Readable, Reader, Source, is_manifest
 from lading.stores.layout.index_file import LOCK, OURS, IndexFile
 from lading.stores.layout.listing import (
     IMAGE_NAME,
@@ -207,18 +207,18 @@ class Layout(LayoutFolder):
 
     asks_first = True
 
-    def is_same(self, other: Store) -> bool:
+    def is_same(self, other: Readable) -> bool:
         """Whether the other is this directory."""
         try:
             return isinstance(other, LayoutFolder) and self.path.samefile(other.path)
         except OSError:
             return False
 
-    def is_sibling(self, other: Store) -> bool:
+    def is_sibling(self, other: Readable) -> bool:
         """Whether the other is on this file system, so that both can share files."""
         return isinstance(other, LayoutFolder) and _device(self.path) == _device(other.path)
 
-    async def mount(self, content: Descriptor, source: Store) -> bool:
+    async def mount(self, content: Descriptor, source: Readable) -> bool:
         """Share the file of a blob with another layout on this file system; its content is verified.
 
         Returns:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from threading import Lock
 from typing import BinaryIO
 
-from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound, Unsupported
+from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -18,7 +18,7 @@ from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.model.tags import is_fallback
-from lading.store import AnyManifest, Reader, Source, Traits, is_manifest
+from lading.store import AnyManifest, Reader, Traits, is_manifest
 from lading.stores.layout import listing
 from lading.stores.layout.listing import Listing, lists_referrers, names_of, tag_in
 from lading.stores.layout.parts import ABSENT, CHUNK, matches, reporting
@@ -135,32 +135,6 @@ class LayoutReader:
         for referrer in await in_thread(self._referrers, subject.digest):
             if not artifact_type or referrer.artifact_type == artifact_type:
                 yield referrer
-
-    # It is a store that is only read, unless a subclass knows better
-
-    async def write(self, content: Descriptor, source: Source) -> None:
-        """Refuse.
-
-        Raises:
-            Unsupported: it was opened for reading.
-        """
-        raise self._is_read_only()
-
-    async def tag(self, content: Descriptor, name: str) -> None:
-        """Refuse.
-
-        Raises:
-            Unsupported: it was opened for reading.
-        """
-        raise self._is_read_only()
-
-    async def delete(self, content: Descriptor) -> None:
-        """Refuse.
-
-        Raises:
-            Unsupported: it was opened for reading.
-        """
-        raise self._is_read_only()
 
     # What a place of files has to give
 
@@ -371,9 +345,6 @@ class LayoutReader:
             code="damaged-blob",
             fields={"store": self.name, "digest": str(digest)},
         )
-
-    def _is_read_only(self) -> Unsupported:
-        return Unsupported(f"{self.name} cannot be changed", cause="it was opened for reading")
 
     def _named(self, name: str) -> str:
         return f"{self.name}@{name}" if ":" in name else f"{self.name}:{name}"
