@@ -16,6 +16,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
 from lading.registry.repository import Repository
+from lading.serve import Settings, background
 from lading.store import from_bytes, put_manifest
 from lading.transfer.events import Event, Finished, Progressed, Started, Totals
 from stores.test_docker_archive import modern, tar
@@ -105,33 +106,24 @@ async def test_what_is_missing_below_an_index_in_a_layout_is_brought_again(
     assert (report.copied.uploaded, [change.state for change in report.images[0].targets]) == (1, ["unchanged"])
 
 
-async def test_a_whole_copy_after_a_sparse_one_brings_the_rest_to_a_registry_too(
-    client: AsyncClient,
-    proxy: CountingProxy,
-    elsewhere: str,
-    repository: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_after_a_sparse_copy_to_a_registry_one_that_verifies_brings_the_rest(
+    client: AsyncClient, elsewhere: str, repository: str, tmp_path: Path
 ) -> None:
-    """Of a registry that takes an index without its children, played by one that had them and lost one."""
-    monkeypatch.delenv("LADING_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    """A registry says only that it has an index, and to ask for each entry would cost as many requests."""
     images.push(elsewhere, repository, "1", ATTESTED)
-    images.push(proxy.host, repository, "1", ATTESTED)
-    store = client.connect(f"{proxy.host}/{repository}")
-    await store.delete(await store.resolve(IMAGES[2].digest))
-    source, target = f"{elsewhere}/{repository}:1", f"{proxy.host}/{repository}:1"
-    proxy.intercept = lambda request: (
-        Reply(status=201) if request.method == "PUT" and request.path.endswith(ATTESTED.digest) else None
-    )
-    await client.copy(source, target, platforms=["linux/amd64"], sparse=True)
-    proxy.intercept = None
-    await client.copy(source, target)
-    assert images.get_manifest(proxy.host, repository, IMAGES[2].digest)[0] == IMAGES[2].content
-    proxy.reset()
-    report = await client.copy(source, target)
-    assert report.copied.manifests == 0
-    assert [exchange.method for exchange in proxy.exchanges] == ["HEAD"]
+    with background(settings=Settings(allow_missing=True)) as url:
+        host = url.removeprefix("http://")
+        source, target = f"{elsewhere}/{repository}:1", f"{host}/{repository}:1"
+        report = await client.copy(source, target, platforms=["linux/amd64"], sparse=True)
+        assert report.notes == [
+            f"3 of the 5 entries of {source} stayed behind: of what is in a registry, only a copy that verifies "
+            "brings them later"
+        ]
+        with pytest.raises(LookupError):
+            images.get_manifest(host, repository, IMAGES[2].digest)
+        assert (await client.copy(source, target)).copied.manifests == 0
+        await client.copy(source, target, verify=True)
+        assert images.get_manifest(host, repository, IMAGES[2].digest)[0] == IMAGES[2].content
 
 
 async def test_a_platform_that_is_not_there_is_said_and_nothing_is_written(

@@ -16,7 +16,6 @@ import msgspec
 from lading.errors import Conflict, UsageError
 from lading.model.reference import DEFAULT_TAG, Reference, is_tag
 from lading.registry.repository import Repository
-from lading.registry.sparse import sparse_indexes
 from lading.registry.upload_journal import Journal
 from lading.store import Readable, Store
 from lading.stores.location import AnyLocation, Location, as_location, open_local, resolve_location
@@ -140,8 +139,7 @@ class _Targets:
         if journal is not None and not options.dry_run:
             journal.prune()
             repository.uploads.journal = journal
-        sparse = sparse_indexes(repository.registry, repository.repository)
-        return Place(repository, None if options.all_tags else location.name, sparse=sparse)
+        return Place(repository, None if options.all_tags else location.name)
 
     async def _in_docker(self, location: Location) -> Place:
         """A place where names are whole references."""

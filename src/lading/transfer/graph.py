@@ -6,7 +6,7 @@ This module knows stores, and not which ones: what a store can do better (mount,
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from functools import partial
 
 import msgspec
@@ -86,7 +86,6 @@ class Copier:
         meter: what is told of it; several copiers may share one.
         verify: believe no target that it has something: walk everything, and read it back.
         dry_run: write nothing, and say what would be done.
-        sparse: the indexes that the target may have without everything they list.
     """
 
     def __init__(
@@ -97,7 +96,6 @@ class Copier:
         meter: Meter | None = None,
         verify: bool = False,
         dry_run: bool = False,
-        sparse: Container[Digest] = (),
     ) -> None:
         self.target = target
         self.foreign: dict[Digest, Descriptor] = {}
@@ -109,7 +107,6 @@ class Copier:
         self._mounts = target if isinstance(target, Mounts) else None
         self._claims = target if isinstance(target, Claims) else None
         self._resumes = target if isinstance(target, Resumes) else None
-        self._sparse = sparse
         self._steps: dict[tuple[Digest, bool], Step] = {}
         self._limits = limits or Limits()
         self._meter = meter or Meter()
@@ -142,13 +139,15 @@ class Copier:
         return done
 
     async def is_whole(self, content: Descriptor) -> bool:
-        """Whether a manifest that the target is known to have is there with all it lists, as far as asking is free."""
-        if isinstance(self.target, SeesAll):
-            return await self.target.contains_all(content)
-        return content.digest not in self._sparse
+        """Whether a manifest that the target is known to have is there with all it lists.
+
+        A store that sees all it has at no cost is asked. Any other is believed: a registry takes an index only when it
+        has what that lists, but for those that take sparse ones, and to ask costs a request for each entry.
+        """
+        return not isinstance(self.target, SeesAll) or await self.target.contains_all(content)
 
     async def _contains(self, content: Descriptor) -> bool:
-        """Whether the target has a manifest with all it lists, as far as asking is free."""
+        """Whether the target has a manifest with all it lists; see `is_whole`."""
         if not await self.is_whole(content):
             return False
         known = True if isinstance(self.target, SeesAll) else self._asked.get(content.digest)

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,9 +30,6 @@ from lading.transfer.referrers import Finder, Referrer
 from lading.transfer.remains import Remains, subjects_of
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.selection import choose_entries
-
-if TYPE_CHECKING:
-    from lading.registry.sparse import Sparse
 
 _IMAGES = 8
 
@@ -61,8 +57,6 @@ class Place(msgspec.Struct, frozen=True):
     """Whether it is worth asking what a name stands for before it is written."""
     repository: str | None = None
     """What tags are in, where names are whole references and one repository is meant."""
-    sparse: Sparse | None = None
-    """The indexes that were copied there in part, where the store itself cannot tell."""
 
     def named(self, tag: str) -> str:
         """What a tag is called in this place."""
@@ -169,7 +163,6 @@ class _Operation:
                 meter=meter,
                 verify=options.verify,
                 dry_run=options.dry_run,
-                sparse=place.sparse or (),
             )
             self._targets.append(_Target(place, copier, [place.name]))
 
@@ -327,6 +320,12 @@ class _Operation:
             elif options.sparse:
                 chosen = choose_entries(found, options.platforms, what)
                 tasks.only = {entry.digest for entry in chosen.manifests} if chosen is not found else None
+                if tasks.only is not None and any(target.place.is_remote for target in self._targets):
+                    missing = sum(entry.digest not in tasks.only for entry in found.manifests)
+                    self._note(
+                        f"{missing} of the {len(found.manifests)} entries of {what} stayed behind: of what is in a "
+                        "registry, only a copy that verifies brings them later"
+                    )
             else:
                 tasks.manifest = choose_entries(found, options.platforms, what)
         tasks.subjects = subjects_of(found, tasks.manifest)
@@ -474,13 +473,8 @@ class _Operation:
             for referrer in _each_once(tasks.referrers):
                 name = [referrer.tag] if referrer.tag is not None else []
                 await copier.copy(self._source.store, referrer.content, names=name)
-            sparse = target.place.sparse if not self._options.dry_run else None
-            if sparse is not None and tasks.only is not None:
-                sparse.add(tasks.ready.digest)
             check = partial(self._check_again, target.place, names, tasks)
             await copier.copy(source, tasks.ready, names=names, only=tasks.only, check=check)
-            if sparse is not None and tasks.only is None and isinstance(tasks.ready, Index):
-                sparse.discard(tasks.ready.digest)
             before = target.place.store
             if not self._options.dry_run:
                 source = before
