@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, Union
 
-import msgspec
-
 from lading import results
 from lading.cli import drafts
 from lading.cli.commands import delete, digest, login, logout, repos, resolve, tag, tags, version
@@ -29,10 +27,13 @@ from lading.cli.commands.manifest import ls as lists
 from lading.cli.commands.registry import gc
 from lading.images.lint import Report
 from lading.images.overview import Overview
+from lading.model.digest import Digest
+from lading.model.document import Result
 from lading.registry.diagnose.check import Checkup
 from lading.registry.diagnose.explain import Explanation
 from lading.registry.diagnose.pull_limits import PullLimits
 from lading.registry.diagnose.settings import ConfigDocument
+from lading.stores.location import Location
 from lading.transfer.report import CopyReport
 
 COMMANDS: dict[str, type] = {
@@ -98,35 +99,44 @@ def _table(document: type) -> list[str]:
 
 def _fields(document: type) -> dict[str, Any]:
     # What the documents import for type checkers only is not in their modules.
-    names = vars(results) | {"datetime": datetime}
-    return typing.get_type_hints(document, localns=vars(sys.modules[document.__module__]) | names)
+    names = vars(sys.modules[document.__module__]) | vars(results) | {"datetime": datetime}
+    fields = typing.get_type_hints(document, localns=names)
+    if not issubclass(document, Result):
+        return fields
+    for name in document.document_fields:
+        if isinstance(found := getattr(document, name), property):
+            fields[name] = typing.get_type_hints(found.fget, localns=names)["return"]
+    return {name: fields[name] for name in document.document_fields or document.__struct_fields__}
 
 
 def _meanings(document: type) -> dict[str, str]:
-    """What is written below each field."""
+    """What is written below each field or property."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(document))).body
     assert isinstance(body, ast.ClassDef)
     meanings = {}
     for field, after in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(after, ast.Expr):
             assert isinstance(after.value, ast.Constant)
-            said = " ".join(str(after.value.value).split())
-            meanings[field.target.id] = said.replace("|", "\\|").replace("None", "null")
-    return meanings
+            meanings[field.target.id] = str(after.value.value)
+    for part in body.body:
+        if isinstance(part, ast.FunctionDef):
+            meanings[part.name] = ast.get_docstring(part) or ""
+    return {name: " ".join(said.split()).replace("|", "\\|").replace("None", "null") for name, said in meanings.items()}
 
 
 def _parts(document: type) -> Iterator[type]:
     """The documents within a document, each once, outermost first."""
     for kind in _fields(document).values():
         for inner in (kind, *typing.get_args(kind)):
-            if typing.is_typeddict(inner) or (isinstance(inner, type) and issubclass(inner, msgspec.Struct)):
+            if typing.is_typeddict(inner) or (isinstance(inner, type) and issubclass(inner, Result)):
                 yield inner
                 yield from _parts(inner)
 
 
 def _named(kind: Any) -> str:
     """A type as JSON has it."""
-    simple = {str: "string", int: "integer", bool: "boolean", datetime: "string, RFC 3339", type(None): "null"}
+    simple = {int: "integer", bool: "boolean", datetime: "string, RFC 3339", type(None): "null"}
+    simple |= dict.fromkeys((str, Digest, Location), "string")
     if kind in simple:
         return simple[kind]
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)

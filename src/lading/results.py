@@ -1,6 +1,6 @@
 """What the client's methods return, where it is not a value of the model.
 
-Pure values, without any knowledge of how they come about; `--format json` prints them as they are.
+Pure values, without any knowledge of how they come about.
 """
 
 from __future__ import annotations
@@ -9,46 +9,67 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.document import Result
+from lading.stores.location import Location
+
 if TYPE_CHECKING:
     from lading.model.platform import Platform
     from lading.model.selection import Selection
 
 
-class TagChange(msgspec.Struct, kw_only=True):
+class TagChange(Result, msgspec.Struct, kw_only=True):
     """What became, or would become, of one tag."""
 
-    reference: str
-    digest: str
+    reference: Location
+    """The tag."""
+    digest: Digest
+    """What it names now, or would name."""
     state: Literal["set", "new", "moved", "unchanged"]
     """`set`: the tag names the digest now, and what it named before was not asked for."""
-    previous: str | None = None
+    previous: Digest | None = None
     """The digest it named before, where that was asked for."""
 
 
-class TagInfo(msgspec.Struct, kw_only=True):
+class TagInfo(Result, msgspec.Struct, kw_only=True):
     """A tag and, where it was asked for, what it names."""
 
+    document_fields = ("tag", "digest", "media_type")
+
     tag: str
-    digest: str | None = None
-    """None where it was not asked for."""
-    media_type: str | None = None
+    descriptor: Descriptor | None = None
+    """What the tag names, as a store describes it; None where it was not asked for."""
+
+    @property
+    def digest(self) -> Digest | None:
+        """None where it was not asked for."""
+        return self.descriptor.digest if self.descriptor is not None else None
+
+    @property
+    def media_type(self) -> str | None:
+        """None where it was not asked for."""
+        return self.descriptor.media_type if self.descriptor is not None else None
 
 
-class Deletion(msgspec.Struct, kw_only=True):
+class Deletion(Result, msgspec.Struct, kw_only=True):
     """What a deletion takes with it."""
 
-    reference: str
-    digest: str
+    reference: Location
+    """The tag or digest that was named."""
+    digest: Digest
+    """The manifest that goes."""
     tags: list[str]
     """Every tag that names the digest, and so is gone with it."""
     listed_in: list[str] = []
     """The tags of every index that lists the digest, directly or in an index of its own, and so would break."""
 
 
-class Resolution(msgspec.Struct, kw_only=True):
+class Resolution(Result, msgspec.Struct, kw_only=True):
     """What clients take when they pull a name."""
 
-    reference: str
+    reference: Location
+    """The name; of a draft, the one it is pushed to."""
     platform: str | None
     """What they are asked for; None where each asks for what its host is."""
     host: Platform

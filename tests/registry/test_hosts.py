@@ -74,7 +74,7 @@ class TestMirrors:
         async with client(config) as opened:
             overview = await opened.inspect(f"{upstream.host}/{repository}:1")
         assert overview.digest == image.digest
-        assert overview.reference == f"{upstream.host}/{repository}:1"
+        assert str(overview.reference) == f"{upstream.host}/{repository}:1"
         assert upstream.exchanges == []
         assert {exchange.path for exchange in mirror.exchanges} == {
             f"/v2/hub/{repository}/manifests/1",

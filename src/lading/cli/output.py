@@ -29,27 +29,21 @@ def emit(document: Any, format: str, text: Callable[[], str]) -> None:
     """Print an answer.
 
     Args:
-        document: what the answer is, as a `msgspec.Struct`; `--format json` prints all of it.
+        document: what the answer is: a result, or a dict of such; `--format json` prints all of it.
         format: `text`, `json` or a Jinja2 template over the document's fields.
         text: makes the text for people; called only where it is wanted.
     """
     if format == "text":
         click.echo(shown(text()))
         return
-    import msgspec
-
+    from lading.model.document import plain
     from lading.model.encoding import encode_indented
 
+    fields = plain(document)
     if format == "json":
-        raw = encode_indented(msgspec.to_builtins(document, enc_hook=_plain), "  ", escape_html=False)
-        click.echo(re.sub(_C1, _escaped, raw))
+        click.echo(re.sub(_C1, _escaped, encode_indented(fields, "  ", escape_html=False)))
         return
-    click.echo(printable(_render(format, msgspec.to_builtins(document, enc_hook=_plain))))
-
-
-def _plain(value: object) -> str | float:
-    """A digest is a kind of text, and a number that keeps its spelling is one all the same."""
-    return float(value) if isinstance(value, float) else str(value)
+    click.echo(printable(_render(format, fields)))
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:

@@ -252,7 +252,7 @@ class AsyncClient:
         location = as_location(reference).full()
         wanted = [parse_platform(platform) for platform in several(platforms)]
         async with self.open(location, mirrored=True) as store:
-            return await overview(store, str(location), await fetch_location(store, location), wanted)
+            return await overview(store, location, await fetch_location(store, location), wanted)
 
     async def resolve(
         self,
@@ -295,8 +295,8 @@ class AsyncClient:
         who = newest() if clients is None else parse_clients(clients)
         machine = this_machine() if host is None else parse_platform(host)
         asked = spelled(platform)
+        name = as_location(reference.reference if isinstance(reference, Draft) else reference).full()
         if isinstance(reference, Draft):
-            name = str(reference.reference)
             async with homes_of(reference, self.connect) as homes:
                 by_digest = {entry.digest: home for entry, home in zip(reference.entries, homes, strict=True)}
                 shelf = Shelf(self.connect(reference.reference), by_digest)
@@ -304,12 +304,11 @@ class AsyncClient:
                     if entry.raw is not None:
                         known = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
                         shelf.add(known, by_digest[entry.digest])
-                found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=name)
+                found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=str(name))
         else:
-            location = as_location(reference).full()
-            async with self.open(location, mirrored=True) as store:
-                name, manifest = str(location), await fetch_location(store, location)
-                found = await selections(Shelf(store), manifest, who, platform=asked, host=machine, name=name)
+            async with self.open(name, mirrored=True) as store:
+                manifest = await fetch_location(store, name)
+                found = await selections(Shelf(store), manifest, who, platform=asked, host=machine, name=str(name))
         return Resolution(reference=name, platform=asked, host=machine, selections=found)
 
     async def lint(
@@ -460,7 +459,7 @@ class AsyncClient:
                     async with self.open(group[0], writing=True) as target:
                         again = partial(guard.check_again, target, names)
                         await Copier(target).copy(store, manifest, names=names, check=again)
-        return [TagChange(reference=str(goal), digest=str(manifest.digest), state="set") for goal in goals]
+        return [TagChange(reference=goal, digest=manifest.digest, state="set") for goal in goals]
 
     async def delete(self, reference: AnyLocation, *, if_digest: str | None = None) -> Deletion:
         """Delete a manifest, and with it every tag that names it.

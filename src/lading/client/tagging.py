@@ -43,7 +43,7 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
             found = await store.resolve(name)
         except NotFound:
             return None
-        return TagInfo(tag=tag, digest=str(found.digest), media_type=found.media_type)
+        return TagInfo(tag=tag, descriptor=found)
 
     return [info for info in await gather(look(tag) for tag in tags) if info is not None]
 
@@ -52,8 +52,8 @@ def planned(goals: Sequence[Location], manifest: AnyManifest, before: Sequence[D
     """What giving a manifest these names would change."""
     return [
         TagChange(
-            reference=str(goal),
-            digest=str(manifest.digest),
+            reference=goal,
+            digest=manifest.digest,
             previous=now,
             state="new" if now is None else "unchanged" if now == manifest.digest else "moved",
         )
@@ -104,7 +104,7 @@ async def delete(store: Store, location: Location, guard: Guard) -> Deletion:
             error.message = f"{location.reference.registry} does not let {location} be deleted"
         raise
     tag = location.own_tag
-    return Deletion(reference=str(location), digest=str(found.digest), tags=[tag] if tag else [])
+    return Deletion(reference=location, digest=found.digest, tags=[tag] if tag else [])
 
 
 async def deletion(store: Readable, location: Location) -> Deletion:
@@ -119,8 +119,8 @@ async def deletion(store: Readable, location: Location) -> Deletion:
     digest = found.digest
     infos = await look_up(store, location, [tag async for tag in tags_in(store, location)])
     return Deletion(
-        reference=str(location),
-        digest=str(digest),
+        reference=location,
+        digest=digest,
         tags=[info.tag for info in infos if info.digest == digest],
         listed_in=await _listing(store, digest, infos),
     )
@@ -128,9 +128,9 @@ async def deletion(store: Readable, location: Location) -> Deletion:
 
 async def _listing(store: Readable, digest: Digest, infos: Sequence[TagInfo]) -> list[str]:
     """The tags of the indexes that list a digest, however deeply."""
-    indexes: dict[str, Index] = {}
+    indexes: dict[Digest, Index] = {}
 
-    async def read(content: str) -> None:
+    async def read(content: Digest) -> None:
         # An index that cannot be read is broken already.
         with suppress(NotFound, InvalidContent):
             found = await fetch_manifest(store, content)
@@ -138,14 +138,14 @@ async def _listing(store: Readable, digest: Digest, infos: Sequence[TagInfo]) ->
                 indexes[content] = found
 
     unread = {info.digest for info in infos if info.digest and info.media_type in INDEXES} - {digest}
-    seen: set[str] = set()
+    seen: set[Digest] = set()
     while unread:
         seen |= unread
         await gather(read(content) for content in unread)
         nested = (entry for index in indexes.values() for entry in index.manifests if entry.media_type in INDEXES)
-        unread = {str(entry.digest) for entry in nested} - seen - {digest}
-    broken: set[str] = set()
-    more: set[str] = {digest}
+        unread = {entry.digest for entry in nested} - seen - {digest}
+    broken: set[Digest] = set()
+    more: set[Digest] = {digest}
     while more:
         broken |= more
         more = {

@@ -13,20 +13,23 @@ import msgspec
 from lading.errors import InvalidContent, NotFound
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.document import Result
 from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, INDEXES
 from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable, fetch_manifest, read_config
+from lading.stores.location import Location
 from lading.transfer.graph import gather
 
 CREATED = "org.opencontainers.image.created"
 
 
-class Entry(msgspec.Struct, kw_only=True):
+class Entry(Result, msgspec.Struct, kw_only=True):
     """One entry of an index, or the image itself where there is no index."""
 
-    digest: str
+    digest: Digest
     media_type: str
     size: int
     """Of the manifest, in bytes."""
@@ -36,7 +39,8 @@ class Entry(msgspec.Struct, kw_only=True):
     artifact_type: str | None = None
     annotations: dict[str, str] = {}
     attests: str | None = None
-    """The digest of the entry that this one attests to; None for anything that is no attestation."""
+    """The digest of the entry that this one attests to, as its annotation says: empty where it does not, and
+    None for anything that is no attestation."""
     state: Literal["present", "missing", "not read"] = "present"
     """`missing`: the index lists it, but the repository does not have it. `not read`: attestations."""
     layers: int | None = None
@@ -47,11 +51,11 @@ class Entry(msgspec.Struct, kw_only=True):
     """RFC 3339, where the manifest says so."""
 
 
-class Overview(msgspec.Struct, kw_only=True):
+class Overview(Result, msgspec.Struct, kw_only=True):
     """What a reference names."""
 
-    reference: str
-    digest: str
+    reference: Location
+    digest: Digest
     media_type: str
     kind: Literal["index", "image", "artifact"]
     size: int
@@ -67,7 +71,7 @@ class Overview(msgspec.Struct, kw_only=True):
     created: str | None = None
     """RFC 3339, as found; of an index without a time of its own the latest of its images'."""
     artifact_type: str | None = None
-    subject: str | None = None
+    subject: Digest | None = None
     """The digest of the manifest that this one refers to."""
     annotations: dict[str, str] = {}
     config: dict[str, object] = {}
@@ -75,7 +79,7 @@ class Overview(msgspec.Struct, kw_only=True):
 
 
 async def overview(
-    store: Readable, reference: str, manifest: AnyManifest, platforms: Sequence[Platform] = ()
+    store: Readable, reference: Location, manifest: AnyManifest, platforms: Sequence[Platform] = ()
 ) -> Overview:
     """Describe a manifest, reading all its children at once.
 
@@ -93,10 +97,10 @@ async def overview(
     return await _of_manifest(store, reference, manifest, platforms)
 
 
-async def _of_index(store: Readable, reference: str, index: Index, platforms: Sequence[Platform]) -> Overview:
+async def _of_index(store: Readable, reference: Location, index: Index, platforms: Sequence[Platform]) -> Overview:
     chosen = index.select(platforms) if platforms else index.manifests
     if platforms and not chosen:
-        raise no_platform(reference, index, platforms)
+        raise no_platform(str(reference), index, platforms)
     images = [entry for entry in chosen if not is_attestation(entry)]
     attestations = [entry for entry in chosen if is_attestation(entry)]
     found = await gather(_child(store, entry) for entry in images)
@@ -108,7 +112,7 @@ async def _of_index(store: Readable, reference: str, index: Index, platforms: Se
     entries += [_entry(entry, None, "not read") for entry in attestations]
     return Overview(
         reference=reference,
-        digest=str(index.digest),
+        digest=index.digest,
         media_type=index.media_type,
         kind="index",
         size=index.size,
@@ -118,15 +122,17 @@ async def _of_index(store: Readable, reference: str, index: Index, platforms: Se
         attestation_count=len(index.attestations),
         created=index.annotations.get(CREATED) or max((e.created for e in entries if e.created), default=None),
         artifact_type=index.artifact_type or None,
-        subject=str(index.subject.digest) if index.subject else None,
+        subject=index.subject.digest if index.subject else None,
         annotations=index.annotations,
     )
 
 
-async def _of_manifest(store: Readable, reference: str, manifest: Manifest, platforms: Sequence[Platform]) -> Overview:
+async def _of_manifest(
+    store: Readable, reference: Location, manifest: Manifest, platforms: Sequence[Platform]
+) -> Overview:
     config = await image_config(store, manifest)
     if platforms:
-        check_platform(reference, config, platforms)
+        check_platform(str(reference), config, platforms)
     platform = config.platform if config is not None and config.platform.os else None
     created = (config.created if config is not None else "") or manifest.annotations.get(CREATED)
     content = msgspec.structs.replace(
@@ -134,7 +140,7 @@ async def _of_manifest(store: Readable, reference: str, manifest: Manifest, plat
     )
     return Overview(
         reference=reference,
-        digest=str(manifest.digest),
+        digest=manifest.digest,
         media_type=manifest.media_type,
         kind="image" if manifest.is_image else "artifact",
         size=manifest.size,
@@ -143,7 +149,7 @@ async def _of_manifest(store: Readable, reference: str, manifest: Manifest, plat
         entry_count=1,
         created=created or None,
         artifact_type=artifact_type_of(manifest),
-        subject=str(manifest.subject.digest) if manifest.subject else None,
+        subject=manifest.subject.digest if manifest.subject else None,
         annotations=manifest.annotations,
         config=dict(config.config) if config is not None else {},
     )
@@ -207,7 +213,7 @@ def _entry(
 ) -> Entry:
     image = manifest if isinstance(manifest, Manifest) else None
     return Entry(
-        digest=str(entry.digest),
+        digest=entry.digest,
         media_type=entry.media_type,
         size=entry.size,
         platform=str(entry.platform) if entry.platform is not None else None,

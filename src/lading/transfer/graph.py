@@ -15,6 +15,7 @@ from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
 from lading.io.tasks import Limits, Once, first_failure, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.document import Result
 from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS, is_foreign_layer
@@ -47,7 +48,7 @@ _DEPTH_LIMIT = 16
 _SMALL = 64 * 1024
 
 
-class Copied(msgspec.Struct):
+class Copied(Result, msgspec.Struct):
     """What a copy did, or would do."""
 
     manifests: int = 0
@@ -66,7 +67,7 @@ class Copied(msgspec.Struct):
     """How many bytes the blobs and manifests have that were there already."""
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(Result, msgspec.Struct, frozen=True):
     """What became, or would become, of one blob or manifest."""
 
     digest: Digest

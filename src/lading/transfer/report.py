@@ -1,4 +1,4 @@
-"""What a copy is asked for and what it gives back: pure values, printed by `--format json` as they are."""
+"""What a copy is asked for and what it gives back: pure values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Literal
 import msgspec
 
 from lading.io.tasks import JOBS
+from lading.model.digest import Digest
+from lading.model.document import Result
 from lading.model.patterns import choose
 from lading.model.platform import Platform
 from lading.transfer.graph import Copied, Step
@@ -39,28 +41,28 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
         choose((), self.include, self.exclude)
 
 
-class CopiedTag(msgspec.Struct, kw_only=True):
+class CopiedTag(Result, msgspec.Struct, kw_only=True):
     """What became, or would become, of one name in a target."""
 
     reference: str
     full: str
     """Its full name, with the digest where the target knows digests."""
-    digest: str
+    digest: Digest
     """What the copy is; with state `kept`, what is there instead is `previous`."""
     state: Literal["new", "moved", "unchanged", "kept", "set"]
     """`set`: the name is a digest. `kept`: there was another one, and it was to be left alone."""
-    previous: str | None = None
+    previous: Digest | None = None
     """The digest that the name had before."""
 
 
-class CopiedImage(msgspec.Struct, kw_only=True):
+class CopiedImage(Result, msgspec.Struct, kw_only=True):
     """One image, index or artifact that was copied."""
 
     source: str
-    digest: str
+    digest: Digest
     media_type: str
     targets: list[CopiedTag]
-    original: str | None = None
+    original: Digest | None = None
     """The digest in the source, where the copy has another: platforms were chosen, or it was encoded anew."""
     referrers: int = 0
     """How many signatures, SBOMs and the like came along."""
@@ -68,7 +70,7 @@ class CopiedImage(msgspec.Struct, kw_only=True):
     """The platform whose image was copied of an index, where a target holds no indexes and none was asked for."""
 
 
-class CopyReport(msgspec.Struct, kw_only=True):
+class CopyReport(Result, msgspec.Struct, kw_only=True):
     """What a copy did, or would do."""
 
     images: list[CopiedImage]

@@ -69,7 +69,7 @@ def delete(
         for location, tag in zip(locations, tags, strict=True):
             if untag:
                 digest = await helped(client, [location], client.digest(location))
-                found.append(Deletion(reference=str(location), digest=digest, tags=[tag]))
+                found.append(Deletion(reference=location, digest=digest, tags=[tag]))
             else:
                 found.append(await helped(client, [location], client.deletion(location)))
             guard.check(str(location), Digest(found[-1].digest))
@@ -88,7 +88,7 @@ def delete(
                     await client.untag(location, if_digest=if_digest)
                 elif (location.place, planned.digest) not in gone:
                     # With a condition it is the tag that has to hold it; without, what was shown is what goes.
-                    chosen = location if guard else location.with_digest(Digest(planned.digest))
+                    chosen = location if guard else location.with_digest(planned.digest)
                     await client.delete(chosen, if_digest=if_digest)
                     gone.add((location.place, planned.digest))
 

@@ -58,7 +58,7 @@ def _overview(found: Overview, filtered: bool, whole: bool) -> str:
     from lading.cli.output import count, paint, short, size, table
 
     images = [entry for entry in found.entries if entry.attests is None]
-    lines = [paint(found.reference, "cyan")]
+    lines = [paint(str(found.reference), "cyan")]
     kind = _KINDS.get(found.media_type, found.media_type)
     if found.kind == "artifact":
         kind = f"{kind} of an artifact"
@@ -128,7 +128,7 @@ def _annotations(annotations: dict[str, str]) -> list[str]:
 
 
 def _attestations(entries: list[Entry]) -> list[str]:
-    platforms = {entry.digest: entry.platform for entry in entries if entry.attests is None}
+    platforms = {str(entry.digest): entry.platform for entry in entries if entry.attests is None}
     subjects = [
         platforms.get(entry.attests) or "an entry that is not listed" for entry in entries if entry.attests is not None
     ]

@@ -219,4 +219,4 @@ def _described(found: Resolution) -> ResolveDocument:
         )
         for selection in found.selections
     ]
-    return ResolveDocument(reference=found.reference, platform=found.platform, results=results)
+    return ResolveDocument(reference=str(found.reference), platform=found.platform, results=results)

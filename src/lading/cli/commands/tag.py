@@ -44,7 +44,6 @@ def tag(
     lading tag reg.example/staging/app:1.4.2 reg.example/app:1.4.2
     """
     from lading.cli.output import emit, paint, short
-    from lading.model.digest import Digest
     from lading.stores.location import parse_location
 
     location = parse_location(source).full()
@@ -52,16 +51,17 @@ def tag(
         lambda client: helped(client, [location], client.tag(location, *new, if_digest=if_digest, dry_run=dry_run))
     )
     document = TagDocument(digest=changes[0].digest, tags=changes, dry_run=dry_run)
-    full = str(location.with_digest(Digest(document["digest"])))
+    full = str(location.with_digest(changes[0].digest))
 
     def text() -> str:
         if options.quiet:
             return full
-        width = max(len(change.reference) for change in changes)
+        names = [str(change.reference) for change in changes]
+        width = max(map(len, names))
         was = {"set": "", "new": "new", "unchanged": "names it already"}
         lines = [
-            f"{paint(change.reference.ljust(width), 'cyan')}  " + was.get(change.state, f"was {short(change.previous)}")
-            for change in changes
+            f"{paint(name.ljust(width), 'cyan')}  " + was.get(change.state, f"was {short(change.previous)}")
+            for name, change in zip(names, changes, strict=True)
         ]
         return "\n".join([*(line.rstrip() for line in lines), full])
 

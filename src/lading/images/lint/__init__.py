@@ -19,6 +19,8 @@ from lading.images.lint.content import check_content
 from lading.images.lint.entries import check_entries
 from lading.images.lint.gather import Facts, gather_facts, listed_facts, platforms_of
 from lading.images.lint.platforms import check_platforms
+from lading.model.digest import Digest
+from lading.model.document import Result
 
 __all__ = [
     "CODES",
@@ -37,11 +39,11 @@ __all__ = [
 _RULES = (check_entries, check_platforms, check_content, check_annotations)
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(Result, msgspec.Struct, frozen=True, kw_only=True):
     """What lint found."""
 
     reference: str
-    digest: str
+    digest: Digest
     against: str | None = None
     """What it was compared with."""
     findings: tuple[Finding, ...] = ()
@@ -77,7 +79,7 @@ def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str
     order = {severity: number for number, severity in enumerate(SEVERITIES)}
     return Report(
         reference=facts.name,
-        digest=str(facts.manifest.digest),
+        digest=facts.manifest.digest,
         against=facts.against,
         findings=tuple(sorted(found, key=lambda item: (order[item.severity], item.code))),
     )

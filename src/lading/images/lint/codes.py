@@ -9,6 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from lading.model.digest import Digest
+from lading.model.document import Result
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first."""
@@ -246,7 +249,7 @@ CODES: dict[str, Code] = {code.code: code for code in _CODES}
 """Every code, in order."""
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(Result, msgspec.Struct, frozen=True, kw_only=True):
     """Something that is wrong with an image or a list, or will surprise somebody."""
 
     code: str
@@ -255,7 +258,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One or two sentences."""
     remedy: str
     """What to do, with a command where there is one."""
-    digest: str | None = None
+    digest: Digest | None = None
     """The entry, manifest or blob it is about; None for the whole."""
     platform: str | None = None
     """Of the entry, as the list has it."""

@@ -6,6 +6,7 @@ from shlex import quote
 
 from lading.images.lint.codes import CODES, Finding, Severity
 from lading.images.lint.gather import Part
+from lading.model.digest import Digest
 from lading.model.platform import Platform
 
 
@@ -14,7 +15,7 @@ def finding(
     message: str,
     part: Part | None = None,
     *,
-    digest: object = None,
+    digest: Digest | None = None,
     severity: Severity | None = None,
     remedy: str | None = None,
 ) -> Finding:
@@ -27,7 +28,7 @@ def finding(
         severity=severity or kind.severity,
         message=message,
         remedy=remedy or kind.remedy,
-        digest=str(digest) if digest is not None else None,
+        digest=digest,
         platform=str(part.entry.platform) if part is not None and part.entry.platform is not None else None,
     )
 

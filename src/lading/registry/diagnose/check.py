@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from lading.errors import Denied, InvalidContent, LadingError, NotFound, Unreachable
+from lading.model.document import Result
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.media_types import OCI_INDEX
@@ -39,7 +40,7 @@ _NOTHING = "sha256:" + "0" * 64
 _ANY = range(200, 500)
 
 
-class Examined(msgspec.Struct, frozen=True):
+class Examined(Result, msgspec.Struct, frozen=True):
     """One thing that was examined."""
 
     name: str
@@ -52,7 +53,7 @@ class Examined(msgspec.Struct, frozen=True):
     """What to do about it."""
 
 
-class Checkup(msgspec.Struct):
+class Checkup(Result, msgspec.Struct):
     """What was found out about a registry."""
 
     registry: str

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from lading.errors import Denied, LadingError, NotFound, Unsupported, discreet
+from lading.model.document import Result
 from lading.registry.auth.authentication import Scope, Token, granted
 from lading.registry.auth.credentials import Credentials, Offer
 from lading.registry.auth.lookup import KnownCredentials
@@ -25,7 +26,7 @@ AccessOutcome = Literal["allowed", "allowed in part", "denied", "not found", "fa
 SourceState = Literal["answers", "refused", "failed", "nothing", "absent", "not asked"]
 
 
-class SourceReport(msgspec.Struct, kw_only=True):
+class SourceReport(Result, msgspec.Struct, kw_only=True):
     """One of the places that credentials are looked for in."""
 
     name: str
@@ -44,7 +45,7 @@ class SourceReport(msgspec.Struct, kw_only=True):
     """`password`, `identity token` or `registry token`."""
 
 
-class ChallengeReport(msgspec.Struct, kw_only=True):
+class ChallengeReport(Result, msgspec.Struct, kw_only=True):
     """What a registry asks for."""
 
     scheme: str
@@ -55,7 +56,7 @@ class ChallengeReport(msgspec.Struct, kw_only=True):
     """For `bearer`, what the token service knows the registry as."""
 
 
-class TokenReport(msgspec.Struct, kw_only=True):
+class TokenReport(Result, msgspec.Struct, kw_only=True):
     """What a token service gave."""
 
     account: str
@@ -68,7 +69,7 @@ class TokenReport(msgspec.Struct, kw_only=True):
     """When lading stops using it, a little before its end."""
 
 
-class Explanation(msgspec.Struct, kw_only=True):
+class Explanation(Result, msgspec.Struct, kw_only=True):
     """How access to a registry or a repository comes about, or why it does not."""
 
     subject: str

@@ -6,6 +6,8 @@ import re
 
 import msgspec
 
+from lading.model.document import Result
+from lading.model.media_types import ACCEPT
 from lading.registry.hosts.settings import DOCKER_HUB
 from lading.registry.http.transport import Headers
 from lading.registry.session import Scope, Session
@@ -14,7 +16,7 @@ _HUB_PROBE = ("ratelimitpreview/test", "latest")
 """What Docker has there for asking; a HEAD of it counts as no pull."""
 
 
-class PullLimits(msgspec.Struct, frozen=True):
+class PullLimits(Result, msgspec.Struct, frozen=True):
     """What a registry says of its limits."""
 
     registry: str
@@ -52,7 +54,11 @@ async def pull_limits(
             return read_limits(registry, response.headers)
     path = f"/v2/{repository}/manifests/{name or 'latest'}"
     what = f"{registry}/{repository}{'@' if ':' in (name or '') else ':'}{name or 'latest'}"
-    async with session.request("HEAD", registry, path, scopes=(Scope(repository),), what=what) as response:
+    # A registry has only what is accepted.
+    headers = {"Accept": ", ".join(ACCEPT)}
+    async with session.request(
+        "HEAD", registry, path, scopes=(Scope(repository),), headers=headers, what=what
+    ) as response:
         return read_limits(registry, response.headers)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+from lading.model.document import Result
 from lading.registry.hosts.proxies import find_proxy, masked
 from lading.registry.hosts.settings import DOCKER_HUB, Config, HostConfig, Mirror, default_path
 
 
-class SettingDocument(msgspec.Struct, frozen=True):
+class SettingDocument(Result, msgspec.Struct, frozen=True):
     """One setting of a host."""
 
     name: str
@@ -22,7 +23,7 @@ class SettingDocument(msgspec.Struct, frozen=True):
     """Who says so: a file with its table, a folder, an option, a variable, or `default`."""
 
 
-class HostDocument(msgspec.Struct, frozen=True):
+class HostDocument(Result, msgspec.Struct, frozen=True):
     """How a host is spoken to."""
 
     host: str
@@ -33,7 +34,7 @@ class HostDocument(msgspec.Struct, frozen=True):
     """Why nothing is sent to it, where that is so."""
 
 
-class ConfigDocument(msgspec.Struct, frozen=True):
+class ConfigDocument(Result, msgspec.Struct, frozen=True):
     """What is configured."""
 
     file: str

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from lading.errors import Unreachable
+from lading.model.document import Result
 from lading.registry import urls
 from lading.registry.http.transport import CONNECT_TIMEOUT, Route
 
@@ -22,7 +23,7 @@ _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME, which Python has no name for."""
 
 
-class ServerCertificate(msgspec.Struct, frozen=True):
+class ServerCertificate(Result, msgspec.Struct, frozen=True):
     """The certificate that a host shows."""
 
     subject: str
