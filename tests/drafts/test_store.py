@@ -246,6 +246,43 @@ def test_trouble_with_files_is_an_error_of_ours(root: Path, monkeypatch: pytest.
     assert refused.value.cause == os.strerror(errno.ENAMETOOLONG)
 
 
+@pytest.mark.parametrize("way", ["exchanged", "staged"])
+def test_what_is_saved_has_been_given_to_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A machine that loses its power loses what was not synced: files first, then the folders with their names."""
+    order: list[int] = []
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        fsync(file)
+        order.append(os.fstat(file).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    if way == "staged":
+        monkeypatch.setattr(atomic_folder, "exchange", lambda *_: False)
+    store, folder, ours = DraftStore(root), root / file_name(LIST), root / ".lading" / file_name(LIST)
+
+    def synced(*paths: Path) -> bool:
+        """Whether these were synced one after the other, each after its last change."""
+        last = {inode: position for position, inode in enumerate(order)}
+        positions = [last.get(path.stat().st_ino, -1) for path in paths]
+        return -1 not in positions and positions == sorted(positions)
+
+    for draft in (make_draft("a", "b"), make_draft("c", "b")):
+        order.clear()
+        store.save(draft)
+        files = list(folder.iterdir())
+        assert len(files) == 2
+        assert all(synced(file, folder, root) for file in files)
+        assert all(synced(file, ours) for file in notes_of(root))
+    order.clear()
+    annotate(store, str(LIST), "c", variant="v9")
+    assert synced(folder / file_name(Reference.parse(f"{APP}:c")), folder)
+    assert synced(*notes_of(root), ours)
+    order.clear()
+    store.remove([LIST])
+    assert synced(root)
+
+
 WRITER = """
 import sys
 from pathlib import Path

@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from lading.io.files import make_folder, sync_folder, write_file
+
 Stamp = tuple[int, int, int]
 """Inode, time of change in nanoseconds, and size: together they tell whether a file is still the same."""
 
@@ -26,13 +28,6 @@ def stamp(status: os.stat_result) -> Stamp:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a new file, readable for all as far as the umask allows."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-
-
 def remove_tree(path: Path) -> None:
     """Remove a folder with all that is in it, if it is there."""
     if path.is_dir() and not path.is_symlink():
@@ -40,39 +35,43 @@ def remove_tree(path: Path) -> None:
 
 
 def put_in_place(new: Path, path: Path, staged: Path, removals: Callable[[], list[str]]) -> bool:
-    """Make a complete new folder appear at `path`, in one step for everyone who looks.
+    """Make a complete new folder appear at `path`, in one step for every reader, and make it last.
 
     Where the file system cannot exchange two folders, `new` becomes `staged` in one step, and is then carried over
     file by file; `finish_staged` completes that if it is interrupted.
 
     Args:
-        new: the folder; where there was another one before, that is here afterwards.
+        new: the folder, its files synced; where there was another one at `path`, that is here afterwards.
         path: where it should be.
-        staged: a place beside `new`, on the same file system.
+        staged: a path beside `new`, on the same file system.
         removals: gives the names of the files at `path` that are to go, where they are removed one by one.
 
     Returns:
         Whether a former folder is at `new` now.
     """
+    sync_folder(new)
     try:
         new.rename(path)  # Fails where there is a folder with anything in it.
-        return False
+        exchanged = False
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EXDEV):
             raise
-    if exchange(new, path):
-        return True
-    write_file(new / _REMOVALS, json.dumps(removals()).encode())
-    new.rename(staged)
-    finish_staged(staged, path)
-    return False
+        exchanged = exchange(new, path)
+        if not exchanged:
+            write_file(new / _REMOVALS, json.dumps(removals()).encode())
+            sync_folder(new)
+            new.rename(staged)
+            sync_folder(staged.parent)
+            finish_staged(staged, path)
+    sync_folder(path.parent)
+    return exchanged
 
 
 def finish_staged(staged: Path, path: Path) -> None:
     """Carry a staged folder over to its place, if there is one."""
     if not staged.is_dir():
         return
-    path.mkdir(0o755, parents=True, exist_ok=True)
+    make_folder(path, 0o755)
     for file in sorted(staged.iterdir()):
         if file.name != _REMOVALS:
             file.replace(path / file.name)
@@ -80,6 +79,7 @@ def finish_staged(staged: Path, path: Path) -> None:
     if listed.exists():
         for name in json.loads(listed.read_bytes()):
             (path / name).unlink(missing_ok=True)
+    sync_folder(path)
     remove_tree(staged)
 
 

@@ -1,8 +1,8 @@
 """The store of drafts: Docker's own folder of local manifest lists, shared with Docker in both directions.
 
-This module knows folders, locks and the order of writes; the form of the files is `files`' and `notes`' business,
-and registries are nobody's here. A change is made under a lock, whole or not at all: a single file is renamed into
-place, and anything larger is a new folder that takes the place of the old one.
+This module knows folders, locks and the order of writes. It knows neither the form of the files (`docker_files` and
+`sidecar` do) nor registries. A change is made under a lock, whole or not at all: a single file is renamed into place,
+and anything larger is a new folder that takes the place of the old one. What is saved lasts when the power is lost.
 
     manifests/<list>/<entry>             Docker's files
     manifests/.lading/<list>/<id>.json   what lading remembers of the list (Docker never looks here)
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import msgspec
 
-from lading.drafts.atomic_folder import Stamp, finish_staged, put_in_place, remove_tree, stamp, write_file
+from lading.drafts.atomic_folder import Stamp, finish_staged, put_in_place, remove_tree, stamp
 from lading.drafts.docker_files import (
     SIZE_LIMIT,
     decode_entry,
@@ -40,6 +40,7 @@ from lading.drafts.docker_files import (
 from lading.drafts.draft import Draft, DraftEntry
 from lading.drafts.sidecar import Notes, read_notes, write_notes
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound
+from lading.io.files import make_folder, sync_folder, write_file
 from lading.model.reference import Reference
 
 LOCK_PATIENCE = 60
@@ -260,7 +261,7 @@ class DraftStore:
 
         number = hashlib.sha256(os.fsencode(name)).hexdigest()[:2]
         locks = self.root / _OURS / "locks"
-        locks.mkdir(0o755, parents=True, exist_ok=True)
+        make_folder(locks, 0o755)
         try:
             with FileLock(locks / number, timeout=LOCK_PATIENCE):
                 yield
@@ -275,7 +276,7 @@ class DraftStore:
             return
         if not before.readable and draft.created is None:
             draft = msgspec.structs.replace(draft, created=datetime.now(UTC))
-        self._ours(name).mkdir(0o755, parents=True, exist_ok=True)
+        make_folder(self._ours(name), 0o755)
         small = _small_change(before, draft)
         list_id = before.list_id if small is not None and before.list_id else secrets.token_hex(8)
         if small is None:
@@ -285,6 +286,7 @@ class DraftStore:
                 written = self._ours(name) / "entry"
                 write_file(written, encode_entry(entry, list_id))
                 written.replace(self.root / name / name_of(entry))
+                sync_folder(self.root / name)
             self._write_notes(name, draft, list_id)
         for other in self._notes_files(name):
             if other.stem != list_id:
@@ -316,6 +318,7 @@ class DraftStore:
         written = self._ours(name) / "notes"
         write_file(written, write_notes(draft, list_id, (status.st_ino, status.st_mtime_ns)))
         written.replace(self._ours(name) / f"{list_id}.json")
+        sync_folder(self._ours(name))
 
     def _remove(self, reference: Reference, expected: Draft | None = None) -> bool:
         name = file_name(reference)
@@ -327,13 +330,14 @@ class DraftStore:
                 state = self._read_for_change(name, reference, replace=True)
                 if not self.exists(reference) or (expected is not None and not _same(expected, state.draft)):
                     return False
-                self._ours(name).mkdir(0o755, parents=True, exist_ok=True)
+                make_folder(self._ours(name), 0o755)
                 old = self._ours(name) / "new"
                 remove_tree(old)
                 try:
                     (self.root / name).rename(old)
                 except OSError:
                     remove_tree(self.root / name)
+                sync_folder(self.root)
                 remove_tree(self._ours(name))
         return True
 

@@ -23,6 +23,7 @@ from typing import BinaryIO, NamedTuple, Self
 import msgspec
 
 from lading.errors import InvalidContent, LadingError, UsageError
+from lading.io.files import make_folder
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
@@ -43,7 +44,7 @@ from lading.serve.storage.storage import (
 )
 from lading.stores.layout.layout import GRACE, Layout
 from lading.stores.layout.listing import Listing, add, plain, untag
-from lading.stores.layout.parts import ABSENT, make_folder, replace
+from lading.stores.layout.parts import ABSENT, replace
 from lading.stores.layout.reader import blob_path, leads_on
 
 _RESERVED = frozenset({"blobs", "index.json", "oci-layout"})  # components that are files of the layout above

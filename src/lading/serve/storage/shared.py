@@ -19,8 +19,9 @@ import uuid
 import weakref
 from pathlib import Path
 
+from lading.io.files import make_folder, sync_folder
 from lading.model.digest import Digest
-from lading.stores.layout.parts import ABSENT, CHUNK, claim, make_folder, sync_folder
+from lading.stores.layout.parts import ABSENT, CHUNK, claim
 from lading.stores.layout.reader import blob_path
 
 OURS = ".lading"

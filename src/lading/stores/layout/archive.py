@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
 from lading.io import scratch
+from lading.io.files import sync_folder
 from lading.io.tarball import (
     Compression,
     Extent,
@@ -34,7 +35,7 @@ from lading.io.threads import heed, in_thread, reader, writer
 from lading.model.encoding import Document, encode_compact
 from lading.stores.layout.layout import Layout, LayoutFolder
 from lading.stores.layout.listing import REF_NAME, Listing
-from lading.stores.layout.parts import CHUNK, sync_folder
+from lading.stores.layout.parts import CHUNK
 from lading.stores.layout.reader import LayoutReader, blob_path
 
 STREAM = "-"

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lading.errors import Conflict, InvalidContent
+from lading.io.files import make_folder, sync_folder
 from lading.io.threads import in_thread
 from lading.model.digest import ALGORITHMS
 from lading.model.encoding import Document
 from lading.stores.layout.listing import Listing
-from lading.stores.layout.parts import changing, make_folder, replace, sync_folder
+from lading.stores.layout.parts import changing, replace
 
 OURS = ".lading"
 """The folder in a layout that holds what lading needs besides."""

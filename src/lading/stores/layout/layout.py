@@ -24,6 +24,7 @@ from typing import BinaryIO
 import msgspec
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
+from lading.io.files import make_folder
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest, verify
@@ -47,17 +48,7 @@ from lading.stores.layout.listing import (
     plain,
     untag,
 )
-from lading.stores.layout.parts import (
-    Part,
-    changing,
-    make_folder,
-    matches,
-    move,
-    part_size,
-    pour,
-    replace,
-    share,
-)
+from lading.stores.layout.parts import Part, changing, matches, move, part_size, pour, replace, share
 from lading.stores.layout.reader import LayoutReader, blob_path
 from lading.stores.manifest_summary import Facts
 

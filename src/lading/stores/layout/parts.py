@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lading.errors import Conflict, DigestMismatch, LadingError
+from lading.io.files import make_folder
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
@@ -228,25 +229,6 @@ def move(temporary: Path, target: Path) -> None:
     except FileNotFoundError:
         make_folder(target.parent)
         temporary.replace(target)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, so that they last."""
-    if path.is_dir():
-        return
-    make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder last, where the file system can."""
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _part_path(folder: Path, digest: Digest) -> Path:
