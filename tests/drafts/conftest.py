@@ -8,7 +8,7 @@ import pytest
 from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore
 from lading.model.reference import Reference
-from lading.registry.hosts.settings import Config
+from lading.registry.hosts.configuration import Config
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import Store

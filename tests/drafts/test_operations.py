@@ -24,7 +24,7 @@ from lading.model.index import Index
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.registry.auth.credentials import Credential, GivenCredentials
-from lading.registry.hosts.settings import Config
+from lading.registry.hosts.configuration import Config
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import Store, fetch_manifest

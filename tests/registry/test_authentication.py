@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied, InvalidContent, LadingError, RateLimited, RegistryFailure
-from lading.registry.auth.authentication import CATALOG, Authorization, Scope, trusted_realm
+from lading.registry.auth.authentication import Authorization, trusted_realm
 from lading.registry.auth.credentials import Credential, GivenCredentials
-from lading.registry.hosts.settings import Config
+from lading.registry.auth.scopes import CATALOG, Scope
+from lading.registry.hosts.configuration import Config
 from lading.registry.session import Session
 from support.fakes import Reply, ScriptedServer, json_reply
 from support.fakes import Request as Received

@@ -15,7 +15,8 @@ from lading.registry.auth.credentials import Credential, GivenCredentials
 from lading.registry.diagnose.check import Checkup, Examined
 from lading.registry.diagnose.check import check as examine
 from lading.registry.diagnose.pull_limits import pull_limits, read_limits
-from lading.registry.hosts.settings import Config, HostConfig, Override
+from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.settings import HostConfig, Override
 from lading.registry.http.rustls import ReqwestTransport
 from lading.registry.http.transport import Headers, Response
 from lading.registry.http.transport import Request as Sent

@@ -6,17 +6,10 @@ import platformdirs
 import pytest
 
 from lading.errors import Denied, UsageError
+from lading.folders import user_folder
 from lading.registry.hosts import registries_conf
-from lading.registry.hosts.settings import (
-    Candidate,
-    Config,
-    HostConfig,
-    Mirror,
-    Override,
-    parse_addresses,
-    parse_headers,
-    user_folder,
-)
+from lading.registry.hosts.configuration import Candidate, Config
+from lading.registry.hosts.settings import HostConfig, Mirror, Override, parse_addresses, parse_headers
 
 
 @pytest.fixture

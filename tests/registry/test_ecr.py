@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from lading.errors import Denied
-from lading.registry.auth.authentication import Scope
-from lading.registry.auth.aws import EcrRegistry, create_repository, parse
+from lading.registry.auth.aws import create_repository
 from lading.registry.auth.lookup import default_sources
+from lading.registry.auth.scopes import Scope
 from lading.registry.cache import Cache
+from lading.registry.quirks import AmazonRegistry, amazon_registry
 from lading.registry.session import Session
 from registry.elsewhere import Elsewhere, Server
 from registry.test_authentication import get, session
@@ -30,64 +31,64 @@ HOST = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"
 PULL = Scope("team/app")
 
 PRIVATE = [
-    (HOST, EcrRegistry(ACCOUNT, "us-east-1"), "api.ecr.us-east-1.amazonaws.com"),
+    (HOST, AmazonRegistry(ACCOUNT, "us-east-1"), "api.ecr.us-east-1.amazonaws.com"),
     (
         f"{ACCOUNT}.dkr.ecr.cn-north-1.amazonaws.com.cn",
-        EcrRegistry(ACCOUNT, "cn-north-1"),
+        AmazonRegistry(ACCOUNT, "cn-north-1"),
         "api.ecr.cn-north-1.amazonaws.com.cn",
     ),
     (
         f"{ACCOUNT}.dkr.ecr.us-gov-west-1.amazonaws.com",
-        EcrRegistry(ACCOUNT, "us-gov-west-1"),
+        AmazonRegistry(ACCOUNT, "us-gov-west-1"),
         "api.ecr.us-gov-west-1.amazonaws.com",
     ),
     (
         f"{ACCOUNT}.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
-        EcrRegistry(ACCOUNT, "us-gov-west-1", fips=True),
+        AmazonRegistry(ACCOUNT, "us-gov-west-1", fips=True),
         "api.ecr-fips.us-gov-west-1.amazonaws.com",
     ),
     (
         f"{ACCOUNT}.dkr.ecr.us-iso-east-1.c2s.ic.gov",
-        EcrRegistry(ACCOUNT, "us-iso-east-1"),
+        AmazonRegistry(ACCOUNT, "us-iso-east-1"),
         "api.ecr.us-iso-east-1.c2s.ic.gov",
     ),
     (
         f"{ACCOUNT}.dkr.ecr.us-isob-east-1.sc2s.sgov.gov",
-        EcrRegistry(ACCOUNT, "us-isob-east-1"),
+        AmazonRegistry(ACCOUNT, "us-isob-east-1"),
         "api.ecr.us-isob-east-1.sc2s.sgov.gov",
     ),
     (
         f"{ACCOUNT}.dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk",
-        EcrRegistry(ACCOUNT, "eu-isoe-west-1"),
+        AmazonRegistry(ACCOUNT, "eu-isoe-west-1"),
         "api.ecr.eu-isoe-west-1.cloud.adc-e.uk",
     ),
     (
         f"{ACCOUNT}.dkr.ecr.us-isof-south-1.csp.hci.ic.gov",
-        EcrRegistry(ACCOUNT, "us-isof-south-1"),
+        AmazonRegistry(ACCOUNT, "us-isof-south-1"),
         "api.ecr.us-isof-south-1.csp.hci.ic.gov",
     ),
     (
         f"{ACCOUNT}.dkr.ecr.eusc-de-east-1.amazonaws.eu",
-        EcrRegistry(ACCOUNT, "eusc-de-east-1"),
+        AmazonRegistry(ACCOUNT, "eusc-de-east-1"),
         "api.ecr.eusc-de-east-1.amazonaws.eu",
     ),
     (
         f"{ACCOUNT}.dkr-ecr.eu-west-1.on.aws",
-        EcrRegistry(ACCOUNT, "eu-west-1", dual_stack=True),
+        AmazonRegistry(ACCOUNT, "eu-west-1", dual_stack=True),
         "ecr.eu-west-1.api.aws",
     ),
     (
         f"{ACCOUNT}.dkr-ecr-fips.us-east-1.on.aws",
-        EcrRegistry(ACCOUNT, "us-east-1", fips=True, dual_stack=True),
+        AmazonRegistry(ACCOUNT, "us-east-1", fips=True, dual_stack=True),
         "ecr-fips.us-east-1.api.aws",
     ),
     (
         f"{ACCOUNT}.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn",
-        EcrRegistry(ACCOUNT, "cn-north-1", dual_stack=True),
+        AmazonRegistry(ACCOUNT, "cn-north-1", dual_stack=True),
         "ecr.cn-north-1.api.amazonwebservices.com.cn",
     ),
-    ("public.ecr.aws", EcrRegistry("", "us-east-1"), "api.ecr-public.us-east-1.amazonaws.com"),
-    ("ecr-public.aws.com", EcrRegistry("", "us-east-1"), "api.ecr-public.us-east-1.amazonaws.com"),
+    ("public.ecr.aws", AmazonRegistry("", "us-east-1"), "api.ecr-public.us-east-1.amazonaws.com"),
+    ("ecr-public.aws.com", AmazonRegistry("", "us-east-1"), "api.ecr-public.us-east-1.amazonaws.com"),
 ]
 
 
@@ -159,10 +160,10 @@ def encoded(text: str) -> str:
 
 class TestNames:
     @pytest.mark.parametrize("host, expected, _", PRIVATE)
-    def test_a_name_says_who_is_asked(self, host: str, expected: EcrRegistry, _: str) -> None:
-        assert parse(host) == expected
-        assert parse(host.upper()) == expected
-        assert parse(f"{host}:443") == expected
+    def test_a_name_says_who_is_asked(self, host: str, expected: AmazonRegistry, _: str) -> None:
+        assert amazon_registry(host) == expected
+        assert amazon_registry(host.upper()) == expected
+        assert amazon_registry(f"{host}:443") == expected
 
     @pytest.mark.parametrize(
         "host",
@@ -183,11 +184,11 @@ class TestNames:
         ],
     )
     def test_nobody_else_is(self, host: str) -> None:
-        assert parse(host) is None
+        assert amazon_registry(host) is None
 
     @pytest.mark.parametrize("host, expected, endpoint", PRIVATE)
     async def test_each_is_asked_at_its_own_address(
-        self, host: str, expected: EcrRegistry, endpoint: str, aws: pytest.MonkeyPatch
+        self, host: str, expected: AmazonRegistry, endpoint: str, aws: pytest.MonkeyPatch
     ) -> None:
         become(aws)
         aws.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -352,7 +353,7 @@ class TestFailures:
 
 def opened(server: Server, cache: Cache | None = None) -> Session:
     """A session of somebody with all that AWS knows, for whom the registry is here."""
-    credentials = default_sources(cache=cache)
+    credentials = default_sources(cache=cache.host if cache else None)
     return session(None, credentials=credentials, transport=Elsewhere({HOST: server}), cache=cache)
 
 
@@ -386,7 +387,7 @@ class TestRemembering:
         become(aws)
         for _ in range(3):
             cache = Cache(tmp_path / "cache")
-            assert await default_sources(cache=cache).find(HOST) is not None
+            assert await default_sources(cache=cache.host).find(HOST) is not None
             cache.save()
         assert answering.given == 1
 
@@ -395,13 +396,13 @@ class TestRemembering:
     ) -> None:
         become(aws)
         cache = Cache(tmp_path / "cache")
-        await default_sources(cache=cache).find(HOST)
+        await default_sources(cache=cache.host).find(HOST)
         cache.save()
         code = (
             "import asyncio, sys, pathlib; from lading.registry.cache import Cache;"
             "from lading.registry.auth.lookup import default_sources;"
             f"cache = Cache(pathlib.Path({str(tmp_path / 'cache')!r}));"
-            f"found = asyncio.run(default_sources(cache=cache).find({HOST!r}));"
+            f"found = asyncio.run(default_sources(cache=cache.host).find({HOST!r}));"
             "print(found.username, 'botocore' in sys.modules)"
         )
         ran = await asyncio.to_thread(run, [sys.executable, "-c", code], env=dict(os.environ))
@@ -418,7 +419,7 @@ class TestRemembering:
 
         async def find() -> None:
             cache = Cache(tmp_path / "cache")
-            await default_sources(cache=cache).find(HOST)
+            await default_sources(cache=cache.host).find(HOST)
             cache.save()
 
         await find()
@@ -440,7 +441,7 @@ class TestRemembering:
         for key, asked in (("AKIA1", 1), ("AKIA1", 1), ("AKIA2", 2), ("AKIA1", 2)):
             answer.write_text(json.dumps({"Version": 1, "AccessKeyId": key, "SecretAccessKey": "hunter2"}))
             cache = Cache(tmp_path / "cache")
-            await default_sources(cache=cache).find(HOST)
+            await default_sources(cache=cache.host).find(HOST)
             cache.save()
             assert answering.given == asked
 
@@ -449,7 +450,7 @@ class TestRemembering:
     ) -> None:
         become(aws)
         cache = Cache(tmp_path / "cache")
-        credentials = default_sources(cache=cache)
+        credentials = default_sources(cache=cache.host)
         found = await credentials.find(HOST)
         assert found is not None
         cache.save()
@@ -458,7 +459,7 @@ class TestRemembering:
         assert answering.given == 1
         aws.setattr(time, "time", lambda: found.expires + 1)
         await credentials.find(HOST)
-        await default_sources(cache=Cache(tmp_path / "cache")).find(HOST)
+        await default_sources(cache=Cache(tmp_path / "cache").host).find(HOST)
         assert answering.given == 3
 
     async def test_one_that_is_refused_is_renewed_within_the_run(
@@ -477,7 +478,7 @@ class TestRemembering:
             cache = Cache(tmp_path / "cache")
             async with opened(server, cache) as client:
                 assert await get(client, HOST, PULL) == 200
-            found = await default_sources(cache=Cache(tmp_path / "cache")).find(HOST)
+            found = await default_sources(cache=Cache(tmp_path / "cache").host).find(HOST)
         assert found is not None
         assert found.password == "login-2"
         assert answering.given == 2

@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 from lading.errors import InvalidContent, LadingError, Unreachable
-from lading.registry.hosts.settings import Config, HostConfig
+from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.settings import HostConfig
 from lading.registry.http.rustls import ReqwestTransport
 from lading.registry.http.transport import Route
 from lading.registry.repository import Repository, repositories

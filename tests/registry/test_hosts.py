@@ -16,7 +16,8 @@ from lading.client import AsyncClient
 from lading.errors import Denied, NotFound, RateLimited, TLSFailure, Unreachable, UsageError
 from lading.model.digest import Digest
 from lading.registry.auth.credentials import Credential, GivenCredentials
-from lading.registry.hosts.settings import Config, HostConfig, Mirror, Override
+from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.settings import HostConfig, Mirror, Override
 from lading.registry.session import Session
 from support.certs import Authority, SelfSigned
 from support.fakes import Reply, Request, ScriptedServer, json_reply

@@ -13,7 +13,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
 from lading.registry.auth.credentials import Credential, GivenCredentials
-from lading.registry.hosts.settings import Config
+from lading.registry.hosts.configuration import Config
 from lading.registry.quirks import hosted
 from lading.registry.repository import Repository
 from lading.registry.session import Session

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied, TLSFailure
-from lading.registry.auth.authentication import Scope, Token, granted
 from lading.registry.auth.challenge import Challenge
 from lading.registry.auth.credentials import Credential
+from lading.registry.auth.scopes import Scope, Token, granted
 from lading.registry.cache import Cache
 from lading.registry.repository import Repository
 from registry.test_authentication import ALICE, PULL, PUSH, Bearer, get, gives, session

@@ -27,12 +27,15 @@ from lading.errors import (
     UsageError,
 )
 from lading.registry.auth.credentials import Credential, GivenCredentials
-from lading.registry.hosts.settings import Config, HostConfig
+from lading.registry.auth.scopes import Scope
+from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.settings import HostConfig
 from lading.registry.http.transport import (
     ConnectionBroken,
     ConnectionRefused,
 )
-from lading.registry.session import Scope, Session, resolve_location, verify
+from lading.registry.session import Session, verify
+from lading.registry.urls import continuation
 from lading.store import Source, from_bytes
 from registry.elsewhere import Elsewhere
 from support.certs import Authority
@@ -668,7 +671,7 @@ class TestRedirects:
         with ScriptedServer(lambda _: reply) as server:
             async with session() as opened, opened.request("POST", server.host, "/v2/x/", what="x") as response:
                 with pytest.raises(Unsupported, match="points to another server"):
-                    resolve_location(response, response.headers.get("location") or "")
+                    continuation(response.url, response.headers.get("location"))
 
 
 class TestVerify:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied
-from lading.registry.auth.authentication import Scope
 from lading.registry.auth.credentials import Credential, CredentialSource, GivenCredentials, Login, Offer
 from lading.registry.auth.lookup import KnownCredentials
+from lading.registry.auth.scopes import Scope
 from lading.registry.session import Session, verify
 from registry.test_authentication import PULL, PUSH, Bearer, get, session
 from support.fakes import Reply, ScriptedServer, error_reply, json_reply

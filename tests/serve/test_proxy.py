@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lading.errors import InvalidReference
-from lading.registry.hosts.settings import Config
+from lading.registry.hosts.configuration import Config
 from lading.serve import FolderStorage, MemoryStorage, Settings, Storage, background, proxy_of
 from serve.accounts import USERS, htpasswd
 from serve.caller import Caller

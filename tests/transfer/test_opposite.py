@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lading.client import AsyncClient
-from lading.registry.hosts.settings import Config, HostConfig
+from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.settings import HostConfig
 from support import images
 from support.proxy import CountingProxy
 from support.registry import RealRegistry

@@ -12,7 +12,7 @@ from lading.cli.groups import CommonOption, ReachOption
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
-    from lading.registry.hosts.settings import Config
+    from lading.registry.hosts.configuration import Config
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +55,8 @@ class Options:
         Raises:
             UsageError: one of them is not valid.
         """
-        from lading.registry.hosts.settings import Config, Override, parse_addresses, parse_headers
+        from lading.registry.hosts.configuration import Config
+        from lading.registry.hosts.settings import Override, parse_addresses, parse_headers
 
         reach = self.reach
         if "key_file" in reach and "cert_file" not in reach:

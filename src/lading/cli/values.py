@@ -24,7 +24,7 @@ def location(text: str) -> str:
     first, slash, _ = text.partition("/")
     if slash and (":" in first or "." in first or first == "localhost"):
         return text  # it names its registry, or a place on this machine
-    from lading.registry.hosts.settings import Config
+    from lading.registry.hosts.configuration import Config
 
     return Config.load().expand(text)
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from lading.model.patterns import TagOrder
     from lading.model.selection import PullClient
     from lading.registry.auth.credentials import Credentials
-    from lading.registry.hosts.settings import Config
+    from lading.registry.hosts.configuration import Config
     from lading.results import Resolution
     from lading.transfer.events import OnEvent
     from lading.transfer.report import Compression, CopyReport, Format

@@ -17,7 +17,7 @@ from lading.stores.location import AnyLocation, as_location, open_local, registr
 
 if TYPE_CHECKING:
     from lading.registry.auth.credentials import Credentials
-    from lading.registry.hosts.settings import Config
+    from lading.registry.hosts.configuration import Config
 
 
 class Context:
@@ -62,7 +62,7 @@ class Context:
             from lading.registry.auth.lookup import default_sources
 
             self._credentials = default_sources(
-                authfiles=self._authfiles, docker_config_dir=self.docker_config, cache=self.cache
+                authfiles=self._authfiles, docker_config_dir=self.docker_config, cache=self.cache.host
             )
         return self._credentials
 

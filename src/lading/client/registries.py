@@ -20,8 +20,8 @@ from lading.registry.repository import repositories
 from lading.stores.location import AnyLocation, registry_reference
 
 if TYPE_CHECKING:
-    from lading.registry.auth.authentication import Token
     from lading.registry.auth.credentials import Credential, Login
+    from lading.registry.auth.scopes import Token
     from lading.registry.diagnose.check import Checkup
     from lading.registry.diagnose.explain import Explanation
     from lading.registry.diagnose.pull_limits import PullLimits

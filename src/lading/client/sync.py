@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lading.client.registries import SyncRegistries
     from lading.drafts.facade import SyncDrafts
     from lading.registry.auth.credentials import Credentials
-    from lading.registry.hosts.settings import Config
+    from lading.registry.hosts.configuration import Config
 
 
 class Client(Face[AsyncClient]):

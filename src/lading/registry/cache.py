@@ -19,11 +19,11 @@ from urllib.parse import quote
 
 import msgspec
 
+from lading.folders import user_folder
 from lading.registry import urls
-from lading.registry.auth.authentication import Scope, Token, granted
 from lading.registry.auth.challenge import Challenge
 from lading.registry.auth.credentials import Proof
-from lading.registry.hosts.config_toml import user_folder
+from lading.registry.auth.scopes import Scope, Token, granted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

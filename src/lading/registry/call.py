@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from lading.errors import LadingError, Unsupported, UsageError
 from lading.registry import urls
-from lading.registry.auth.authentication import Scope, repository_of
+from lading.registry.auth.scopes import Scope, repository_of
 from lading.registry.host import Host
+from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
 from lading.store import Source
+
+Send = Callable[..., AbstractAsyncContextManager[Response]]
+"""Sends a request to one repository: takes the method and the path below the repository, and what `Session.request`
+takes by name."""
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -17,7 +17,8 @@ from lading.registry import urls
 from lading.registry.auth.attempts import Attempts
 from lading.registry.auth.authentication import Authenticator
 from lading.registry.cache import Cache, HostCache
-from lading.registry.hosts.settings import DOCKER_HUB, Config, HostConfig
+from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.settings import DOCKER_HUB, HostConfig
 from lading.registry.http.plain_probe import speaks_plain_http
 from lading.registry.http.transport import (
     CertificateWanted,

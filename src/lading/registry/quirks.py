@@ -6,11 +6,43 @@ either: it is dealt with where the answer is read, whoever gave it.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-from lading.registry.auth import aws
 from lading.registry.hosts.settings import DOCKER_HUB
 from lading.registry.urls import split_port
+
+_AMAZON_PRIVATE = (
+    r"(?P<account>[0-9]{12})\.dkr(?P<stack>[.-])ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9][a-z0-9_-]*)\."
+    r"(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
+    r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
+)
+_AMAZON_PUBLIC = ("public.ecr.aws", "ecr-public.aws.com")
+
+
+class AmazonRegistry(msgspec.Struct, frozen=True):
+    """What the name of a registry of Amazon ECR says."""
+
+    account: str
+    """Empty for the public registry."""
+    region: str
+    fips: bool = False
+    dual_stack: bool = False
+
+    @property
+    def service(self) -> str:
+        """What AWS calls its programming interface."""
+        return "ecr-public" if self.is_public else "ecr"
+
+    def repository_name(self, path: str) -> str:
+        """What AWS calls a repository: in ECR Public, the path of an image begins with the registry's alias."""
+        return path.partition("/")[2] if self.is_public else path
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it is ECR Public, where everybody may pull."""
+        return not self.account
 
 
 class Hosted(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +58,7 @@ class Hosted(msgspec.Struct, frozen=True, kw_only=True):
     """What a token has to allow for a deletion."""
     deletion: str = "deletion has to be allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
     """What to do where it does not delete."""
-    amazon: aws.EcrRegistry | None = None
+    amazon: AmazonRegistry | None = None
     """Which of Amazon's registries it is: those make no repository at the first push into it."""
 
     def how_to_make(self, repository: str) -> str:
@@ -70,7 +102,7 @@ def hosted(registry: str) -> Hosted:
         return _ACR
     if host == "quay.io":
         return _QUAY
-    amazon = aws.parse(registry)
+    amazon = amazon_registry(registry)
     if amazon is None:
         return _DEFAULT
     return Hosted(
@@ -78,3 +110,16 @@ def hosted(registry: str) -> Hosted:
         deletion=f"AWS deletes images: aws {amazon.service} batch-delete-image --region {amazon.region}",
         amazon=amazon,
     )
+
+
+def amazon_registry(registry: str) -> AmazonRegistry | None:
+    """What the name of a registry of Amazon ECR says; None for any other registry."""
+    host, port = split_port(registry.lower())
+    if port not in (None, 443):
+        return None
+    if host in _AMAZON_PUBLIC:
+        return AmazonRegistry("", "us-east-1")  # AWS answers for it there, and nowhere else
+    match = re.fullmatch(_AMAZON_PRIVATE, host) if host[12:16] == ".dkr" else None
+    if match is None:
+        return None
+    return AmazonRegistry(match["account"], match["region"], bool(match["fips"]), match["stack"] == "-")

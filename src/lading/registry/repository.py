@@ -31,14 +31,16 @@ from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.manifest import parse
 from lading.model.media_types import ACCEPT
 from lading.model.reference import is_tag
+from lading.registry.auth.scopes import CATALOG, Scope
 from lading.registry.host import Host, slots
 from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
-from lading.registry.session import CATALOG, Scope, Session, resolve_location
-from lading.registry.urls import next_link
+from lading.registry.session import Session
+from lading.registry.urls import continuation, next_link
 from lading.store import AnyManifest, Readable, Reader, Source, Traits, closing, is_manifest, reads_from
 
 if TYPE_CHECKING:
+    from lading.registry.referrers import Referrers
     from lading.registry.uploads import Uploads
 
 _PAGE_LIMIT = 32 * 1024 * 1024
@@ -90,6 +92,13 @@ class Repository:
 
         chunk_size = self.session.config(self.registry).chunk_size
         return Uploads(self.registry, self.repository, self._request, chunk_size)
+
+    @cached_property
+    def _referrers(self) -> Referrers:
+        from lading.registry.referrers import Referrers
+
+        cache = self.session.host_cache(self.registry)
+        return Referrers(self.name, self.repository, send=self._request, fetch=self.fetch, put=self.put, cache=cache)
 
     # Manifests
 
@@ -175,9 +184,7 @@ class Repository:
                 f"{self._named(target)} was stored with other bytes", cause=f"sent {manifest.digest}, stored {stored}"
             )
         if manifest.subject is not None and not subject:
-            from lading.registry.referrers import add_to_fallback
-
-            await add_to_fallback(self, manifest)
+            await self._referrers.add(manifest)
 
     async def _put(self, manifest: AnyManifest, target: str) -> tuple[Digest, str | None]:
         """Put a manifest; returns what was stored, as far as the registry says, and the subject that it understood."""
@@ -408,9 +415,9 @@ class Repository:
             if response.status == 201:
                 return True
             # The registry opened an upload instead; the write that follows uses it.
-            location = response.headers.get("location")
-            if location:
-                self.uploads.opened(content.digest, resolve_location(response, location))
+            location = continuation(response.url, response.headers.get("location"))
+            if location is not None:
+                self.uploads.opened(content.digest, location)
         return False
 
     async def delete(self, content: Descriptor) -> None:
@@ -448,9 +455,7 @@ class Repository:
 
         On a registry without the referrers API the fallback tag is read.
         """
-        from lading.registry.referrers import list_referrers
-
-        async for referrer in list_referrers(self, subject, artifact_type):
+        async for referrer in self._referrers.of(subject, artifact_type):
             yield referrer
 
     # The rest
@@ -552,8 +557,7 @@ async def pages(
     while True:
         async with session.request("GET", registry, path, scopes=scopes, query=query, what=what) as response:
             page = decode(await response.read(_PAGE_LIMIT), f"a list of {registry}", _PAGE_LIMIT)
-            link = next_link(response.headers)
-            following = resolve_location(response, link) if link else None
+            following = continuation(response.url, next_link(response.headers.getall("link")))
         yield page
         if following is None:
             return

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 
 from lading.errors import UsageError
 from lading.registry import urls
-from lading.registry.auth.authentication import Scope
+from lading.registry.auth.scopes import Scope
+from lading.registry.hosts.configuration import Candidate, Config
 from lading.registry.hosts.proxies import find_proxy
-from lading.registry.hosts.settings import Candidate, Config, HostConfig, Override
+from lading.registry.hosts.settings import HostConfig, Override
 from lading.registry.http.transport import Route
 
 Pairs = tuple[tuple[str, str], ...]

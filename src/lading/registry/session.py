@@ -18,22 +18,21 @@ from lading.registry import failures, urls
 from lading.registry.auth.attempts import Attempts
 from lading.registry.auth.authentication import (
     ANONYMOUS,
-    CATALOG,
     TOKEN_REPLY_LIMIT,
     Authenticator,
     Authorization,
     Reply,
-    Scope,
     TokenRefused,
-    repository_of,
 )
 from lading.registry.auth.challenge import parse_challenges
 from lading.registry.auth.credentials import Credential, Credentials, GivenCredentials
+from lading.registry.auth.scopes import Scope, repository_of
 from lading.registry.cache import Cache, HostCache
 from lading.registry.call import Call, as_query
 from lading.registry.failures import BODY_LIMIT, Refusal
 from lading.registry.host import Host
-from lading.registry.hosts.settings import DOCKER_HUB, Config, HostConfig
+from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.settings import DOCKER_HUB, HostConfig
 from lading.registry.http.choose import EitherTransport
 from lading.registry.http.transport import (
     PlainHTTP,
@@ -48,10 +47,8 @@ from lading.registry.quirks import hosted
 from lading.registry.redirects import REDIRECTS, target_of
 from lading.registry.retries import Retries, retry_after
 from lading.registry.routing import Destination, destinations_of
-from lading.registry.urls import resolve_location, same_origin
+from lading.registry.urls import same_origin
 from lading.store import Held, Source
-
-__all__ = ["CATALOG", "Scope", "Session", "resolve_location", "same_origin", "verify"]
 
 _OK = range(200, 300)
 
@@ -196,7 +193,7 @@ class Session:
         Args:
             method: the HTTP method.
             registry: the registry's name, as in references.
-            path: `/v2/…`, or an absolute address of the same registry, such as `resolve_location` gives.
+            path: `/v2/…`, or an absolute address of the same registry, such as `urls.continuation` gives.
             scopes: what a token for this must allow.
             query: parameters to be added to the path's.
             headers: beside those of the session.

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from lading.folders import user_folder
 from lading.model.digest import Digest
-from lading.registry.hosts.settings import user_folder
 
 JOURNALED = 4 * 1024 * 1024
 """The smallest blob whose upload is remembered, in bytes: less is sent again faster than it is asked for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -17,14 +17,12 @@ from lading.errors import DigestMismatch, LadingError, NotFound, RateLimited, Re
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
+from lading.registry.call import Send
 from lading.registry.http.transport import Response
 from lading.registry.retries import RETRY_AFTER_LIMIT
 from lading.registry.upload_journal import JOURNALED, Journal
-from lading.registry.urls import resolve_location
+from lading.registry.urls import continuation
 from lading.store import Held, Reader, Source, closing, is_verified, since
-
-Requests = Callable[..., AbstractAsyncContextManager[Response]]
-"""Sends a request to a repository: `Repository`'s own way of doing so."""
 
 SMALL = 64 * 1024
 """The largest blob that is sent along with the first request, in bytes: registries may not want it there."""
@@ -47,17 +45,17 @@ class Uploads:
     Args:
         registry: host and port.
         repository: the path within it.
-        request: sends a request there.
+        send: sends a request to the repository.
         chunk: the largest part of a blob that is sent with one request, in bytes; None for `CHUNK`.
     """
 
-    def __init__(self, registry: str, repository: str, request: Requests, chunk: int | None = None) -> None:
+    def __init__(self, registry: str, repository: str, send: Send, chunk: int | None = None) -> None:
         self.journal: Journal | None = None
         """Where uploads are remembered for the next run; nowhere, if None."""
         self.chunk = chunk or CHUNK
         self._registry, self._repository = registry, repository
         self._name = f"{registry}/{repository}"
-        self._send_request = request
+        self._send_request = send
         self._opened: dict[Digest, str] = {}
         self._takes_post = True
         self._takes_whole = True
@@ -471,8 +469,7 @@ class _Feed:
 
 
 def _location(response: Response) -> str | None:
-    location = response.headers.get("location")
-    return resolve_location(response, location) if location else None
+    return continuation(response.url, response.headers.get("location"))
 
 
 def _offset(response: Response) -> int | None:

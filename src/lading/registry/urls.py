@@ -7,6 +7,7 @@ addresses loosely: what one reading calls a harmless path, another calls a host.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,8 +15,6 @@ from lading.errors import Unsupported
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
-
-    from lading.registry.http.transport import Headers, Response
 
 # No user information, no backslash, no blanks, nothing but ASCII: every parser agrees on what remains.
 _URL = (
@@ -91,19 +90,21 @@ def join(base: str, target: str) -> str:
     return joined
 
 
-def resolve_location(response: Response, location: str) -> str:
-    """Turn the `Location` or `Link` of an answer into an absolute address on the server that gave it.
+def continuation(base: str, target: str | None) -> str | None:
+    """The absolute address at which an answer says that an upload or a list goes on; None where it names none.
 
     Args:
-        response: the answer; what it names is relative to where it came from.
-        location: the address, absolute or relative.
+        base: the address that the answer came from.
+        target: the value of `Location`, or the target of a `Link`: an absolute address, or one relative to `base`.
 
     Raises:
         Unsupported: it leads to another scheme, host or port, where neither content nor credentials may go.
     """
-    here = origin(response.url)
+    if not target:
+        return None
+    here = origin(base)
     try:
-        resolved = join(response.url, location)
+        resolved = join(base, target)
         there = origin(resolved)
     except ValueError as error:
         raise Unsupported(f"{here.netloc} answered with an address that cannot be used", cause=str(error)) from None
@@ -116,9 +117,13 @@ def resolve_location(response: Response, location: str) -> str:
     raise Unsupported(f"{here.netloc} points to another server, which lading does not follow", cause=cause)
 
 
-def next_link(headers: Headers) -> str | None:
-    """The target of the first `Link` with the relation `next` (RFC 8288 §3), as written; None where there is none."""
-    for value in headers.getall("link"):
+def next_link(values: Iterable[str]) -> str | None:
+    """The target of the first link with the relation `next` (RFC 8288 §3), as written; None where there is none.
+
+    Args:
+        values: the values of an answer's `Link` headers.
+    """
+    for value in values:
         for target, relations in parse_links(value):
             if "next" in relations:
                 return target

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,11 +18,11 @@ from lading.errors import Denied, InvalidContent, LadingError, RateLimited, Regi
 from lading.registry import failures, urls
 from lading.registry.auth.challenge import Challenge, choose
 from lading.registry.auth.credentials import TOKEN_USER, Credential, Proof
+from lading.registry.auth.scopes import Scope, Token, TokenCache, repository_of
 from lading.registry.failures import Refusal
 
 if TYPE_CHECKING:
     from lading.registry.auth.attempts import Attempts
-    from lading.registry.cache import HostCache
 
 CLIENT_ID = "lading"
 TOKEN_REPLY_LIMIT = 1024 * 1024
@@ -30,63 +30,6 @@ TOKEN_REPLY_LIMIT = 1024 * 1024
 DEFAULT_LIFETIME = 60.0
 """Seconds a token lives where its service does not say (distribution's token authentication, `expires_in`)."""
 _MARGIN = 10.0
-_ACTIONS = ("pull", "push", "delete")
-
-
-class Scope(NamedTuple):
-    """What a token is to allow. `str(scope)` is the form of token requests, `repository:a/b:pull,push`."""
-
-    repository: str
-    """The path within the registry; empty for what is no repository, where `kind` names it all."""
-    actions: tuple[str, ...] = ("pull",)
-    kind: str = "repository"
-
-    def __str__(self) -> str:
-        """`KIND:REPOSITORY:ACTIONS`, with the actions in an order of their own."""
-        known = [action for action in _ACTIONS if action in self.actions]
-        others = sorted({action for action in self.actions if action not in _ACTIONS})
-        return ":".join(part for part in (self.kind, self.repository, ",".join(known + others)) if part)
-
-    @classmethod
-    def parse(cls, text: str) -> Scope | None:
-        """Read a scope of a challenge; None for what has not its form."""
-        kind, _, rest = text.partition(":")
-        repository, colon, actions = rest.rpartition(":")
-        if not kind or not colon or not actions:
-            return None
-        named = tuple(action for action in actions.split(",") if action)
-        return cls(repository, named, kind) if kind == "repository" else cls("", named, f"{kind}:{repository}")
-
-    def covers(self, other: Scope) -> bool:
-        """Whether what allows this allows the other, too."""
-        same = (self.kind, self.repository) == (other.kind, other.repository)
-        return same and ("*" in self.actions or set(other.actions) <= set(self.actions))
-
-
-CATALOG = Scope("", ("*",), "registry:catalog")
-"""Listing a registry's repositories."""
-
-
-class Token(msgspec.Struct, frozen=True):
-    """A Bearer token, with all that has to be known to use it again. Its `repr` does not show it."""
-
-    value: str
-    scopes: tuple[Scope, ...]
-    expires: float
-    """When it must no longer be used, in seconds since the epoch."""
-    realm: str
-    """The token service it is from."""
-    service: str
-    account: str
-    """Whose it is; empty for anybody's."""
-
-    def __repr__(self) -> str:
-        """What it allows, and whom."""
-        return f"<Token for {' '.join(map(str, self.scopes))} of {self.account or 'anybody'}>"
-
-    def allows(self, scopes: Iterable[Scope]) -> bool:
-        """Whether it was asked for with all of this."""
-        return all(any(own.covers(scope) for own in self.scopes) for scope in scopes)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -145,7 +88,7 @@ class Authenticator:
         base: its address, where an earlier session learned it.
     """
 
-    def __init__(self, registry: str, attempts: Attempts, ask: Ask, cache: HostCache, base: str = "") -> None:
+    def __init__(self, registry: str, attempts: Attempts, ask: Ask, cache: TokenCache, base: str = "") -> None:
         self._registry = registry
         self._attempts = attempts
         self._ask = ask
@@ -426,40 +369,6 @@ def trusted_realm(realm: str, base: str, registry: str) -> str:
     if cause is not None:
         raise Denied(f"{registry} names a token service that lading does not ask", cause=cause)
     return realm.partition("#")[0]
-
-
-def repository_of(scopes: Sequence[Scope]) -> str | None:
-    """The repository that a request is about: that of its first scope."""
-    return (scopes[0].repository or None) if scopes and scopes[0].kind == "repository" else None
-
-
-def granted(token: Token) -> list[Scope] | None:
-    """What a token allows, as it says itself (distribution's token authentication, `jwt`); None for one that is opaque.
-
-    It is read, and not verified: that is the registry's business.
-    """
-    import base64
-    import binascii
-
-    parts = token.value.split(".")
-    try:
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "==")) if len(parts) == 3 else None
-    except (binascii.Error, ValueError, RecursionError):
-        claims = None
-    if not isinstance(claims, dict) or "access" not in claims:
-        return None
-    try:
-        entries = msgspec.convert(claims["access"] or [], list[_Access])
-    except msgspec.ValidationError:
-        return None
-    scopes = [Scope.parse(f"{entry.type}:{entry.name}:{','.join(entry.actions or ())}") for entry in entries]
-    return [scope for scope in scopes if scope is not None]
-
-
-class _Access(msgspec.Struct):
-    type: str
-    name: str
-    actions: list[str] | None = None
 
 
 _NOT_SPOKEN = frozenset({404, 405})

@@ -9,93 +9,48 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from lading.errors import Denied, LadingError
 from lading.registry import failures
-from lading.registry.auth.authentication import Token
 from lading.registry.auth.credentials import Credential, Login, Offer, Proof
-from lading.registry.cache import Cache, HostCache
-from lading.registry.urls import split_port
+from lading.registry.auth.scopes import Token, TokenCache
+from lading.registry.quirks import AmazonRegistry, amazon_registry
 
 MARGIN = 15 * 60.0
 """How long before its end a login is no longer used, in seconds: it lasts for twelve hours."""
 USER = "AWS"
 """The user name of every login."""
 
-_PRIVATE = (
-    r"(?P<account>[0-9]{12})\.dkr(?P<stack>[.-])ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9][a-z0-9_-]*)\."
-    r"(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
-    r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
-)
-_PUBLIC = ("public.ecr.aws", "ecr-public.aws.com")
 # What these give is decided neither by a variable nor by a file: who they make of us has to be asked every time.
 _DECIDED_ELSEWHERE = ("iam-role", "custom-process")
-
-
-class EcrRegistry(msgspec.Struct, frozen=True):
-    """What the name of a registry of ECR says."""
-
-    account: str
-    """Empty for the public registry."""
-    region: str
-    fips: bool = False
-    dual_stack: bool = False
-
-    @property
-    def service(self) -> str:
-        """What AWS calls its programming interface."""
-        return "ecr-public" if self.is_public else "ecr"
-
-    def repository_name(self, path: str) -> str:
-        """What AWS calls a repository: in ECR Public, the path of an image begins with the registry's alias."""
-        return path.partition("/")[2] if self.is_public else path
-
-    @property
-    def is_public(self) -> bool:
-        """Whether it is ECR Public, where everybody may pull."""
-        return not self.account
-
-
-def parse(registry: str) -> EcrRegistry | None:
-    """Read the name of a registry; None for one that is not ECR's."""
-    host, port = split_port(registry.lower())
-    if port not in (None, 443):
-        return None
-    if host in _PUBLIC:
-        return EcrRegistry("", "us-east-1")  # AWS answers for it there, and nowhere else
-    match = re.fullmatch(_PRIVATE, host) if host[12:16] == ".dkr" else None
-    if match is None:
-        return None
-    return EcrRegistry(match["account"], match["region"], bool(match["fips"]), match["stack"] == "-")
 
 
 class AwsCredentials:
     """AWS as a source of logins for its registries: profiles, SSO, roles of machines, containers and web identities.
 
     Args:
-        cache: where logins outlive the run, until shortly before they end.
+        cache: gives the cache of a registry, where logins outlive the run until shortly before they end; None for none.
         environ: the environment variables of the process.
     """
 
     name = "AWS"
     place = "AWS's own credentials"
 
-    def __init__(self, cache: Cache | None = None, environ: Mapping[str, str] | None = None) -> None:
-        self._cache = cache or Cache()
+    def __init__(
+        self, cache: Callable[[str], TokenCache] | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._cache = cache
         self._environ = os.environ if environ is None else environ
         self._logins: dict[str, Credential] = {}
         self._renewed: set[str] = set()
 
     def absence(self, registry: str) -> str:
         """Why it can have nothing for a registry; empty where it might."""
-        return "" if parse(registry) is not None else "for registries of Amazon ECR only"
+        return "" if amazon_registry(registry) is not None else "for registries of Amazon ECR only"
 
     async def logins(self) -> Sequence[Login]:
         """None: AWS keeps none, and gives one to whoever asks."""
@@ -103,7 +58,7 @@ class AwsCredentials:
 
     def offers(self, registry: str, repository: str | None) -> Sequence[Offer]:
         """A login, for a registry of ECR; nothing for any other."""
-        found = parse(registry)
+        found = amazon_registry(registry)
         if found is None:
             return ()
 
@@ -115,14 +70,15 @@ class AwsCredentials:
 
         return (Offer(registry, 0, self.place, load, renew),)
 
-    async def _login(self, registry: str, ecr: EcrRegistry, *, anew: bool = False) -> Credential | None:
+    async def _login(self, registry: str, ecr: AmazonRegistry, *, anew: bool = False) -> Credential | None:
         known = self._logins.get(registry)
         if anew and registry in self._renewed:
             return known
         if anew or known is None or known.expires <= time.time():
             if anew:
                 self._renewed.add(registry)
-            token = await _token(registry, ecr, self._cache.host(registry), self._environ, anew=anew)
+            cache = self._cache(registry) if self._cache is not None else None
+            token = await _token(registry, ecr, cache, self._environ, anew=anew)
             if token is None:
                 return None
             known = self._logins[registry] = Credential(
@@ -137,7 +93,7 @@ async def create_repository(registry: str, repository: str) -> bool:
     Raises:
         Denied: AWS does not allow it, or there is nobody to ask it as.
     """
-    ecr = parse(registry)
+    ecr = amazon_registry(registry)
     if ecr is None:
         return False
 
@@ -155,11 +111,11 @@ async def create_repository(registry: str, repository: str) -> bool:
 
 
 async def _token(
-    registry: str, ecr: EcrRegistry, cache: HostCache, environ: Mapping[str, str], *, anew: bool
+    registry: str, ecr: AmazonRegistry, cache: TokenCache | None, environ: Mapping[str, str], *, anew: bool
 ) -> Token | None:
     """A login that lasts a while yet; None where ECR Public is asked by nobody in particular."""
     proof: Proof = ("aws", await asyncio.to_thread(_fingerprint, environ))
-    if not anew and (known := cache.tokens(proof, USER)):
+    if cache is not None and not anew and (known := cache.tokens(proof, USER)):
         return known[-1]
     try:
         session, access_key = await asyncio.to_thread(_whoever_this_is, registry, ecr)
@@ -169,14 +125,15 @@ async def _token(
         raise
     if access_key:
         proof = (*proof, access_key)
-        if not anew and (known := cache.tokens(proof, USER)):
+        if cache is not None and not anew and (known := cache.tokens(proof, USER)):
             return known[-1]
     token = await asyncio.to_thread(_ask, session, registry, ecr)
-    cache.keep(proof, token)
+    if cache is not None:
+        cache.keep(proof, token)
     return token
 
 
-def _whoever_this_is(registry: str, ecr: EcrRegistry) -> tuple[Any, str]:
+def _whoever_this_is(registry: str, ecr: AmazonRegistry) -> tuple[Any, str]:
     """AWS's idea of who we are; and the access key, where that is decided by what can change without our seeing it."""
     with _explained(registry):
         session = _session(ecr)
@@ -191,7 +148,7 @@ def _whoever_this_is(registry: str, ecr: EcrRegistry) -> tuple[Any, str]:
         return session, (credentials.get_frozen_credentials().access_key if elsewhere else "")
 
 
-def _ask(session: Any, registry: str, ecr: EcrRegistry) -> Token:
+def _ask(session: Any, registry: str, ecr: AmazonRegistry) -> Token:
     import base64
     import binascii
 
@@ -209,7 +166,7 @@ def _ask(session: Any, registry: str, ecr: EcrRegistry) -> Token:
     return Token(password, (), expires, "aws", registry, USER)
 
 
-def _session(ecr: EcrRegistry) -> Any:
+def _session(ecr: AmazonRegistry) -> Any:
     import botocore.session
 
     session = botocore.session.Session()
@@ -219,7 +176,7 @@ def _session(ecr: EcrRegistry) -> Any:
     return session
 
 
-def _client(session: Any, ecr: EcrRegistry) -> Any:
+def _client(session: Any, ecr: AmazonRegistry) -> Any:
     from botocore.config import Config
 
     config = Config(
@@ -250,7 +207,7 @@ class _explained:
             raise explained from None
 
     def _explain(self, error: Exception) -> Denied | None:
-        ecr = parse(self._registry)
+        ecr = amazon_registry(self._registry)
         assert ecr is not None
         if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "botocore":
             return _failed(
@@ -288,7 +245,7 @@ def _failed(registry: str, cause: str, remedy: str | None = None, *, what: str |
     return Denied(what or f"AWS gave no login for {registry}", cause=cause, remedy=remedy)
 
 
-def _by_hand(registry: str, ecr: EcrRegistry) -> str:
+def _by_hand(registry: str, ecr: AmazonRegistry) -> str:
     where = f"--region {ecr.region} | lading login --username AWS --password-stdin {registry}"
     return f"aws {ecr.service} get-login-password {where}"
 

@@ -9,9 +9,9 @@ before `host/a` before `host`); of keys that name the same, the one in the earli
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from lading.arguments import several
 from lading.errors import UsageError
@@ -29,9 +29,8 @@ from lading.registry.auth.credentials import (
     server_key,
 )
 from lading.registry.auth.helpers import Helpers
-
-if TYPE_CHECKING:
-    from lading.registry.cache import Cache
+from lading.registry.auth.netrc import Netrc
+from lading.registry.auth.scopes import TokenCache
 
 
 class SourcedOffer(NamedTuple):
@@ -183,77 +182,11 @@ class EnvironmentConfig:
         return docker_config.decode(self._environ.get("DOCKER_AUTH_CONFIG", ""), self.place)
 
 
-class Netrc:
-    """`$NETRC` or `~/.netrc`, by the registry's host; its `default` entry is for no registry.
-
-    Args:
-        path: the file; it need not be there.
-    """
-
-    name = "netrc"
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @property
-    def place(self) -> str:
-        """Its path."""
-        return str(self._path)
-
-    def absence(self, registry: str) -> str:
-        """Why it can have nothing for a registry; empty where it might."""
-        return "" if self._path.exists() else "there is no such file"
-
-    def offers(self, registry: str, repository: str | None) -> Sequence[Offer]:
-        """What it has for the registry's host with its port, then for the host alone."""
-        if not self._path.exists():
-            return ()
-
-        async def load() -> Credential | None:
-            return self._load(registry)
-
-        return (Offer(registry, 0, self.place, load),)
-
-    async def logins(self) -> Sequence[Login]:
-        """Everybody in it; what of that is for registries, it does not say."""
-        return [Login(machine, login, self.place) for machine, login, _ in self._machines()]
-
-    def _load(self, registry: str) -> Credential | None:
-        machines = self._machines()
-        exact = [found for found in machines if depth(found[0], registry, None) == 0]
-        for _, login, password in exact or [found for found in machines if found[0].lower() == _hostname(registry)]:
-            return Credential(username=login, password=password, source=self.place)
-        return None
-
-    def _machines(self) -> list[tuple[str, str, str]]:
-        """Names, users and passwords."""
-        import netrc
-
-        if not self._path.exists():
-            return []
-        try:
-            hosts = netrc.netrc(self.place).hosts
-        except netrc.NetrcParseError as error:
-            raise UsageError(
-                f"{self._path} is not a valid netrc file",
-                cause=f"line {error.lineno} cannot be read",
-                remedy="repair it, or name another one in NETRC",
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-            raise UsageError(f"{self._path} cannot be read", cause=reason.lower()) from None
-        return [
-            (machine, login or account, password)
-            for machine, (login, account, password) in hosts.items()
-            if machine != "default" and password
-        ]
-
-
 def default_sources(
     *,
     authfiles: Iterable[Path | str] | Path | str = (),
     docker_config_dir: Path | None = None,
-    cache: Cache | None = None,
+    cache: Callable[[str], TokenCache] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> KnownCredentials:
     """Every source, in the order that the documentation says.
@@ -261,7 +194,7 @@ def default_sources(
     Args:
         authfiles: files that are asked before all others, and must be there.
         docker_config_dir: the folder of `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
-        cache: where logins of AWS outlive the run.
+        cache: gives the cache of a registry, where logins of AWS outlive the run; None for none.
         environ: the environment variables; by default those of the process.
     """
     environ = os.environ if environ is None else environ
@@ -350,9 +283,3 @@ def _offers(source: CredentialSource, registry: str, repository: str | None) -> 
             raise failure
 
         yield SourcedOffer(source, Offer(server_key(registry), 0, source.place, fail))
-
-
-def _hostname(registry: str) -> str:
-    from lading.registry.urls import split_port
-
-    return split_port(registry.lower())[0]

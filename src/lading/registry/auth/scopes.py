@@ -1,14 +1,137 @@
-"""Registries, what is in them, and what is wanted there, as people write them."""
+"""Scopes and the tokens that allow them (distribution's token authentication, `scope`), and how scopes are written.
+
+Pure: it reads texts and tokens, and asks for none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
 
 from lading.arguments import several
 from lading.errors import InvalidReference, UsageError
 from lading.model.reference import Reference
-from lading.registry.auth.authentication import Scope
+from lading.registry.auth.challenge import Challenge
+from lading.registry.auth.credentials import Proof
 from lading.registry.hosts.settings import DOCKER_HUB
+
+_ACTIONS = ("pull", "push", "delete")
+
+
+class Scope(NamedTuple):
+    """What a token is to allow. `str(scope)` is the form of token requests, `repository:a/b:pull,push`."""
+
+    repository: str
+    """The path within the registry; empty for what is no repository, where `kind` names it all."""
+    actions: tuple[str, ...] = ("pull",)
+    kind: str = "repository"
+
+    def __str__(self) -> str:
+        """`KIND:REPOSITORY:ACTIONS`, with the actions in an order of their own."""
+        known = [action for action in _ACTIONS if action in self.actions]
+        others = sorted({action for action in self.actions if action not in _ACTIONS})
+        return ":".join(part for part in (self.kind, self.repository, ",".join(known + others)) if part)
+
+    @classmethod
+    def parse(cls, text: str) -> Scope | None:
+        """Read a scope of a challenge; None for what has not its form."""
+        kind, _, rest = text.partition(":")
+        repository, colon, actions = rest.rpartition(":")
+        if not kind or not colon or not actions:
+            return None
+        named = tuple(action for action in actions.split(",") if action)
+        return cls(repository, named, kind) if kind == "repository" else cls("", named, f"{kind}:{repository}")
+
+    def covers(self, other: Scope) -> bool:
+        """Whether what allows this allows the other, too."""
+        same = (self.kind, self.repository) == (other.kind, other.repository)
+        return same and ("*" in self.actions or set(other.actions) <= set(self.actions))
+
+
+CATALOG = Scope("", ("*",), "registry:catalog")
+"""Listing a registry's repositories."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A Bearer token, with all that has to be known to use it again. Its `repr` does not show it."""
+
+    value: str
+    scopes: tuple[Scope, ...]
+    expires: float
+    """When it must no longer be used, in seconds since the epoch."""
+    realm: str
+    """The token service it is from."""
+    service: str
+    account: str
+    """Whose it is; empty for anybody's."""
+
+    def __repr__(self) -> str:
+        """What it allows, and whom."""
+        return f"<Token for {' '.join(map(str, self.scopes))} of {self.account or 'anybody'}>"
+
+    def allows(self, scopes: Iterable[Scope]) -> bool:
+        """Whether it was asked for with all of this."""
+        return all(any(own.covers(scope) for own in self.scopes) for scope in scopes)
+
+
+class TokenCache(Protocol):
+    """What outlives a session of one registry's authentication."""
+
+    challenge: Challenge | None
+    """The challenge that the registry answered with last; None where it is not known."""
+
+    def tokens(self, proof: Proof | None, account: str = "") -> Sequence[Token]:
+        """The tokens that were given for a proof and have not expired.
+
+        Args:
+            proof: of the credential; None for anonymous access.
+            account: the user name that the tokens get.
+        """
+
+    def keep(self, proof: Proof | None, token: Token) -> None:
+        """Keep a token that was given for a proof."""
+
+    def drop(self, token: Token) -> None:
+        """Forget a token, which the registry refuses."""
+
+    def is_from_before(self, token: Token) -> bool:
+        """Whether a token was kept by an earlier run."""
+
+
+def repository_of(scopes: Sequence[Scope]) -> str | None:
+    """The repository that a request is about: that of its first scope."""
+    return (scopes[0].repository or None) if scopes and scopes[0].kind == "repository" else None
+
+
+def granted(token: Token) -> list[Scope] | None:
+    """What a token allows, as it says itself (distribution's token authentication, `jwt`); None for one that is opaque.
+
+    It is read, and not verified: that is the registry's business.
+    """
+    import base64
+    import binascii
+
+    parts = token.value.split(".")
+    try:
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "==")) if len(parts) == 3 else None
+    except (binascii.Error, ValueError, RecursionError):
+        claims = None
+    if not isinstance(claims, dict) or "access" not in claims:
+        return None
+    try:
+        entries = msgspec.convert(claims["access"] or [], list[_Access])
+    except msgspec.ValidationError:
+        return None
+    scopes = [Scope.parse(f"{entry.type}:{entry.name}:{','.join(entry.actions or ())}") for entry in entries]
+    return [scope for scope in scopes if scope is not None]
+
+
+class _Access(msgspec.Struct):
+    type: str
+    name: str
+    actions: list[str] | None = None
 
 
 def parse_registry(text: str) -> str:

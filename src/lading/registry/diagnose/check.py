@@ -21,14 +21,15 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import OCI_INDEX
 from lading.registry import urls
 from lading.registry.auth.challenge import parse_challenges
+from lading.registry.auth.scopes import CATALOG, Scope
 from lading.registry.diagnose.tls_probe import Handshake, ServerCertificate, look_at
 from lading.registry.failures import clean
 from lading.registry.hosts.proxies import masked
 from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
 from lading.registry.repository import Repository
-from lading.registry.session import CATALOG, Scope, Session
-from lading.registry.urls import resolve_location
+from lading.registry.session import Session
+from lading.registry.urls import continuation
 
 Verdict = Literal["ok", "no", "unknown", "warning", "failed"]
 
@@ -429,5 +430,4 @@ async def _asked(
 
 
 def _location(response: Response) -> str | None:
-    location = response.headers.get("location")
-    return resolve_location(response, location) if location else None
+    return continuation(response.url, response.headers.get("location"))

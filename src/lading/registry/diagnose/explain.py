@@ -13,9 +13,9 @@ import msgspec
 
 from lading.errors import Denied, LadingError, NotFound, Unsupported, discreet
 from lading.model.document import Result
-from lading.registry.auth.authentication import Scope, Token, granted
 from lading.registry.auth.credentials import Credentials, Offer
 from lading.registry.auth.lookup import KnownCredentials
+from lading.registry.auth.scopes import Scope, Token, granted
 from lading.registry.quirks import hosted
 
 if TYPE_CHECKING:

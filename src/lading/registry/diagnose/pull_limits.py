@@ -8,9 +8,10 @@ import msgspec
 
 from lading.model.document import Result
 from lading.model.media_types import ACCEPT
+from lading.registry.auth.scopes import Scope
 from lading.registry.hosts.settings import DOCKER_HUB
 from lading.registry.http.transport import Headers
-from lading.registry.session import Scope, Session
+from lading.registry.session import Session
 
 _HUB_PROBE = ("ratelimitpreview/test", "latest")
 """What Docker has there for asking; a HEAD of it counts as no pull."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import msgspec
 
 from lading.errors import UsageError
-
-if TYPE_CHECKING:
-    from lading.registry.hosts.settings import HostConfig
+from lading.folders import user_folder
+from lading.registry.hosts.settings import HostConfig, Mirror
 
 _FILES = ("ca_file", "cert_file", "key_file")
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -36,25 +34,11 @@ def default_path() -> Path:
     return user_folder("config") / "config.toml"
 
 
-def user_folder(kind: Literal["config", "cache"]) -> Path:
-    """Where lading keeps what is the user's: as `platformdirs` says, which on Linux need not be loaded for it."""
-    if sys.platform == "linux":
-        named = os.environ.get(f"XDG_{kind.upper()}_HOME", "").strip()
-        base = Path(named) if named.startswith("/") else Path.home() / f".{kind}"
-        return base / "lading"
-    else:
-        import platformdirs
-
-        find = platformdirs.user_config_path if kind == "config" else platformdirs.user_cache_path
-        return find("lading", appauthor=False)
-
-
-def read_config_file(path: Path, host_type: type[HostConfig]) -> ConfigFile:
+def read_config_file(path: Path) -> ConfigFile:
     """Read a configuration file; one that is not there says nothing.
 
     Args:
         path: the file.
-        host_type: what a table of `hosts` becomes.
 
     Raises:
         UsageError: it cannot be read, or has a key or a value that lading does not know.
@@ -84,16 +68,16 @@ def read_config_file(path: Path, host_type: type[HostConfig]) -> ConfigFile:
     for name, value in aliases.items():
         if not re.fullmatch(r"[^/\s:@]+(:\d+)?(/[^/\s:@]+)+", value):
             raise _invalid(path, f"aliases.{name}: {value!r} is not REGISTRY/REPOSITORY")
-    return ConfigFile({host: _host(path, host, values, host_type) for host, values in hosts.items()}, aliases)
+    return ConfigFile({host: _host(path, host, values) for host, values in hosts.items()}, aliases)
 
 
-def _host(path: Path, host: str, values: Any, kind: type[HostConfig]) -> tuple[HostConfig, tuple[str, ...]]:
+def _host(path: Path, host: str, values: Any) -> tuple[HostConfig, tuple[str, ...]]:
     where = f'hosts."{host}"'
     if "/" in host or not host.strip():
         raise _invalid(path, f"{where} is no host", "expected HOST[:PORT], or * for all others")
     if not isinstance(values, dict):
         raise _invalid(path, f"{where} is not a table")
-    known = kind.__struct_fields__
+    known = HostConfig.__struct_fields__
     for key in values:
         if key not in known:
             raise _unknown(path, f"{where}.{key}", known, "the keys of a host")
@@ -101,7 +85,7 @@ def _host(path: Path, host: str, values: Any, kind: type[HostConfig]) -> tuple[H
     if isinstance(values.get("chunk_size"), str):
         values["chunk_size"] = _size(path, f"{where}.chunk_size", values["chunk_size"])
     try:
-        config = msgspec.convert(values, kind)
+        config = msgspec.convert(values, HostConfig)
     except msgspec.ValidationError as error:
         what, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`") or "mirrors"
@@ -121,8 +105,6 @@ def _host(path: Path, host: str, values: Any, kind: type[HostConfig]) -> tuple[H
 
 
 def _check(path: Path, where: str, config: HostConfig) -> None:
-    from lading.registry.hosts.settings import Mirror
-
     if config.jobs < 1:
         raise _invalid(path, f"{where}.jobs: at least 1 is needed")
     if config.requests_per_second is not None and not 0 < config.requests_per_second < float("inf"):

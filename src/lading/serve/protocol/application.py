@@ -26,8 +26,8 @@ from lading.model.media_types import OCI_INDEX
 from lading.model.reference import is_tag
 from lading.serve.protocol import manifests, routes
 from lading.serve.protocol.problems import Problem, drain, failed_elsewhere, json_response, respond
+from lading.serve.protocol.quota import Quota, full_disk
 from lading.serve.protocol.upload_sessions import UploadSession, UploadSessions
-from lading.serve.quota import Quota, full_disk
 from lading.serve.settings import Settings
 from lading.serve.storage.storage import (
     Elsewhere,

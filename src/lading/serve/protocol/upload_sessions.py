@@ -18,7 +18,7 @@ from starlette.responses import Response
 from lading.model.digest import Digest
 from lading.serve.protocol import routes
 from lading.serve.protocol.problems import Problem
-from lading.serve.quota import Quota
+from lading.serve.protocol.quota import Quota
 from lading.serve.settings import Settings
 from lading.serve.storage.storage import Storage, Upload, ahead, call, gathered
 from lading.store import closing

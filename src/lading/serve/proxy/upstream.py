@@ -13,7 +13,7 @@ from pathlib import Path
 from lading.model.reference import Reference
 from lading.registry.auth.lookup import default_sources, docker_headers
 from lading.registry.auth.scopes import parse_registry
-from lading.registry.hosts.settings import Config
+from lading.registry.hosts.configuration import Config
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve.proxy.proxy import FRESH, ProxyStorage
