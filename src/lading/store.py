@@ -15,12 +15,11 @@ import msgspec
 from lading.errors import InvalidContent, NotFound
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
-from lading.model.digest import Verifier
+from lading.model.digest import Digest, Verifier
 from lading.model.encoding import SIZE_LIMIT
 from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import MANIFESTS
-from lading.model.reference import Reference
 
 Source = Callable[[], AsyncIterator[bytes]]
 """Content to be written: each call starts reading it anew, from the first byte, so that a write can be tried again."""
@@ -160,18 +159,6 @@ class Store(Readable, Protocol):
         """
 
 
-class Connect(Protocol):
-    """Gives the store of the repository that a reference names; nothing is sent yet."""
-
-    def __call__(self, reference: Reference, /, *, writing: bool = False) -> Store:
-        """The store.
-
-        Args:
-            reference: any reference in the repository.
-            writing: whether something will be written, so that the first token allows it.
-        """
-
-
 @runtime_checkable
 class FetchesManifests(Protocol):
     """A store that answers with a manifest by name in one round trip."""
@@ -237,6 +224,18 @@ class SeesAll(Protocol):
 
     async def contains_all(self, content: Descriptor) -> bool:
         """Whether a manifest is there with everything it leads to, but for foreign layers."""
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """A store that finds a blob of which only the digest is known."""
+
+    async def blob_size(self, digest: Digest) -> int | None:
+        """The size of a blob in bytes; None where the store has it and does not say its size.
+
+        Raises:
+            NotFound: it is not there.
+        """
 
 
 @runtime_checkable

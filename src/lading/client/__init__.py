@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, overload
 from lading.arguments import several
 from lading.client import tagging
 from lading.client.context import Context
-from lading.errors import InvalidReference, NotFound, UsageError
+from lading.errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, Unsupported, UsageError
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -38,6 +38,7 @@ from lading.transfer.graph import Copier, gather
 from lading.transfer.guard import Guard, find_named
 
 if TYPE_CHECKING:
+    from lading.client.blobs import Blobs
     from lading.client.registries import Registries
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts
@@ -148,6 +149,13 @@ class AsyncClient:
         return Registries(self._context)
 
     @property
+    def blobs(self) -> Blobs:
+        """Single blobs in any store: put, get, open, contains, download, delete."""
+        from lading.client.blobs import Blobs
+
+        return Blobs(self._context)
+
+    @property
     def drafts(self) -> Drafts:
         """Manifest lists in the making, in Docker's local store."""
         from lading.drafts.facade import Drafts
@@ -179,7 +187,7 @@ class AsyncClient:
         """
         return self._context.open(place, writing=writing, mirrored=mirrored)
 
-    # Looking
+    # Manifests
 
     async def get(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> AnyManifest:
         """Get a manifest or an index, verified: one request.
@@ -202,6 +210,95 @@ class AsyncClient:
                 await self._check_platform(store, location, manifest, wanted)
                 return manifest
             return await fetch_manifest(store, self._entry(location, manifest, wanted).content)
+
+    async def get_manifest(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> Manifest:
+        """Get the manifest of an image or an artifact, verified: one request, and one more for an entry of an index.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            platform: go on from an index to its entry for this platform, as `get` does.
+
+        Raises:
+            NotFound: there is none, or none for the platform.
+            InvalidContent: it is an index, and no platform was given; or the index's entry is an index itself.
+        """
+        found = await self.get(reference, platform=platform)
+        if not isinstance(found, Manifest):
+            raise InvalidContent(
+                f"{as_location(reference).full()} is an index, not the manifest of an image",
+                remedy="choose one of its images by a platform" if platform is None else "choose one of its entries",
+                code="is-index",
+            )
+        return found
+
+    async def get_index(self, reference: AnyLocation) -> Index:
+        """Get an index (Docker: a manifest list), verified: one request.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+
+        Raises:
+            NotFound: there is none.
+            InvalidContent: it is the manifest of an image or an artifact.
+        """
+        found = await self.get(reference)
+        if not isinstance(found, Index):
+            raise InvalidContent(
+                f"{as_location(reference).full()} is the manifest of an image, not an index", code="is-no-index"
+            )
+        return found
+
+    async def contains(self, reference: AnyLocation) -> bool:
+        """Whether there is a manifest or an index with this name: one request, which counts as no pull.
+
+        Where the place itself does not exist, it is not there.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+        """
+        location = as_location(reference).full()
+        try:
+            async with self.open(location, mirrored=True) as store:
+                await resolve_location(store, location)
+        except NotFound:
+            return False
+        return True
+
+    async def put(
+        self, manifest: AnyManifest | bytes, target: AnyLocation, *, if_digest: Digest | str | None = None
+    ) -> Descriptor:
+        """Put a manifest or an index (distribution-spec §Pushing Manifests). What it refers to has to be there first.
+
+        Args:
+            manifest: the manifest or index, or its bytes, which are put as they are.
+            target: the tag that it gets, in a registry or a layout, which is made where it does not exist. With a
+                digest and no tag it is there by its digest only.
+            if_digest: put it only if the tag names this digest now, or, with `absent`, if there is no such tag.
+
+        Returns:
+            Its descriptor.
+
+        Raises:
+            DigestMismatch: `target` has another digest than the manifest; or the registry stored other bytes.
+            InvalidContent: the bytes are no manifest that lading reads.
+            Conflict: the tag names something else than `if_digest`; nothing was changed.
+            NotFound: the registry lacks something that the manifest refers to.
+            Unsupported: single manifests are not written there.
+        """
+        location = as_location(target).full()
+        parsed = parse(manifest) if isinstance(manifest, bytes) else manifest
+        if location.pinned not in (None, parsed.digest):
+            raise DigestMismatch(f"what is to be put as {location} has another digest", cause=f"it is {parsed.digest}")
+        if location.is_docker:
+            raise Unsupported(f"a single manifest cannot be put into {location.place}", remedy="copy the image there")
+        tag = location.own_tag
+        guard = Guard.of(if_digest)
+        async with self._change(location, writing=True) as store:
+            if guard and tag is not None:
+                now = await find_named(store, tag)
+                guard.check(str(location), now.digest if now is not None else None, parsed.digest)
+            await put_manifest(store, parsed, [tag] if tag is not None else [])
+        return parsed.descriptor
 
     async def digest(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> Digest:
         """The digest a tag names: one request, which counts as no pull.

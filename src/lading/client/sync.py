@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, Self, overload
 
 from lading.client import AsyncClient, unshared
+from lading.client.sync_store import SyncReadable, SyncStore
 from lading.io.blocking import Face, Runner, blocking
+from lading.stores.location import AnyLocation
 
 if TYPE_CHECKING:
+    from lading.client.blobs import SyncBlobs
     from lading.client.registries import SyncRegistries
     from lading.drafts.facade import SyncDrafts
     from lading.registry.auth.credentials import Credentials
@@ -61,7 +65,6 @@ class Client(Face[AsyncClient]):
         on_note: Callable[[str], None] | None = None,
         on_request: Callable[[str], None] | None = None,
     ) -> None:
-        self._runner = Runner()
         client = AsyncClient(
             insecure=insecure,
             credentials=credentials,
@@ -74,7 +77,7 @@ class Client(Face[AsyncClient]):
             on_note=on_note,
             on_request=on_request,
         )
-        super().__init__(client, self._runner.run)
+        super().__init__(client, Runner())
 
     def __reduce__(self) -> NoReturn:
         """A client has connections: it goes nowhere, and there are never two of it."""
@@ -97,7 +100,45 @@ class Client(Face[AsyncClient]):
         """Where credentials are found."""
         return self._inner.credentials
 
+    @overload
+    def open(
+        self, place: AnyLocation, *, writing: Literal[True], mirrored: bool = False
+    ) -> AbstractContextManager[SyncStore]: ...
+    @overload
+    def open(
+        self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False
+    ) -> AbstractContextManager[SyncReadable]: ...
+    def open(
+        self, place: AnyLocation, *, writing: bool = False, mirrored: bool = False
+    ) -> AbstractContextManager[SyncReadable]:
+        """The store of a location: a repository, an image layout, an archive or a container engine.
+
+        Args:
+            place: a reference, or any other location, such as `oci:DIR`; a tag or digest in it is ignored.
+            writing: whether something will be written; a layout or archive that does not exist is made then.
+            mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
+
+        Raises:
+            NotFound: the directory or file does not exist.
+            InvalidContent: it is something else.
+        """
+        return self._opened(place, writing, mirrored)
+
+    def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> SyncStore:
+        """The repository of a reference.
+
+        Args:
+            reference: any reference in it.
+            writing: whether something will be written, so that the first token allows it.
+            mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
+        """
+        return SyncStore(self._inner.connect(reference, writing=writing, mirrored=mirrored), self._runner)
+
     get: Final = blocking(AsyncClient.get)
+    get_manifest: Final = blocking(AsyncClient.get_manifest)
+    get_index: Final = blocking(AsyncClient.get_index)
+    contains: Final = blocking(AsyncClient.contains)
+    put: Final = blocking(AsyncClient.put)
     digest: Final = blocking(AsyncClient.digest)
     config: Final = blocking(AsyncClient.config)
     inspect: Final = blocking(AsyncClient.inspect)
@@ -111,16 +152,28 @@ class Client(Face[AsyncClient]):
     untag: Final = blocking(AsyncClient.untag)
     copy: Final = blocking(AsyncClient.copy)
 
+    @contextmanager
+    def _opened(self, place: AnyLocation, writing: bool, mirrored: bool) -> Iterator[SyncReadable]:
+        with self._runner.entered(self._inner.open(place, writing=writing, mirrored=mirrored)) as (store, _):
+            yield (SyncStore if writing else SyncReadable)(store, self._runner)
+
     @property
     def registries(self) -> SyncRegistries:
         """Registries themselves: what they have and support, their limits, and the credentials for them."""
         from lading.client.registries import SyncRegistries
 
-        return SyncRegistries(self._inner.registries, self._run)
+        return SyncRegistries(self._inner.registries, self._runner)
+
+    @property
+    def blobs(self) -> SyncBlobs:
+        """Single blobs in any store: put, get, open, contains, download, delete."""
+        from lading.client.blobs import SyncBlobs
+
+        return SyncBlobs(self._inner.blobs, self._runner)
 
     @property
     def drafts(self) -> SyncDrafts:
         """Manifest lists in the making, in Docker's local store."""
         from lading.drafts.facade import SyncDrafts
 
-        return SyncDrafts(self._inner.drafts, self._run)
+        return SyncDrafts(self._inner.drafts, self._runner)

@@ -19,11 +19,11 @@ from lading.drafts import push as _push
 from lading.drafts import remove as _remove
 from lading.drafts import status as _status
 from lading.drafts.draft import Draft, ListType
+from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore
-from lading.io.blocking import Face, Run, blocking
+from lading.io.blocking import Face, blocking
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.store import Connect
 from lading.stores.location import AnyLocation, registry_reference
 
 
@@ -37,8 +37,12 @@ class Drafts:
 
     def __init__(self, connect: Connect, store: DraftStore) -> None:
         self._connect = connect
-        self.store: Final = store
+        self._store = store
+
+    @property
+    def store(self) -> DraftStore:
         """Where the drafts are kept."""
+        return self._store
 
     async def create(
         self,
@@ -307,17 +311,12 @@ class Drafts:
 
 
 class SyncDrafts(Face[Drafts]):
-    """`Drafts` for programs without an event loop: the same methods, each returning its result.
+    """`Drafts` for programs without an event loop: the same methods, each returning its result."""
 
-    Args:
-        drafts: what does the work.
-        run: runs it.
-    """
-
-    def __init__(self, drafts: Drafts, run: Run) -> None:
-        super().__init__(drafts, run)
-        self.store: Final = drafts.store
+    @property
+    def store(self) -> DraftStore:
         """Where the drafts are kept."""
+        return self._inner.store
 
     create: Final = blocking(Drafts.create)
     add: Final = blocking(Drafts.add)

@@ -184,12 +184,13 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> B
     """The method of a `Face` that calls an asynchronous method and waits for it; a function like any other.
 
     Args:
-        method: the method of the asynchronous class.
+        method: the method of the asynchronous class, or of the protocol that the object has.
     """
+    name = method.__name__
 
     @wraps(method)
-    def call(face: Face[Any], *args: P.args, **kwargs: P.kwargs) -> T:
-        return face._run(method(face._inner, *args, **kwargs))
+    def call(face: Face[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+        return face._runner.run(getattr(face._inner, name)(*args, **kwargs))
 
     return cast("Blocking[P, T]", call)
 
@@ -199,12 +200,12 @@ class Face(Generic[T]):
 
     Args:
         inner: the asynchronous object.
-        run: what runs its methods.
+        runner: what runs its methods.
     """
 
-    def __init__(self, inner: T, run: Run) -> None:
+    def __init__(self, inner: T, runner: Runner) -> None:
         self._inner = inner
-        self._run = run
+        self._runner = runner
 
     def __init_subclass__(cls) -> None:
         for name, member in vars(cls).items():

@@ -74,6 +74,17 @@ class Memory:
         data = self._get(content.digest)
         return data is not None and len(data) == content.size
 
+    async def blob_size(self, digest: Digest) -> int:
+        """The size of a blob in bytes.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        data = self._get(digest)
+        if data is None:
+            raise NotFound(f"{self._named(digest)} does not exist")
+        return len(data)
+
     async def contains_all(self, content: Descriptor) -> bool:
         """Whether a manifest is here with everything it leads to, but for foreign layers."""
         if not await self.contains(content):

@@ -84,6 +84,14 @@ class LayoutReader:
         """Whether a manifest or blob is there; of a blob only the size is looked at."""
         return await in_thread(self._contains, content)
 
+    async def blob_size(self, digest: Digest) -> int:
+        """The size of a blob in bytes.
+
+        Raises:
+            NotFound: it is not there.
+        """
+        return await in_thread(self._blob_size, Descriptor(digest=digest, size=0))
+
     async def contains_all(self, content: Descriptor) -> bool:
         """Whether a manifest is there with everything it leads to, but for foreign layers; see `contains`."""
         return await in_thread(self._contains_all, content)

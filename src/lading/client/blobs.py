@@ -1,0 +1,236 @@
+"""`Client.blobs`: single blobs in any store: put, get, open, contains, download, delete.
+
+This module only binds; stores do the work, and an overlay finds out what is put.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from lading.client.context import Context
+from lading.client.sync_store import SyncReader
+from lading.errors import LadingError, NotFound, Unsupported, UsageError
+from lading.io.blocking import Face, blocking
+from lading.io.threads import in_thread
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.media_types import OCTET_STREAM
+from lading.store import Measures, Readable, Reader, Source
+from lading.stores.location import AnyLocation
+from lading.stores.overlay import Overlay
+
+_CHUNK = 1024 * 1024
+
+
+class Blobs:
+    """Blobs of a repository, an image layout or any other store; `place` names that, as a reference or location does.
+
+    A blob is given by its descriptor, as a manifest has it, or by its digest alone: then its size is asked for first.
+
+    Args:
+        context: what the client shares with its namespaces.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def put(
+        self,
+        place: AnyLocation,
+        data: bytes | os.PathLike[str] | BinaryIO | Source,
+        *,
+        media_type: str = OCTET_STREAM,
+    ) -> Descriptor:
+        """Put a blob into a store, unless it is there (distribution-spec §Pushing blobs).
+
+        Args:
+            place: where to; a tag or digest in it is ignored. A layout that does not exist is made.
+            data: its bytes; or the path of a file, as `pathlib.Path` has it, which is read where it is; or a file that
+                is open for reading bytes, from where it stands to its end; or a source, which is called once.
+            media_type: what its descriptor says that it is; stores keep it nowhere.
+
+        Returns:
+            Its descriptor, with a sha256 digest.
+
+        Raises:
+            NotFound: there is no such file.
+            UsageError: `data` is none of these.
+            Unsupported: single blobs are not written there.
+        """
+        async with Overlay(name="the blob to be put") as new:
+            content = await new.add(_content(data), media_type)
+            async with self._context.open(place, writing=True) as store:
+                if not await store.contains(content):
+                    await store.write(content, new.source(content))
+        return content
+
+    async def get(self, place: AnyLocation, blob: Descriptor | Digest | str, *, limit: int | None = None) -> bytes:
+        """Get a blob whole, verified (distribution-spec §Pulling blobs).
+
+        Args:
+            place: where it is; a tag or digest in it is ignored.
+            blob: its descriptor or its digest.
+            limit: the largest size accepted, in bytes; None for any.
+
+        Raises:
+            NotFound: it is not there.
+            DigestMismatch: it is there, but damaged.
+            InvalidContent: it is larger than `limit`.
+        """
+        async with self.open(place, blob) as reader:
+            return await reader.read(limit)
+
+    @asynccontextmanager
+    async def open(self, place: AnyLocation, blob: Descriptor | Digest | str) -> AsyncIterator[Reader]:
+        """Read a blob in chunks; it is verified while it streams, and the last chunk comes only if it is right.
+
+        Args:
+            place: where it is; a tag or digest in it is ignored.
+            blob: its descriptor or its digest.
+
+        Raises:
+            NotFound: it is not there.
+            DigestMismatch: it is there, but damaged.
+        """
+        async with (
+            self._context.open(place, mirrored=True) as store,
+            store.open(await _described(store, blob)) as reader,
+        ):
+            yield reader
+
+    async def contains(self, place: AnyLocation, blob: Descriptor | Digest | str) -> bool:
+        """Whether a blob is in a store; where the place itself does not exist, it is not.
+
+        Args:
+            place: where it may be; a tag or digest in it is ignored.
+            blob: its descriptor or its digest.
+        """
+        try:
+            async with self._context.open(place) as store:
+                if isinstance(blob, Descriptor):
+                    return await store.contains(blob)
+                await _size(store, Digest(blob))
+        except NotFound:
+            return False
+        return True
+
+    async def download(self, place: AnyLocation, blob: Descriptor | Digest | str, path: os.PathLike[str] | str) -> Path:
+        """Write a blob to a file, verified: the file is there whole, or as it was before.
+
+        Args:
+            place: where the blob is; a tag or digest in it is ignored.
+            blob: its descriptor or its digest.
+            path: the file, which is replaced if it exists; its folder has to be there.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            NotFound: the blob is not there.
+            DigestMismatch: it is there, but damaged.
+            LadingError: the file cannot be written.
+        """
+        target = Path(path)
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+        try:
+            async with self.open(place, blob) as reader:
+                file = await in_thread(part.open, "xb")
+                with file:
+                    async for chunk in reader:
+                        await in_thread(file.write, chunk)
+                    await in_thread(_settle, file)
+            await in_thread(part.replace, target)
+        except OSError as error:
+            raise LadingError(f"{target} cannot be written", cause=error.strerror) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return target
+
+    async def delete(self, place: AnyLocation, blob: Descriptor | Digest | str) -> None:
+        """Delete a blob (distribution-spec §Deleting blobs). A registry does not look whether a manifest refers to it.
+
+        Args:
+            place: where it is; a tag or digest in it is ignored.
+            blob: its descriptor or its digest.
+
+        Raises:
+            NotFound: it is not there.
+            Unsupported: the store deletes no blobs.
+            Conflict: it is in a layout, and a manifest there refers to it.
+        """
+        content = blob if isinstance(blob, Descriptor) else Descriptor(digest=Digest(blob), size=0)
+        async with self._context.open(place, writing=True) as store:
+            await store.delete(content)
+
+
+def _content(data: object) -> bytes | os.PathLike[str] | AsyncIterator[bytes]:
+    if isinstance(data, bytes | os.PathLike):
+        return data
+    if isinstance(data, bytearray | memoryview):
+        return bytes(data)
+    if callable(data):
+        chunks: AsyncIterator[bytes] = data()
+        return chunks
+    if not hasattr(data, "read") or isinstance(data, io.TextIOBase):
+        raise UsageError(
+            f"what is to be put as a blob is a {type(data).__name__}",
+            remedy="give bytes, a pathlib.Path, or a file that is open for reading bytes",
+        )
+    return _chunks(cast("BinaryIO", data))
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk := await in_thread(file.read, _CHUNK):
+        yield chunk
+
+
+async def _described(store: Readable, blob: Descriptor | Digest | str) -> Descriptor:
+    if isinstance(blob, Descriptor):
+        return blob
+    digest = Digest(blob)
+    size = await _size(store, digest)
+    if size is None:
+        raise Unsupported(f"{store.name} does not say how large {digest} is", remedy="give its descriptor")
+    return Descriptor(digest=digest, size=size)
+
+
+async def _size(store: Readable, digest: Digest) -> int | None:
+    if not isinstance(store, Measures):
+        raise Unsupported(f"{store.name} does not find blobs by their digest alone", remedy="give its descriptor")
+    return await store.blob_size(digest)
+
+
+def _settle(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class SyncBlobs(Face[Blobs]):
+    """`Blobs` for programs without an event loop: the same methods, each returning its result."""
+
+    put: Final = blocking(Blobs.put)
+    get: Final = blocking(Blobs.get)
+    contains: Final = blocking(Blobs.contains)
+    download: Final = blocking(Blobs.download)
+    delete: Final = blocking(Blobs.delete)
+
+    @contextmanager
+    def open(self, place: AnyLocation, blob: Descriptor | Digest | str) -> Iterator[SyncReader]:
+        """Read a blob in chunks; it is verified while it streams, and the last chunk comes only if it is right.
+
+        Args:
+            place: where it is; a tag or digest in it is ignored.
+            blob: its descriptor or its digest.
+
+        Raises:
+            NotFound: it is not there.
+            DigestMismatch: it is there, but damaged.
+        """
+        with self._runner.entered(self._inner.open(place, blob)) as (reader, run):
+            yield SyncReader(reader, run)
