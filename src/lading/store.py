@@ -20,6 +20,7 @@ from lading.model.encoding import SIZE_LIMIT
 from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import MANIFESTS
+from lading.model.reference import Reference
 
 Source = Callable[[], AsyncIterator[bytes]]
 """Content to be written: each call starts reading it anew, from the first byte, so that a write can be tried again."""
@@ -156,6 +157,18 @@ class Store(Readable, Protocol):
 
         Raises:
             Unsupported: the store does not delete.
+        """
+
+
+class Connect(Protocol):
+    """Gives the store of the repository that a reference names; nothing is sent yet."""
+
+    def __call__(self, reference: Reference, /, *, writing: bool = False) -> Store:
+        """The store.
+
+        Args:
+            reference: any reference in the repository.
+            writing: whether something will be written, so that the first token allows it.
         """
 
 

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore
 from lading.model.reference import Reference
 from lading.registry.hosts.configuration import Config
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.store import Store
+from lading.store import Connect, Store
 from support.docker import DockerCLI
 from support.registry import RealRegistry
 
@@ -27,8 +26,8 @@ async def connect() -> AsyncIterator[Connect]:
     """Gives the repository of a reference, in whatever registry it is."""
     async with Session(config=Config()) as session:
 
-        def to(reference: Reference) -> Store:
-            return Repository(session, reference.registry, reference.repository)
+        def to(reference: Reference, /, *, writing: bool = False) -> Store:
+            return Repository(session, reference.registry, reference.repository, writing=writing)
 
         yield to
 

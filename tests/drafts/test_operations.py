@@ -7,11 +7,9 @@ from datetime import timedelta
 import pytest
 
 from drafts.entries import tags_of
-from lading.drafts import push as pushing
 from lading.drafts.annotate import annotate
 from lading.drafts.create import add, create
 from lading.drafts.draft import Draft
-from lading.drafts.entries import Connect
 from lading.drafts.inspect import inspect
 from lading.drafts.pull import pull
 from lading.drafts.push import push
@@ -27,7 +25,7 @@ from lading.registry.auth.credentials import Credential, GivenCredentials
 from lading.registry.hosts.configuration import Config
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.store import Store, fetch_manifest
+from lading.store import Connect, Store, fetch_manifest
 from support.images import (
     Entry,
     RegistryClient,
@@ -78,7 +76,7 @@ async def test_an_existing_list_is_refused_before_anything_is_sent(
     image("a")
     await create(connect, store, f"{name}:list", [f"{name}:a"])
 
-    def nowhere(_: Reference) -> Store:
+    def nowhere(_: Reference, /, *, writing: bool = False) -> Store:
         raise AssertionError("a registry was asked")
 
     with pytest.raises(Conflict, match="refusing to amend an existing manifest list with no --amend flag"):
@@ -171,7 +169,7 @@ async def test_what_is_removed_meanwhile_stays_removed(
     image("a"), image("b", seed="b"), image("c", seed="c")
     await create(connect, store, f"{name}:list", [f"{name}:a", f"{name}:b"])
 
-    def slowly(reference: Reference) -> Store:
+    def slowly(reference: Reference, /, *, writing: bool = False) -> Store:
         if store.load(Reference.parse(f"{name}:list")).entries[1:]:
             remove(store, f"{name}:list", ["a"])
         return connect(reference)
@@ -452,20 +450,20 @@ async def test_a_copy_that_fails_names_the_entry_and_pushes_no_list(
 
 
 async def test_purge_spares_what_was_changed_meanwhile(
-    store: DraftStore, connect: Connect, name: str, image: Put, monkeypatch: pytest.MonkeyPatch
+    store: DraftStore, connect: Connect, name: str, image: Put
 ) -> None:
     image("a"), image("b")
     await create(connect, store, f"{name}:list", [f"{name}:a"])
-    really_put = pushing._put
 
-    async def slow_put(*args: object) -> None:
-        await really_put(*args)  # type: ignore[arg-type]
-        await add(connect, store, f"{name}:list", [f"{name}:b"])
+    def meanwhile(reference: Reference, /, *, writing: bool = False) -> Store:
+        annotate(store, f"{name}:list", "a", variant="v9")
+        return connect(reference, writing=writing)
 
-    monkeypatch.setattr(pushing, "_put", slow_put)
-    pushed = await push(connect, store, f"{name}:list", purge=True)
+    pushed = await push(meanwhile, store, f"{name}:list", purge=True)
     assert "was changed while it was pushed" in pushed.warnings[0]
-    assert tags_of(load(store, f"{name}:list")) == ["a", "b"]
+    assert str(pushed.index.manifests[0].platform) != "linux/amd64/v9"
+    (entry,) = load(store, f"{name}:list").entries
+    assert str(entry.platform) == "linux/amd64/v9"
 
 
 # pull, status, prune
@@ -554,7 +552,7 @@ async def test_status_and_prune(
         make_index([make_image("linux/amd64", seed="new"), make_image("linux/arm64")]),
     )
 
-    def find(reference: Reference) -> Store:
+    def find(reference: Reference, /, *, writing: bool = False) -> Store:
         if reference.registry == "127.0.0.1:1":
             raise LadingError("nobody is there")
         return connect(reference)
@@ -620,7 +618,11 @@ async def counted() -> AsyncIterator[tuple[CountingProxy, Connect]]:
             credentials=GivenCredentials(Credential(username="alice", password="secret")), config=Config()
         )
         async with session:
-            yield proxy, lambda reference: Repository(session, reference.registry, reference.repository)
+
+            def to(reference: Reference, /, *, writing: bool = False) -> Store:
+                return Repository(session, reference.registry, reference.repository, writing=writing)
+
+            yield proxy, to
 
 
 async def test_create_sends_at_most_two_requests_an_image_and_two_for_the_token(

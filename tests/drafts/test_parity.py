@@ -13,7 +13,6 @@ from lading.drafts.annotate import annotate
 from lading.drafts.create import create
 from lading.drafts.docker_files import decode_entry, encode_entry, file_name
 from lading.drafts.docker_inspect import docker_inspect, docker_inspect_verbose
-from lading.drafts.entries import Connect
 from lading.drafts.inspect import inspect
 from lading.drafts.push import push
 from lading.drafts.store import DraftStore
@@ -21,6 +20,7 @@ from lading.errors import NotFound, UsageError
 from lading.model.digest import Digest
 from lading.model.platform import Platform
 from lading.model.reference import Reference
+from lading.store import Connect
 from support.docker import DockerCLI
 from support.images import Kind, Manifest, get_manifest, make_artifact, make_attestation, make_image, make_index
 from support.images import push as put

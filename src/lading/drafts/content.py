@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from lading.drafts.draft import Draft
-from lading.drafts.entries import Connect
 from lading.errors import NotFound
-from lading.store import Readable
+from lading.store import Connect, Readable
 from lading.stores.location import (
     open_local,
     parse_location,

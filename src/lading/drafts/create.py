@@ -14,12 +14,13 @@ import msgspec
 
 from lading.arguments import several
 from lading.drafts.draft import Draft, ListType, check_type
-from lading.drafts.entries import Connect, EntryFinder, IndexFilter, tagged
+from lading.drafts.entries import EntryFinder, IndexFilter, tagged
 from lading.drafts.merge import Change, Created, merge, recall
 from lading.drafts.store import DraftStore, draft_exists, must_exist, no_draft
 from lading.errors import UsageError
 from lading.model.platform import Platform
 from lading.model.reference import Reference
+from lading.store import Connect
 from lading.stores.location import AnyLocation, as_location, registry_reference
 from lading.transfer.graph import gather
 

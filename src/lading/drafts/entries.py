@@ -5,7 +5,7 @@ This module reads stores of any kind, and does not know how drafts are kept or p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Self
 
@@ -22,7 +22,7 @@ from lading.model.manifest import Manifest, parse
 from lading.model.media_types import INDEXES, MANIFESTS
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.store import AnyManifest, Readable, Store, fetch_manifest, read_config
+from lading.store import AnyManifest, Connect, Readable, fetch_manifest, read_config
 from lading.stores.location import (
     Location,
     fetch_location,
@@ -30,9 +30,6 @@ from lading.stores.location import (
     registry_reference,
 )
 from lading.transfer.graph import gather
-
-Connect = Callable[[Reference], Store]
-"""Gives the store that holds a reference's repository; it need not reach it yet."""
 
 _DEPTH_LIMIT = 16
 

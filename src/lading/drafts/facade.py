@@ -19,11 +19,11 @@ from lading.drafts import push as _push
 from lading.drafts import remove as _remove
 from lading.drafts import status as _status
 from lading.drafts.draft import Draft, ListType
-from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore
 from lading.io.blocking import Face, blocking
 from lading.model.platform import Platform
 from lading.model.reference import Reference
+from lading.store import Connect
 from lading.stores.location import AnyLocation, registry_reference
 
 

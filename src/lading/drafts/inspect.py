@@ -12,7 +12,7 @@ import msgspec
 
 from lading.drafts.docker_inspect import docker_inspect, docker_inspect_verbose, inspect_draft
 from lading.drafts.draft import DraftEntry
-from lading.drafts.entries import Connect, described, entry_of, platform_of
+from lading.drafts.entries import described, entry_of, platform_of
 from lading.drafts.store import DraftStore
 from lading.errors import NotFound
 from lading.model.descriptor import Descriptor
@@ -21,7 +21,7 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.store import AnyManifest, fetch_manifest
+from lading.store import AnyManifest, Connect, fetch_manifest
 from lading.stores.location import AnyLocation, registry_reference
 from lading.transfer.graph import gather
 

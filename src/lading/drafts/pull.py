@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from lading.drafts.draft import Draft, check_type
-from lading.drafts.entries import Connect, IndexFilter, distinct_entries, entry_of, fetch_child
+from lading.drafts.entries import IndexFilter, distinct_entries, entry_of, fetch_child
 from lading.drafts.merge import Change, Created
 from lading.drafts.store import DraftStore, draft_exists
 from lading.errors import InvalidContent
@@ -20,7 +20,7 @@ from lading.model.index import Index
 from lading.model.media_types import OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.store import fetch_manifest
+from lading.store import Connect, fetch_manifest
 from lading.stores.location import registry_reference
 from lading.transfer.graph import gather
 

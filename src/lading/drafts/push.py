@@ -15,7 +15,6 @@ import msgspec
 from lading.arguments import several
 from lading.drafts.content import open_source
 from lading.drafts.draft import Draft, DraftEntry, check_type
-from lading.drafts.entries import Connect
 from lading.drafts.store import DraftStore, no_draft
 from lading.errors import LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
@@ -23,7 +22,7 @@ from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.reference import Reference, is_tag
-from lading.store import AnyManifest, Readable, Store, put_manifest
+from lading.store import AnyManifest, Connect, Readable, Store, put_manifest
 from lading.stores.location import registry_reference
 from lading.transfer.graph import Copied, Copier, gather
 from lading.transfer.guard import Guard, find_named

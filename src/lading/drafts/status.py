@@ -14,16 +14,13 @@ from typing import Literal
 import msgspec
 
 from lading.drafts.draft import Draft
-from lading.drafts.entries import (
-    Connect,
-)
 from lading.drafts.store import DraftStore
 from lading.errors import InvalidContent, LadingError, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.reference import Reference
-from lading.store import fetch_manifest
+from lading.store import Connect, fetch_manifest
 from lading.transfer.graph import gather
 
 
