@@ -1,6 +1,6 @@
 """Changing what a draft says about its entries and about itself.
 
-This module knows drafts and their store, and nothing of registries.
+This module knows drafts and their store, and not registries.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ FIELDS = {
     "os-features": "os_features",
     "features": "features",
 }
-"""The fields of a platform that can be cleared, as flags name them, and as `Platform` does."""
+"""The fields of a platform that can be cleared: their names for `clear`, and their names in `Platform`."""
 
 
 class Annotated(msgspec.Struct, frozen=True):
     """What annotate did."""
 
     draft: Draft
+    """The draft as it is now."""
     entry: DraftEntry | None
     """The entry as it is now; None where only the list was annotated."""
     warnings: tuple[str, ...] = ()
+    """That no client is known to ask for the platform, and that the list becomes an OCI index."""
 
 
 def annotate(
@@ -57,32 +59,7 @@ def annotate(
     remove_index_annotations: Iterable[str] | str = (),
     type: ListType | None = None,
 ) -> Annotated:
-    """Change what a draft says about one of its entries, or about itself.
-
-    Args:
-        store: where the draft is.
-        target: the draft.
-        image: the entry, as `Draft.find` takes it; None where only the list is annotated.
-        os: operating system; aliases become Go's names. Empty leaves it as it is, here and below.
-        architecture: aliases become Go's names, and bring their variant (`armhf` is `arm`, `v7`).
-        variant: of the architecture.
-        os_version: version of the operating system.
-        os_features: added to those there are, each once.
-        features: of the processor; added to those there are, each once. Docker never pushes them, nor does lading.
-        clear: fields to empty first, in the words of `FIELDS`.
-        annotations: set on the entry; the list becomes an OCI index.
-        remove_annotations: keys to remove from the entry.
-        index_annotations: set on the list; it becomes an OCI index.
-        remove_index_annotations: keys to remove from the list.
-        type: what the list is pushed as, from now on.
-
-    Returns:
-        The draft as it is then, with warnings about platforms nobody knows and about a change of the list's type.
-
-    Raises:
-        NotFound: no such draft, or no such entry.
-        UsageError: the image means several entries, or the list cannot hold what it is given.
-    """
+    """Change what a draft says about one of its entries, or about itself; see `Drafts.annotate`."""
     target = registry_reference(target)
     clear, no_annotations, no_index_annotations = map(several, (clear, remove_annotations, remove_index_annotations))
     unknown = set(clear) - set(FIELDS)

@@ -1,6 +1,6 @@
 """Replacing a folder as a whole: the file system's part of an atomic change.
 
-This module knows folders and files, and nothing of what is in them.
+This module knows folders and files, and not what is in them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REMOVALS = ".removals"
 
 
 def stamp(status: os.stat_result) -> Stamp:
-    """What tells one state of a file from another."""
+    """The stamp of a file's state."""
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 

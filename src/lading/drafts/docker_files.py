@@ -1,7 +1,7 @@
 """Docker's own files of local manifest lists: their names and their bytes, exactly.
 
-This module knows the format (`docker/cli` cli/manifest/store), and nothing of folders, locks or registries. Docker
-passes over keys it does not know and drops them when it rewrites an entry; lading's own are in one, `lading`.
+This module knows the format (`docker/cli` cli/manifest/store), and neither folders, locks nor registries. Docker
+ignores keys that it does not know, and drops them when it rewrites an entry. What lading adds is in one key, `lading`.
 """
 
 from __future__ import annotations
@@ -58,19 +58,19 @@ def docker_order(names: Mapping[str, object]) -> list[str]:
 
 
 def looks_like_a_name(name: str) -> bool:
-    """Whether a file could be Docker's by its name, so that it is damage if it cannot be read."""
+    """Whether Docker may have given a file this name; if such a file cannot be read, it is damaged."""
     return not name.startswith(".") and "_" in name and ("-" in name or "@" in name)
 
 
 def references_of(name: str, entries: Iterable[DraftEntry]) -> list[Reference]:
-    """The references a list's folder can stand for, as far as its entries' repositories tell."""
+    """The references that a folder of this name can stand for, in the repositories of its entries."""
     repositories = {entry.reference.name: None for entry in entries}
     found = (_in_repository(name, repository) for repository in repositories)
     return [reference for reference in found if reference is not None]
 
 
 def guess_reference(name: str) -> Reference | None:
-    """A reference that has this name; None if no reference can have it."""
+    """A reference whose folder or file has this name; None if there can be none."""
     first, _, rest = name.partition("_")
     registry = re.sub(r"-(\d+)$", r":\1", first)
     if registry.startswith("["):
@@ -91,7 +91,7 @@ def guess_reference(name: str) -> Reference | None:
 
 
 def compact(raw: bytes) -> bytes:
-    """What Go's `json.Marshal` makes of JSON text that it takes over: no white space, `<`, `>` and `&` escaped."""
+    """JSON text as Go's `json.Marshal` copies it: without white space, with `<`, `>` and `&` escaped."""
     text = _TOKEN.sub(lambda token: b"" if token.group()[:1].isspace() else token.group(), raw)
     for plain, escaped in _ESCAPES:
         text = text.replace(plain, escaped)
@@ -99,7 +99,7 @@ def compact(raw: bytes) -> bytes:
 
 
 def embed(raw: bytes, media_type: str) -> bytes:
-    """The form in which Docker keeps a manifest beside its bytes; empty for a kind that Docker does not know."""
+    """A manifest as Docker keeps it beside its bytes; empty for a media type that Docker does not know."""
     if media_type not in _KEYS:
         return b""
     said = decode(raw, limit=len(raw)).get("mediaType")
@@ -111,7 +111,7 @@ def encode_entry(entry: DraftEntry, list_id: str = "") -> bytes:
 
     Args:
         entry: the entry.
-        list_id: marks the file as part of a list that lading has written; empty leaves Docker's own form.
+        list_id: the identifier of the list, for a file that lading writes; empty for a file as Docker writes it.
     """
     descriptor = entry.descriptor
     document: Document = {
@@ -137,10 +137,10 @@ def decode_entry(data: bytes, what: str) -> tuple[DraftEntry, str]:
         what: the file's path, for errors.
 
     Returns:
-        The entry, and the identifier of the list it was written for, empty if that was not by lading.
+        The entry, and the identifier of the list that lading wrote it for, empty if Docker wrote it.
 
     Raises:
-        InvalidContent: it is no such file, or damaged.
+        InvalidContent: it is not the file of an entry, or damaged.
     """
     document = decode(data, what, SIZE_LIMIT)
     reference = _canonical(document.get("Ref"), what)
@@ -218,7 +218,7 @@ def _raw(text: Any, embedded: bytes, descriptor: Descriptor, what: str) -> bytes
         return verify(raw, descriptor.digest, descriptor.size, name=f"the manifest in {what}")
     if not embedded:
         return None
-    # Without Raw the layout is lost; it was one of those that push tools use, if the digest is to be believed.
+    # Without Raw the white space is lost. One of these layouts, which tools push, may give the digest again.
     layouts = (embedded, reindent(embedded, "   "), reindent(embedded, "  "))
     return next((raw for raw in layouts if Digest.of(raw, descriptor.digest.algorithm) == descriptor.digest), None)
 

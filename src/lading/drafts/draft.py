@@ -1,6 +1,6 @@
 """Drafts as values: a manifest list in the making, its entries, and what would be pushed of it.
 
-This module knows the model, and nothing of files, folders or registries.
+This module knows the model, and neither files, folders nor registries.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
     source: Reference | None = None
     """The index it was taken from, if it was not named itself."""
     location: str = ""
-    """Where its content is on this machine, until it is pushed; empty for what is in a registry."""
+    """The location of its content on this machine, until it is pushed; empty for content in a registry."""
     listed: bool = False
-    """Whether an index in a registry says of it what the descriptor says; then it may be without a platform."""
+    """Whether the descriptor is that of an index in a registry; then it may be without a platform."""
     file: str = ""
-    """Its file's name, where that is another than Docker gives it."""
+    """The name of its file, where it is not the one that Docker gives."""
     extra: Document = {}
-    """Keys of its file that lading does not know."""
+    """Keys of its file that neither Docker nor lading knows."""
 
     @property
     def digest(self) -> Digest:
@@ -92,7 +92,7 @@ class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def overridden(self) -> frozenset[str]:
-        """The fields of the platform that are another than they were found, or were set by hand."""
+        """The fields of the platform that were set by hand, or differ from what was found."""
         found = self.found.platform if self.found is not None else self.platform
         now, then = self.platform or Platform(), found or Platform()
         differing = (name for name in Platform.__struct_fields__ if getattr(now, name) != getattr(then, name))
@@ -109,20 +109,20 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Of the list itself."""
     type: ListType = "auto"
     base: dict[str, Any] = {}
-    """Other fields of the index it was pulled from, kept as they were."""
+    """Other fields of the index that it was pulled from, unchanged."""
     pulled: bytes = b""
-    """The exact bytes of the index it was pulled from; as long as the draft says the same, they are what is pushed."""
+    """The exact bytes of the index that it was pulled from. They are pushed again while the draft says the same."""
     ordered: bool = True
-    """Whether the entries have an order of their own, or Docker's: that of their files' names."""
+    """Whether the entries have an order of their own; else they are in Docker's, that of their files' names."""
     origin: Digest | None = None
     """The digest that the registry had when the draft was last pulled or pushed."""
     created: datetime | None = None
     changed: datetime | None = None
     """When any of its files last changed."""
     warnings: tuple[str, ...] = ()
-    """What was found odd, and passed over, when it was read."""
+    """What is odd in its files, and was ignored."""
     problem: str = ""
-    """Why its files cannot be read; such a draft has no entries. Only `DraftStore.list` gives one."""
+    """Why its files cannot be read; then it has no entries. Only `DraftStore.list` gives such a draft."""
 
     @property
     def media_type(self) -> str:

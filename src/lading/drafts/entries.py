@@ -5,7 +5,7 @@ This module reads stores of any kind, and does not know how drafts are kept or p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -91,25 +91,36 @@ class EntryFinder:
         self.recalled: dict[Digest, Descriptor] = {}
         """What the registry says of manifests whose entries in the draft have no `found`, by digest."""
 
-    async def find(
-        self, source: Location, target: Reference, wanted: IndexFilter
-    ) -> tuple[Reference, tuple[DraftEntry, ...]]:
-        """The entries that a source gives: one for an image, any number for an index.
+    async def find_all(
+        self, sources: Sequence[Location], target: Reference, wanted: IndexFilter, *, again: Sequence[Reference] = ()
+    ) -> dict[Reference, tuple[DraftEntry, ...] | None]:
+        """The entries that each source gives: one for an image, any number for an index.
 
         Args:
-            source: an image or an index, in any store.
-            target: the draft's name.
+            sources: images and indexes, in any store.
+            target: the draft's name. A manifest that is not in a registry has the reference that it will have after
+                the push: its digest, in the draft's repository.
             wanted: what to take of an index.
+            again: sources that the draft has entries of. They are looked up for the same platforms.
 
         Returns:
-            The source's reference, and its entries. A manifest that is not in a registry has the reference that it
-            will have after the push: its digest, in the draft's repository.
+            The entries by the reference of their source; None, and a warning in `warnings`, for one of `again` that
+            could not be looked up.
 
         Raises:
-            NotFound: the source, or a child of it, is not there.
-            InvalidContent: it is no image and no index, or lists what is no manifest.
-            UsageError: it is standard input, which cannot be read again by the push.
+            NotFound: a source, or a child of it, is not there, or none has an image for one of the platforms.
+            InvalidContent: a source is no image and no index, or lists what is no manifest.
+            UsageError: a source is standard input, which the push could not read again.
         """
+        work = [self._find_again(source) for source in again]
+        work += [self._find(source, target, wanted) for source in sources]
+        found = dict(await gather(work))
+        wanted.check(entry for source, entries in found.items() if source not in again for entry in entries or ())
+        return found
+
+    async def _find(
+        self, source: Location, target: Reference, wanted: IndexFilter
+    ) -> tuple[Reference, tuple[DraftEntry, ...] | None]:
         if source.is_registry:
             reference = registry_reference(source)
             return reference, await self._in_registry(reference, wanted)
@@ -122,13 +133,7 @@ class EntryFinder:
         where = str(source.absolute())
         return reference, tuple(msgspec.structs.replace(entry, location=where) for entry in entries)
 
-    async def find_again(self, source: Reference) -> tuple[Reference, tuple[DraftEntry, ...] | None]:
-        """Look up again a source that the draft has entries of.
-
-        Returns:
-            The source, and the entries for the platforms that the draft has of it; None, and a warning in
-            `warnings`, where it could not be looked up.
-        """
+    async def _find_again(self, source: Reference) -> tuple[Reference, tuple[DraftEntry, ...] | None]:
         entries = [entry for entry in self._before if source in (entry.source, entry.reference)]
         platforms = tuple(entry.found_platform for entry in entries if not is_attestation(entry.descriptor))
         wanted = IndexFilter(platforms, any(is_attestation(entry.descriptor) for entry in entries))

@@ -213,8 +213,8 @@ class Drafts:
             architecture: aliases become Go's names, and bring their variant (`armhf` is `arm`, `v7`).
             variant: of the architecture.
             os_version: version of the operating system.
-            os_features: added to those there are, each once.
-            features: of the processor; added to those there are, each once. Docker never pushes them, nor does lading.
+            os_features: added to the features that are there, each once.
+            features: of the processor; added likewise. They are never pushed, by Docker or by lading.
             clear: fields to empty first: `os`, `arch`, `variant`, `os-version`, `os-features`, `features`.
             annotations: set on the entry; the list becomes an OCI index.
             remove_annotations: keys to remove from the entry.
@@ -223,7 +223,8 @@ class Drafts:
             type: what the list is pushed as, from now on.
 
         Returns:
-            The draft as it is then, with warnings about platforms nobody knows and about a change of the list's type.
+            The draft as it is then, with warnings about platforms that no client is known to ask for, and about a
+            change of the type of the list.
 
         Raises:
             NotFound: no such draft, or no such entry.
@@ -287,7 +288,7 @@ class Drafts:
         return await asyncio.to_thread(self.store.list)
 
     async def status(self, drafts: Iterable[Draft]) -> tuple[_status.Status, ...]:
-        """How drafts stand against what their registries have; all are asked at once.
+        """How drafts differ from what their registries have; all are asked at once.
 
         Args:
             drafts: the drafts, as `load` or `list` gives them.
@@ -301,11 +302,11 @@ class Drafts:
         """Remove the drafts that their registries have exactly as they are.
 
         Args:
-            older_than: only those that have not changed for that long.
+            older_than: only drafts that have not changed for that long.
             dry_run: change nothing.
 
         Returns:
-            The names of those removed, or that would be.
+            The names of the drafts that were removed, or would be.
         """
         return await _status.prune(self._connect, self.store, older_than=older_than, dry_run=dry_run)
 

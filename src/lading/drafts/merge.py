@@ -5,7 +5,7 @@ This module knows drafts as values, and neither registries nor how drafts are ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -66,7 +66,7 @@ def merge(
     draft: Draft,
     found: Mapping[Reference, tuple[DraftEntry, ...] | None],
     *,
-    renewed: frozenset[Reference] = frozenset(),
+    renewed: Collection[Reference] = (),
 ) -> tuple[Draft, list[Change]]:
     """The draft with the entries of these sources, and what became of each entry.
 
@@ -91,7 +91,7 @@ def _entries_of(draft: Draft, source: Reference) -> list[DraftEntry]:
 
 
 def _replace_source(draft: Draft, source: Reference, entries: Sequence[DraftEntry], changes: list[Change]) -> Draft:
-    """The draft with these entries in place of those it had of the source, or at its end."""
+    """The draft with these entries in the place of the entries that it has of the source, or at its end."""
     old = _entries_of(draft, source)
     rest = {name_of(entry): entry for entry in draft.entries if entry not in old}
     place = next((at for at, entry in enumerate(draft.entries) if entry in old), len(draft.entries))

@@ -37,24 +37,7 @@ async def pull(
     platforms: Iterable[Platform | str] | Platform | str = (),
     attestations: bool = True,
 ) -> Created:
-    """Make a draft of a list that is in a registry, to change it and push it again.
-
-    What the list says is kept as it is, nested indexes included; its digest is remembered as the draft's `origin`.
-
-    Args:
-        connect: gives the store of a reference.
-        store: where the draft is kept.
-        source: the list.
-        target: the draft's name; None for that of the source.
-        replace: overwrite a draft of that name.
-        platforms: what to take of it; empty for all.
-        attestations: whether its attestations come along.
-
-    Raises:
-        NotFound: the list, or a child of it, is not there.
-        Conflict: there is such a draft.
-        InvalidContent: the source is an image.
-    """
+    """Make a draft of a list that is in a registry; see `Drafts.pull`."""
     source = registry_reference(source)
     target = source if target is None else registry_reference(target)
     if not replace and store.exists(target):

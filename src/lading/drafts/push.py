@@ -1,6 +1,6 @@
 """Pushing a draft: first what its registry lacks of its entries, then the list.
 
-This module knows stores in general (`connect` gives the one of a reference) and nothing of HTTP or of how drafts are
+This module knows stores in general (`connect` gives the store of a reference), and neither HTTP nor how drafts are
 kept.
 """
 
@@ -59,24 +59,7 @@ async def push(
     dry_run: bool = False,
     purge: bool = False,
 ) -> Pushed:
-    """Push a draft: first what its registry lacks of its entries, then the list, under its tag and any others.
-
-    Args:
-        connect: gives the store of a reference.
-        store: where the draft is.
-        target: the draft.
-        tags: further tags, in the same repository.
-        if_digest: push only if the list's tag names this digest, or does not exist (`absent`), or names what it did
-            when the draft was last pulled or pushed (`origin`): before anything is sent, and still just before the
-            tag is set.
-        dry_run: only compute what would be pushed; nothing is sent but the question for `if_digest`.
-        purge: remove the draft afterwards.
-
-    Raises:
-        NotFound: there is no such draft, it is empty, or something an entry needs is not in the registry.
-        UsageError: an entry has no operating system or architecture.
-        Conflict: the tag has another digest than `if_digest`.
-    """
+    """Push a draft; see `Drafts.push`."""
     target = registry_reference(target)
     guard = Guard.of(if_digest) if if_digest != "origin" else None
     draft = store.load(target)

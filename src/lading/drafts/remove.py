@@ -1,6 +1,6 @@
 """Taking entries out of a draft.
 
-This module knows drafts and their store, and nothing of registries.
+This module knows drafts and their store, and not registries.
 """
 
 from __future__ import annotations
@@ -21,22 +21,13 @@ class Removed(msgspec.Struct, frozen=True):
     """What remove did."""
 
     draft: Draft
+    """The draft as it is now."""
     entries: tuple[DraftEntry, ...]
-    """The entries that are gone, attestations of removed images among them."""
+    """The entries that were removed, the attestations of removed images among them."""
 
 
 def remove(store: DraftStore, target: Reference | str, images: Iterable[str]) -> Removed:
-    """Remove entries from a draft, with the attestations about them.
-
-    Args:
-        store: where the draft is.
-        target: the draft.
-        images: the entries, as `Draft.find` takes them.
-
-    Raises:
-        NotFound: no such draft, or no such entry; nothing was removed.
-        UsageError: an image means several entries.
-    """
+    """Remove entries from a draft, with the attestations about them; see `Drafts.remove`."""
     target = registry_reference(target)
     named = tuple(images)
     gone: list[DraftEntry] = []

@@ -1,7 +1,7 @@
 """What lading remembers of a list beyond Docker's files: order, annotations, the true name, where entries are from.
 
-This module knows the form of these notes and how they go together with the entries, and nothing of where they are
-kept. The entries are always right: notes that contradict them are passed over.
+This module knows the form of these notes and how they go together with the entries, and not where they are kept. Where
+notes and entries contradict each other, the entries win.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Notes(msgspec.Struct, omit_defaults=True):
     """What is remembered of a list."""
 
     id: str
-    """Stands in the files of the entries that were written with these notes."""
+    """The identifier of the list, which is also in the files of the entries that were written with these notes."""
     reference: str
     type: ListType = "auto"
     annotations: dict[str, str] = {}
@@ -46,13 +46,16 @@ class Notes(msgspec.Struct, omit_defaults=True):
     ordered: bool = True
     origin: str = ""
     created: str = ""
-    """As in RFC 3339."""
+    """When the draft was made (RFC 3339)."""
     folder: tuple[int, int] = (0, 0)
     """Inode and time of change (nanoseconds) of the folder these notes are about."""
     entries: tuple[EntryNotes, ...] = ()
 
     def describe(self, entries: Mapping[str, DraftEntry]) -> Draft:
-        """The draft of these notes and the entries that are there, by file name.
+        """The draft of these notes and of the entries in the list's folder.
+
+        Args:
+            entries: by file name.
 
         Raises:
             LadingError, ValueError, OverflowError: the notes are malformed.
@@ -76,7 +79,13 @@ class Notes(msgspec.Struct, omit_defaults=True):
 
 
 def write_notes(draft: Draft, list_id: str, folder: tuple[int, int]) -> bytes:
-    """The notes of a draft as a file."""
+    """The notes of a draft as the bytes of a file.
+
+    Args:
+        draft: the draft.
+        list_id: the identifier of the list.
+        folder: inode and time of change (nanoseconds) of the folder with the entries.
+    """
     notes = Notes(
         id=list_id,
         reference=str(draft.reference),
@@ -104,7 +113,7 @@ def write_notes(draft: Draft, list_id: str, folder: tuple[int, int]) -> bytes:
 
 
 def read_notes(data: bytes) -> Notes | None:
-    """Notes from a file; None if they cannot be read."""
+    """Notes from the bytes of a file; None if they are malformed."""
     try:
         return msgspec.convert(decode(data, limit=len(data)), Notes)
     except (LadingError, msgspec.ValidationError, RecursionError):

@@ -1,6 +1,6 @@
-"""How drafts stand against what is in their registries, and removing those that are there exactly so.
+"""How drafts differ from what their registries have, and removing the drafts that do not.
 
-This module knows stores in general (`connect` gives the one of a reference) and nothing of HTTP or of how drafts are
+This module knows stores in general (`connect` gives the store of a reference), and neither HTTP nor how drafts are
 kept.
 """
 
@@ -25,13 +25,14 @@ from lading.transfer.graph import gather
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How a draft stands against its registry."""
+    """How a draft differs from what its registry has."""
 
     draft: Draft
     state: Literal["absent", "same", "older", "differs", "unknown"]
-    """`older`: the registry has what the draft was last pulled or pushed as; `unknown`: it could not be asked."""
+    """`absent`: the registry has no such tag; `same`: it has exactly the draft; `older`: it has what the draft was last
+    pulled or pushed as; `differs`: it has something else; `unknown`: it could not be asked."""
     digest: Digest | None = None
-    """What the registry has."""
+    """What the tag names in the registry."""
     added: int = 0
     """How many entries of the draft have no counterpart in the registry's list."""
     moved: int = 0
@@ -39,6 +40,7 @@ class Status(msgspec.Struct, frozen=True):
     removed: int = 0
     """How many entries of the registry's list have no counterpart in the draft."""
     error: LadingError | None = None
+    """Why the registry could not be asked."""
 
     def __str__(self) -> str:
         """The state in a few words, as a table shows it."""
@@ -52,24 +54,14 @@ class Status(msgspec.Struct, frozen=True):
 
 
 async def status(connect: Connect, drafts: Iterable[Draft]) -> tuple[Status, ...]:
-    """Ask the registries, all at once, how drafts stand against what is there; a failure is part of the answer."""
+    """How drafts differ from what their registries have; see `Drafts.status`."""
     return tuple(await gather(_status(connect, draft) for draft in drafts))
 
 
 async def prune(
     connect: Connect, store: DraftStore, *, older_than: timedelta | None = None, dry_run: bool = False
 ) -> tuple[Reference, ...]:
-    """Remove the drafts that their registries have exactly as they are.
-
-    Args:
-        connect: gives the store of a reference.
-        store: where the drafts are.
-        older_than: only those that have not changed for that long.
-        dry_run: change nothing.
-
-    Returns:
-        The names of those removed, or that would be.
-    """
+    """Remove the drafts that their registries have exactly as they are; see `Drafts.prune`."""
     old = set(store.prune(older_than=older_than, dry_run=True))
     candidates = [draft for draft in store.list() if draft.reference in old and not draft.problem]
     same = [each.draft for each in await status(connect, candidates) if each.state == "same"]

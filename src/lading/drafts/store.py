@@ -53,7 +53,7 @@ _PAUSE = 0.01
 _FRESH = 1.0
 
 Change = Callable[[Draft | None], Draft]
-"""Gives the new state of a draft from the present one, which is None where there is none."""
+"""Makes the new state of a draft from the present one; None where there is no draft."""
 
 
 class DraftStore:
@@ -77,7 +77,7 @@ class DraftStore:
         return tuple(sorted((draft for draft in drafts if draft is not None), key=lambda draft: draft.reference))
 
     def exists(self, reference: Reference) -> bool:
-        """Whether there is a list of this name (or of one that Docker's folder names do not tell apart)."""
+        """Whether there is a list of this name, or one of another name whose folder has the same name."""
         return (self.root / file_name(reference)).is_dir()
 
     def load(self, reference: Reference) -> Draft:
@@ -99,7 +99,7 @@ class DraftStore:
         return state.draft
 
     def save(self, draft: Draft) -> Draft:
-        """Write a draft, in place of any there is of its name; returns it as it is then."""
+        """Write a draft; one of the same name is replaced. Returns the draft as it is then."""
         return self.update(draft.reference, lambda _: draft, replace=True)
 
     def update(self, reference: Reference, change: Change, *, replace: bool = False) -> Draft:
@@ -129,22 +129,29 @@ class DraftStore:
         return after.draft
 
     def remove(self, references: Iterable[Reference]) -> tuple[Reference, ...]:
-        """Remove drafts, readable or not; returns those that there were none of.
+        """Remove drafts, readable or not.
+
+        Returns:
+            The names among them for which there was no draft.
 
         Raises:
-            Conflict: a list of another name has that folder; those before it are removed.
+            Conflict: there is a list of another name whose folder has the same name; the drafts before it are removed.
         """
         return tuple(reference for reference in references if not self._remove(reference))
 
     def remove_if_same(self, draft: Draft) -> bool:
-        """Remove a draft unless it has changed since it was loaded; whether that was done."""
+        """Remove a draft unless it has changed since it was loaded. Returns whether it was removed."""
         return self._remove(draft.reference, expected=draft)
 
     def prune(self, *, older_than: timedelta | None = None, dry_run: bool = False) -> tuple[Reference, ...]:
-        """Remove the drafts that have not changed for that long (None for all), and what is left of removed ones.
+        """Remove the drafts that have not changed for some time, and notes whose lists Docker has removed.
+
+        Args:
+            older_than: for how long; None for all drafts.
+            dry_run: change nothing.
 
         Returns:
-            The names of those removed, or that would be.
+            The names of the drafts that were removed, or would be.
         """
         limit = datetime.now(UTC) - older_than if older_than is not None else None
         old = [draft for draft in self.list() if limit is None or draft.changed is None or draft.changed <= limit]
@@ -239,7 +246,7 @@ class DraftStore:
             for notes in every:
                 if notes.id == list_id:
                     return notes, False
-        # Docker may have rewritten every entry; then only the folder itself tells that it is still the same list.
+        # Docker may have rewritten every entry: then the folder alone shows that it is still the same list.
         same = next((notes for notes in every if notes.folder == folder.identity), None)
         return same, any(notes.annotations or notes.base or notes.type != "auto" for notes in every)
 
@@ -355,17 +362,17 @@ class DraftStore:
 
 
 def must_exist(store: DraftStore, target: Reference) -> None:
-    """Refuse a draft that is not there, before anything is locked: a mistyped name leaves no trace.
+    """Refuse a draft that does not exist before anything is locked: a lock would leave a file for a mistyped name.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no draft of this name.
     """
     if not store.exists(target):
         raise no_draft(target)
 
 
 def no_draft(target: Reference) -> NotFound:
-    """The error for a draft that is not there but should be."""
+    """The error for a draft that does not exist but should."""
     return NotFound(
         f"No such manifest: {target}",
         cause="there is no local manifest list of this name",
@@ -374,7 +381,7 @@ def no_draft(target: Reference) -> NotFound:
 
 
 def draft_exists(target: Reference, *, amend: bool = True) -> Conflict:
-    """The error for a draft that is there but should not be.
+    """The error for a draft that exists but should not.
 
     Args:
         target: its name.
@@ -389,7 +396,7 @@ def draft_exists(target: Reference, *, amend: bool = True) -> Conflict:
 
 
 class _Folder(msgspec.Struct):
-    """What is in a list's folder, before anything is remembered about it."""
+    """What is in a list's folder, without the notes about it."""
 
     identity: tuple[int, int]
     changed: float
