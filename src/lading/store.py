@@ -7,12 +7,13 @@ Store in a module of its own, and every operation takes any of them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from lading.errors import InvalidContent, NotFound
+from lading.io.sources import Bytes, Source, closing, from_bytes, from_chunks, from_file
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
@@ -22,8 +23,32 @@ from lading.model.manifest import Manifest, parse
 from lading.model.media_types import MANIFESTS
 from lading.model.reference import Reference
 
-Source = Callable[[], AsyncIterator[bytes]]
-"""Content to be written: each call starts reading it anew, from the first byte, so that a write can be tried again."""
+__all__ = [
+    "AnyManifest",
+    "ChecksGraphs",
+    "ChecksManifests",
+    "FetchesManifests",
+    "GivesSources",
+    "HasSiblings",
+    "Mounts",
+    "PutsManifests",
+    "Readable",
+    "Reader",
+    "Source",
+    "Store",
+    "Stored",
+    "Traits",
+    "Untags",
+    "fetch_manifest",
+    "from_bytes",
+    "from_chunks",
+    "from_file",
+    "from_store",
+    "is_manifest",
+    "put_manifest",
+    "read",
+    "read_config",
+]
 
 AnyManifest = Manifest | Index
 
@@ -189,8 +214,8 @@ class PutsManifests(Protocol):
 
 
 @runtime_checkable
-class Chooses(Protocol):
-    """A store that does not hold every manifest."""
+class ChecksManifests(Protocol):
+    """A store that does not hold manifests of every kind."""
 
     def check_manifest(self, manifest: AnyManifest) -> None:
         """Refuse a manifest that cannot be held, whatever it refers to: before any of that is brought.
@@ -209,15 +234,11 @@ class Mounts(Protocol):
     """Whether to ask if a blob is there before mounting it: where that costs less than to mount what is there."""
 
     async def mount(self, content: Descriptor, source: Readable) -> bool:
-        """Take a blob from another store; False where that cannot be done, and nothing has changed then."""
+        """Take a blob from another store, or from itself: then it says whether it has the blob.
 
-
-@runtime_checkable
-class Claims(Protocol):
-    """A store that answers whether it has a blob, and prepares for it where it has not, in one round trip."""
-
-    async def claim(self, content: Descriptor) -> bool:
-        """Whether a blob is there; where it is not, the write that follows has a round trip less to go."""
+        Returns:
+            False where that cannot be done. Nothing has changed then, though the write that follows may be cheaper.
+        """
 
 
 @runtime_checkable
@@ -232,8 +253,8 @@ class HasSiblings(Protocol):
 
 
 @runtime_checkable
-class SeesAll(Protocol):
-    """A store that is asked for much at no cost."""
+class ChecksGraphs(Protocol):
+    """A store that says at no cost whether it has a whole graph."""
 
     async def contains_all(self, content: Descriptor) -> bool:
         """Whether a manifest is there with everything it leads to, but for foreign layers."""
@@ -260,41 +281,6 @@ class GivesSources(Protocol):
 
 
 @runtime_checkable
-class OpensAnywhere(Protocol):
-    """A store that reads content from any offset on."""
-
-    def open_from(self, content: Descriptor, start: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Read a blob from the byte at `start` to its end; it cannot be verified."""
-
-
-@runtime_checkable
-class Resumes(Protocol):
-    """A store that keeps the part of a blob that came before a write broke off."""
-
-    async def resumed(self, content: Descriptor) -> int:
-        """How many bytes of a blob are kept from an earlier write, from its beginning, not verified yet; 0 for none."""
-
-    async def write(self, content: Descriptor, source: Source, offset: int = 0) -> None:
-        """Write a blob of which `offset` bytes are kept already; the source gives what follows those.
-
-        Raises:
-            Conflict: what was kept is gone, or somebody else is writing it; write it from the beginning.
-            DigestMismatch: the whole is not what the descriptor says; nothing was written, and nothing is kept.
-        """
-
-
-@runtime_checkable
-class StartsAnywhere(Protocol):
-    """A Source that can also be read from an offset on."""
-
-    def __call__(self) -> AsyncIterator[bytes]:
-        """Read from the first byte."""
-
-    def since(self, start: int) -> AsyncIterator[bytes]:
-        """Read from the byte at `start`; what comes has not been verified."""
-
-
-@runtime_checkable
 class Untags(Protocol):
     """A store that can remove a tag and leave the manifest."""
 
@@ -307,101 +293,58 @@ class Untags(Protocol):
         """
 
 
-class Held:
-    """A source of bytes in memory.
-
-    Args:
-        data: all of it.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    async def __call__(self) -> AsyncIterator[bytes]:
-        """Read them."""
-        yield self.data
-
-
-def from_bytes(data: bytes) -> Source:
-    """A source of bytes in memory."""
-    return Held(data)
-
-
-def from_store(store: Readable, content: Descriptor) -> Source:
-    """A source that reads from another store, verified; one that can be started anywhere.
-
-    It reads from the store that `reads_from` says: the very one, or the one below it that has the content.
-    """
-    return store.source(content) if isinstance(store, GivesSources) else Stored(store, content)
-
-
-def is_verified(source: Source) -> bool:
-    """Whether a source verifies what it gives, when it is read from its first byte to its last."""
-    return getattr(source, "is_verified", False)
-
-
-def reads_from(source: Source) -> Readable | None:
-    """The store that a source reads from, where that is known."""
-    return getattr(source, "store", None)
-
-
-def since(source: Source, start: int) -> AsyncIterator[bytes]:
-    """Read a source from an offset on, the cheapest way it has."""
-    if not start:
-        return source()
-    return source.since(start) if isinstance(source, StartsAnywhere) else skipping(source(), start)
-
-
-async def skipping(chunks: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:
-    """What comes after the first `count` bytes."""
-    async with closing(chunks):
-        async for chunk in chunks:
-            if count < len(chunk):
-                yield chunk[count:]
-            count = max(0, count - len(chunk))
-
-
-@asynccontextmanager
-async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Close a stream at the end, read or not: what it holds open is not left to the garbage collector."""
-    try:
-        yield chunks
-    finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
-
-
-class Stored:
+class Stored(Source):
     """Content of a store as a source, verified where it is read from its first byte.
 
     Args:
-        store: what it is read from.
+        store: which has it.
         content: what is read.
+        rest: reads it from an offset on, where the store has a way to; else what comes before is read and left out.
+
+    Reading raises NotFound where the store does not have it.
     """
 
     is_verified = True
 
-    def __init__(self, store: Readable, content: Descriptor) -> None:
-        self.store = store
+    def __init__(
+        self, store: Readable, content: Descriptor, rest: Callable[[int], AsyncIterator[bytes]] | None = None
+    ) -> None:
+        self.origin: Readable = store
         self._content = content
-
-    async def __call__(self) -> AsyncIterator[bytes]:
-        """Read it from the first byte."""
-        async with self.store.open(self._content) as reader, closing(aiter(reader)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        self._rest = rest
 
     async def since(self, start: int) -> AsyncIterator[bytes]:
         """Read it from the byte at `start`."""
-        if not isinstance(self.store, OpensAnywhere):
-            async with closing(skipping(self(), start)) as rest:
-                async for chunk in rest:
-                    yield chunk
-            return
-        async with self.store.open_from(self._content, start) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        try:
+            if start and self._rest is not None:
+                async with closing(self._rest(start)) as rest:
+                    async for chunk in rest:
+                        yield chunk
+                return
+            async with self.origin.open(self._content) as reader, closing(aiter(reader)) as chunks:
+                async for chunk in chunks:
+                    if start < len(chunk):
+                        yield chunk[start:] if start else chunk
+                    start = max(0, start - len(chunk))
+        except NotFound as error:
+            raise NotFound(
+                f"{self.origin.name} does not have {self._content.digest}, which a manifest of it lists",
+                cause=error.cause,
+                remedy="it has to be pushed there again; nothing that needs it was written",
+                status=error.status,
+                registry_code=error.registry_code,
+            ) from error
+
+
+def from_store(store: Readable, content: Descriptor) -> Source:
+    """Content of a store as a source for writing it elsewhere.
+
+    Its `origin` is the store that has it: the very one, or one below it. What a descriptor has in itself is taken from
+    there (image-spec descriptor §Embedded Content).
+    """
+    source = store.source(content) if isinstance(store, GivesSources) else Stored(store, content)
+    data = _embedded(content)
+    return source if data is None else Bytes(data, source.origin)
 
 
 def is_manifest(content: Descriptor) -> bool:
@@ -468,3 +411,17 @@ async def put_manifest(store: Store, manifest: AnyManifest, names: Sequence[str]
     await store.write(manifest.descriptor, from_bytes(manifest.raw))
     for name in names:
         await store.tag(manifest.descriptor, name)
+
+
+def _embedded(content: Descriptor) -> bytes | None:
+    """What a descriptor has in itself, if that is what it describes."""
+    if not content.data:
+        return None
+    from base64 import b64decode
+
+    try:
+        data = b64decode(content.data, validate=True)
+    except ValueError:
+        return None
+    is_it = len(data) == content.size and Digest.of(data, content.digest.algorithm) == content.digest
+    return data if is_it else None

@@ -26,6 +26,7 @@ from lading.errors import (
     Unsupported,
     UsageError,
 )
+from lading.io.sources import Body
 from lading.registry.auth.credentials import Credential, GivenCredentials
 from lading.registry.auth.scopes import Scope
 from lading.registry.hosts.configuration import Config
@@ -36,7 +37,7 @@ from lading.registry.http.transport import (
 )
 from lading.registry.session import Session, verify
 from lading.registry.urls import continuation
-from lading.store import Source, from_bytes
+from lading.store import from_bytes
 from registry.elsewhere import Elsewhere
 from support.certs import Authority
 from support.fakes import Reply, ScriptedServer, error_reply
@@ -440,7 +441,7 @@ class TestLimits:
         with ScriptedServer(answer) as server:
             async with session(config=Config({server.host: HostConfig(jobs=2)})) as opened:
 
-                def source(number: int) -> Source:
+                def source(number: int) -> Body:
                     async def chunks() -> AsyncIterator[bytes]:
                         async with opened.request("GET", server.host, f"/{number}", what="x") as response:
                             async for chunk in response.chunks():

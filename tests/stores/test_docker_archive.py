@@ -38,7 +38,7 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.store import Readable, Store, fetch_manifest, from_bytes, read
+from lading.store import Readable, Store, fetch_manifest, from_bytes, from_chunks, read
 from lading.stores.docker.archive import DockerArchive, NewDockerArchive
 from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
@@ -730,7 +730,7 @@ class TestWriting:
         tracemalloc.start()
         try:
             async with NewDockerArchive(tmp_path / "a.tar") as archive:
-                await archive.write(layer, pieces)
+                await archive.write(layer, from_chunks(pieces))
                 await archive.write(described, from_bytes(config))
                 await archive.put(manifest, "app:1")
             reading = await asyncio.create_subprocess_exec("cat", tmp_path / "a.tar", stdout=(pipe := os.pipe())[1])

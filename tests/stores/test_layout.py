@@ -25,7 +25,7 @@ from lading.model.media_types import OCI_INDEX, OCI_MANIFEST
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve import background
-from lading.store import Resumes, Source, from_bytes, put_manifest, read
+from lading.store import Source, from_bytes, from_chunks, put_manifest, read
 from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
@@ -474,55 +474,80 @@ async def test_no_room_for_a_blob(layout: Layout, path: Path, fill: Fill, image:
 # --- resuming
 
 
-def part_of(data: bytes, start: int, stop: int, error: Exception | None = None) -> Source:
-    async def chunks() -> AsyncIterator[bytes]:
-        for at in range(start, stop, 10_000):
-            yield data[at : min(at + 10_000, stop)]
-        if error is not None:
-            raise error
+class Broken(Source):
+    """Gives bytes up to `stop`, and then fails, if it is to; remembers from where it was read."""
 
-    return chunks
+    def __init__(self, data: bytes, stop: int | None = None) -> None:
+        self.data = data
+        self.stop = stop
+        self.asked: list[int] = []
+
+    async def since(self, start: int) -> AsyncIterator[bytes]:
+        self.asked.append(start)
+        stop = len(self.data) if self.stop is None else self.stop
+        for at in range(start, stop, 10_000):
+            yield self.data[at : min(at + 10_000, stop)]
+        if self.stop is not None:
+            raise ConnectionResetError
+
+
+def part_of(path: Path) -> Path:
+    """Where what has come of a blob is kept."""
+    return path / ".lading" / BLOB.digest.replace(":", "-")
 
 
 async def test_a_write_that_broke_off_goes_on_where_it_was(layout: Layout, path: Path) -> None:
-    assert isinstance(layout, Resumes)
-    assert await layout.resumed(BLOB) == 0
-    with pytest.raises(ConnectionResetError):
-        await layout.write(BLOB, part_of(LARGE, 0, 3_000_000, ConnectionResetError()))
-    assert not blob(path, BLOB.digest).exists()
-    again = Layout(path)
-    assert await again.resumed(BLOB) == 3_000_000
-    with pytest.raises(ConnectionResetError):
-        await again.write(BLOB, part_of(LARGE, 3_000_000, 4_000_000, ConnectionResetError()), 3_000_000)
-    assert await again.resumed(BLOB) == 4_000_000
-    await again.write(BLOB, part_of(LARGE, 2_000_000, 5_000_000), 2_000_000)
-    assert await read(again, BLOB, BLOB.size) == LARGE
-    assert await again.resumed(BLOB) == 0
+    for begin, stop in ((0, 3_000_000), (3_000_000, 4_000_000)):
+        source = Broken(LARGE, stop)
+        with pytest.raises(ConnectionResetError):
+            await Layout(path, create=True).write(BLOB, source)
+        assert source.asked == [begin]
+        assert not blob(path, BLOB.digest).exists()
+        assert part_of(path).stat().st_size == stop
+    source = Broken(LARGE)
+    await layout.write(BLOB, source)
+    assert source.asked == [4_000_000]
+    assert await read(layout, BLOB, BLOB.size) == LARGE
     assert [file.name for file in (path / ".lading").iterdir()] == ["lock"]
 
 
 async def test_all_had_come_and_only_the_name_was_missing(layout: Layout, path: Path) -> None:
     (path / ".lading").mkdir(parents=True)
-    (path / ".lading" / BLOB.digest.replace(":", "-")).write_bytes(LARGE)
-    assert await layout.resumed(BLOB) == BLOB.size
-
-    def asked() -> AsyncIterator[bytes]:
-        raise AssertionError("there is nothing to ask for")
-
-    await layout.write(BLOB, asked, BLOB.size)
+    part_of(path).write_bytes(LARGE)
+    source = Broken(LARGE)
+    await layout.write(BLOB, source)
+    assert source.asked == []
     assert await layout.contains(BLOB)
 
 
 async def test_a_part_that_is_wrong_is_not_kept(layout: Layout, path: Path) -> None:
     with pytest.raises(ConnectionResetError):
-        await layout.write(BLOB, part_of(LARGE[::-1], 0, 3_000_000, ConnectionResetError()))
+        await layout.write(BLOB, Broken(LARGE[::-1], 3_000_000))
+    source = Broken(LARGE)
+    await layout.write(BLOB, source)
+    assert source.asked == [3_000_000, 0]
+    assert blob(path, BLOB.digest).read_bytes() == LARGE
+
+
+async def test_a_source_that_is_wrong_leaves_no_part(layout: Layout, path: Path) -> None:
+    with pytest.raises(ConnectionResetError):
+        await layout.write(BLOB, Broken(LARGE, 3_000_000))
+    source = Broken(LARGE[::-1])
     with pytest.raises(DigestMismatch):
-        await layout.write(BLOB, part_of(LARGE, 3_000_000, 5_000_000), 3_000_000)
-    assert await layout.resumed(BLOB) == 0
-    with pytest.raises(Conflict):
-        await layout.write(BLOB, part_of(LARGE, 3_000_000, 5_000_000), 3_000_000)
-    await layout.write(BLOB, from_bytes(LARGE))
-    assert await layout.contains(BLOB)
+        await layout.write(BLOB, source)
+    assert source.asked == [3_000_000, 0]
+    assert [file.name for file in (path / ".lading").iterdir()] == ["lock"]
+    assert not await layout.contains(BLOB)
+
+
+async def test_a_part_that_another_has_taken_meanwhile(
+    layout: Layout, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lading.stores.layout.layout.part_size", lambda folder, digest: 3_000_000)
+    source = Broken(LARGE)
+    await layout.write(BLOB, source)
+    assert source.asked == [0]
+    assert blob(path, BLOB.digest).read_bytes() == LARGE
 
 
 async def test_two_who_write_the_same_blob(layout: Layout, path: Path) -> None:
@@ -534,11 +559,11 @@ async def test_two_who_write_the_same_blob(layout: Layout, path: Path) -> None:
         await go_on.wait()
         yield LARGE[2_000_000:]
 
-    first = asyncio.create_task(layout.write(BLOB, slow))
+    first = asyncio.create_task(layout.write(BLOB, from_chunks(slow)))
     await begun.wait()
-    with pytest.raises(Conflict, match="cannot be continued"):
-        await Layout(path).write(BLOB, part_of(LARGE, 1000, 5_000_000), 1000)
-    await Layout(path).write(BLOB, from_bytes(LARGE))
+    source = Broken(LARGE)
+    await Layout(path).write(BLOB, source)
+    assert source.asked == [0]
     go_on.set()
     await first
     assert blob(path, BLOB.digest).read_bytes() == LARGE
@@ -547,9 +572,10 @@ async def test_two_who_write_the_same_blob(layout: Layout, path: Path) -> None:
 
 async def test_a_part_that_is_longer_than_the_blob(layout: Layout, path: Path) -> None:
     (path / ".lading").mkdir(parents=True)
-    (path / ".lading" / BLOB.digest.replace(":", "-")).write_bytes(LARGE + b"more")
-    assert await layout.resumed(BLOB) == 0
-    await layout.write(BLOB, from_bytes(LARGE))
+    part_of(path).write_bytes(LARGE + b"more")
+    source = Broken(LARGE)
+    await layout.write(BLOB, source)
+    assert source.asked == [0]
     assert blob(path, BLOB.digest).read_bytes() == LARGE
 
 
@@ -559,7 +585,7 @@ async def test_a_part_that_became_the_blob_meanwhile_is_left_alone(
     import fcntl
 
     await layout.write(Descriptor.of(b"x", ""), from_bytes(b"x"))
-    part = path / ".lading" / BLOB.digest.replace(":", "-")
+    part = part_of(path)
     part.write_bytes(LARGE)
     lock = fcntl.flock
 
@@ -570,7 +596,7 @@ async def test_a_part_that_became_the_blob_meanwhile_is_left_alone(
 
     monkeypatch.setattr(fcntl, "flock", be_late)
     with pytest.raises(ConnectionResetError):
-        await layout.write(BLOB, part_of(LARGE, 0, 2_000_000, ConnectionResetError()))
+        await layout.write(BLOB, Broken(LARGE, 2_000_000))
     assert blob(path, BLOB.digest).read_bytes() == LARGE
 
 
@@ -583,13 +609,13 @@ async def test_a_cancelled_write_keeps_its_part_and_leaves_no_task(layout: Layou
         await asyncio.Event().wait()
 
     before = asyncio.all_tasks()
-    writing = asyncio.create_task(layout.write(BLOB, endless))
+    writing = asyncio.create_task(layout.write(BLOB, from_chunks(endless)))
     await begun.wait()
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert asyncio.all_tasks() == before
-    assert await layout.resumed(BLOB) == 2_000_000
+    assert part_of(layout.path).stat().st_size == 2_000_000
 
 
 async def test_what_runs_in_a_thread_has_ended_when_a_cancelled_caller_goes_on() -> None:

@@ -9,12 +9,12 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from lading.errors import LadingError, Unsupported, UsageError
+from lading.io.sources import Body
 from lading.registry import urls
 from lading.registry.auth.scopes import Scope, repository_of
 from lading.registry.host import Host
 from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
-from lading.store import Source
 
 Send = Callable[..., AbstractAsyncContextManager[Response]]
 """Sends a request to one repository: takes the method and the path below the repository, and what `Session.request`
@@ -29,7 +29,7 @@ class Call(msgspec.Struct, frozen=True):
     path: str
     scopes: tuple[Scope, ...]
     headers: tuple[tuple[str, str], ...]
-    body: bytes | Source | None
+    body: bytes | Body | None
     size: int | None
     accept: Collection[int]
     what: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -25,6 +25,7 @@ from lading.errors import (
     Unsupported,
     UsageError,
 )
+from lading.io.sources import closing
 from lading.model.descriptor import Descriptor, convert
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT, decode
@@ -37,7 +38,7 @@ from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
 from lading.registry.session import Session
 from lading.registry.urls import continuation, next_link
-from lading.store import AnyManifest, Readable, Reader, Source, Traits, closing, is_manifest, reads_from
+from lading.store import AnyManifest, Readable, Reader, Source, Stored, Traits, is_manifest
 
 if TYPE_CHECKING:
     from lading.registry.referrers import Referrers
@@ -253,14 +254,10 @@ class Repository:
                 )
             yield Reader(content, self._resumed(response, path, content, what))
 
-    @asynccontextmanager
-    async def open_from(self, content: Descriptor, start: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Read a blob from an offset to its end (distribution-spec §Pulling blobs, `Range`); it cannot be verified."""
-        chunks = self._rest(f"blobs/{content.digest}", content, self._named(content.digest), start)
-        try:
-            yield chunks
-        finally:
-            await chunks.aclose()
+    def source(self, content: Descriptor) -> Source:
+        """A manifest or blob as a source; a blob is read from an offset by its range (distribution-spec §Pulling)."""
+        path = f"{_kind(content)}/{content.digest}"
+        return Stored(self, content, partial(self._rest, path, content, self._named(content.digest)))
 
     @asynccontextmanager
     async def open_blob(self, digest: Digest) -> AsyncIterator[tuple[int | None, AsyncIterator[bytes]]]:
@@ -289,29 +286,6 @@ class Repository:
         async with self._request("HEAD", f"blobs/{digest}", what=self._named(digest)) as response:
             return _length(response)
 
-    async def open_range(self, content: Descriptor, start: int, end: int | None = None) -> bytes:
-        """Read a part of a blob (distribution-spec §Pulling blobs, `Range`); it cannot be verified.
-
-        Args:
-            content: the blob.
-            start: offset of the first byte.
-            end: offset after the last byte; None for the blob's end.
-
-        Raises:
-            Unsupported: the registry sends the whole blob instead.
-        """
-        stop = content.size if end is None else min(end, content.size)
-        if not 0 <= start < stop:
-            raise UsageError(f"{start} to {stop} is not a range of {content.size} bytes")
-        async with self._request(
-            "GET",
-            f"blobs/{content.digest}",
-            headers={"Range": f"bytes={start}-{stop - 1}"},
-            what=self._named(content.digest),
-        ) as response:
-            data = await response.read(stop if response.status == 200 else stop - start)
-            return data[start:stop] if response.status == 200 else data
-
     async def contains(self, content: Descriptor) -> bool:
         """Ask with HEAD whether a manifest or blob is here."""
         headers = {"Accept": f"{content.media_type}, {_ACCEPT}"} if is_manifest(content) else {}
@@ -335,7 +309,7 @@ class Repository:
             await self.put(parse(raw, content.media_type, digest=content.digest))
             return
         # What is read while it is sent needs both registries: who had one and waited for the other might wait for ever.
-        origin = reads_from(source)
+        origin = source.origin
         hosts = [*self._blob_hosts(), *(origin._blob_hosts() if isinstance(origin, Repository) else ())]
         async with slots(hosts if len(hosts) > 1 and self.uploads.streams(content) else ()):
             await self.uploads.upload(content, source)
@@ -346,14 +320,6 @@ class Repository:
 
     def _blob_hosts(self) -> list[Host]:
         return self.session.blob_hosts(self.registry, self.repository, mirrors=self._mirrored)
-
-    async def write_stream(self, source: Source, algorithm: str = "sha256") -> Descriptor:
-        """Upload content whose digest is not known beforehand, in one stream (distribution-spec §Pushing blobs).
-
-        Returns:
-            Its descriptor, with the media type `application/octet-stream`.
-        """
-        return await self.uploads.stream(source, algorithm)
 
     def is_same(self, other: Readable) -> bool:
         """Whether the other is this repository: what one has, both have."""
@@ -370,13 +336,18 @@ class Repository:
     asks_first = False
 
     async def mount(self, content: Descriptor, source: Readable) -> bool:
-        """Take a blob from another repository of this registry (distribution-spec §Mounting a blob).
+        """Take a blob from another repository of this registry (distribution-spec §Mounting a blob), or from this one.
+
+        From this one it takes what is here already; where the blob is not here, the registry opens an upload in the
+        same request, for the write that follows.
 
         Returns:
             False where the registry will not, or the source is somewhere else.
         """
         if not isinstance(source, Repository) or source.registry != self.registry or is_manifest(content):
             return False
+        if source.repository == self.repository:
+            return await self._take(content)
         try:
             if await self._mount(content, source.repository):
                 return True
@@ -387,12 +358,8 @@ class Repository:
         self._refused_mounts.add(source.repository)
         return False
 
-    async def claim(self, content: Descriptor) -> bool:
-        """Whether a blob is here; where it is not, an upload is opened in the same request, for the write that follows.
-
-        It is mounted from this very repository, which takes what is there (distribution-spec §Mounting a blob). A
-        registry without mounts opens an upload for what it has, too: not for blobs that are worth one more question.
-        """
+    async def _take(self, content: Descriptor) -> bool:
+        """Mount a blob from this repository; a registry without mounts opens an upload for what it has, too."""
         if self.repository not in self._refused_mounts:
             try:
                 return await self._mount(content, self.repository)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from lading.errors import LadingError, RegistryFailure, Unreachable
+from lading.io.sources import Body, Bytes
 from lading.registry import failures, urls
 from lading.registry.auth.attempts import Attempts
 from lading.registry.auth.authentication import (
@@ -48,7 +49,6 @@ from lading.registry.redirects import REDIRECTS, target_of
 from lading.registry.retries import Retries, retry_after
 from lading.registry.routing import Destination, destinations_of
 from lading.registry.urls import same_origin
-from lading.store import Held, Source
 
 _OK = range(200, 300)
 
@@ -179,7 +179,7 @@ class Session:
         scopes: Sequence[Scope] = (),
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
-        body: bytes | Source | None = None,
+        body: bytes | Body | None = None,
         size: int | None = None,
         accept: Collection[int] = _OK,
         mirrors: bool = False,
@@ -397,7 +397,7 @@ class Session:
         await host.listen()
         headers = (*call.headers, *self._private_headers(host, shown))
         # What is in memory is sent in one piece, whoever is to try again when that fails.
-        body = call.body.data if isinstance(call.body, Held) else call.body
+        body = call.body.data if isinstance(call.body, Bytes) else call.body
         failure: Unreachable | None = None
         for scheme in host.schemes:
             url = call.url(scheme)

@@ -14,6 +14,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from lading.errors import DigestMismatch, LadingError, NotFound, RateLimited, RegistryFailure, Unreachable
+from lading.io.sources import Body, Bytes, Source, closing
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
@@ -22,7 +23,7 @@ from lading.registry.http.transport import Response
 from lading.registry.retries import RETRY_AFTER_LIMIT
 from lading.registry.upload_journal import JOURNALED, Journal
 from lading.registry.urls import continuation
-from lading.store import Held, Reader, Source, closing, is_verified, since
+from lading.store import Reader
 
 SMALL = 64 * 1024
 """The largest blob that is sent along with the first request, in bytes: registries may not want it there."""
@@ -130,7 +131,7 @@ class Uploads:
         opening = asyncio.ensure_future(self._open()) if opens else None
         try:
             chunks = state.source()
-            if not is_verified(state.source):
+            if not state.source.is_verified:
                 chunks = aiter(Reader(state.content, chunks))
             async with closing(chunks):
                 data = b"".join([chunk async for chunk in chunks])
@@ -139,7 +140,7 @@ class Uploads:
                 opening.cancel()
                 await asyncio.gather(opening, return_exceptions=True)
             raise
-        state.source = Held(data)
+        state.source = Bytes(data)
         if opening is not None:
             try:
                 state.location, state.least = await opening
@@ -147,41 +148,6 @@ class Uploads:
                 if not _is_lost(error):
                     raise  # else it is opened once more when it is needed
         return data
-
-    async def stream(self, source: Source, algorithm: str = "sha256") -> Descriptor:
-        """Upload content whose digest is not known beforehand, in one stream; see `Repository.write_stream`."""
-        import hashlib
-
-        hasher = hashlib.new(algorithm)
-        size = 0
-
-        async def hashed() -> AsyncIterator[bytes]:
-            nonlocal hasher, size
-            hasher, size = hashlib.new(algorithm), 0
-            async for chunk in source():
-                hasher.update(chunk)
-                size += len(chunk)
-                yield chunk
-
-        def found() -> Descriptor:
-            digest = Digest(f"{algorithm}:{hasher.hexdigest()}")
-            return Descriptor(media_type=OCTET_STREAM, digest=digest, size=size)
-
-        location, _ = await self._open()
-        try:
-            async with self._request("PATCH", location, body=hashed, what=self._name) as response:
-                location = _location(response) or location
-        except LadingError as error:
-            if error.status not in _REFUSED and not _is_lost(error):
-                raise
-            # With size and digest it may be taken, and can be continued.
-            async with closing(hashed()) as chunks:
-                async for _ in chunks:
-                    pass
-            await self.upload(found(), source)
-        else:
-            await self._put(location, found().digest, b"", None)
-        return found()
 
     # One try
 
@@ -196,7 +162,7 @@ class Uploads:
         state.in_chunks = state.offset > 0 or (is_asked_for and self._takes_chunks)
         state.most = chunk if state.in_chunks else content.size
         if not state.in_chunks:
-            body = state.source if isinstance(state.source, Held) else state.read
+            body = state.source if isinstance(state.source, Bytes) else state.read
             await self._put(state.location, content.digest, body, content.size)
             return
         feed = _Feed(state.read())
@@ -237,7 +203,7 @@ class Uploads:
             raise RegistryFailure(f"{self._registry} opened an upload without saying where")
         return location, int(least) if least.isdecimal() else 0
 
-    async def _put(self, location: str, digest: Digest, body: bytes | Source, size: int | None) -> None:
+    async def _put(self, location: str, digest: Digest, body: bytes | Body, size: int | None) -> None:
         separator = "&" if "?" in location else "?"
         what = f"{self._name}@{digest}"
         url = f"{location}{separator}digest={quote(digest)}"
@@ -366,7 +332,7 @@ class _Progress:
 
     def begin(self) -> None:
         """Get the first bytes already, for the next reading."""
-        if self._begun is None and not isinstance(self.source, Held):
+        if self._begun is None and not isinstance(self.source, Bytes):
             self._begun = _Begun(self.source())
 
     async def close(self) -> None:
@@ -378,7 +344,7 @@ class _Progress:
         """The bytes that are missing."""
         begun, self._begun = self._begun, None
         try:
-            async with closing(begun or since(self.source, self.offset)) as chunks:
+            async with closing(begun or self.source.since(self.offset)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:
@@ -441,7 +407,7 @@ class _Feed:
         self._chunks = chunks
         self._left = b""
 
-    def part(self, size: int) -> Source:
+    def part(self, size: int) -> Body:
         """The next bytes, as a body; it can be read once only."""
         is_read = False
 

@@ -1,4 +1,4 @@
-"""New content over a store, or over nothing: an edit, a conversion or an artifact before it is copied, as a Readable.
+"""New content over a store, or over nothing: an edit, a conversion or an artifact before it is copied, as a Store.
 
 This module knows stores and temporary files, and nothing of what the content is for. The store below is only read.
 """
@@ -14,10 +14,11 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import NamedTuple, Self
 
-from lading.errors import InvalidDigest, LadingError, NotFound, Unsupported, UsageError
+from lading.errors import InvalidDigest, NotFound, Unsupported, UsageError
 from lading.io import scratch
+from lading.io.sources import CHUNK, closing, from_file, in_pieces, open_file
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -30,7 +31,6 @@ from lading.store import (
     Source,
     Stored,
     Traits,
-    closing,
     fetch_manifest,
     from_bytes,
     from_store,
@@ -38,7 +38,6 @@ from lading.store import (
 )
 from lading.stores.memory import Memory
 
-_CHUNK = 1024 * 1024
 _SMALL = 64 * 1024
 
 
@@ -204,8 +203,7 @@ class Overlay:
         """
         file = self._files.get(content.digest)
         if file is not None:
-            with await in_thread(_opened, file.path) as opened:
-                yield Reader(content, _chunks(opened))
+            yield Reader(content, from_file(file.path).since(0))
             return
         is_new = await self._new.contains(content)
         async with (self._new if is_new or self.base is None else self.base).open(content) as reader:
@@ -213,7 +211,10 @@ class Overlay:
 
     def source(self, content: Descriptor) -> Source:
         """Content as a source for writing it elsewhere; of what lives below, a source of the store below."""
-        is_new = content.digest in self._files or self._new.has(content.digest)
+        file = self._files.get(content.digest)
+        if file is not None:
+            return Stored(self, content, from_file(file.path).since)
+        is_new = self.base is None or self._new.has(content.digest)
         return Stored(self, content) if is_new or self.base is None else from_store(self.base, content)
 
     async def contains(self, content: Descriptor) -> bool:
@@ -251,11 +252,11 @@ class Overlay:
             with scratch.keeping(self.name):
                 file = await in_thread(path.open, "xb")
             with file:
-                async with closing(chunks):
-                    async for chunk in chunks:
-                        size += len(chunk)
+                async with closing(in_pieces(chunks)) as pieces:
+                    async for piece in pieces:
+                        size += len(piece)
                         with scratch.keeping(self.name):
-                            await in_thread(file.write, chunk)
+                            await in_thread(file.write, piece)
                 with scratch.keeping(self.name):
                     await in_thread(file.flush)
         except BaseException:
@@ -272,32 +273,17 @@ class _File(NamedTuple):
     """Whether it was made here, and goes when the blob is deleted."""
 
 
-def _opened(path: Path) -> BinaryIO:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise NotFound(f"the file {path} does not exist") from None
-    except OSError as error:
-        raise LadingError(f"{path} cannot be read", cause=error.strerror) from error
-    return file
-
-
 def _examined(path: Path) -> tuple[Digest, int]:
     """The digest of a file, and its size in bytes."""
     hasher, size = hashlib.sha256(), 0
-    with _opened(path) as file:
+    with open_file(path) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise UsageError(f"{path} is not a file")
-        for chunk in iter(partial(file.read, _CHUNK), b""):
+        for chunk in iter(partial(file.read, CHUNK), b""):
             heed()
             hasher.update(chunk)
             size += len(chunk)
     return Digest(f"sha256:{hasher.hexdigest()}"), size
-
-
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    while chunk := await in_thread(file.read, _CHUNK):
-        yield chunk
 
 
 async def _hashed(chunks: AsyncIterator[bytes], update: Callable[[bytes], None]) -> AsyncIterator[bytes]:

@@ -11,9 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from lading.io.sources import Source, closing
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.store import Source, closing, is_verified, reads_from, since
 
 Outcome = Literal["copied", "mounted", "present"]
 """What became of a blob or manifest: its bytes went through here, it was mounted from a sibling, or it was there."""
@@ -144,24 +144,21 @@ class Meter:
             )
 
 
-class _Counted:
+class _Counted(Source):
     def __init__(self, meter: Meter, target: str, content: Descriptor, source: Source) -> None:
         self._meter = meter
         self._target = target
         self._content = content
         self._source = source
-        self.is_verified = is_verified(source)
-        self.store = reads_from(source)
+        self.is_verified = source.is_verified
+        self.origin = source.origin
         self.done = 0
-
-    def __call__(self) -> AsyncIterator[bytes]:
-        return self.since(0)
 
     async def since(self, start: int) -> AsyncIterator[bytes]:
         self._tell(start, moved=False)
         told = time.monotonic()
         done = start
-        async with closing(since(self._source, start)) as chunks:
+        async with closing(self._source.since(start)) as chunks:
             async for chunk in chunks:
                 yield chunk
                 done += len(chunk)

@@ -5,13 +5,13 @@ This module knows stores, and not which ones: what a store can do better (mount,
 
 from __future__ import annotations
 
-from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
+from typing import cast
 
 import msgspec
 
-from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
+from lading.errors import DigestMismatch, InvalidContent, NotFound
 from lading.io.tasks import Limits, Once, first_failure, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -21,24 +21,16 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.store import (
     AnyManifest,
-    Chooses,
-    Claims,
+    ChecksGraphs,
+    ChecksManifests,
     HasSiblings,
     Mounts,
     Readable,
-    Resumes,
-    SeesAll,
-    Source,
     Store,
-    closing,
     fetch_manifest,
-    from_bytes,
     from_store,
     is_manifest,
-    is_verified,
     put_manifest,
-    reads_from,
-    since,
 )
 from lading.transfer.events import Meter, Outcome, counted_bytes
 
@@ -106,8 +98,7 @@ class Copier:
         # What the target can do is asked once: the question costs more than most answers.
         self._siblings = target if isinstance(target, HasSiblings) else None
         self._mounts = target if isinstance(target, Mounts) else None
-        self._claims = target if isinstance(target, Claims) else None
-        self._resumes = target if isinstance(target, Resumes) else None
+        self._claims = self._mounts if self._mounts is not None and not self._mounts.asks_first else None
         self._steps: dict[tuple[Digest, bool], Step] = {}
         self._limits = limits or Limits()
         self._meter = meter or Meter()
@@ -145,13 +136,13 @@ class Copier:
         A store that sees all it has at no cost is asked. Any other is believed: a registry takes an index only when it
         has what that lists, but for those that take sparse ones, and to ask costs a request for each entry.
         """
-        return not isinstance(self.target, SeesAll) or await self.target.contains_all(content)
+        return not isinstance(self.target, ChecksGraphs) or await self.target.contains_all(content)
 
     async def _contains(self, content: Descriptor) -> bool:
         """Whether the target has a manifest with all it lists; see `is_whole`."""
         if not await self.is_whole(content):
             return False
-        known = True if isinstance(self.target, SeesAll) else self._asked.get(content.digest)
+        known = True if isinstance(self.target, ChecksGraphs) else self._asked.get(content.digest)
         return await self.target.contains(content) if known is None else known
 
     async def copy(
@@ -179,7 +170,7 @@ class Copier:
             NotFound: the source lacks something; nothing that refers to it was written.
         """
         manifest = await fetch_manifest(source, content) if isinstance(content, Descriptor) else content
-        if isinstance(self.target, Chooses):
+        if isinstance(self.target, ChecksManifests):
             self.target.check_manifest(manifest)
         may_skip = only is None and self._may_skip(source, manifest)
         is_there = may_skip and await self._contains(manifest.descriptor)
@@ -265,7 +256,8 @@ class Copier:
     # Blobs
 
     async def _blob(self, source: Readable, blob: Descriptor, platform: str | None, is_config: bool) -> None:
-        source = reads_from(from_store(source, blob)) or source
+        supply = from_store(source, blob)
+        source = cast("Readable", supply.origin)  # where it is read from: a store below, perhaps
         self._meter.found(blob)
         if self._is_same(source) and not self._verify:
             self._count(blob, "present", platform)
@@ -293,11 +285,11 @@ class Copier:
             self._count(blob, "present", platform)
             return
         async with self._limits.place(blob.size):
-            if claims is not None and await claims.claim(blob):
+            if claims is not None and await claims.mount(blob, self.target):
                 self._count(blob, "present", platform)
                 return
-            read = self._meter.counted(self.target.name, blob, platform, _Supply(source, blob))
-            await self._write(blob, read)
+            read = self._meter.counted(self.target.name, blob, platform, supply)
+            await self.target.write(blob, read)
         if self._verify and not await self._is_intact(blob):
             raise DigestMismatch(
                 f"{self.target.name} does not give {blob.digest} back as it was written",
@@ -307,18 +299,7 @@ class Copier:
 
     def _is_worth_asking(self, blob: Descriptor, is_config: bool) -> bool:
         # The config of an image that is not there is not there, either, and small: it is sent unasked.
-        return isinstance(self.target, SeesAll) or not (is_config and blob.size <= _SMALL)
-
-    async def _write(self, blob: Descriptor, source: Source) -> None:
-        """Write a blob, on from what an earlier run has left of it where the target keeps that."""
-        kept = await self._resumes.resumed(blob) if self._resumes is not None else 0
-        if self._resumes is not None and kept:
-            try:
-                await self._resumes.write(blob, lambda: since(source, kept), kept)
-                return
-            except (Conflict, DigestMismatch):
-                pass  # it is gone by now: everything again
-        await self.target.write(blob, source)
+        return isinstance(self.target, ChecksGraphs) or not (is_config and blob.size <= _SMALL)
 
     async def _plan(self, source: Readable, blob: Descriptor) -> Outcome:
         if await self.target.contains(blob):
@@ -356,46 +337,6 @@ class Copier:
         if before is None or before.outcome == "present":
             self._steps[key] = Step(content.digest, content.media_type, content.size, outcome, platform)
         self._meter.finished(self.target.name, content, outcome, counted)
-
-
-class _Supply:
-    """A blob as a source for writing it: what is missing is told apart from what cannot be written."""
-
-    def __init__(self, store: Readable, blob: Descriptor) -> None:
-        self.store = store
-        self._blob = blob
-        self._source = _embedded(blob) or from_store(store, blob)
-        self.is_verified = is_verified(self._source)
-
-    def __call__(self) -> AsyncIterator[bytes]:
-        return self.since(0)
-
-    async def since(self, start: int) -> AsyncIterator[bytes]:
-        try:
-            async with closing(since(self._source, start)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except NotFound as error:
-            raise NotFound(
-                f"{self.store.name} does not have {self._blob.digest}, which a manifest of it lists",
-                cause=error.cause,
-                remedy="it has to be pushed there again; nothing that needs it was written",
-                status=error.status,
-                registry_code=error.registry_code,
-            ) from error
-
-
-def _embedded(blob: Descriptor) -> Source | None:
-    """The content of a descriptor that has it in itself (image-spec descriptor §Embedded Content)."""
-    if not blob.data:
-        return None
-    try:
-        data = b64decode(blob.data, validate=True)
-    except ValueError:
-        return None
-    return (
-        from_bytes(data) if len(data) == blob.size and Digest.of(data, blob.digest.algorithm) == blob.digest else None
-    )
 
 
 def _label(entry: Descriptor) -> str | None:

@@ -19,7 +19,7 @@ from typing import Literal, Protocol, Self
 import msgspec
 
 from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError
-from lading.store import Source
+from lading.io.sources import Body
 
 READ_LIMIT = 4 * 1024 * 1024
 """The largest body that `Response.read` takes unless told otherwise, in bytes."""
@@ -139,9 +139,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     """Absolute, as `links.origin` takes it."""
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | Source | None = None
+    body: bytes | Body | None = None
     size: int | None = None
-    """How many bytes a Source has, where that is known; it is checked."""
+    """How many bytes a body that is read has, where that is known; it is checked."""
 
     def __repr__(self) -> str:
         """The method, and the address without its query."""
@@ -348,7 +348,7 @@ class StreamedBody:
 
     def __init__(
         self,
-        source: Source,
+        source: Body,
         size: int | None,
         wait: Callable[[float | None], None],
         stall_timeout: float,

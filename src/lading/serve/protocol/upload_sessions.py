@@ -15,13 +15,13 @@ from collections.abc import AsyncIterator, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lading.io.sources import closing
 from lading.model.digest import Digest
 from lading.serve.protocol import routes
 from lading.serve.protocol.problems import Problem
 from lading.serve.protocol.quota import Quota
 from lading.serve.settings import Settings
 from lading.serve.storage.storage import Storage, Upload, ahead, call, gathered
-from lading.store import closing
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/(?:\d{1,19}|\*))?")
 _ACTIVE = 60  # seconds that an upload counts as under way without a request

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 from lading.errors import LadingError, NotFound, RateLimited, RegistryFailure, Unreachable, Unsupported
+from lading.io.sources import closing
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 from lading.serve.storage.storage import (
@@ -27,7 +28,7 @@ from lading.serve.storage.storage import (
     call,
     gathered,
 )
-from lading.store import AnyManifest, closing
+from lading.store import AnyManifest
 
 log = logging.getLogger("lading.serve")
 

@@ -18,11 +18,12 @@ from lading.errors import InvalidContent, LadingError, NotFound, Unsupported, Us
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.encoding import SIZE_LIMIT
 from lading.model.manifest import parse
 from lading.store import AnyManifest, Reader, Source, Traits, is_manifest
 from lading.stores.docker.images import SavedImages
 from lading.stores.docker.members import Contents
-from lading.stores.docker.packing import NewImages, accepted, read_small, reference
+from lading.stores.docker.packing import NewImages, accepted, reference
 from lading.stores.docker.program import Program, summary
 
 _LOADED = re.compile(r"^Loaded image(?: ID|\(s\))?: *(\S+?),?$", re.MULTILINE)
@@ -153,7 +154,7 @@ class DockerDaemon:
         if not is_manifest(content):
             await self._archive.write(content, source)
             return
-        raw = await read_small(content, source)
+        raw = await Reader(content, source()).read(SIZE_LIMIT)
         await self.put(parse(raw, content.media_type, digest=content.digest, what=str(content.digest)))
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from lading.errors import DigestMismatch, InvalidContent, NotFound, Unsupported, UsageError
 from lading.io import scratch
+from lading.io.sources import closing, in_pieces
 from lading.io.tarball import CHUNK, Compression, TarWriter, decompressed, reading, sniff
 from lading.io.threads import in_thread
 from lading.model.config import ImageConfig
@@ -28,7 +29,7 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import OCI_INDEX, is_foreign_layer
 from lading.model.reference import Reference, is_tag
-from lading.store import AnyManifest, Source, closing, is_manifest
+from lading.store import AnyManifest, Reader, Source, is_manifest
 from lading.stores.docker.images import IMAGE_NAME, blob_path, full_name
 from lading.stores.docker.members import hashed
 
@@ -82,7 +83,7 @@ class NewImages:
             NotFound: a manifest came before what it refers to.
         """
         if is_manifest(content):
-            raw = await read_small(content, source)
+            raw = await Reader(content, source()).read(SIZE_LIMIT)
             await self.put(parse(raw, content.media_type, digest=content.digest, what=str(content.digest)))
             return
         # Each attempt has its own place in the file, so that two at once do not meet.
@@ -90,7 +91,7 @@ class NewImages:
         self._end += content.size
         verifier = Verifier(content.digest, content.size)
         position = region.offset
-        async with closing(_in_large_chunks(source())) as chunks:
+        async with closing(in_pieces(source())) as chunks:
             async for chunk in chunks:
                 with scratch.keeping(self.what):
                     await in_thread(self._store, verifier, chunk, position)
@@ -293,22 +294,6 @@ def _no_image(manifest: Manifest, what: str, cause: str) -> Unsupported:
     return Unsupported(f"{what} cannot hold {manifest.digest}", cause=cause, remedy="write an oci-archive instead")
 
 
-async def read_small(content: Descriptor, source: Source) -> bytes:
-    """Read a manifest from a source, verified.
-
-    Raises:
-        InvalidContent: it is larger than a manifest may be, or not what the descriptor says.
-    """
-    if content.size > SIZE_LIMIT:
-        raise InvalidContent(f"{content.digest} is too large", cause=f"{SIZE_LIMIT} bytes are allowed")
-    verifier, parts = Verifier(content.digest, content.size), []
-    async for chunk in source():
-        verifier.update(chunk)
-        parts.append(chunk)
-    verifier.finish()
-    return b"".join(parts)
-
-
 def reference(name: str, repository: str | None) -> Reference:
     """The reference that a name means where an image gets it.
 
@@ -356,18 +341,3 @@ def _entries(images: list[_Image]) -> bytes:
             )
         )
     return b"[" + b",".join(entries) + b"]"
-
-
-async def _in_large_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in fewer pieces, as each of them costs a turn of a thread."""
-    held: list[bytes] = []
-    size = 0
-    async with closing(chunks):
-        async for chunk in chunks:
-            held.append(chunk)
-            size += len(chunk)
-            if size >= CHUNK:
-                yield b"".join(held)
-                held, size = [], 0
-    if held:
-        yield b"".join(held)

@@ -147,31 +147,27 @@ class Layout(LayoutFolder):
         """The lists of referrers that this object has replaced by longer ones: nothing needs them any more."""
         self._index = IndexFile(self.path, self.name, super()._listing)
 
-    async def write(self, content: Descriptor, source: Source, offset: int = 0) -> None:
+    async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob: it appears whole under its name, or not at all.
 
-        What came of a large blob before the source failed is kept for `resumed`.
-
-        Args:
-            content: what it must turn out to be.
-            source: its bytes.
-            offset: how many bytes `resumed` said are kept; the source gives those after them.
+        What came of a large blob before the source failed is kept for the next write of it, which goes on from there.
 
         Raises:
             DigestMismatch: the source is not what the descriptor says; nothing was written.
-            Conflict: what was kept is gone, or somebody else is writing it; write it from the beginning.
         """
         if is_manifest(content):
             raw = await Reader(content, source()).read(SIZE_LIMIT)
             await self.put(parse(raw, content.media_type, digest=content.digest, what=self._named(content.digest)))
         elif not await self.contains(content):
             await self._make()
-            await self._write(content, source, offset)
+            kept = await in_thread(self._kept_part, content)
+            try:
+                await self._write(content, source, kept)
+            except (Conflict, DigestMismatch):
+                if not kept:
+                    raise
+                await self._write(content, source, 0)  # what was kept is gone, or wrong: everything again
             self._damaged.discard(content.digest)
-
-    async def resumed(self, content: Descriptor) -> int:
-        """How many bytes of a blob are kept from a write that broke off, not verified yet; 0 for none."""
-        return await in_thread(self._resumed, content)
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
         """Write a manifest and list it under a tag, or without one.
@@ -364,7 +360,7 @@ class Layout(LayoutFolder):
                 pass
             # There may be nothing left to come, only to be moved into place.
             if not offset or offset < content.size:
-                await pour(source, append)
+                await pour(source.since(offset), append)
             await in_thread(finish)
         except BaseException as error:
             part.give_up(error)
@@ -387,9 +383,8 @@ class Layout(LayoutFolder):
             copy.unlink(missing_ok=True)
         return True
 
-    def _resumed(self, content: Descriptor) -> int:
-        if is_manifest(content):
-            return 0
+    def _kept_part(self, content: Descriptor) -> int:
+        """How many bytes of a blob are kept from a write that broke off, not verified yet; 0 for none."""
         with self._changing():
             size = part_size(self.path / OURS, content.digest)
         return size if size <= content.size else 0

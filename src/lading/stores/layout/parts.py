@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,6 @@ from lading.io.files import make_folder
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
-from lading.store import Source
 
 CHUNK = 1024 * 1024
 """How much is read and written at once, in bytes."""
@@ -144,9 +143,8 @@ def changing(name: str) -> Iterator[None]:
         raise LadingError(f"cannot write to {name}", cause=f"{error.strerror} ({error.filename})") from error
 
 
-async def pour(source: Source, append: Callable[[bytes], None]) -> None:
-    """Read a source to its end, and hand on what it gives in larger pieces, in a thread."""
-    chunks = source()
+async def pour(chunks: AsyncIterator[bytes], append: Callable[[bytes], None]) -> None:
+    """Read a stream to its end, and hand on what it gives in larger pieces, in a thread."""
     held: list[bytes] = []
     size = 0
     try:
