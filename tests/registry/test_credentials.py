@@ -12,6 +12,7 @@ import pytest
 from lading.errors import Denied, UsageError
 from lading.registry.auth.credential_file import CredentialFile
 from lading.registry.auth.credentials import Credential
+from lading.registry.auth.docker_config import docker_headers
 from lading.registry.auth.lookup import KnownCredentials, writable_file
 
 HUB = "https://index.docker.io/v1/"
@@ -67,7 +68,7 @@ KNOWS_NOTHING = "echo 'credentials not found in native keychain'; exit 1"
 class TestFinding:
     async def test_there_may_be_no_file(self, home: Docker) -> None:
         assert await home.credentials.find("ghcr.io") is None
-        assert home.keeper.http_headers == {}
+        assert docker_headers(home.file.parent) == {}
 
     async def test_an_auth_entry(self, home: Docker) -> None:
         home.write({"auths": {"ghcr.io": {"auth": auth("ada", "se:cret")}}})
@@ -132,7 +133,7 @@ class TestFinding:
 
     def test_headers_of_the_users_own(self, home: Docker) -> None:
         home.write({"HttpHeaders": {"X-Meta": "1", "User-Agent": "docker"}})
-        assert home.keeper.http_headers == {"X-Meta": "1"}
+        assert docker_headers(home.file.parent) == {"X-Meta": "1"}
 
     @pytest.mark.parametrize(
         "text",

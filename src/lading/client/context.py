@@ -72,7 +72,7 @@ class Context:
         if self._session is None:
             headers: dict[str, str] = {}
             if self._uses_docker:
-                from lading.registry.auth.lookup import docker_headers
+                from lading.registry.auth.docker_config import docker_headers
 
                 headers = docker_headers(self.docker_config)
             self._session = Session(credentials=self.credentials, headers=headers, cache=self.cache, **self._options)

@@ -1,6 +1,6 @@
 """A file that keeps credentials, or says which helper does: Docker's `config.json`, podman's `auth.json`.
 
-Knows nothing of where such files are (`sources` does), and nothing of HTTP.
+Knows neither where such files are (`lookup` does) nor HTTP.
 """
 
 from __future__ import annotations
@@ -50,16 +50,6 @@ class CredentialFile:
     def place(self) -> str:
         """Its path."""
         return str(self.path)
-
-    @property
-    def http_headers(self) -> dict[str, str]:
-        """The `HttpHeaders` that every request to a registry is to have, without `User-Agent`.
-
-        Raises:
-            UsageError: the file is corrupt.
-        """
-        headers: dict[str, str] = self._read().get("HttpHeaders") or {}
-        return {name: value for name, value in headers.items() if name.lower() != "user-agent"}
 
     def absence(self, registry: str) -> str:
         """Why it can have nothing for a registry; empty where it might."""

@@ -34,6 +34,24 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(named) if named else Path.home()
 
 
+def docker_file(folder: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Docker's `config.json`, in a folder or where Docker looks for it."""
+    return (folder or default_directory(environ)) / "config.json"
+
+
+def docker_headers(folder: Path | None = None) -> dict[str, str]:
+    """The `HttpHeaders` in Docker's `config.json`, without `User-Agent`: every request to a registry has them.
+
+    Args:
+        folder: the folder of `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
+
+    Raises:
+        UsageError: the file is corrupt.
+    """
+    headers: dict[str, str] = read(docker_file(folder)).get("HttpHeaders") or {}
+    return {name: value for name, value in headers.items() if name.lower() != "user-agent"}
+
+
 def read(path: Path) -> dict[str, Any]:
     """The document in a configuration file; an empty one where there is no file.
 

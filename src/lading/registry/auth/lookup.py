@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lading.arguments import several
 from lading.errors import UsageError
 from lading.registry.auth import docker_config
-from lading.registry.auth.aws import AwsCredentials
-from lading.registry.auth.credential_file import CredentialFile, logins_of, offers_of
 from lading.registry.auth.credentials import (
     Credential,
     Credentials,
@@ -28,9 +27,11 @@ from lading.registry.auth.credentials import (
     depth,
     server_key,
 )
-from lading.registry.auth.helpers import Helpers
-from lading.registry.auth.netrc import Netrc
-from lading.registry.auth.scopes import TokenCache
+
+if TYPE_CHECKING:
+    from lading.registry.auth.credential_file import CredentialFile
+    from lading.registry.auth.helpers import Helpers
+    from lading.registry.auth.scopes import TokenCache
 
 
 class SourcedOffer(NamedTuple):
@@ -49,8 +50,18 @@ class KnownCredentials:
     """
 
     def __init__(self, named: Sequence[CredentialSource] = (), kept: Sequence[CredentialSource] = ()) -> None:
-        self.named = tuple(named)
-        self.kept = tuple(kept)
+        self._named = tuple(named)
+        self._kept = tuple(kept)
+
+    @property
+    def named(self) -> tuple[CredentialSource, ...]:
+        """The sources that were named for this run."""
+        return self._named
+
+    @property
+    def kept(self) -> tuple[CredentialSource, ...]:
+        """The sources that are always there."""
+        return self._kept
 
     @property
     def sources(self) -> tuple[CredentialSource, ...]:
@@ -85,6 +96,30 @@ class KnownCredentials:
             yield from _offers(source, registry, repository)
         kept = [found for source in self.kept for found in _offers(source, registry, repository)]
         yield from sorted(kept, key=lambda found: -found.offer.depth)
+
+
+class _DefaultCredentials(KnownCredentials):
+    """Credentials whose sources are made when they are first needed: most requests need none.
+
+    Args:
+        make: gives the sources that were named for this run, and those that are always there.
+    """
+
+    def __init__(self, make: Callable[[], tuple[Sequence[CredentialSource], Sequence[CredentialSource]]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> tuple[tuple[CredentialSource, ...], tuple[CredentialSource, ...]]:
+        named, kept = self._make()
+        return tuple(named), tuple(kept)
+
+    @property
+    def named(self) -> tuple[CredentialSource, ...]:
+        return self._made[0]
+
+    @property
+    def kept(self) -> tuple[CredentialSource, ...]:
+        return self._made[1]
 
 
 class EnvironmentLogin:
@@ -167,6 +202,8 @@ class EnvironmentConfig:
         Raises:
             UsageError: it is not valid.
         """
+        from lading.registry.auth.credential_file import offers_of
+
         return offers_of(self._document(), self.place, self._helpers, registry, repository)
 
     async def logins(self) -> Sequence[Login]:
@@ -176,6 +213,8 @@ class EnvironmentConfig:
             UsageError: it is not valid.
             Denied: a helper is missing or failed.
         """
+        from lading.registry.auth.credential_file import logins_of
+
         return await logins_of(self._document(), self.place, self._helpers)
 
     def _document(self) -> dict[str, Any]:
@@ -197,27 +236,45 @@ def default_sources(
         cache: gives the cache of a registry, where logins of AWS outlive the run; None for none.
         environ: the environment variables; by default those of the process.
     """
-    environ = os.environ if environ is None else environ
+    files = [Path(path) for path in several(authfiles)]
+    return _DefaultCredentials(
+        lambda: _sources(files, docker_config_dir, cache, os.environ if environ is None else environ)
+    )
+
+
+def _sources(
+    authfiles: Sequence[Path],
+    docker_config_dir: Path | None,
+    cache: Callable[[str], TokenCache] | None,
+    environ: Mapping[str, str],
+) -> tuple[Sequence[CredentialSource], Sequence[CredentialSource]]:
+    from lading.registry.auth.aws import AwsCredentials
+    from lading.registry.auth.credential_file import CredentialFile
+    from lading.registry.auth.helpers import Helpers
+    from lading.registry.auth.netrc import Netrc
+
     runner = Helpers(environ)
     named: list[CredentialSource] = [
-        CredentialFile(path, "the file given", runner=runner, required=True) for path in map(Path, several(authfiles))
+        CredentialFile(path, "the file given", runner=runner, required=True) for path in authfiles
     ]
     named += [EnvironmentLogin(environ), EnvironmentConfig(environ, runner)]
     if environ.get("REGISTRY_AUTH_FILE"):
         named.append(CredentialFile(Path(environ["REGISTRY_AUTH_FILE"]), "$REGISTRY_AUTH_FILE", runner=runner))
     kept: list[CredentialSource] = [
-        CredentialFile(docker_file(docker_config_dir, environ), runner=runner),
+        CredentialFile(docker_config.docker_file(docker_config_dir, environ), runner=runner),
         *(CredentialFile(path, "podman's auth.json", runner=runner) for path in podman_files(environ)),
         AwsCredentials(cache, environ),
         Netrc(Path(environ.get("NETRC") or docker_config.home(environ) / ".netrc")),
     ]
-    return KnownCredentials(named, kept)
+    return named, kept
 
 
 def with_file(credentials: Credentials, path: Path) -> Credentials:
     """The same credentials, with those of a file before all that are kept; given ones stay what they are."""
     if isinstance(credentials, GivenCredentials):
         return credentials
+    from lading.registry.auth.credential_file import CredentialFile
+
     file = CredentialFile(path, "lading's config.toml", required=True)
     if not isinstance(credentials, KnownCredentials):
         return KnownCredentials((file,))
@@ -234,27 +291,14 @@ def writable_file(
         docker_config_dir: the folder of `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
         environ: the environment variables; by default those of the process.
     """
+    from lading.registry.auth.credential_file import CredentialFile
+
     environ = os.environ if environ is None else environ
     if authfile is not None:
         return CredentialFile(authfile, "the file given", environ=environ)
     if environ.get("REGISTRY_AUTH_FILE"):
         return CredentialFile(Path(environ["REGISTRY_AUTH_FILE"]), "$REGISTRY_AUTH_FILE", environ=environ)
-    return CredentialFile(docker_file(docker_config_dir, environ), environ=environ)
-
-
-def docker_headers(folder: Path | None = None) -> dict[str, str]:
-    """The `HttpHeaders` in Docker's `config.json`, which go with every request to a registry.
-
-    Raises:
-        UsageError: the file is corrupt.
-    """
-    return CredentialFile(docker_file(folder)).http_headers
-
-
-def docker_file(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
-    """Docker's `config.json`, in a folder or where Docker looks for it."""
-    environ = os.environ if environ is None else environ
-    return (folder or docker_config.default_directory(environ)) / "config.json"
+    return CredentialFile(docker_config.docker_file(docker_config_dir, environ), environ=environ)
 
 
 def podman_files(environ: Mapping[str, str]) -> tuple[Path, ...]:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lading.model.reference import Reference
-from lading.registry.auth.lookup import default_sources, docker_headers
+from lading.registry.auth.docker_config import docker_headers
+from lading.registry.auth.lookup import default_sources
 from lading.registry.auth.scopes import parse_registry
 from lading.registry.hosts.configuration import Config
 from lading.registry.repository import Repository
