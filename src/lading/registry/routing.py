@@ -10,7 +10,6 @@ from lading.errors import UsageError
 from lading.registry import urls
 from lading.registry.auth.scopes import Scope
 from lading.registry.hosts.configuration import Candidate, Config
-from lading.registry.hosts.proxies import find_proxy
 from lading.registry.hosts.settings import HostConfig, Override
 from lading.registry.http.transport import Route
 
@@ -91,13 +90,16 @@ def route_to(address: str, config: HostConfig, insecure: bool, addresses: Mappin
         UsageError: the environment names a proxy that is none.
     """
     hostname, port = urls.split_port(address)
-    # This machine is trusted to be itself, unless its authority is named; and no proxy leads to it.
-    is_trusted = urls.is_loopback(hostname) and not config.ca_files
     there = addresses.get(f"{hostname.lower()}:{port or (80 if config.plain_http else 443)}")
-    proxies = {"http": None, "https": None} if there else {s: find_proxy(s, address) for s in ("http", "https")}
-    http, https = proxies["http"], proxies["https"]
+    # This machine is trusted to be itself, unless its authority is named; and no proxy leads to it.
+    is_here = urls.is_loopback(hostname)
+    http = https = None
+    if not (there or is_here):
+        from lading.registry.hosts.proxies import find_proxy
+
+        http, https = find_proxy("http", address), find_proxy("https", address)
     return Route(
-        insecure=insecure or is_trusted,
+        insecure=insecure or (is_here and not config.ca_files),
         ca_files=config.ca_files,
         cert_file=config.cert_file,
         key_file=config.key_file,

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from lading.model.document import Result
-from lading.registry.hosts.config_toml import default_path
-from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.configuration import Config, default_path
 from lading.registry.hosts.proxies import find_proxy, masked
 from lading.registry.hosts.settings import DOCKER_HUB, HostConfig, Mirror
 

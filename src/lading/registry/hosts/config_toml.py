@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import msgspec
 
 from lading.errors import UsageError
-from lading.folders import user_folder
 from lading.registry.hosts.settings import HostConfig, Mirror
 
 _FILES = ("ca_file", "cert_file", "key_file")
@@ -25,13 +23,6 @@ class ConfigFile(msgspec.Struct, frozen=True):
     hosts: dict[str, tuple[HostConfig, tuple[str, ...]]]
     """The configuration of each host, and which of its keys are in the file."""
     aliases: dict[str, str]
-
-
-def default_path() -> Path:
-    """Where the configuration file is looked for."""
-    if named := os.environ.get("LADING_CONFIG"):
-        return Path(named)
-    return user_folder("config") / "config.toml"
 
 
 def read_config_file(path: Path) -> ConfigFile:

@@ -15,13 +15,14 @@ jobs = 4
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from lading.errors import Denied
+from lading.folders import user_folder
 from lading.registry.hosts.certs_d import certified_hosts, find_certificates
-from lading.registry.hosts.config_toml import default_path, read_config_file
 from lading.registry.hosts.registries_conf import Endpoint, RegistriesConf
 from lading.registry.hosts.settings import DEFAULTS, DOCKER_HUB, HostConfig, Mirror, Override, Setting, canonical
 
@@ -79,6 +80,10 @@ class Config:
             UsageError: the file cannot be read, or has a key or a value that lading does not know.
         """
         path = path or default_path()
+        if _is_absent(path):
+            return cls(override=override, others=others)
+        from lading.registry.hosts.config_toml import read_config_file
+
         file = read_config_file(path)
         config = cls(
             {host: settings for host, (settings, _) in file.hosts.items()},
@@ -236,6 +241,23 @@ class Config:
         if self._registries_conf is None:
             self._registries_conf = RegistriesConf.load()
         return self._registries_conf
+
+
+def default_path() -> Path:
+    """Where the configuration file is looked for."""
+    if named := os.environ.get("LADING_CONFIG"):
+        return Path(named)
+    return user_folder("config") / "config.toml"
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # reading it says what is wrong
+        pass
+    return False
 
 
 def _said(config: HostConfig) -> dict[str, Any]:
