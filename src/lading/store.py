@@ -139,7 +139,7 @@ class Readable(Protocol):
         """What the store is like."""
 
     async def resolve(self, name: str) -> Descriptor:
-        """Find the manifest with a tag or digest.
+        """Find the manifest with a tag or digest; an empty name is the only manifest there is, where that can be told.
 
         Raises:
             NotFound: there is none.

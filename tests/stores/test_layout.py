@@ -216,18 +216,18 @@ async def test_the_only_one(
 ) -> None:
     await put_manifest(layout, parse(image.content))
     with pytest.raises(NotFound, match="is empty"):
-        await Layout(path.parent / "new", create=True).only()
-    assert (await layout.only()).digest == image.digest
+        await Layout(path.parent / "new", create=True).resolve("")
+    assert (await layout.resolve("")).digest == image.digest
     await fill(layout, signature)
-    assert (await layout.only()).digest == image.digest
+    assert (await layout.resolve("")).digest == image.digest
     content = await fill(layout, index, "1")
     with pytest.raises(Conflict) as raised:
-        await layout.only()
+        await layout.resolve("")
     assert raised.value.cause == f"{image.digest}, 1"
     assert len(await layout.entries()) == 4, "three manifests, and the list of what refers to the image"
     await layout.delete(parse(image.content).descriptor)
     await layout.delete(parse(signature.content).descriptor)
-    assert await layout.only() == content
+    assert await layout.resolve("") == content
 
 
 async def test_children_that_are_listed_too(layout: Layout, path: Path, fill: Fill, index: images.Manifest) -> None:
@@ -236,7 +236,7 @@ async def test_children_that_are_listed_too(layout: Layout, path: Path, fill: Fi
     document = index_of(path)
     document["manifests"] += index.document["manifests"]
     (path / "index.json").write_text(json.dumps(document))
-    assert await layout.only() == content
+    assert await layout.resolve("") == content
     assert len(await layout.entries()) == 4
     await layout.put(await layout.fetch("1"), "2")
     assert len(index_of(path)["manifests"]) == 5
@@ -265,8 +265,8 @@ async def test_a_layout_made_by_hand(path: Path, image: images.Manifest) -> None
     entry: dict[str, Any] = {"digest": image.digest, "size": image.size}
     (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry, entry]}))
     layout = Layout(path)
-    assert await layout.only() == Descriptor.of(image.content, image.media_type)
-    await layout.tag(await layout.only(), "1")
+    assert await layout.resolve("") == Descriptor.of(image.content, image.media_type)
+    await layout.tag(await layout.resolve(""), "1")
     assert (path / "oci-layout").exists()
     assert "mediaType" not in index_of(path)
 
@@ -353,7 +353,7 @@ def test_junk_is_reported_and_never_a_surprise(tmp_path: Path, junk: bytes, vers
         image = parse(images.make_image().content)
         for step in (
             lambda: layout.resolve("v1"),
-            layout.only,
+            lambda: layout.resolve(""),
             lambda: collect(layout.tags()),
             lambda: collect(layout.referrers(subject)),
             lambda: layout.put(image, "v1"),
@@ -753,7 +753,7 @@ async def test_referrers_are_listed_under_the_fallback_tag_too(
     assert first["artifactType"] == "application/vnd.example.note"
     # It is no content that somebody put there.
     assert await tags(layout) == ["1"]
-    assert (await layout.only()).digest == image.digest
+    assert (await layout.resolve("")).digest == image.digest
     assert (await layout.gc(grace=0)).bytes > 0, "the shorter lists"
     assert listed_referrers(path, image) == [note.digest for note in notes]
 

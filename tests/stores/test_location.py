@@ -11,7 +11,8 @@ from lading.errors import Conflict, InvalidContent, InvalidReference, LadingErro
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.reference import Reference
-from lading.stores.location import Location, open_local, parse_location, registry_reference, resolve_location
+from lading.stores.location import Location, parse_location, registry_reference
+from lading.stores.opening import open_to_read, open_to_write, resolve_location
 from support import images
 
 Fill = Callable[..., Awaitable[Descriptor]]
@@ -180,16 +181,16 @@ async def test_local_stores_are_opened(
 ) -> None:
     place = f"{scheme}:{tmp_path}/place"
     with pytest.raises(NotFound):
-        async with open_local(parse_location(place), writing=False):
+        async with open_to_read(parse_location(place)):
             pass
-    async with open_local(parse_location(place), writing=True) as store:
+    async with open_to_write(parse_location(place)) as store:
         content = await fill(store, image, "v1")
     for text in (place, f"{place}:v1", f"{place}@{image.digest}"):
         location = parse_location(text)
-        async with open_local(location, writing=False) as store:
+        async with open_to_read(location) as store:
             assert store.name == place
             assert await resolve_location(store, location) == content
-    async with open_local(parse_location(place), writing=True) as store:
+    async with open_to_write(parse_location(place)) as store:
         await fill(store, index, "v2")
         with pytest.raises(Conflict, match="has 2 manifests"):
             await resolve_location(store, parse_location(place))
@@ -197,10 +198,10 @@ async def test_local_stores_are_opened(
 
 async def test_a_registry_is_not_local(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        open_local(parse_location("alpine"), writing=False)
+        open_to_read(parse_location("alpine"))
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidContent):
-        async with open_local(parse_location(f"oci:{tmp_path}"), writing=False):
+        async with open_to_read(parse_location(f"oci:{tmp_path}")):
             pass
 
 
@@ -262,7 +263,7 @@ async def test_bare_tags_in_a_docker_archive_are_in_the_repository_that_was_said
     tmp_path: Path, fill: Fill, image: images.Manifest
 ) -> None:
     location = parse_location(f"docker-archive:{tmp_path}/a.tar:x.example/app")
-    async with open_local(location, writing=True) as store:
+    async with open_to_write(location) as store:
         await fill(store, image, "1.0", "other/name:2")
-    async with open_local(location, writing=False) as store:
+    async with open_to_read(location) as store:
         assert [name async for name in store.tags()] == ["docker.io/other/name:2", "x.example/app:1.0"]

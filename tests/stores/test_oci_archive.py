@@ -70,7 +70,7 @@ async def test_there_and_back(tmp_path: Path, fill: Fill, index: images.Manifest
         blob = parse(index.children[0].content).children[1]
         assert await read(store, blob) == index.children[0].blobs[blob.digest]
         assert not await store.contains(Descriptor.of(b"other", ""))
-        assert await store.only() == content
+        assert await store.resolve("") == content
     assert (await layout.fetch("1")).raw == index.content
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == [path.name]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([path.name, "back"])
@@ -83,7 +83,7 @@ async def test_through_a_registry(tmp_path: Path, fill: Fill, index: images.Mani
         async with Session() as session:
             repository = Repository(session, url.removeprefix("http://"), "app", writing=True)
             async with read_archive(one) as source:
-                await Copier(repository).copy(source, await source.only(), names=["1"])
+                await Copier(repository).copy(source, await source.resolve(""), names=["1"])
             async with write_archive(two) as target:
                 await Copier(target).copy(repository, await repository.resolve("1"), names=["1"])
     assert one.read_bytes() == two.read_bytes()
@@ -245,11 +245,11 @@ async def test_names_of_members_in_other_forms(
         if ending:
             # Unpacking takes the files of a layout, and nothing that a link leads to elsewhere.
             async with read_archive(path) as store:
-                assert (await store.only()).digest == image.digest
+                assert (await store.resolve("")).digest == image.digest
             assert list((tmp_path / "unpacked").iterdir()) == []
         else:
             async with read_archive(path) as store:
-                await Copier(Memory()).copy(store, await store.only())
+                await Copier(Memory()).copy(store, await store.resolve(""))
 
 
 async def test_damage_in_an_archive(tmp_path: Path, fill: Fill, image: images.Manifest) -> None:
@@ -296,7 +296,7 @@ def test_any_damage_is_reported(
 
     async def use() -> None:
         async with read_archive(path) as store:
-            await Copier(target).copy(store, await store.only())
+            await Copier(target).copy(store, await store.resolve(""))
 
     target = Memory()
     with contextlib.suppress(LadingError):
@@ -312,7 +312,7 @@ from lading.stores.layout.archive import read_archive, write_archive
 from lading.transfer.graph import Copier
 async def main():
     async with read_archive("-") as source, write_archive("-") as target:
-        await Copier(target).copy(source, await source.only(), names=["1"])
+        await Copier(target).copy(source, await source.resolve(""), names=["1"])
 asyncio.run(main())
 """
     made, plain = tmp_path / "made.tar", tmp_path / "plain.tar"

@@ -25,15 +25,8 @@ from lading.model.reference import Reference, is_tag
 from lading.registry.repository import Repository
 from lading.results import Deletion, TagChange, TagInfo
 from lading.store import AnyManifest, Readable, Store, fetch_manifest, put_manifest
-from lading.stores.location import (
-    AnyLocation,
-    Location,
-    as_location,
-    check_changeable,
-    fetch_location,
-    open_to_change,
-    resolve_location,
-)
+from lading.stores.location import AnyLocation, Location, as_location
+from lading.stores.opening import check_changeable, fetch_location, open_to_change, resolve_location
 from lading.transfer.graph import Copier, gather
 from lading.transfer.guard import Guard, find_named
 

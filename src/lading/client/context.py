@@ -13,7 +13,8 @@ from lading.registry.cache import Cache
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import Readable, Store
-from lading.stores.location import AnyLocation, as_location, open_local, registry_reference
+from lading.stores.location import AnyLocation, as_location, registry_reference
+from lading.stores.opening import open_to_read, open_to_write
 
 if TYPE_CHECKING:
     from lading.registry.auth.credentials import Credentials
@@ -113,7 +114,7 @@ class Context:
         if location.reference is not None and location.is_registry:
             yield self.connect(location.reference, writing=writing, mirrored=mirrored)
         else:
-            async with open_local(location, writing=writing) as store:
+            async with open_to_write(location) if writing else open_to_read(location) as store:
                 yield store
 
     async def close(self) -> None:

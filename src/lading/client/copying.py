@@ -18,7 +18,8 @@ from lading.model.reference import DEFAULT_TAG, Reference, is_tag
 from lading.registry.repository import Repository
 from lading.registry.upload_journal import Journal
 from lading.store import Readable, Store
-from lading.stores.location import AnyLocation, Location, as_location, open_local, resolve_location
+from lading.stores.location import AnyLocation, Location, as_location
+from lading.stores.opening import open_to_read, open_to_write, resolve_location
 from lading.transfer.events import OnEvent
 from lading.transfer.operation import Place, copy
 from lading.transfer.report import CopyOptions, CopyReport
@@ -84,7 +85,7 @@ async def _open_source(stack: AsyncExitStack, connect: Connect, location: Locati
     if location.reference is not None and location.is_registry:
         repository = connect(location.reference, False)
         return Place(repository, location.name, is_mirrored=repository.traits.is_mirrored)
-    store = await stack.enter_async_context(open_local(location, writing=False))
+    store = await stack.enter_async_context(open_to_read(location))
     name = location.reference.name if location.reference is not None else None
     return Place(cast("Store", store), location.name, is_remote=False, is_partial=location.is_docker, repository=name)
 
@@ -191,5 +192,5 @@ class _Targets:
     async def _store(self, location: Location) -> Store:
         key = (location.kind, Path(location.path).absolute())
         if key not in self._stores:
-            self._stores[key] = await self._stack.enter_async_context(open_local(location, writing=True))
+            self._stores[key] = await self._stack.enter_async_context(open_to_write(location))
         return self._stores[key]

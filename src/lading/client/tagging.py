@@ -16,7 +16,8 @@ from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.results import Deletion, TagChange, TagInfo
 from lading.store import AnyManifest, Readable, Store, Untags, fetch_manifest
-from lading.stores.location import Location, resolve_location
+from lading.stores.location import Location
+from lading.stores.opening import resolve_location
 from lading.transfer.guard import Guard
 
 

@@ -8,11 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from lading.drafts.draft import Draft
 from lading.errors import NotFound
 from lading.store import Connect, Readable
-from lading.stores.location import (
-    open_local,
-    parse_location,
-    resolve_location,
-)
+from lading.stores.location import parse_location
+from lading.stores.opening import open_to_read, resolve_location
 
 
 @asynccontextmanager
@@ -23,7 +20,7 @@ async def open_source(location: str) -> AsyncIterator[Readable]:
         NotFound: it is no longer there.
     """
     place = parse_location(location)
-    async with open_local(place, writing=False) as store:
+    async with open_to_read(place) as store:
         if place.kind == "docker-daemon":
             await resolve_location(store, place)
         yield store

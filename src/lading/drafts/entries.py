@@ -23,12 +23,8 @@ from lading.model.media_types import INDEXES, MANIFESTS
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.store import AnyManifest, Connect, Readable, fetch_manifest, read_config
-from lading.stores.location import (
-    Location,
-    fetch_location,
-    open_local,
-    registry_reference,
-)
+from lading.stores.location import Location, registry_reference
+from lading.stores.opening import fetch_location, open_to_read
 from lading.transfer.graph import gather
 
 _DEPTH_LIMIT = 16
@@ -126,7 +122,7 @@ class EntryFinder:
             return reference, await self._in_registry(reference, wanted)
         if source.is_stream:
             raise UsageError(f"{source} is read once, and a list is pushed later", remedy="copy it to a layout first")
-        async with open_local(source, writing=False) as store:
+        async with open_to_read(source) as store:
             manifest = await fetch_location(store, source)
             reference = target.with_digest(manifest.digest)
             entries = await self._entries_of(reference, store, manifest, wanted)

@@ -14,37 +14,42 @@ the tag of one.
 from __future__ import annotations
 
 import re
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Literal, cast, overload
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from lading.errors import InvalidDigest, InvalidReference, Unsupported, UsageError
-from lading.model.descriptor import Descriptor
+from lading.errors import InvalidDigest, InvalidReference, UsageError
 from lading.model.digest import Digest
-from lading.model.encoding import SIZE_LIMIT
 from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_tag, is_tag
-from lading.store import AnyManifest, Readable, Store, fetch_manifest
 
-Kind = Literal["registry", "oci", "oci-archive", "docker-archive", "docker-daemon"]
 
-_SCHEMES: dict[str, Kind] = {
-    "docker://": "registry",
-    "oci-layout://": "oci",
-    "ocidir://": "oci",
-    "oci-archive:": "oci-archive",
-    "oci:": "oci",
-    "docker-archive:": "docker-archive",
-    "docker-daemon:": "docker-daemon",
+class Kind(NamedTuple):
+    """A kind of place: how its locations are written, and the module that opens its stores."""
+
+    schemes: tuple[str, ...]
+    """What a location begins with; the first is the one that is written."""
+    path: Literal["directory", "file", ""]
+    """What its path leads to; empty where it has none."""
+    names: Literal["tags", "references"]
+    """What manifests are named by in a store of this kind."""
+    module: str
+    """The module with `open_to_read` and `open_to_write`; empty for registries, which are reached through a session."""
+    is_replaced: bool = False
+    """Whether what is written takes the place of all that was there."""
+
+
+KINDS = {
+    "registry": Kind(("docker://",), "", "tags", ""),
+    "oci": Kind(("oci:", "oci-layout://", "ocidir://"), "directory", "tags", "lading.stores.layout.layout"),
+    "oci-archive": Kind(("oci-archive:",), "file", "tags", "lading.stores.layout.archive"),
+    "docker-archive": Kind(
+        ("docker-archive:",), "file", "references", "lading.stores.docker.archive", is_replaced=True
+    ),
+    "docker-daemon": Kind(("docker-daemon:",), "", "references", "lading.stores.docker.engine"),
 }
-_PREFIX: dict[Kind, str] = {
-    "registry": "docker://",
-    "oci": "oci:",
-    "oci-archive": "oci-archive:",
-    "docker-archive": "docker-archive:",
-    "docker-daemon": "docker-daemon:",
-}
+"""Every kind of place there is, by its name: another one is a line here, and its module."""
+
 _OTHERS = {
     "oci-layout": "oci:",
     "oci-dir": "oci:",
@@ -62,7 +67,8 @@ _HIDDEN = {":": "\0c", "@": "\0a", "\\": "\0b"}
 class Location(msgspec.Struct, frozen=True, kw_only=True):
     """Where content is, or is to be. `str(location)` parses back to the same value."""
 
-    kind: Kind
+    kind: str
+    """One of `KINDS`."""
     path: str = ""
     """The directory or file of a layout or archive; `-` for standard input and output."""
     tag: str | None = None
@@ -81,14 +87,18 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         digest = f"{'@' if self.path else ':'}{self.digest}" if self.digest is not None else ""
         ending = (f":{named}" if named is not None else "") + digest
         if not self.path:
-            return _PREFIX[self.kind] + ending.removeprefix(":")
-        plain = f"{_PREFIX[self.kind]}{self.path}{ending}"
+            return self._scheme + ending.removeprefix(":")
+        plain = f"{self._scheme}{self.path}{ending}"
         try:
             if parse_location(plain) == self:
                 return plain
         except UsageError:
             pass
-        return _PREFIX[self.kind] + re.sub(_SPECIAL, r"\\\g<0>", self.path) + ending
+        return self._scheme + re.sub(_SPECIAL, r"\\\g<0>", self.path) + ending
+
+    @property
+    def _scheme(self) -> str:
+        return KINDS[self.kind].schemes[0]
 
     @property
     def is_registry(self) -> bool:
@@ -98,12 +108,12 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_stream(self) -> bool:
         """Whether it is standard input or output."""
-        return self.path == "-" and self.kind != "oci"
+        return self.path == "-" and KINDS[self.kind].path == "file"
 
     @property
     def is_docker(self) -> bool:
         """Whether it is in a Docker archive or engine, where names are whole references."""
-        return self.kind in ("docker-archive", "docker-daemon")
+        return KINDS[self.kind].names == "references"
 
     @property
     def is_named(self) -> bool:
@@ -176,7 +186,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_digest(self, digest: Digest) -> Location:
         """The same place with this digest; of a name in a Docker engine also the tag, for engines go by that."""
-        if self.kind == "docker-daemon":
+        if self.is_docker and not self.path:
             if self.reference is None:
                 return self  # the id of an image pins it already
             return msgspec.structs.replace(
@@ -223,13 +233,14 @@ def parse_location(text: str) -> Location:
         InvalidReference: a tag, digest or reference in it is malformed.
         UsageError: it names no directory or file.
     """
-    scheme = _scheme(text)
-    if scheme is None:
+    found = _scheme(text)
+    if found is None:
         return Location(kind="registry", reference=_reference(text))
-    kind, rest = _SCHEMES[scheme], text.removeprefix(scheme)
+    kind, scheme = found
+    rest = text.removeprefix(scheme)
     if kind == "registry":
         return Location(kind=kind, reference=Reference.parse_repository(rest))
-    if kind == "docker-daemon":
+    if not KINDS[kind].path:
         if not rest:
             raise UsageError(f"{text!r} names no image", remedy=f"put its name after {scheme!r}")
         if re.fullmatch(_DIGEST, rest):
@@ -239,117 +250,14 @@ def parse_location(text: str) -> Location:
         raise UsageError(f"{text!r} is not a location", cause="there is a NUL character in it")
     # What is escaped separates nothing: it is out of sight until the parts are known.
     hidden = re.sub(_ESCAPED, lambda match: _HIDDEN[match[1]], rest)
-    split = _split_archive if kind == "docker-archive" else _split_layout
+    split = _split_reference if KINDS[kind].names == "references" else _split_tag
     return split(kind, hidden, text)
 
 
-@overload
-def open_local(location: Location, *, writing: Literal[True]) -> AbstractAsyncContextManager[Store]: ...
-@overload
-def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextManager[Readable]: ...
-def open_local(location: Location, *, writing: bool) -> AbstractAsyncContextManager[Readable]:
-    """The store of a location on this machine.
-
-    Args:
-        location: any but one in a registry. In a Docker archive or engine, bare tags are in the repository it names.
-        writing: whether something will be written; then what does not exist is made.
-
-    Raises:
-        UsageError: the location is in a registry.
-    """
-    repository = location.reference.name if location.reference is not None else None
-    if location.kind == "oci":
-        return _OpenedLayout(location.path, writing)
-    if location.kind == "oci-archive":
-        from lading.stores.layout.archive import read_archive, write_archive
-
-        return write_archive(location.path) if writing else read_archive(location.path)
-    if location.kind == "docker-archive":
-        from lading.stores.docker.archive import DockerArchive, NewDockerArchive
-
-        if writing:
-            return cast("AbstractAsyncContextManager[Store]", NewDockerArchive(location.path, repository=repository))
-        return cast("AbstractAsyncContextManager[Readable]", DockerArchive(location.path))
-    if location.kind == "docker-daemon":
-        from lading.stores.docker.engine import DockerDaemon
-
-        return cast("AbstractAsyncContextManager[Store]", DockerDaemon(repository=repository))
-    raise UsageError(f"{location} is in a registry, not on this machine")
-
-
-async def resolve_location(store: Readable, location: Location) -> Descriptor:
-    """Find the manifest that a location names in its store: where it has no tag, the only one there is.
-
-    Raises:
-        NotFound: there is none.
-        Conflict: there are several, and the location does not say which.
-        UsageError: there are several in a Docker archive.
-    """
-    if location.name is not None:
-        return await store.resolve(location.name)
-    from lading.stores.layout.reader import LayoutReader
-
-    if isinstance(store, LayoutReader):
-        return await store.only()
-    return await store.resolve("")
-
-
-async def fetch_location(store: Readable, location: Location, limit: int = SIZE_LIMIT) -> AnyManifest:
-    """The manifest that a location names, in one round trip where its store can; see `resolve_location`.
-
-    Args:
-        store: the location's.
-        location: what to find.
-        limit: the largest size accepted, in bytes.
-    """
-    if location.name is not None:
-        return await fetch_manifest(store, location.name, limit)
-    return await fetch_manifest(store, await resolve_location(store, location), limit)
-
-
-def open_to_change(location: Location) -> AbstractAsyncContextManager[Store]:
-    """The store of a location on this machine, to change what is in it.
-
-    Raises:
-        Unsupported: what is there can only be read, or replaced as a whole.
-    """
-    check_changeable(location)
-    return open_local(location, writing=True)
-
-
-def check_changeable(location: Location) -> None:
-    """Refuse a location of which the store can only be read, or replaced as a whole.
-
-    Raises:
-        Unsupported: it is one.
-    """
-    if location.kind == "docker-archive" or location.is_stream:
-        raise Unsupported(
-            f"{location.place} cannot be changed",
-            remedy="copy what is wanted to another",
-            code="read-only-location",
-            fields={"location": str(location), "kind": location.kind},
-        )
-
-
-class _OpenedLayout:
-    def __init__(self, path: str, writing: bool) -> None:
-        self._path = path
-        self._writing = writing
-
-    async def __aenter__(self) -> Store:
-        from lading.stores.layout.layout import Layout
-
-        layout = Layout(self._path, create=self._writing)
-        await layout.check()
-        return layout
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-
-def _scheme(text: str) -> str | None:
-    return next((scheme for scheme in _SCHEMES if text.startswith(scheme)), None)
+def _scheme(text: str) -> tuple[str, str] | None:
+    """The kind and the scheme that a text begins with."""
+    schemes = ((name, scheme) for name, kind in KINDS.items() for scheme in kind.schemes)
+    return next(((name, scheme) for name, scheme in schemes if text.startswith(scheme)), None)
 
 
 def _reference(text: str) -> Reference:
@@ -366,7 +274,7 @@ def _reference(text: str) -> Reference:
         raise
 
 
-def _split_layout(kind: Kind, hidden: str, text: str) -> Location:
+def _split_tag(kind: str, hidden: str, text: str) -> Location:
     digest: Digest | None = None
     path, at, ending = hidden.rpartition("@")
     if at and re.fullmatch(_DIGEST, ending):
@@ -385,7 +293,7 @@ def _split_layout(kind: Kind, hidden: str, text: str) -> Location:
     return Location(kind=kind, path=_path(before, kind, text), tag=tag, digest=digest)
 
 
-def _split_archive(kind: Kind, hidden: str, text: str) -> Location:
+def _split_reference(kind: str, hidden: str, text: str) -> Location:
     path, at, ending = hidden.rpartition("@")
     if at and ":" not in path and re.fullmatch(_DIGEST, ending):
         return Location(kind=kind, path=_path(path, kind, text), digest=_digest(ending, text))
@@ -407,12 +315,12 @@ def _split_archive(kind: Kind, hidden: str, text: str) -> Location:
     raise AssertionError("unreachable")
 
 
-def _path(hidden: str, kind: Kind, text: str) -> str:
+def _path(hidden: str, kind: str, text: str) -> str:
     path = _shown(hidden)
-    what = "directory" if kind == "oci" else "file"
+    what = KINDS[kind].path
     if not path:
-        raise UsageError(f"{text!r} names no {what}", remedy=f"put one after {_PREFIX[kind]!r}")
-    if path == "-" and kind == "oci":
+        raise UsageError(f"{text!r} names no {what}", remedy=f"put one after {KINDS[kind].schemes[0]!r}")
+    if path == "-" and what == "directory":
         raise UsageError(
             "a directory cannot be read from standard input, or written to standard output",
             remedy="use oci-archive:- for a stream, or oci:./- for a directory of that name",

@@ -23,8 +23,19 @@ from lading.store import AnyManifest, Reader, Source, Traits
 from lading.stores.docker.images import SavedImages
 from lading.stores.docker.members import Contents
 from lading.stores.docker.packing import NewImages, accepted, reference
+from lading.stores.location import Location
 
 TRAITS = Traits(takes_indexes=False, is_partial=True, is_named_by_references=True)
+
+
+def open_to_read(location: Location) -> DockerArchive:
+    """The archive of a location; see `lading.stores.opening`."""
+    return DockerArchive(location.path)
+
+
+def open_to_write(location: Location) -> NewDockerArchive:
+    """A new archive in the place of a location; bare tags are in the repository that it names."""
+    return NewDockerArchive(location.path, repository=location.reference.name if location.reference else None)
 
 
 class DockerArchive:

@@ -25,9 +25,18 @@ from lading.stores.docker.images import SavedImages
 from lading.stores.docker.members import Contents
 from lading.stores.docker.packing import NewImages, accepted, reference
 from lading.stores.docker.program import Program, summary
+from lading.stores.location import Location
 
 _LOADED = re.compile(r"^Loaded image(?: ID|\(s\))?: *(\S+?),?$", re.MULTILINE)
 _NOT_UNPACKED = re.compile(r"^Error unpacking image.*$", re.MULTILINE)
+
+
+def open_to_read(location: Location) -> DockerDaemon:
+    """The engine of a location; bare tags are in the repository that it names."""
+    return DockerDaemon(repository=location.reference.name if location.reference else None)
+
+
+open_to_write = open_to_read
 
 
 class DockerDaemon:

@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -37,9 +37,20 @@ from lading.stores.layout.layout import Layout, LayoutFolder
 from lading.stores.layout.listing import REF_NAME, Listing
 from lading.stores.layout.parts import CHUNK
 from lading.stores.layout.reader import LayoutReader, blob_path
+from lading.stores.location import Location
 
 STREAM = "-"
 """The path that stands for standard input and standard output."""
+
+
+def open_to_read(location: Location) -> AbstractAsyncContextManager[LayoutReader]:
+    """The archive of a location; see `lading.stores.opening`."""
+    return read_archive(location.path)
+
+
+def open_to_write(location: Location) -> AbstractAsyncContextManager[Layout]:
+    """The archive of a location, which is made where there is none; see `lading.stores.opening`."""
+    return write_archive(location.path)
 
 
 @asynccontextmanager

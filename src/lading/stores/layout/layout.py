@@ -16,8 +16,8 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +50,7 @@ from lading.stores.layout.listing import (
 )
 from lading.stores.layout.parts import Part, changing, matches, move, part_size, pour, replace, share
 from lading.stores.layout.reader import LayoutReader, blob_path
+from lading.stores.location import Location
 from lading.stores.manifest_summary import Facts
 
 __all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFolder"]
@@ -71,6 +72,22 @@ class Collected(msgspec.Struct, frozen=True):
     """Their size altogether, with that of parts that were never finished."""
     parts: int = 0
     """How many unfinished files."""
+
+
+@asynccontextmanager
+async def open_to_read(location: Location) -> AsyncIterator[Layout]:
+    """The layout of a location; see `lading.stores.opening`."""
+    layout = Layout(location.path)
+    await layout.check()
+    yield layout
+
+
+@asynccontextmanager
+async def open_to_write(location: Location) -> AsyncIterator[Layout]:
+    """The layout of a location, which is made with the first write; see `lading.stores.opening`."""
+    layout = Layout(location.path, create=True)
+    await layout.check()
+    yield layout
 
 
 class LayoutFolder(LayoutReader):

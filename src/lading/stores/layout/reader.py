@@ -46,20 +46,20 @@ class LayoutReader:
         self._referrers_lock = Lock()
 
     async def resolve(self, name: str) -> Descriptor:
-        """Find the manifest with a tag, a digest, or a name as it is in `index.json`.
+        """Find the manifest with a tag, a digest, or a name as it is in `index.json`; an empty name is the only one.
 
         A tag is found in all its styles: `v1`, `app:v1` and `registry/app:v1`, in the annotations of the
         specification and of containerd.
 
         Raises:
             NotFound: there is none; or it is listed, and its file is missing.
-            Conflict: the tag is that of several manifests.
+            Conflict: the tag is that of several manifests; or there are several, and the name is empty.
         """
         content = await in_thread(self._resolve, name)
         return content if content is not None else (await self.fetch(name)).descriptor
 
     async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
-        """The manifest with this tag or digest, verified and parsed.
+        """The manifest with this tag or digest, verified and parsed; with an empty name, the only one.
 
         Raises:
             NotFound: there is none.
@@ -113,24 +113,6 @@ class LayoutReader:
     async def roots(self) -> tuple[Descriptor, ...]:
         """The entries that stand for themselves: listed by no index here, and neither referrers nor lists of them."""
         return await in_thread(self._roots)
-
-    async def only(self) -> Descriptor:
-        """The manifest that is meant where no tag is given: the only one.
-
-        Raises:
-            NotFound: there is none.
-            Conflict: there are several; the message names them.
-        """
-        roots = {entry.digest: entry for entry in await self.roots()}
-        if not roots:
-            raise NotFound(f"{self.name} is empty")
-        if len(roots) > 1:
-            names = [names_of(entry)[0] if names_of(entry) else entry.digest for entry in roots.values()]
-            shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-            raise Conflict(
-                f"{self.name} has {len(roots)} manifests", cause=shown, remedy="say which, by its tag or its digest"
-            )
-        return await self.resolve(next(iter(roots)))
 
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
         """The manifests whose `subject` is this one, each once, with artifact type and annotations.
@@ -193,9 +175,24 @@ class LayoutReader:
                 cause=f"{self._where('oci-layout')} says {str(version)[:40]!r}, and 1.0.0 is known",
             )
 
+    def _find(self, name: str) -> Descriptor | None:
+        """The entry with a name; None for a digest that is not listed."""
+        if name:
+            return self._listing().find(name, self.name)
+        roots = {entry.digest: entry for entry in self._roots()}
+        if not roots:
+            raise NotFound(f"{self.name} is empty")
+        if len(roots) > 1:
+            names = [names_of(entry)[0] if names_of(entry) else entry.digest for entry in roots.values()]
+            shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+            raise Conflict(
+                f"{self.name} has {len(roots)} manifests", cause=shown, remedy="say which, by its tag or its digest"
+            )
+        return next(iter(roots.values()))
+
     def _resolve(self, name: str) -> Descriptor | None:
         """The descriptor, or None where the manifest itself has to be asked for it."""
-        entry = self._listing().find(name, self.name)
+        entry = self._find(name)
         if entry is None or entry.media_type not in MANIFESTS:
             return None
         size = self._blob_size(entry)
@@ -204,7 +201,7 @@ class LayoutReader:
         return entry.content
 
     def _fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
-        entry = self._listing().find(name, self.name)
+        entry = self._find(name)
         digest = entry.digest if entry is not None else Digest(name)
         try:
             with self._reporting():
