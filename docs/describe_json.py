@@ -25,7 +25,7 @@ from lading.cli.commands.auth import ls as logins
 from lading.cli.commands.manifest import inspect as manifest
 from lading.cli.commands.manifest import ls as lists
 from lading.cli.commands.registry import gc
-from lading.images.lint import Report
+from lading.images.lint import LintReport
 from lading.images.overview import Overview
 from lading.model.digest import Digest
 from lading.model.document import Result
@@ -46,7 +46,7 @@ COMMANDS: dict[str, type] = {
     "pull": CopyReport,
     "push": CopyReport,
     "resolve": resolve.ResolveDocument,
-    "lint": Report,
+    "lint": LintReport,
     "delete": delete.DeleteDocument,
     "manifest inspect": manifest.ManifestDocument,
     "manifest push": drafts.PushDocument,

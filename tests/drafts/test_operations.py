@@ -14,7 +14,7 @@ from lading.drafts.inspect import inspect
 from lading.drafts.pull import pull
 from lading.drafts.push import push
 from lading.drafts.remove import remove
-from lading.drafts.status import Status, prune, status
+from lading.drafts.status import DraftStatus, prune, status
 from lading.drafts.store import DraftStore
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
 from lading.model.digest import Digest
@@ -572,7 +572,7 @@ async def test_status_and_prune(
     assert await prune(find, store, dry_run=True) == same
     assert await prune(find, store) == same
     assert await prune(find, store) == ()
-    assert str(Status(store.list()[0], "differs", moved=2)) == "differs: 2 entries moved"
+    assert str(DraftStatus(store.list()[0], "differs", moved=2)) == "differs: 2 entries moved"
 
 
 async def test_a_pulled_list_keeps_its_bytes_until_it_is_changed(

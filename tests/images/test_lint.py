@@ -9,7 +9,7 @@ import pytest
 
 from lading.client import AsyncClient
 from lading.errors import UsageError
-from lading.images.lint import CODES, Report
+from lading.images.lint import CODES, LintReport
 from support.images import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -270,7 +270,7 @@ async def test_the_worst_comes_first_and_decides(tmp_path: Path) -> None:
     assert [mild.fails(severity) for severity in ("warning", "error")] == [True, False]
 
 
-async def linted(folder: Path, manifest: Manifest, *, without: Collection[str] = ()) -> Report:
+async def linted(folder: Path, manifest: Manifest, *, without: Collection[str] = ()) -> LintReport:
     write_layout(folder, {"it": manifest}, without=without)
     async with AsyncClient() as client:
         return await client.lint(f"oci:{folder}:it")

@@ -11,8 +11,8 @@ from lading.cli.options import Options, platform_option
 
 if TYPE_CHECKING:
     from lading.drafts.draft import Draft
-    from lading.drafts.merge import Created
-    from lading.drafts.push import Pushed
+    from lading.drafts.merge import CreatedDraft
+    from lading.drafts.push import PushedDraft
 
 
 class PushDocument(TypedDict):
@@ -66,7 +66,7 @@ def key_values(texts: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
-def tell_made(options: Options, created: Created) -> None:
+def tell_made(options: Options, created: CreatedDraft) -> None:
     """Tell on stderr what became of the images that a list was made of."""
     for warning in created.warnings:
         options.warn(warning)
@@ -75,7 +75,7 @@ def tell_made(options: Options, created: Created) -> None:
             options.note(str(change))
 
 
-def _serious(pushed: Pushed) -> list[str]:
+def _serious(pushed: PushedDraft) -> list[str]:
     """What the list says that will break for whoever pulls it; nothing is read for this."""
     import msgspec
 
@@ -87,7 +87,7 @@ def _serious(pushed: Pushed) -> list[str]:
     return [f"{found.message} ({found.code})\n  {found.remedy}" for found in errors]
 
 
-def tell_pushed(options: Options, pushed: Pushed, format: str = "text") -> None:
+def tell_pushed(options: Options, pushed: PushedDraft, format: str = "text") -> None:
     """Print what was pushed, and on stderr what is wrong with it."""
     from lading.cli.output import emit
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lading.client.registries import Registries
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts
-    from lading.images.lint import Report
+    from lading.images.lint import LintReport
     from lading.images.overview import Overview
     from lading.model.patterns import TagOrder
     from lading.model.selection import PullClient
@@ -408,7 +408,7 @@ class AsyncClient:
         against: AnyLocation | None = None,
         select: Iterable[str] | str = (),
         ignore: Iterable[str] | str = (),
-    ) -> Report:
+    ) -> LintReport:
         """What is wrong with an image, an index or a draft, or will surprise whoever pulls it.
 
         Reads every manifest and config of it, and asks for every layer, many at once.

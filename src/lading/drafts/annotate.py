@@ -30,7 +30,7 @@ FIELDS = {
 """The fields of a platform that can be cleared: their names for `clear`, and their names in `Platform`."""
 
 
-class Annotated(msgspec.Struct, frozen=True):
+class AnnotatedDraft(msgspec.Struct, frozen=True):
     """What annotate did."""
 
     draft: Draft
@@ -58,7 +58,7 @@ def annotate(
     index_annotations: Mapping[str, str] | None = None,
     remove_index_annotations: Iterable[str] | str = (),
     type: ListType | None = None,
-) -> Annotated:
+) -> AnnotatedDraft:
     """Change what a draft says about one of its entries, or about itself; see `Drafts.annotate`."""
     target = registry_reference(target)
     clear, no_annotations, no_index_annotations = map(several, (clear, remove_annotations, remove_index_annotations))
@@ -105,7 +105,7 @@ def annotate(
 
     must_exist(store, target)
     draft = store.update(target, change)
-    return Annotated(draft, entry, tuple(warnings))
+    return AnnotatedDraft(draft, entry, tuple(warnings))
 
 
 def _replace_entry(draft: Draft, old: DraftEntry, new: DraftEntry) -> Draft:

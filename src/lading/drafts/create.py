@@ -15,7 +15,7 @@ import msgspec
 from lading.arguments import several
 from lading.drafts.draft import Draft, ListType, check_type
 from lading.drafts.entries import EntryFinder, IndexFilter, tagged
-from lading.drafts.merge import Change, Created, merge, recall
+from lading.drafts.merge import Change, CreatedDraft, merge, recall
 from lading.drafts.store import DraftStore, draft_exists, must_exist, no_draft
 from lading.errors import UsageError
 from lading.model.platform import Platform
@@ -36,7 +36,7 @@ async def create(
     attestations: bool = True,
     annotations: Mapping[str, str] | None = None,
     type: ListType | None = None,
-) -> Created:
+) -> CreatedDraft:
     """Make a draft of images; see `Drafts.create`."""
     target = registry_reference(target)
     if amend and replace:
@@ -63,7 +63,7 @@ async def create(
         return draft
 
     draft = await asyncio.to_thread(store.update, target, change, replace=replace)
-    return Created(draft, tuple(changes), (*draft.warnings, *finder.warnings))
+    return CreatedDraft(draft, tuple(changes), (*draft.warnings, *finder.warnings))
 
 
 async def add(
@@ -74,7 +74,7 @@ async def add(
     *,
     platforms: Iterable[Platform | str] | Platform | str = (),
     attestations: bool = True,
-) -> Created:
+) -> CreatedDraft:
     """Add images to a draft, and leave its other entries as they are; see `Drafts.add`."""
     target = registry_reference(target)
     must_exist(store, target)
@@ -90,7 +90,7 @@ async def add(
         return draft
 
     draft = await asyncio.to_thread(store.update, target, change)
-    return Created(draft, tuple(changes), (*draft.warnings, *finder.warnings))
+    return CreatedDraft(draft, tuple(changes), (*draft.warnings, *finder.warnings))
 
 
 def _locations(sources: Iterable[AnyLocation] | AnyLocation) -> list[Location]:

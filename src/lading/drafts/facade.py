@@ -55,7 +55,7 @@ class Drafts:
         attestations: bool = True,
         annotations: Mapping[str, str] | None = None,
         type: ListType | None = None,
-    ) -> _merge.Created:
+    ) -> _merge.CreatedDraft:
         """Make a draft of images, in the order given; an index among them gives all of its own.
 
         Args:
@@ -94,7 +94,7 @@ class Drafts:
         *,
         platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: bool = True,
-    ) -> _merge.Created:
+    ) -> _merge.CreatedDraft:
         """Add images to a draft, and leave its other entries as they are. The arguments are those of `create`.
 
         Raises:
@@ -112,7 +112,7 @@ class Drafts:
         replace: bool = False,
         platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: bool = True,
-    ) -> _merge.Created:
+    ) -> _merge.CreatedDraft:
         """Make a draft of a list that is in a registry, to change it and push it again.
 
         What the list says is kept as it is, nested indexes included; its digest is remembered as the draft's `origin`.
@@ -147,7 +147,7 @@ class Drafts:
         if_digest: str | None = None,
         dry_run: bool = False,
         purge: bool = False,
-    ) -> _push.Pushed:
+    ) -> _push.PushedDraft:
         """Push a draft: first what its registry lacks of its entries, then the list, under its tag and any others.
 
         Args:
@@ -203,7 +203,7 @@ class Drafts:
         index_annotations: Mapping[str, str] | None = None,
         remove_index_annotations: Iterable[str] | str = (),
         type: ListType | None = None,
-    ) -> _annotate.Annotated:
+    ) -> _annotate.AnnotatedDraft:
         """Change what a draft says about one of its entries, or about itself. Nothing is sent.
 
         Args:
@@ -249,7 +249,7 @@ class Drafts:
             type=type,
         )
 
-    async def remove(self, target: Reference | str, *images: str) -> _remove.Removed:
+    async def remove(self, target: Reference | str, *images: str) -> _remove.RemovedEntries:
         """Remove entries from a draft, with the attestations about them.
 
         Args:
@@ -287,7 +287,7 @@ class Drafts:
         """Every draft, by name; one that cannot be read has a `problem` instead of entries."""
         return await asyncio.to_thread(self.store.list)
 
-    async def status(self, drafts: Iterable[Draft]) -> tuple[_status.Status, ...]:
+    async def status(self, drafts: Iterable[Draft]) -> tuple[_status.DraftStatus, ...]:
         """How drafts differ from what their registries have; all are asked at once.
 
         Args:

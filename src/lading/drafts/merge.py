@@ -40,7 +40,7 @@ class Change(msgspec.Struct, frozen=True):
         return f"{name} {self.kind}" + ("" if self.kind == "kept" else f" ({self.entry.digest.short})")
 
 
-class Created(msgspec.Struct, frozen=True):
+class CreatedDraft(msgspec.Struct, frozen=True):
     """What create, add or pull did."""
 
     draft: Draft

@@ -13,7 +13,7 @@ import msgspec
 
 from lading.drafts.draft import Draft, check_type
 from lading.drafts.entries import IndexFilter, distinct_entries, entry_of, fetch_child
-from lading.drafts.merge import Change, Created
+from lading.drafts.merge import Change, CreatedDraft
 from lading.drafts.store import DraftStore, draft_exists
 from lading.errors import InvalidContent
 from lading.model.index import Index
@@ -36,7 +36,7 @@ async def pull(
     replace: bool = False,
     platforms: Iterable[Platform | str] | Platform | str = (),
     attestations: bool = True,
-) -> Created:
+) -> CreatedDraft:
     """Make a draft of a list that is in a registry; see `Drafts.pull`."""
     source = registry_reference(source)
     target = source if target is None else registry_reference(target)
@@ -74,4 +74,4 @@ async def pull(
             raise draft_exists(target, amend=False)
         return draft
 
-    return Created(await asyncio.to_thread(store.update, target, change, replace=replace), changes)
+    return CreatedDraft(await asyncio.to_thread(store.update, target, change, replace=replace), changes)

@@ -30,7 +30,7 @@ from lading.transfer.guard import Guard, find_named
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
 
 
-class Pushed(msgspec.Struct, frozen=True):
+class PushedDraft(msgspec.Struct, frozen=True):
     """What push did, or with `dry_run` would do."""
 
     reference: Reference
@@ -58,7 +58,7 @@ async def push(
     if_digest: str | None = None,
     dry_run: bool = False,
     purge: bool = False,
-) -> Pushed:
+) -> PushedDraft:
     """Push a draft; see `Drafts.push`."""
     target = registry_reference(target)
     guard = Guard.of(if_digest) if if_digest != "origin" else None
@@ -77,13 +77,13 @@ async def push(
         before[name] = (str(target), found.digest if found is not None else None)
         guard.check(*before[name], index.digest)
     if dry_run:
-        return Pushed(reference, index, names, foreign, dry_run=True)
+        return PushedDraft(reference, index, names, foreign, dry_run=True)
     copier = Copier(repository)
     await gather(_bring(copier, connect, entry) for entry in foreign)
     await guard.check_again(repository, before)
     await _put(repository, draft, index, names)
     warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
-    return Pushed(reference, index, names, foreign, copier.done, warnings=warnings)
+    return PushedDraft(reference, index, names, foreign, copier.done, warnings=warnings)
 
 
 def _pushable(draft: Draft) -> Index:

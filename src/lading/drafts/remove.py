@@ -17,7 +17,7 @@ from lading.model.reference import Reference
 from lading.stores.location import registry_reference
 
 
-class Removed(msgspec.Struct, frozen=True):
+class RemovedEntries(msgspec.Struct, frozen=True):
     """What remove did."""
 
     draft: Draft
@@ -26,7 +26,7 @@ class Removed(msgspec.Struct, frozen=True):
     """The entries that were removed, the attestations of removed images among them."""
 
 
-def remove(store: DraftStore, target: Reference | str, images: Iterable[str]) -> Removed:
+def remove(store: DraftStore, target: Reference | str, images: Iterable[str]) -> RemovedEntries:
     """Remove entries from a draft, with the attestations about them; see `Drafts.remove`."""
     target = registry_reference(target)
     named = tuple(images)
@@ -42,4 +42,4 @@ def remove(store: DraftStore, target: Reference | str, images: Iterable[str]) ->
         return msgspec.structs.replace(draft, entries=tuple(e for e in draft.entries if e not in gone))
 
     must_exist(store, target)
-    return Removed(store.update(target, change), tuple(gone))
+    return RemovedEntries(store.update(target, change), tuple(gone))

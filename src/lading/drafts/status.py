@@ -24,7 +24,7 @@ from lading.store import Connect, fetch_manifest
 from lading.transfer.graph import gather
 
 
-class Status(msgspec.Struct, frozen=True):
+class DraftStatus(msgspec.Struct, frozen=True):
     """How a draft differs from what its registry has."""
 
     draft: Draft
@@ -53,7 +53,7 @@ class Status(msgspec.Struct, frozen=True):
         return f"{self.state}: {', '.join(parts)}" if parts else self.state
 
 
-async def status(connect: Connect, drafts: Iterable[Draft]) -> tuple[Status, ...]:
+async def status(connect: Connect, drafts: Iterable[Draft]) -> tuple[DraftStatus, ...]:
     """How drafts differ from what their registries have; see `Drafts.status`."""
     return tuple(await gather(_status(connect, draft) for draft in drafts))
 
@@ -68,7 +68,7 @@ async def prune(
     return tuple(draft.reference for draft in same if dry_run or store.remove_if_same(draft))
 
 
-async def _status(connect: Connect, draft: Draft) -> Status:
+async def _status(connect: Connect, draft: Draft) -> DraftStatus:
     target = draft.reference
     try:
         if draft.problem:
@@ -77,17 +77,17 @@ async def _status(connect: Connect, draft: Draft) -> Status:
         repository = connect(target)
         found = await repository.resolve(target.tag or target.locator)
         if found.digest == digest:
-            return Status(draft, "same", found.digest)
+            return DraftStatus(draft, "same", found.digest)
         there = await fetch_manifest(repository, found.digest)
     except NotFound:
-        return Status(draft, "absent")
+        return DraftStatus(draft, "absent")
     except LadingError as error:
-        return Status(draft, "unknown", error=error)
+        return DraftStatus(draft, "unknown", error=error)
     ours = [entry.descriptor for entry in draft.entries]
     theirs = list(there.manifests) if isinstance(there, Index) else [there.descriptor]
     state: Literal["older", "differs"] = "older" if found.digest == draft.origin else "differs"
     added, moved, removed = _compare(ours, theirs)
-    return Status(draft, state, found.digest, added=added, moved=moved, removed=removed)
+    return DraftStatus(draft, state, found.digest, added=added, moved=moved, removed=removed)
 
 
 def _compare(ours: Sequence[Descriptor], theirs: Sequence[Descriptor]) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, formats
 
 if TYPE_CHECKING:
-    from lading.images.lint import Finding, Report
+    from lading.images.lint import Finding, LintReport
 
 
 @click.command(cls=Command, short_help="Say what is wrong with an image or a list")
@@ -85,7 +85,7 @@ def _where_to_mend(name: str) -> str:
     return f"lading manifest works on a registry's list: bring it there first: lading push {quote(name)} REFERENCE"
 
 
-def _print_as(format: str, report: Report) -> None:
+def _print_as(format: str, report: LintReport) -> None:
     from lading.cli.output import emit, printable
     from lading.images.lint.formats import to_github, to_sarif
 
@@ -95,7 +95,7 @@ def _print_as(format: str, report: Report) -> None:
         click.echo(printable(to_github(report)))
 
 
-def text_of(report: Report, *, quiet: bool = False) -> str:
+def text_of(report: LintReport, *, quiet: bool = False) -> str:
     """The findings for people.
 
     Args:
@@ -117,7 +117,7 @@ def lines_of(found: Finding) -> list[str]:
     return [f"{head}{found.message}", f"{' ' * 16}{found.remedy}"]
 
 
-def _summary(report: Report) -> str:
+def _summary(report: LintReport) -> str:
     from lading.cli.output import count
     from lading.images.lint import SEVERITIES
 

@@ -28,7 +28,7 @@ __all__ = [
     "Code",
     "Facts",
     "Finding",
-    "Report",
+    "LintReport",
     "Severity",
     "gather_facts",
     "lint",
@@ -39,7 +39,7 @@ __all__ = [
 _RULES = (check_entries, check_platforms, check_content, check_annotations)
 
 
-class Report(Result, msgspec.Struct, frozen=True, kw_only=True):
+class LintReport(Result, msgspec.Struct, frozen=True, kw_only=True):
     """What lint found."""
 
     reference: str
@@ -61,7 +61,7 @@ class Report(Result, msgspec.Struct, frozen=True, kw_only=True):
         return any(found.severity in bad for found in self.findings)
 
 
-def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str] | str = ()) -> Report:
+def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str] | str = ()) -> LintReport:
     """Judge what was read.
 
     Args:
@@ -77,7 +77,7 @@ def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str
     found = list(dict.fromkeys(item for rule in _RULES for item in rule(facts) if item.code in wanted))
     found = [_addressed(item, facts) for item in found]
     order = {severity: number for number, severity in enumerate(SEVERITIES)}
-    return Report(
+    return LintReport(
         reference=facts.name,
         digest=facts.manifest.digest,
         against=facts.against,

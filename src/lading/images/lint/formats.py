@@ -6,17 +6,17 @@ from typing import Any
 from urllib.parse import quote
 
 from lading._version import __version__
-from lading.images.lint import CODES, Finding, Report
+from lading.images.lint import CODES, Finding, LintReport
 
 _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
 
-def to_github(report: Report) -> str:
+def to_github(report: LintReport) -> str:
     """Workflow commands, one line for each finding; GitHub Actions shows them as annotations."""
     return "\n".join(_command(report, found) for found in report.findings)
 
 
-def to_sarif(report: Report) -> dict[str, Any]:
+def to_sarif(report: LintReport) -> dict[str, Any]:
     """A SARIF 2.1.0 log with one run, and in it the codes that were found."""
     used = [CODES[code] for code in sorted({found.code for found in report.findings})]
     rules = [
@@ -41,7 +41,7 @@ def to_sarif(report: Report) -> dict[str, Any]:
     }
 
 
-def _result(report: Report, found: Finding) -> dict[str, Any]:
+def _result(report: LintReport, found: Finding) -> dict[str, Any]:
     location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": quote(report.reference, safe="/@")}}}
     if found.digest:
         whole = f"{report.reference}@{found.digest}"
@@ -56,7 +56,7 @@ def _result(report: Report, found: Finding) -> dict[str, Any]:
     }
 
 
-def _command(report: Report, found: Finding) -> str:
+def _command(report: LintReport, found: Finding) -> str:
     title = _property(f"{found.code} {report.reference}")
     return f"::{_GITHUB[found.severity]} title={title}::{_data(f'{found.message} {found.remedy}')}"
 

@@ -14,8 +14,8 @@ from lading.errors import UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
-    from lading.drafts.merge import Created
-    from lading.drafts.push import Pushed
+    from lading.drafts.merge import CreatedDraft
+    from lading.drafts.push import PushedDraft
 
 
 @click.command(cls=Command, short_help="Make a local list of images")
@@ -58,7 +58,7 @@ def create(
             raise UsageError(f"{tag!r} is not a tag", cause="--tag takes tags of the list's own repository")
     pairs = key_values(annotations)
 
-    async def work(client: AsyncClient) -> tuple[Created, Pushed | None]:
+    async def work(client: AsyncClient) -> tuple[CreatedDraft, PushedDraft | None]:
         making = client.drafts.create(
             manifest_list,
             manifests,

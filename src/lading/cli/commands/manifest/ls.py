@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lading.drafts.draft import Draft
-    from lading.drafts.status import Status
+    from lading.drafts.status import DraftStatus
 
 
 class DraftEntryDocument(TypedDict):
@@ -73,7 +73,7 @@ def ls(options: Options, remote: bool, no_trunc: bool, format_: str) -> None:
     for draft in drafts:
         if draft.problem:
             options.warn(f"{draft.reference} cannot be read: {draft.problem}")
-    states: tuple[Status, ...] = ()
+    states: tuple[DraftStatus, ...] = ()
     if remote:
         states = options.run(lambda client: client.drafts.status(drafts))
     by_name = {state.draft.reference: state for state in states}
@@ -84,7 +84,9 @@ def ls(options: Options, remote: bool, no_trunc: bool, format_: str) -> None:
     emit(document, format_, lambda: _listing(options, drafts, by_name, remote, no_trunc))
 
 
-def _listing(options: Options, drafts: tuple[Draft, ...], states: dict[Any, Status], remote: bool, whole: bool) -> str:
+def _listing(
+    options: Options, drafts: tuple[Draft, ...], states: dict[Any, DraftStatus], remote: bool, whole: bool
+) -> str:
     from datetime import UTC, datetime
 
     from lading.cli.output import ago, table
@@ -104,7 +106,7 @@ def _listing(options: Options, drafts: tuple[Draft, ...], states: dict[Any, Stat
     return table(rows, right=(1,))
 
 
-def _described(draft: Draft, status: Status | None = None) -> DraftDocument:
+def _described(draft: Draft, status: DraftStatus | None = None) -> DraftDocument:
     """Describe a draft, and how it stands against its registry where that was asked."""
     return DraftDocument(
         reference=str(draft.reference),
