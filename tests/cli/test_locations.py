@@ -231,6 +231,8 @@ def test_an_engine_is_looked_at_and_tagged(
     pinned = run("digest", "--full", "docker-daemon:looked/at:1").strip()
     assert pinned == f"docker-daemon:docker.io/looked/at:1@{found['digest']}"
     assert run("digest", pinned).strip() == found["digest"]
+    for identity in (image.document["config"]["digest"], image.document["config"]["digest"].removeprefix("sha256:")):
+        assert run("digest", f"docker-daemon:{identity}").strip() == found["digest"]
     assert run("tag", "docker-daemon:looked/at:1", "2").splitlines()[0] == "docker-daemon:docker.io/looked/at:2"
     assert sorted(run("tags", "docker-daemon:looked/at").split()) == ["1", "2"]
     assert engine.run("run", "--rm", "--network=none", "looked/at:2").stdout == "looked at\n"

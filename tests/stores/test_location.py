@@ -60,6 +60,7 @@ ALPINE = Reference.parse("alpine:3.20")
         (r"docker-archive:12\:30.tar", Location(kind="docker-archive", path="12:30.tar")),
         ("docker-daemon:alpine:3.20", Location(kind="docker-daemon", reference=ALPINE)),
         (f"docker-daemon:{DIGEST}", Location(kind="docker-daemon", digest=DIGEST)),
+        (f"docker-daemon:{DIGEST.hex}", Location(kind="docker-daemon", digest=DIGEST)),
         # What looks like one of the schemes to somebody else is a reference here.
         ("dir:foo", Location(kind="registry", reference=Reference.parse("dir:foo"))),
     ],

@@ -4,7 +4,7 @@
     oci:DIR[:TAG][@DIGEST]          an image layout directory; also oci-layout://DIR… and ocidir://DIR…
     oci-archive:FILE[:TAG][@DIGEST] an image layout in a tar file
     docker-archive:FILE[:REF][@DIGEST]  what `docker save` writes
-    docker-daemon:REF               a Docker engine; also docker-daemon:sha256:… for the id of an image
+    docker-daemon:REF               a Docker engine; also docker-daemon:ID for the id of an image, sha256:… or its hex
 
 FILE may be `-` for standard input and output. A colon in a path is written `\\:` where it would be taken for the one
 before a tag or reference. A bare word after docker-archive:FILE is the name of an image, as Docker reads it, or else
@@ -245,6 +245,8 @@ def parse_location(text: str) -> Location:
             raise UsageError(f"{text!r} names no image", remedy=f"put its name after {scheme!r}")
         if re.fullmatch(_DIGEST, rest):
             return Location(kind=kind, digest=_digest(rest, text))
+        if re.fullmatch(_BARE_HEX, rest):
+            return Location(kind=kind, digest=Digest(f"sha256:{rest}"))
         return Location(kind=kind, reference=Reference.parse_repository(rest))
     if "\0" in rest:
         raise UsageError(f"{text!r} is not a location", cause="there is a NUL character in it")
