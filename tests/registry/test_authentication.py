@@ -164,10 +164,9 @@ class TestBearer:
                     await get(opened, registry.host, Scope("other/app"), path="/v2/other/app/manifests/1")
         assert caught.value.message == f"{registry.host} did not allow repository:other/app:pull"
         assert caught.value.cause == f"no credentials were found for {registry.host}, and anonymous access was refused"
-        assert caught.value.remedy == (
-            f"log in with: lading login {registry.host}"
-            f"      see what was tried: lading auth explain {registry.host}/other/app"
-        )
+        assert caught.value.remedy == f"log in to {registry.host}, or give credentials"
+        assert caught.value.code == "no-credentials"
+        assert caught.value.fields["subject"] == f"{registry.host}/other/app"
 
     async def test_what_a_token_does_not_allow_is_not_asked_for_twice(self) -> None:
         tokens = TokenService({"alice": "secret"}, grants={"alice": {"team/*": {"pull"}}})
@@ -312,7 +311,7 @@ class TestRefusals:
                     await get(opened, registry.host, PULL)
             assert caught.value.message == f"{registry.host} did not allow repository:team/app:pull"
             assert caught.value.cause == "the credentials from the test were refused: incorrect username or password"
-            assert (caught.value.remedy or "").startswith(f"log in again with: lading login {registry.host}  ")
+            assert (caught.value.code, caught.value.fields["registry"]) == ("credentials-refused", registry.host)
             assert caught.value.status == status
             async with session(None) as opened:
                 with pytest.raises(Denied, match="no credentials were found"):

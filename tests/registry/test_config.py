@@ -248,9 +248,9 @@ class TestPrecedence:
 
         given = Config.load(file, override=Override(ca_file="/given.pem", cert_file="/both.pem"))
         settings = given.settings("a.example")
-        assert settings["ca_file"] == (("/given.pem",), "--ca-file")
-        assert settings["cert_file"] == ("/both.pem", "--cert-file")
-        assert settings["key_file"] == (None, "--cert-file"), "the key of another certificate is none of this one's"
+        assert settings["ca_file"] == (("/given.pem",), "given as ca_file")
+        assert settings["cert_file"] == ("/both.pem", "given as cert_file")
+        assert settings["key_file"] == (None, "given as cert_file"), "another certificate's key is none of this one's"
         assert given.for_host("a.example", named=False).cert_file == str(place / "c.cert")
 
     def test_a_config_of_the_programs_own_looks_at_no_file(self, tmp_path: Path) -> None:

@@ -288,7 +288,8 @@ class TestFailures:
             await default_sources().find(HOST)
         assert caught.value.message == f"AWS gave no login for {HOST}"
         assert caught.value.cause == "AWS has no credentials here: no profile, no variables, no role"
-        assert f"| lading login --username AWS --password-stdin {HOST}" in (caught.value.remedy or "")
+        assert caught.value.code == "aws-credentials-missing"
+        assert caught.value.fields["command"] == "aws ecr get-login-password --region us-east-1"
 
     async def test_the_extra_may_not_be_installed(self, aws: pytest.MonkeyPatch) -> None:
         become(aws)
@@ -298,7 +299,8 @@ class TestFailures:
         with pytest.raises(Denied) as caught:
             await default_sources().find(HOST)
         assert caught.value.cause == "the extra 'aws' of lading is not installed"
-        assert (caught.value.remedy or "").startswith("pip install 'lading[aws]'; or: aws ecr get-login-password")
+        assert (caught.value.remedy or "").startswith("pip install 'lading[aws]'; or log in as AWS")
+        assert caught.value.code == "aws-extra-missing"
         assert await default_sources().find("public.ecr.aws") is None
 
     @pytest.mark.parametrize(

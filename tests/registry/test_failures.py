@@ -19,7 +19,7 @@ from lading.errors import (
     Unsupported,
     UsageError,
 )
-from lading.registry.failures import Refusal, advised, clean, denied, failure, full, said
+from lading.registry.failures import Reason, Refusal, advised, clean, denied, failure, full, said
 from lading.registry.http import transport
 
 
@@ -135,13 +135,15 @@ def test_a_full_registry_is_none_that_wants_a_login(status: int, code: str, word
 
 
 def test_a_denial_repeats_only_what_says_more() -> None:
+    because = Reason("because", "do", "no-credentials")
+
     def cause(*errors: Any) -> str | None:
         refusal = Refusal(403, json.dumps({"errors": errors}).encode())
-        return denied(refusal, registry="r.example", wanted="repository:a:pull", why="because", remedy=None).cause
+        return denied(refusal, registry="r.example", wanted="repository:a:pull", reason=because).cause
 
     assert cause({"code": "DENIED", "message": "requested access to the resource is denied"}) == "because"
     assert cause({"code": "DENIED", "message": "your plan has ended"}) == "because: denied: your plan has ended"
-    found = denied(Refusal(401), registry="r.example", wanted="repository:a:pull", why="because", remedy="do")
+    found = denied(Refusal(401), registry="r.example", wanted="repository:a:pull", reason=because)
     assert type(found) is Denied
     assert found.message == "r.example did not allow repository:a:pull"
     assert (found.cause, found.remedy, found.status) == ("because", "do", 401)

@@ -417,7 +417,8 @@ class TestWays:
             async with session(Config(override=Override(ca_file=str(authority.ca)))) as opened:
                 with pytest.raises(TLSFailure) as caught:
                     await get(opened, server.host)
-        assert "--cert-file" in (caught.value.remedy or "")
+        assert "cert_file" in (caught.value.remedy or "")
+        assert caught.value.code == "certificate-wanted"
 
     async def test_blobs_go_in_parts_of_the_size_that_is_configured(
         self, registry: RealRegistry, repository: str, tmp_path: Path

@@ -451,10 +451,9 @@ class TestAmazon:
             with pytest.raises(NotFound) as caught:
                 await amazon.repository(writing=True).write(blob, from_bytes(b"x"))
             assert caught.value.message == f"{self.NAME} has no repository team/app"
-            assert caught.value.remedy == (
-                "--create-repository makes it; "
-                "or: aws ecr create-repository --region eu-west-1 --repository-name team/app"
-            )
+            command = "aws ecr create-repository --region eu-west-1 --repository-name team/app"
+            assert caught.value.remedy == f"make it first: {command}"
+            assert (caught.value.code, caught.value.fields["command"]) == ("repository-missing", command)
             with pytest.raises(NotFound, match="was not found"):
                 await amazon.repository().fetch("1")
 
@@ -462,7 +461,7 @@ class TestAmazon:
         assert (
             hosted("public.ecr.aws")
             .how_to_make("alias/team/app")
-            .endswith("aws ecr-public create-repository --region us-east-1 --repository-name team/app")
+            .startswith("aws ecr-public create-repository --region us-east-1 --repository-name team/app")
         )
 
     async def test_who_shows_a_token_that_has_ended_may_still_pull_what_is_public(self) -> None:

@@ -104,9 +104,8 @@ class TestSchemes:
             with pytest.raises(TLSFailure) as caught:
                 await get(opened, "10.0.0.5:5000")
         assert caught.value.message == "10.0.0.5:5000 speaks plain HTTP, and lading asked with TLS"
-        assert caught.value.remedy == (
-            "if that is intended: --insecure, or insecure = true for this host in lading's config.toml"
-        )
+        assert caught.value.remedy == "if that is intended: insecure = true for this host in lading's config.toml"
+        assert caught.value.code == "plain-http"
         assert other.requests == []
 
     @pytest.mark.parametrize("way", ["option", "config"])

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lading.errors import LadingError
+
+if TYPE_CHECKING:
+    from lading.registry.diagnose.check import Examined
+    from lading.registry.diagnose.explain import Explanation
+    from lading.registry.diagnose.settings import SettingDocument
+
+    Found = TypeVar("Found", Examined, Explanation)
 
 Words = str | Callable[[Mapping[str, Any]], str | None]
 """A text with `{field}`s of an error in it, or what makes one of them."""
@@ -13,19 +20,86 @@ Words = str | Callable[[Mapping[str, Any]], str | None]
 
 def worded(error: LadingError) -> list[str]:
     """An error in up to three lines: what happened, why, and what to do next."""
-    message = _said(_MESSAGES, error) or error.message
-    remedy = _said(_REMEDIES, error) or error.remedy
-    return [line for line in (message, error.cause, remedy) if line]
+    message = _said(MESSAGES, error.code, error.fields) or error.message
+    lines = (message, error.cause, remedy(error.remedy, error.code, error.fields))
+    return [line for line in lines if line]
 
 
-def _said(words: Mapping[str, Words], error: LadingError) -> str | None:
-    wanted = words.get(error.code)
-    return wanted.format_map(error.fields) if isinstance(wanted, str) else wanted and wanted(error.fields)
+def remedy(text: str | None, code: str, fields: Mapping[str, Any]) -> str | None:
+    """What to do next.
+
+    Args:
+        text: in the library's words; None where there is nothing to be done.
+        code: which case it is.
+        fields: what it is about.
+    """
+    return text and (_said(REMEDIES, code, fields) or text)
 
 
-_MESSAGES: dict[str, Words] = {}
+def sourced(setting: SettingDocument) -> SettingDocument:
+    """A setting of a host, as it is printed: what is given to a client is an option here."""
+    from msgspec.structs import replace
 
-_REMEDIES: dict[str, Words] = {
+    name = setting.source.removeprefix("given as ")
+    if name == setting.source:
+        return setting
+    return replace(setting, source="--resolve" if name == "addresses" else f"--{name.replace('_', '-')}")
+
+
+def remedied(found: Found) -> Found:
+    """A value that has a remedy, with the command line's words for it."""
+    from msgspec.structs import replace
+
+    return replace(found, remedy=remedy(found.remedy, found.code or "", found.fields))
+
+
+def _said(words: Mapping[str, Words], code: str, fields: Mapping[str, Any]) -> str | None:
+    wanted = words.get(code)
+    if wanted is None:
+        return None
+    return wanted.format_map(fields) if isinstance(wanted, str) else wanted(fields)
+
+
+def _denied(words: str) -> Callable[[Mapping[str, Any]], str]:
+    """What to do about credentials, and, unless that is known, where to see which ones they are."""
+
+    def both(of: Mapping[str, Any]) -> str:
+        subject = of.get("subject")
+        way = words.format_map(of)
+        return f"{way}      see what was tried: lading auth explain {subject}" if subject else way
+
+    return both
+
+
+_AGAIN = "log in again with: lading login {registry}"
+
+_WITH_AWS = "{command} | lading login --username AWS --password-stdin {registry}"
+
+MESSAGES: dict[str, Words] = {}
+
+REMEDIES: dict[str, Words] = {
+    # Credentials
+    "no-credentials": _denied("log in with: lading login {registry}"),
+    "credentials-refused": _denied(_AGAIN),
+    "credentials-insufficient": _denied("log in as somebody who may: lading login {registry}"),
+    "credentials-failed": lambda of: (_denied("{remedy}") if of["remedy"] else _denied(_AGAIN))(of),
+    "aws-extra-missing": _denied(f"pip install 'lading[aws]'; or: {_WITH_AWS}"),
+    "aws-credentials-missing": _denied(f"aws configure, or aws sso login; or: {_WITH_AWS}"),
+    "no-token": "see how access comes about: lading auth explain {subject}",
+    # Hosts
+    "plain-http": "if that is intended: --insecure, or insecure = true for this host in lading's config.toml",
+    "untrusted-certificate": "if the host is trusted: --ca-file, or ca_file = … for this host in lading's config.toml",
+    "invalid-certificate": "it has to be replaced where the registry runs; lading registry check shows what is in it",
+    "unverified-certificate": "--ca-file, or ca_file in lading's config.toml",
+    "certificate-wanted": "show one: --cert-file and --key-file, or cert_file and key_file in lading's config.toml",
+    "connection-broken": "try again; --verbose shows the requests",
+    "ambiguous-header": "name it: --header '{registry}={header}: …', or headers in lading's config.toml",
+    # Registries
+    "not-accepted": "see what is there now: lading inspect {what}",
+    "repository-missing": "--create-repository makes it; or: {command}",
+    "tag-not-removable": "to delete the manifest with all its tags: lading delete {reference}",
+    "writing-needed": lambda of: f"lading registry check {of['registry']}/{of['repository'] or 'REPOSITORY'} --write",
+    "repository-needed": "name one: lading registry check {registry}/REPOSITORY",
     # Places
     "not-in-a-registry": "bring it there: lading push {location} REFERENCE",
     "read-only-location": "write another: lading copy {location} {kind}:FILE",

@@ -141,7 +141,15 @@ def failure(refusal: Refusal, *, method: str, registry: str, what: str) -> Ladin
     words = said(refusal.body)
     kind = _kind(status, words.code)
     message, remedy = _message(kind, words.code, method, registry, what)
-    return kind(message, cause=_cause(status, words), remedy=remedy, status=status, registry_code=words.code or None)
+    return kind(
+        message,
+        cause=_cause(status, words),
+        remedy=remedy,
+        code="not-accepted" if kind is Conflict else None,
+        fields={"registry": registry, "what": what},
+        status=status,
+        registry_code=words.code or None,
+    )
 
 
 def full(refusal: Refusal, *, registry: str, what: str) -> RegistryFailure | None:
@@ -166,24 +174,59 @@ def full(refusal: Refusal, *, registry: str, what: str) -> RegistryFailure | Non
     )
 
 
-def denied(refusal: Refusal, *, registry: str, wanted: str, why: str, remedy: str | None) -> Denied:
+class Reason(NamedTuple):
+    """Why something was not allowed, as far as credentials tell."""
+
+    why: str
+    """Whose credentials, or none."""
+    remedy: str | None
+    """What to do about it."""
+    code: str
+    """Which case it is, as in `Denied.code`."""
+    refusal: Refusal | None = None
+    """The answer that says more than the last one did, if there is one."""
+    fields: Mapping[str, Any] = {}
+    """What it is about."""
+
+
+def denied(
+    refusal: Refusal,
+    *,
+    registry: str,
+    wanted: str,
+    reason: Reason,
+    repository: str | None = None,
+    is_given: bool = False,
+) -> Denied:
     """The error of a request that was not allowed (401 and 403).
 
     Args:
-        refusal: the answer.
+        refusal: the answer; one that `reason` has says more.
         registry: who refused.
         wanted: what was not allowed, such as `repository:a/b:pull`.
-        why: what lading knows about it: whose credentials, or none.
-        remedy: what to do next.
+        reason: what lading knows about it.
+        repository: the path in the registry, if it is about one.
+        is_given: whether the credentials were given for this request, so that there is nothing to explain about where
+            they are from.
     """
+    refusal = reason.refusal or refusal
     words = said(refusal.body)
+    subject = f"{registry}/{repository}" if repository else registry
     # "authentication required" and the like add nothing to what we know.
     plain = words.code in {"UNAUTHORIZED", "DENIED", ""} and words.message.lower() in _EMPTY_WORDS
-    cause = why if plain or not str(words) else f"{why}: {words}"
+    cause = reason.why if plain or not str(words) else f"{reason.why}: {words}"
     return Denied(
         f"{registry} did not allow {wanted}",
         cause=cause,
-        remedy=remedy,
+        remedy=reason.remedy,
+        code=reason.code,
+        fields={
+            **reason.fields,
+            "registry": registry,
+            "repository": repository,
+            "wanted": wanted,
+            "subject": None if is_given else subject,
+        },
         status=refusal.status,
         registry_code=words.code or None,
     )
@@ -204,19 +247,20 @@ _EMPTY_WORDS = {
 def advised(error: Unreachable) -> Unreachable:
     """The same failure, with what to do about it."""
     if isinstance(error, PlainHTTP):
-        error.remedy = "if that is intended: --insecure, or insecure = true for this host in lading's config.toml"
+        error.remedy = "if that is intended: insecure = true for this host in lading's config.toml"
     elif isinstance(error, UntrustedCertificate) and error.doubt is None:
-        error.remedy = "it has to be replaced where the registry runs; lading registry check shows what is in it"
+        error.remedy = "it has to be replaced where the registry runs"
+        error.code = "invalid-certificate"
     elif isinstance(error, UntrustedCertificate):
-        error.remedy = "if the host is trusted: --ca-file, or ca_file = … for this host in lading's config.toml"
+        error.remedy = "if the host is trusted: ca_file = … for this host in lading's config.toml"
     elif isinstance(error, CertificateWanted):
-        error.remedy = "show one: --cert-file and --key-file, or cert_file and key_file in lading's config.toml"
+        error.remedy = "show one: cert_file and key_file for this host in lading's config.toml"
     elif isinstance(error, NameNotFound):
         error.remedy = "check the name of the registry"
     elif isinstance(error, ConnectionRefused):
         error.remedy = "check that the registry runs, and its port"
     elif isinstance(error, ConnectionBroken):
-        error.remedy = "try again; --verbose shows the requests"
+        error.remedy = "try again"
     else:
         error.remedy = error.remedy or "check the port, the network, and its proxy (HTTPS_PROXY, NO_PROXY)"
     return error
@@ -243,7 +287,7 @@ def _message(kind: type[LadingError], code: str, method: str, registry: str, wha
     if kind is RegistryFailure:
         return f"{registry} failed to answer for {what}", "try again later; the registry's own log may say more"
     if kind is Conflict:
-        return f"{registry} did not accept {what}", f"see what is there now: lading inspect {what}"
+        return f"{registry} did not accept {what}", "see what is there now"
     return f"{registry} did not accept {what}", None
 
 

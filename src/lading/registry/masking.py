@@ -63,6 +63,9 @@ class Mask:
         error.args = (error.message,)
         error.cause = self.apply(error.cause) if error.cause else error.cause
         error.remedy = self.apply(error.remedy) if error.remedy else error.remedy
+        error.fields = {
+            name: self.apply(value) if isinstance(value, str) else value for name, value in error.fields.items()
+        }
 
     def _add(self, secret: str) -> None:
         if len(secret) >= _LEAST:

@@ -62,12 +62,12 @@ class Hosted(msgspec.Struct, frozen=True, kw_only=True):
     """Which of Amazon's registries it is: those make no repository at the first push into it."""
 
     def how_to_make(self, repository: str) -> str:
-        """What to do where a repository has to be made before the first push; empty where the push makes it."""
+        """The command of AWS that makes a repository before the first push; empty where the push makes it."""
         if self.amazon is None:
             return ""
         return (
-            f"--create-repository makes it; or: aws {self.amazon.service} create-repository "
-            f"--region {self.amazon.region} --repository-name {self.amazon.repository_name(repository)}"
+            f"aws {self.amazon.service} create-repository --region {self.amazon.region} "
+            f"--repository-name {self.amazon.repository_name(repository)}"
         )
 
 

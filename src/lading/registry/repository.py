@@ -228,7 +228,9 @@ class Repository:
             raise Unsupported(
                 f"{self.registry} cannot remove the tag {name} by itself; nothing was changed",
                 cause=error.cause,
-                remedy=f"to delete the manifest with all its tags: lading delete {self._named(name)}",
+                remedy="the manifest can be deleted, with all its tags",
+                code="tag-not-removable",
+                fields={"registry": self.registry, "reference": self._named(name)},
                 status=error.status,
                 registry_code=error.registry_code,
             ) from error

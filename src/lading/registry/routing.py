@@ -125,6 +125,8 @@ def headers_for(override: Override, registry: str, named: Collection[str]) -> Pa
         raise UsageError(
             f"it is not said which registry the header {loose[0]} is for",
             cause=f"there is more than one: {', '.join(sorted(named))}",
-            remedy=f"name it: --header '{registry}={loose[0]}: …', or headers in lading's config.toml",
+            remedy="name it, or put the header in lading's config.toml",
+            code="ambiguous-header",
+            fields={"header": loose[0], "registry": registry, "registries": sorted(named)},
         )
     return tuple((name, value) for where, name, value in override.headers if where in ("", registry.lower()))

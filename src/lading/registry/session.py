@@ -573,7 +573,9 @@ class Session:
         failure.retry_after = after
         if missing := call.missing_repository(failure):
             failure.message = f"{call.host.name} has no repository {missing}"
-            failure.remedy = hosted(call.host.name).how_to_make(missing)
+            failure.remedy = f"make it first: {hosted(call.host.name).how_to_make(missing)}"
+            failure.code = "repository-missing"
+            failure.fields |= {"repository": missing, "command": hosted(call.host.name).how_to_make(missing)}
         if after:
             failure.cause = f"{(failure.cause or '').rstrip('.')}; it asks to wait {after:.0f} seconds"
         if 300 <= refusal.status < 400:
@@ -601,14 +603,13 @@ class Session:
         if full := failures.full(refusal, registry=host.name, what=call.what):
             return full
         repository = repository_of(call.scopes)
-        why, remedy, earlier = await host.attempts.why_denied(repository, refused=refused)
-        about = f"{host.name}/{repository}" if repository else host.name
         return failures.denied(
-            earlier or refusal,
+            refusal,
             registry=host.name,
             wanted=str(call.scopes[0]) if call.scopes else call.what,
-            why=why,
-            remedy=remedy if self._alone else f"{remedy}      see what was tried: lading auth explain {about}",
+            reason=await host.attempts.why_denied(repository, refused=refused),
+            repository=repository,
+            is_given=self._alone,
         )
 
     def _warn(self, host: Host, response: Response) -> None:

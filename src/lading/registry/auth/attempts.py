@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lading.errors import Denied
 from lading.registry import failures
 from lading.registry.auth.credentials import Credential, Credentials
-from lading.registry.failures import Refusal
+from lading.registry.failures import Reason, Refusal
 
 
 class RefusedCredential(NamedTuple):
@@ -96,30 +96,29 @@ class Attempts:
         instead = f"with those from {now.source}" if now is not None and now.source else "without credentials"
         return [f"{sentence}; going on {instead}" for sentence in untold]
 
-    async def why_denied(self, repository: str | None, *, refused: bool) -> tuple[str, str, Refusal | None]:
+    async def why_denied(self, repository: str | None, *, refused: bool) -> Reason:
         """Why the registry did not allow something, as far as credentials tell.
 
         Args:
             repository: what it was about; None for the registry as a whole.
             refused: whether the credentials shown last were refused, rather than what was asked for with them.
-
-        Returns:
-            The reason, what to do about it, and the answer that says more than the last one did, if there is one.
         """
-        again = f"log in again with: lading login {self._registry}"
+        again = f"log in to {self._registry} again, or give other credentials"
         credential = await self.credential(repository)
         if credential is not None and not refused:
-            another = f"log in as somebody who may: lading login {self._registry}"
-            return f"{whose(credential)} do not allow it", another, None
+            another = f"log in to {self._registry} as somebody who may"
+            return Reason(f"{whose(credential)} do not allow it", another, "credentials-insufficient")
         if credential is not None:
-            return f"{whose(credential)} were refused", again, None
+            return Reason(f"{whose(credential)} were refused", again, "credentials-refused")
         for one in self.refused:
             if one.repository in (None, repository):
-                return f"{whose(one.credential)} were refused", again, one.refusal
+                return Reason(f"{whose(one.credential)} were refused", again, "credentials-refused", one.refusal)
         if self.trouble is not None:
-            return str(self.trouble), self.trouble.remedy or again, None
+            code = self.trouble.code if self.trouble.code != Denied.code else "credentials-failed"
+            fields = self.trouble.fields | {"remedy": self.trouble.remedy}
+            return Reason(str(self.trouble), self.trouble.remedy or again, code, fields=fields)
         why = f"no credentials were found for {self._registry}, and anonymous access was refused"
-        return why, f"log in with: lading login {self._registry}", None
+        return Reason(why, f"log in to {self._registry}, or give credentials", "no-credentials")
 
     def _is_known(self, repository: str | None) -> bool:
         if self.credentials is None:

@@ -142,7 +142,9 @@ def _whoever_this_is(registry: str, ecr: AmazonRegistry) -> tuple[Any, str]:
             raise _failed(
                 registry,
                 "AWS has no credentials here: no profile, no variables, no role",
-                f"aws configure, or aws sso login; or: {_by_hand(registry, ecr)}",
+                f"aws configure, or aws sso login; or log in as AWS, with what this prints: {_by_hand(ecr)}",
+                code="aws-credentials-missing",
+                command=_by_hand(ecr),
             )
         elsewhere = credentials.method in _DECIDED_ELSEWHERE
         return session, (credentials.get_frozen_credentials().access_key if elsewhere else "")
@@ -213,8 +215,10 @@ class _explained:
             return _failed(
                 self._registry,
                 "the extra 'aws' of lading is not installed",
-                f"pip install 'lading[aws]'; or: {_by_hand(self._registry, ecr)}",
+                f"pip install 'lading[aws]'; or log in as AWS, with what this prints: {_by_hand(ecr)}",
                 what=self._what,
+                code="aws-extra-missing",
+                command=_by_hand(ecr),
             )
         from botocore import exceptions
 
@@ -241,13 +245,22 @@ class _explained:
 _LOGIN = "log in to AWS again: aws sso login, or renew the variables or the profile in use"
 
 
-def _failed(registry: str, cause: str, remedy: str | None = None, *, what: str | None = None) -> Denied:
-    return Denied(what or f"AWS gave no login for {registry}", cause=cause, remedy=remedy)
+def _failed(
+    registry: str,
+    cause: str,
+    remedy: str | None = None,
+    *,
+    what: str | None = None,
+    code: str | None = None,
+    command: str | None = None,
+) -> Denied:
+    message = what or f"AWS gave no login for {registry}"
+    return Denied(message, cause=cause, remedy=remedy, code=code, fields={"registry": registry, "command": command})
 
 
-def _by_hand(registry: str, ecr: AmazonRegistry) -> str:
-    where = f"--region {ecr.region} | lading login --username AWS --password-stdin {registry}"
-    return f"aws {ecr.service} get-login-password {where}"
+def _by_hand(ecr: AmazonRegistry) -> str:
+    """The command of AWS that prints the password."""
+    return f"aws {ecr.service} get-login-password --region {ecr.region}"
 
 
 def _fingerprint(environ: Mapping[str, str]) -> str:

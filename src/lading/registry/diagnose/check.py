@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -44,6 +44,8 @@ _ANY = range(200, 500)
 class Examined(Result, msgspec.Struct, frozen=True):
     """One thing that was examined."""
 
+    document_fields = ("name", "state", "said", "remedy")
+
     name: str
     """What was examined."""
     state: Verdict
@@ -52,6 +54,10 @@ class Examined(Result, msgspec.Struct, frozen=True):
     """What was found."""
     remedy: str | None = None
     """What to do about it."""
+    code: str | None = None
+    """Which case it is, as in `LadingError.code`, where there is more to say of what to do."""
+    fields: dict[str, Any] = {}
+    """What it is about, as in `LadingError.fields`."""
 
 
 class Checkup(Result, msgspec.Struct):
@@ -68,14 +74,23 @@ class Checkup(Result, msgspec.Struct):
     exit_code: int = 0
     """What the command ends with: 0, or the exit code of the first failure."""
 
-    def add(self, name: str, state: Verdict, said: str, remedy: str | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        state: Verdict,
+        said: str,
+        remedy: str | None = None,
+        *,
+        code: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
         """Note what was found."""
-        self.findings.append(Examined(name, state, said, remedy))
+        self.findings.append(Examined(name, state, said, remedy, code, dict(fields or {})))
 
     def fail(self, name: str, error: LadingError) -> None:
         """Note that something failed."""
         said = f"{error.message}: {error.cause}" if error.cause else error.message
-        self.add(name, "failed", said, error.remedy)
+        self.add(name, "failed", said, error.remedy, code=error.code, fields=error.fields)
         self.exit_code = self.exit_code or error.exit_code
 
 
@@ -112,8 +127,14 @@ async def check(session: Session, registry: str, repository: str | None = None, 
         else:
             await _ask_for_methods(examined, report)
             report.add("mount", "unknown", "only writing can tell")
-            there = f"{registry}/{repository or 'REPOSITORY'}"
-            report.add("chunks", "unknown", "only writing can tell", f"lading registry check {there} --write")
+            report.add(
+                "chunks",
+                "unknown",
+                "only writing can tell",
+                "allow writing",
+                code="writing-needed",
+                fields={"registry": registry, "repository": repository},
+            )
     return report
 
 
@@ -183,7 +204,8 @@ def _judge_certificate(handshake: Handshake, report: Checkup, *, is_refused: boo
     if is_refused:
         report.add("tls", "warning" if left > 0 else "failed", said, "renew it" if left < 0 else None)
     elif is_ignored:
-        report.add("tls", "warning", f"{said}; not verified", "--ca-file, or ca_file in lading's config.toml")
+        trust = "give its authorities: ca_file in lading's config.toml"
+        report.add("tls", "warning", f"{said}; not verified", trust, code="unverified-certificate")
     elif left < _SOON:
         report.add("tls", "warning", said, f"renew it: {max(0, int(left // 86400))} days are left")
     else:
@@ -262,7 +284,9 @@ async def _examine_catalog(session: Session, registry: str, report: Checkup) -> 
 
 async def _examine_referrers(repository: Repository, is_named: bool, report: Checkup) -> None:
     name = "referrers"
-    retry = None if is_named else f"name one: lading registry check {repository.registry}/REPOSITORY"
+    retry: dict[str, Any] = {}
+    if not is_named:
+        retry = {"remedy": "name one", "code": "repository-needed", "fields": {"registry": repository.registry}}
     fallback = "it has no referrers API: what refers to an image is kept under a tag"
     try:
         async with _asked(repository, "GET", f"referrers/{_NOTHING}") as response:
@@ -270,13 +294,13 @@ async def _examine_referrers(repository: Repository, is_named: bool, report: Che
             if response.status == 200 and media_type == OCI_INDEX:
                 report.add(name, "ok", "it has the referrers API")
             elif response.status == 404 and not is_named and media_type == "application/json":
-                report.add(name, "unknown", "a repository is needed to tell", retry)
+                report.add(name, "unknown", "a repository is needed to tell", **retry)
             elif response.status in (404, 405, 501):
                 report.add(name, "no", fallback)
             else:
-                report.add(name, "unknown", f"it answered HTTP {response.status}", retry)
+                report.add(name, "unknown", f"it answered HTTP {response.status}", **retry)
     except Denied:
-        report.add(name, "unknown", "it does not allow the question", retry)
+        report.add(name, "unknown", "it does not allow the question", **retry)
     except LadingError as error:
         report.add(name, "unknown", error.message)
 
@@ -311,7 +335,15 @@ async def _examine_chunks(repository: Repository, report: Checkup) -> None:
         quirks = hosted(repository.registry)
         if status == 404 and quirks.amazon is not None:
             there = repository.repository
-            report.add("chunks", "unknown", f"there is no repository {there}", quirks.how_to_make(there))
+            command = quirks.how_to_make(there)
+            report.add(
+                "chunks",
+                "unknown",
+                f"there is no repository {there}",
+                f"make it first: {command}",
+                code="repository-missing",
+                fields={"registry": repository.registry, "repository": there, "command": command},
+            )
             return
         if status != 202 or location is None:
             report.add("chunks", "no", f"it opens no upload (HTTP {status})")
@@ -366,7 +398,8 @@ async def _examine_deletion(repository: Repository, report: Checkup) -> None:
             async with _asked(repository, "DELETE", f"manifests/{target}", scopes=wanted) as response:
                 status = response.status
         except Denied as error:
-            report.add(name, "no", f"it does not let these credentials delete {what}", error.remedy)
+            said = f"it does not let these credentials delete {what}"
+            report.add(name, "no", said, error.remedy, code=error.code, fields=error.fields)
             continue
         except LadingError as error:
             report.fail(name, error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -72,6 +72,23 @@ class TokenReport(Result, msgspec.Struct, kw_only=True):
 class Explanation(Result, msgspec.Struct, kw_only=True):
     """How access to a registry or a repository comes about, or why it does not."""
 
+    document_fields = (
+        "subject",
+        "registry",
+        "repository",
+        "known_as",
+        "outcome",
+        "missing",
+        "request",
+        "cause",
+        "remedy",
+        "sources",
+        "reason",
+        "challenge",
+        "token",
+        "remembered",
+    )
+
     subject: str
     """What was asked about."""
     registry: str
@@ -87,6 +104,10 @@ class Explanation(Result, msgspec.Struct, kw_only=True):
     """Why it was not allowed."""
     remedy: str | None
     """What to do next."""
+    code: str | None
+    """Which case it is, as in `LadingError.code`; None where access is allowed."""
+    fields: dict[str, Any]
+    """What `remedy` is about, as in `LadingError.fields`."""
     sources: list[SourceReport]
     """Every place that credentials are looked for in, in their order."""
     reason: str | None
@@ -151,7 +172,7 @@ async def explain(
         missing=missing,
         request=f"{method} {trial.url(registry)}{path}",
         cause=None if failure is None else (failure.cause or failure.message),
-        remedy=_remedy(failure, registry, is_missing=bool(missing), is_refused=bool(refused)),
+        **_remedy(failure, registry, is_missing=bool(missing), is_refused=bool(refused)),
         sources=sources,
         reason=chosen,
         challenge=None
@@ -187,7 +208,9 @@ async def token(session: Session, registry: str, repository: str | None, scopes:
     raise Unsupported(
         f"{registry} gives no tokens",
         cause=f"it asks for {asks}",
-        remedy=f"see how access comes about: lading auth explain {subject}",
+        remedy="an explanation tells how access comes about",
+        code="no-token",
+        fields={"registry": registry, "subject": subject},
     )
 
 
@@ -203,12 +226,18 @@ def _request(repository: str | None, name: str | None) -> tuple[str, str]:
     )
 
 
-def _remedy(failure: LadingError | None, registry: str, *, is_missing: bool, is_refused: bool) -> str | None:
+def _remedy(failure: LadingError | None, registry: str, *, is_missing: bool, is_refused: bool) -> dict[str, Any]:
+    """What to do next, and which case it is."""
     if failure is not None:
-        return (failure.remedy or "").partition("      see what was tried")[0] or None
+        # This is the explanation that the error may point to.
+        return {"remedy": failure.remedy, "code": failure.code, "fields": failure.fields | {"subject": None}}
     if is_missing:
-        return "ask who owns the repository to let you do that, or log in as somebody who may"
-    return f"log in again with: lading login {registry}" if is_refused else None
+        remedy = "ask who owns the repository to let you do that, or log in as somebody who may"
+        return {"remedy": remedy, "code": "allowed-in-part", "fields": {"registry": registry}}
+    if is_refused:
+        remedy = f"log in to {registry} again, or give other credentials"
+        return {"remedy": remedy, "code": "credentials-refused", "fields": {"registry": registry, "subject": None}}
+    return {"remedy": None, "code": None, "fields": {}}
 
 
 def _outcome(failure: LadingError | None, missing: Sequence[str]) -> AccessOutcome:

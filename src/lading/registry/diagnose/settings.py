@@ -83,7 +83,7 @@ def _ways(config: Config, host: str) -> list[SettingDocument]:
     """What leads to a host: an address that was given for it, or a proxy of the environment."""
     name = DOCKER_HUB[2] if host == DOCKER_HUB[0] else host
     found = [
-        SettingDocument("address", address, "--resolve")
+        SettingDocument("address", address, "given as addresses")
         for where, address in config.override.addresses.items()
         if where in (name, f"{name}:443")
     ]

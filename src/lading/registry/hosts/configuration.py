@@ -210,14 +210,13 @@ class Config:
     def _given(self, named: bool) -> dict[str, Setting]:
         given = {}
         if self.override.insecure:
-            given["insecure"] = Setting(True, "--insecure")
+            given["insecure"] = Setting(True, "given as insecure")
         if self.override.ca_file is not None:
-            given["ca_file"] = Setting((self.override.ca_file,), "--ca-file")
+            given["ca_file"] = Setting((self.override.ca_file,), "given as ca_file")
         if self.override.cert_file is not None and named:
-            given["cert_file"] = Setting(self.override.cert_file, "--cert-file")
-            given["key_file"] = Setting(
-                self.override.key_file, "--key-file" if self.override.key_file else "--cert-file"
-            )
+            given["cert_file"] = Setting(self.override.cert_file, "given as cert_file")
+            key = "key_file" if self.override.key_file else "cert_file"
+            given["key_file"] = Setting(self.override.key_file, f"given as {key}")
         return given
 
     def _configured(self, host: str) -> dict[str, Setting]:

@@ -42,9 +42,13 @@ _EXCERPT_TIMEOUT = 10.0
 class NameNotFound(Unreachable):
     """There is no host of that name. Nothing was sent."""
 
+    code = "unknown-host"
+
 
 class ConnectionRefused(Unreachable):
     """The host is there, and nothing listens. Nothing was sent."""
+
+    code = "connection-refused"
 
 
 class ConnectFailed(Unreachable):
@@ -54,10 +58,13 @@ class ConnectFailed(Unreachable):
 class ConnectionBroken(Unreachable):
     """The connection ended or stalled before the answer was complete. The request may have been carried out."""
 
+    code = "connection-broken"
+
 
 class UntrustedCertificate(TLSFailure):
     """The host speaks TLS, with a certificate that cannot be verified. Nothing was sent."""
 
+    code = "untrusted-certificate"
     doubt: Literal["form", "issuer"] | None = None
     """What OpenSSL may see otherwise: a form of certificate that rustls takes from nobody, or an unknown issuer."""
 
@@ -65,9 +72,13 @@ class UntrustedCertificate(TLSFailure):
 class CertificateWanted(TLSFailure):
     """The host lets in who shows a certificate that it knows, only."""
 
+    code = "certificate-wanted"
+
 
 class PlainHTTP(TLSFailure):
     """The host was asked with TLS and answered in plain text. Nothing was sent."""
+
+    code = "plain-http"
 
 
 class SourceFailure(Exception):

@@ -116,7 +116,7 @@ class Listing:
             near = nearest(name, self.tags())
             raise NotFound(
                 f"{store} has no tag {name}",
-                remedy=f"the nearest it has: {', '.join(near)}" if near else None,
+                remedy=f"the nearest it has: {', '.join(near)}" if near else "see which it has",
                 code="tag-not-found",
                 fields={"store": store, "tag": name, "nearest": near},
             )

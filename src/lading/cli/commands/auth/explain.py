@@ -29,8 +29,9 @@ def explain(options: Options, subject: str, scopes: tuple[str, ...], format_: st
     lading auth explain ghcr.io/acme/web --scope push
     """
     from lading.cli.output import emit
+    from lading.cli.wording import remedied
 
-    document = options.run(lambda client: client.registries.explain(subject, scopes))
+    document = remedied(options.run(lambda client: client.registries.explain(subject, scopes)))
     emit(document, format_, lambda: _explained(document))
     if document.outcome != "allowed":
         raise click.exceptions.Exit(1)

@@ -30,8 +30,10 @@ def check(options: Options, what: str, write: bool, format_: str) -> None:
     lading registry check localhost:5000/team/app --write
     """
     from lading.cli.output import emit
+    from lading.cli.wording import remedied
 
     report = options.run(lambda client: client.registries.check(what, write=write))
+    report.findings = [remedied(finding) for finding in report.findings]
     emit(report, format_, lambda: _checkup(report))
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)

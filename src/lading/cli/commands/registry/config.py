@@ -28,10 +28,13 @@ def config(options: Options, host: str | None, format_: str) -> None:
     lading registry config --format '{{ file }}'
     """
     from lading.cli.output import emit
+    from lading.cli.wording import sourced
     from lading.registry.auth.scopes import parse_registry
     from lading.registry.diagnose.settings import effective
 
     found = effective(options.config(), parse_registry(host) if host is not None and host != "*" else host)
+    for one in found.hosts:
+        one.settings[:] = map(sourced, one.settings)
     emit(found, format_, lambda: _config(found))
 
 

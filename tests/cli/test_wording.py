@@ -1,0 +1,137 @@
+"""What the command line says of each case that the library tells apart: flags and commands that exist, and no other."""
+
+import ast
+import inspect
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import lading
+from lading.cli import lading as root
+from lading.cli.wording import MESSAGES, REMEDIES, worded
+from lading.errors import LadingError
+
+REF = "reg.example/app:1"
+CREDENTIALS = {"registry": "reg.example", "subject": "reg.example/app"}
+TRIED = "      see what was tried: lading auth explain reg.example/app"
+
+SAID: dict[str, tuple[dict[str, Any], str]] = {
+    "no-credentials": (CREDENTIALS, f"log in with: lading login reg.example{TRIED}"),
+    "credentials-refused": (CREDENTIALS, f"log in again with: lading login reg.example{TRIED}"),
+    "credentials-insufficient": (CREDENTIALS, f"log in as somebody who may: lading login reg.example{TRIED}"),
+    "credentials-failed": (CREDENTIALS | {"remedy": "repair it"}, f"repair it{TRIED}"),
+    "aws-extra-missing": (
+        {"registry": "reg.example", "command": "aws ecr"},
+        "pip install 'lading[aws]'; or: aws ecr | lading login --username AWS --password-stdin reg.example",
+    ),
+    "aws-credentials-missing": (
+        {"registry": "reg.example", "command": "aws ecr"},
+        "aws configure, or aws sso login; or: aws ecr | lading login --username AWS --password-stdin reg.example",
+    ),
+    "no-token": ({"subject": "reg.example"}, "see how access comes about: lading auth explain reg.example"),
+    "plain-http": ({}, "if that is intended: --insecure, or insecure = true for this host in lading's config.toml"),
+    "untrusted-certificate": (
+        {},
+        "if the host is trusted: --ca-file, or ca_file = … for this host in lading's config.toml",
+    ),
+    "invalid-certificate": (
+        {},
+        "it has to be replaced where the registry runs; lading registry check shows what is in it",
+    ),
+    "unverified-certificate": ({}, "--ca-file, or ca_file in lading's config.toml"),
+    "certificate-wanted": (
+        {},
+        "show one: --cert-file and --key-file, or cert_file and key_file in lading's config.toml",
+    ),
+    "connection-broken": ({}, "try again; --verbose shows the requests"),
+    "ambiguous-header": (
+        {"registry": "reg.example", "header": "X-A"},
+        "name it: --header 'reg.example=X-A: …', or headers in lading's config.toml",
+    ),
+    "not-accepted": ({"what": REF}, f"see what is there now: lading inspect {REF}"),
+    "repository-missing": ({"command": "aws ecr"}, "--create-repository makes it; or: aws ecr"),
+    "tag-not-removable": ({"reference": REF}, f"to delete the manifest with all its tags: lading delete {REF}"),
+    "writing-needed": (
+        {"registry": "reg.example", "repository": None},
+        "lading registry check reg.example/REPOSITORY --write",
+    ),
+    "repository-needed": ({"registry": "reg.example"}, "name one: lading registry check reg.example/REPOSITORY"),
+    "not-in-a-registry": ({"location": "oci:a"}, "bring it there: lading push oci:a REFERENCE"),
+    "read-only-location": (
+        {"location": "docker-archive:a", "kind": "docker-archive"},
+        "write another: lading copy docker-archive:a docker-archive:FILE",
+    ),
+    "tag-not-found": ({"store": "oci:a", "nearest": []}, "see them: lading tags oci:a"),
+    "damaged-blob": ({}, "copy it here again with --verify, and it is replaced"),
+    "index-in-docker-archive": ({}, "copy the image for one, with --platform, or write an oci-archive"),
+    "docker-schema-1": (
+        {},
+        "push the image again with a current client, or convert it with skopeo copy --format v2s2",
+    ),
+    "docker-list-annotations": ({}, "make it an OCI index: --type oci"),
+}
+"""For each code the fields that an error has, and what is to be done about it."""
+
+
+@pytest.mark.parametrize("code", REMEDIES)
+def test_what_is_to_be_done(code: str) -> None:
+    fields, said = SAID[code]
+    assert worded(LadingError("it failed", remedy="in other words", code=code, fields=fields)) == ["it failed", said]
+
+
+def test_where_nothing_can_be_done_nothing_is_said() -> None:
+    assert worded(LadingError("it failed", code="plain-http")) == ["it failed"]
+    assert worded(LadingError("it failed", cause="so", remedy="do", code="other")) == ["it failed", "so", "do"]
+
+
+def test_an_explanation_is_pointed_to_where_there_is_one() -> None:
+    given = LadingError("no", remedy="do", code="credentials-refused", fields=CREDENTIALS | {"subject": None})
+    assert worded(given)[-1] == "log in again with: lading login reg.example"
+    other = LadingError("no", remedy="do", code="credentials-failed", fields=CREDENTIALS | {"remedy": None})
+    assert worded(other)[-1] == f"log in again with: lading login reg.example{TRIED}"
+    near = LadingError("no", remedy="the nearest: b", code="tag-not-found", fields={"nearest": ["b"]})
+    assert worded(near)[-1] == "the nearest: b"
+
+
+def test_the_library_has_every_case() -> None:
+    """No words are kept for a case that no longer is."""
+    assert set(MESSAGES) | set(REMEDIES) <= texts_of_the_library()
+
+
+def test_what_is_named_is_there() -> None:
+    """Every command and every flag in what the command line says."""
+    flags = {flag for command in every_command(root) for param in command.params for flag in param.opts}
+    for code, (_, said) in SAID.items():
+        for words in re.findall(r"lading ((?:[a-z]+ ?)+)", said):
+            command: click.Command = root
+            for word in shlex.split(words):
+                found = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+                if found is None:
+                    break
+                command = found
+            assert command is not root, code
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", said)) - {"--format"} <= flags, code
+
+
+def every_command(command: click.Command) -> list[click.Command]:
+    if not isinstance(command, click.Group):
+        return [command]
+    context = click.Context(command)
+    inner = [command.get_command(context, name) for name in command.list_commands(context)]
+    return [command, *(found for one in inner if one is not None for found in every_command(one))]
+
+
+def texts_of_the_library() -> set[str]:
+    """Every text in the library that stands by itself."""
+    package = Path(inspect.getfile(lading)).parent
+    return {
+        node.value
+        for path in package.rglob("*.py")
+        if "cli" not in path.relative_to(package).parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
