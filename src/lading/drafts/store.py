@@ -19,25 +19,23 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
-from lading.drafts.atomic_folder import Stamp, finish_staged, put_in_place, remove_tree, stamp
+from lading.drafts.atomic_folder import Stamp, finish_staged, put_in_place, remove_tree
 from lading.drafts.docker_files import (
-    SIZE_LIMIT,
-    decode_entry,
     docker_order,
     encode_entry,
     file_name,
     guess_reference,
-    looks_like_a_name,
     name_of,
     references_of,
 )
 from lading.drafts.draft import Draft, DraftEntry
+from lading.drafts.folder import ListFolder, is_fresh, stamps_of
 from lading.drafts.sidecar import Notes, read_notes, write_notes
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound
 from lading.io.files import make_folder, sync_folder, write_file
@@ -50,7 +48,6 @@ _OURS = ".lading"
 _READS = 20
 _WRITES = 4
 _PAUSE = 0.01
-_FRESH = 1.0
 
 Change = Callable[[Draft | None], Draft]
 """Makes the new state of a draft from the present one; None where there is no draft."""
@@ -188,10 +185,10 @@ class DraftStore:
         for attempt in range(_READS):
             last = attempt == _READS - 1
             try:
-                state = _Folder.read(self.root / name)
+                state = ListFolder.read(self.root / name)
             except InvalidContent:
                 # Docker truncates a file before it writes it.
-                if attempt >= _WRITES or not _is_fresh(self.root / name):
+                if attempt >= _WRITES or not is_fresh(self.root / name):
                     raise
             except FileNotFoundError:
                 if last:
@@ -207,9 +204,9 @@ class DraftStore:
         except InvalidContent:
             if not replace:
                 raise
-            return _State(stamps=_stamps(self.root / name))
+            return _State(stamps=stamps_of(self.root / name))
 
-    def _with_notes(self, name: str, folder: _Folder, reference: Reference | None) -> _State | None:
+    def _with_notes(self, name: str, folder: ListFolder, reference: Reference | None) -> _State | None:
         notes, forgotten = self._notes_of(name, folder)
         warnings = tuple(
             f"{self.root / name / file} is no part of a list: Docker fails on it" for file in folder.foreign
@@ -239,7 +236,7 @@ class DraftStore:
             readable=True,
         )
 
-    def _notes_of(self, name: str, folder: _Folder) -> tuple[Notes | None, bool]:
+    def _notes_of(self, name: str, folder: ListFolder) -> tuple[Notes | None, bool]:
         """The notes that belong to what is in the folder, and whether there are others that said something."""
         every = [notes for path in self._notes_files(name) if (notes := _load_notes(path, name)) is not None]
         for list_id, _ in Counter(folder.ids).most_common():
@@ -395,65 +392,6 @@ def draft_exists(target: Reference, *, amend: bool = True) -> Conflict:
     )
 
 
-class _Folder(msgspec.Struct):
-    """What is in a list's folder, without the notes about it."""
-
-    identity: tuple[int, int]
-    changed: float
-    entries: dict[str, DraftEntry] = {}
-    ids: list[str] = []
-    stamps: dict[str, Stamp] = {}
-    foreign: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, path: Path) -> _Folder | None:
-        """Read it as it was at one moment.
-
-        Raises:
-            FileNotFoundError: it changed meanwhile; try again.
-            InvalidContent: a file is malformed.
-        """
-        try:
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            status = os.fstat(handle)
-            folder = cls((status.st_ino, status.st_mtime_ns), status.st_mtime)
-            for name in os.listdir(handle):  # noqa: PTH208
-                folder._add(handle, name, path)
-            # A folder that was replaced while it was read may have been half removed already.
-            now = path.stat()
-            if (now.st_ino, now.st_mtime_ns) != folder.identity:
-                raise FileNotFoundError(path)
-            return folder
-        finally:
-            os.close(handle)
-
-    def _add(self, handle: int, name: str, path: Path) -> None:
-        status = os.lstat(name, dir_fd=handle)
-        self.stamps[name] = stamp(status)
-        if stat.S_ISLNK(status.st_mode):
-            with suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=handle)
-        what = os.fsencode(path / name).decode("utf-8", "backslashreplace")
-        try:
-            if not stat.S_ISREG(status.st_mode):
-                raise InvalidContent(f"{what} is not a file")
-            entry, list_id = decode_entry(_content(handle, name), what)
-        except InvalidContent as error:
-            if stat.S_ISREG(status.st_mode) and looks_like_a_name(name):
-                error.remedy = error.remedy or "make the list anew, with lading manifest create --replace"
-                raise
-            self.foreign = (*self.foreign, name)
-            return
-        self.changed = max(self.changed, status.st_mtime)
-        usual = file_name(entry.reference)
-        self.entries[name] = entry if name == usual else msgspec.structs.replace(entry, file=name)
-        if list_id:
-            self.ids.append(list_id)
-
-
 _NOTHING = Draft(reference=Reference("", ""))
 
 
@@ -465,11 +403,6 @@ class _State(msgspec.Struct, kw_only=True):
     stamps: dict[str, Stamp] = {}
     foreign: tuple[str, ...] = ()
     readable: bool = False
-
-
-def _content(handle: int, name: str) -> bytes:
-    with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=handle), "rb") as file:
-        return file.read(SIZE_LIMIT + 1)
 
 
 def _load_notes(path: Path, name: str) -> Notes | None:
@@ -512,18 +445,9 @@ def _same(one: Draft, other: Draft) -> bool:
 
 def _rescue(old: Path, path: Path, before: _State) -> None:
     """Carry over what another program wrote into a folder while it was being replaced, and foreign folders."""
-    for name, now in _stamps(old).items():
+    for name, now in stamps_of(old).items():
         if before.stamps.get(name) != now or (name in before.foreign and not (path / name).exists()):
             (old / name).replace(path / name)
-
-
-def _stamps(path: Path) -> dict[str, Stamp]:
-    return {entry.name: stamp(entry.stat(follow_symlinks=False)) for entry in os.scandir(path)} if path.is_dir() else {}
-
-
-def _is_fresh(path: Path) -> bool:
-    newest = max((changed for _, changed, _ in _stamps(path).values()), default=0)
-    return time.time_ns() - newest < _FRESH * 1e9
 
 
 def _collision(reference: Reference, other: Reference) -> Conflict:
