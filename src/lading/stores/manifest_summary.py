@@ -17,11 +17,11 @@ from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, OCTET_STREAM, SCHEMA1
 
 
-class Facts(NamedTuple):
+class Summary(NamedTuple):
     """What a manifest says."""
 
-    described: Descriptor
-    """It itself, as it is listed among referrers."""
+    as_referrer: Descriptor
+    """The manifest as a list of referrers describes it."""
     subject: Digest | None
     children: tuple[Descriptor, ...]
 
@@ -31,7 +31,7 @@ def is_known(media_type: str) -> bool:
     return media_type in MANIFESTS or media_type in SCHEMA1
 
 
-def facts_of(raw: bytes, content: Descriptor, what: str = "the manifest") -> Facts:
+def summarize(raw: bytes, content: Descriptor, what: str = "the manifest") -> Summary:
     """Read a manifest of any kind.
 
     Args:
@@ -50,12 +50,12 @@ def facts_of(raw: bytes, content: Descriptor, what: str = "the manifest") -> Fac
     except InvalidContent:
         if not content.media_type or is_known(content.media_type):
             raise
-        return _facts_of_unknown(decode(raw, what, len(raw)), content)
+        return _summarize_unknown(decode(raw, what, len(raw)), content)
     children = tuple(child.content for child in manifest.children)
-    return Facts(manifest.as_referrer, manifest.subject.digest if manifest.subject else None, children)
+    return Summary(manifest.as_referrer, manifest.subject.digest if manifest.subject else None, children)
 
 
-def _facts_of_unknown(document: Document, content: Descriptor) -> Facts:
+def _summarize_unknown(document: Document, content: Descriptor) -> Summary:
     config = document.get("config")
     artifact_type = document.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
     said = {"annotations": document.get("annotations"), "artifactType": artifact_type}
@@ -66,7 +66,7 @@ def _facts_of_unknown(document: Document, content: Descriptor) -> Facts:
         except InvalidContent:
             continue
     subject = next(_descriptors(document.pop("subject", None)), None)
-    return Facts(described, subject.digest if subject else None, tuple(_descriptors(document)))
+    return Summary(described, subject.digest if subject else None, tuple(_descriptors(document)))
 
 
 def _descriptors(value: object) -> Iterator[Descriptor]:

@@ -42,9 +42,9 @@ from lading.serve.storage.storage import (
     call,
     is_repository,
 )
+from lading.stores.layout.files import ABSENT, replace
 from lading.stores.layout.layout import GRACE, Layout
 from lading.stores.layout.listing import Listing, add, plain, untag
-from lading.stores.layout.parts import ABSENT, replace
 from lading.stores.layout.reader import blob_path, leads_on
 
 _RESERVED = frozenset({"blobs", "index.json", "oci-layout"})  # components that are files of the layout above
@@ -227,10 +227,10 @@ class _RepositoryLayout(Layout):
         if self._graph is None or self._graph.listing is not listing:
             manifests: dict[Digest, Descriptor] = {}
             referrers: dict[Digest, list[Descriptor]] = {}
-            for content, facts in self._walk(listing.entries):
+            for content, summary in self._walk(listing.entries):
                 manifests[content.digest] = content
-                if facts.subject is not None:
-                    referrers.setdefault(facts.subject, []).append(facts.described)
+                if summary.subject is not None:
+                    referrers.setdefault(summary.subject, []).append(summary.as_referrer)
             self._graph = _Graph(listing, manifests, referrers)
         return self._graph
 
@@ -292,9 +292,9 @@ class _RepositoryLayout(Layout):
             return False
         listing = self._listing()
         left = listing.changed([entry for entry in listing.documents if entry["digest"] != digest])
-        facts = self._look(content, listed=True)
+        summary = self._look(content, listed=True)
         documents = left.documents
-        children = [child for child in facts.children if leads_on(child)] if facts is not None else []
+        children = [child for child in summary.children if leads_on(child)] if summary is not None else []
         if not all(left.listed(child.digest) for child in children):
             kept = {item.digest for item, _ in self._walk(left.entries)}
             for child in children:
@@ -302,7 +302,7 @@ class _RepositoryLayout(Layout):
                     add(documents, plain(child), None)
         self._index.write(left.changed(documents))
         self.file(digest).unlink(missing_ok=True)
-        self._facts.pop(digest, None)
+        self._summaries.pop(digest, None)
         self._graph = None
         self._shared.drop(digest)
         return True

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from lading.io.files import make_folder, sync_folder
 from lading.model.digest import Digest
-from lading.stores.layout.parts import ABSENT, CHUNK, claim
+from lading.stores.layout.files import ABSENT, CHUNK, claim
 from lading.stores.layout.reader import blob_path
 
 OURS = ".lading"

@@ -16,7 +16,7 @@ from lading.errors import InvalidContent, InvalidReference, LadingError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.reference import Reference
-from lading.stores.manifest_summary import Facts, facts_of
+from lading.stores.manifest_summary import Summary, summarize
 
 CHUNK = 1024 * 1024
 """How much of a blob is in memory at once while it is sent or received, in bytes."""
@@ -259,7 +259,7 @@ class _MemoryRepository:
         self._name = name
         self._siblings = siblings
         self.uploads = uploads
-        self._manifests: dict[Digest, tuple[StoredManifest, Facts | None]] = {}
+        self._manifests: dict[Digest, tuple[StoredManifest, Summary | None]] = {}
         self._tags: dict[str, Digest] = {}
         self.content: dict[Digest, bytes] = {}
 
@@ -276,7 +276,9 @@ class _MemoryRepository:
         return self._tags
 
     async def referrers(self, subject: Digest) -> Sequence[Descriptor]:
-        return [facts.described for _, facts in self._manifests.values() if facts and facts.subject == subject]
+        return [
+            summary.as_referrer for _, summary in self._manifests.values() if summary and summary.subject == subject
+        ]
 
     async def manifest(self, name: str) -> StoredManifest | None:
         digest = Digest(name) if ":" in name else self._tags.get(name)
@@ -290,7 +292,7 @@ class _MemoryRepository:
         if missing := [digest for digest in needs if digest not in content]:
             raise Incomplete(missing)
         existing = self.keep(manifest.digest, manifest.raw)
-        existing._manifests[manifest.digest] = manifest, _facts(manifest)
+        existing._manifests[manifest.digest] = manifest, _summary_of(manifest)
         existing._tags.update(dict.fromkeys(tags, manifest.digest))
 
     async def delete_manifest(self, digest: Digest) -> bool:
@@ -372,9 +374,9 @@ class _MemoryUpload:
         self._repository.uploads.discard(self)
 
 
-def _facts(manifest: StoredManifest) -> Facts | None:
+def _summary_of(manifest: StoredManifest) -> Summary | None:
     described = Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=len(manifest.raw))
     try:
-        return facts_of(manifest.raw, described)
+        return summarize(manifest.raw, described)
     except InvalidContent:
         return None

@@ -49,7 +49,7 @@ _NAMED_BY_DIGEST = re.compile(r"(?:.*/|sha256:)?([0-9a-f]{64})(?:\.[a-z0-9.]+)?"
 _LISTED = 10
 
 
-class Blob(NamedTuple):
+class MemberBlob(NamedTuple):
     """Where the bytes of a blob are."""
 
     member: Member
@@ -65,7 +65,7 @@ class SavedImage:
         entry: what `manifest.json` says about it, where that is needed.
     """
 
-    def __init__(self, root: Descriptor | None = None, entry: _Entry | None = None) -> None:
+    def __init__(self, root: Descriptor | None = None, entry: _ArchiveEntry | None = None) -> None:
         self.root = root
         self.names: dict[str, str] = {}
         """As they are written in the archive, by the full reference that each means."""
@@ -92,7 +92,7 @@ class SavedImages:
         self._contents = contents
         self._images: list[SavedImage] = []
         self._manifests: dict[Digest, AnyManifest] = {}
-        self._blobs: dict[Digest, Blob] = {}
+        self._blobs: dict[Digest, MemberBlob] = {}
         self._configs: dict[str, tuple[ImageConfig, Descriptor]] = {}
         self._by_name: dict[str, SavedImage] = {}
         self._by_config: dict[Digest, SavedImage] = {}
@@ -134,7 +134,7 @@ class SavedImages:
             return self._only(found, f"{shown(name)} names several images in {self.what}")
         raise NotFound(f"{shown(name)} is not in {self.what}", cause=self._what_there_is(self._images))
 
-    def locate(self, digest: Digest) -> bytes | Blob | None:
+    def locate(self, digest: Digest) -> bytes | MemberBlob | None:
         """The bytes of a manifest, or where those of a blob are; None if it is not there."""
         found = self._known(digest)
         # What manifest.json refers to gets its digest when its image is looked at.
@@ -145,7 +145,7 @@ class SavedImages:
                 break
         return found
 
-    async def read(self, found: bytes | Blob) -> AsyncGenerator[bytes, None]:
+    async def read(self, found: bytes | MemberBlob) -> AsyncGenerator[bytes, None]:
         """The bytes of what was located; this does not block."""
         if isinstance(found, bytes):
             yield found
@@ -167,9 +167,9 @@ class SavedImages:
 
     # Reading what the archive says
 
-    def _entries(self) -> list[_Entry]:
+    def _entries(self) -> list[_ArchiveEntry]:
         try:
-            return msgspec.json.decode(self._contents.read(_MANIFEST), type=list[_Entry])
+            return msgspec.json.decode(self._contents.read(_MANIFEST), type=list[_ArchiveEntry])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._malformed(f"{_MANIFEST}: {shown(str(error))}") from None
 
@@ -207,7 +207,7 @@ class SavedImages:
             if isinstance(manifest, Manifest) and manifest.config is not None:
                 self._by_config.setdefault(manifest.config.digest, image)
 
-    def _add(self, entry: _Entry) -> None:
+    def _add(self, entry: _ArchiveEntry) -> None:
         """Take an entry of `manifest.json`: more names for an image of the layout, or another image."""
         names = entry.tags or []
         images = [self._by_name.get(full_name(name)) for name in names]
@@ -240,7 +240,7 @@ class SavedImages:
                 verify(raw, Digest(f"sha256:{named[1]}"), name=f"{shown(path)} in {self.what}")
             config = ImageConfig.parse(raw, f"{shown(path)} in {self.what}")
             known = self._configs[path] = (config, Descriptor.of(raw, DOCKER_CONFIG))
-            self._blobs[known[1].digest] = Blob(self._contents.find(path))
+            self._blobs[known[1].digest] = MemberBlob(self._contents.find(path))
         return known
 
     # Making manifests
@@ -254,7 +254,7 @@ class SavedImages:
                 image.root = manifest.descriptor
             return image.root
 
-    def _make(self, entry: _Entry) -> Manifest:
+    def _make(self, entry: _ArchiveEntry) -> Manifest:
         config, described = self._config(entry.config)
         paths = entry.layers or ()
         if len(paths) != len(config.diff_ids):
@@ -287,7 +287,7 @@ class SavedImages:
         kind = self._contents.compression(member)
         if kind in ("gzip", "zstd"):
             digest = self._contents.digest(member)
-            self._blobs[digest] = Blob(member)
+            self._blobs[digest] = MemberBlob(member)
             return _Layer(Descriptor(digest=digest, size=member.size), kind)
         size, found = member.size, member.digest
         if kind != "none":
@@ -298,7 +298,7 @@ class SavedImages:
                 f"{shown(path)} in {self.what} does not match its digest",
                 cause=f"the config names {diff_id}, the bytes have {found}",
             )
-        self._blobs[diff_id] = Blob(member, unpack=kind != "none")
+        self._blobs[diff_id] = MemberBlob(member, unpack=kind != "none")
         return _Layer(Descriptor(digest=diff_id, size=size), "none")
 
     def _diff_id(self, text: str) -> Digest:
@@ -309,12 +309,12 @@ class SavedImages:
 
     # Finding
 
-    def _known(self, digest: Digest) -> bytes | Blob | None:
+    def _known(self, digest: Digest) -> bytes | MemberBlob | None:
         manifest = self._manifests.get(digest)
         if manifest is not None:
             return manifest.raw
         if digest not in self._blobs and self._contents.has(blob_path(digest)):
-            return Blob(self._contents.find(blob_path(digest)))
+            return MemberBlob(self._contents.find(blob_path(digest)))
         return self._blobs.get(digest)
 
     def _by_digest(self, digest: Digest) -> Descriptor:
@@ -367,7 +367,7 @@ class SavedImages:
         return InvalidContent(f"{self.what} is malformed", cause=cause)
 
 
-class _Entry(msgspec.Struct):
+class _ArchiveEntry(msgspec.Struct):
     """An element of `manifest.json`."""
 
     config: str = msgspec.field(name="Config")

@@ -33,9 +33,9 @@ from lading.io.tarball import (
 )
 from lading.io.threads import heed, in_thread, reader, writer
 from lading.model.encoding import Document, encode_compact
+from lading.stores.layout.files import CHUNK
 from lading.stores.layout.layout import Layout, LayoutFolder
 from lading.stores.layout.listing import REF_NAME, Listing
-from lading.stores.layout.parts import CHUNK
 from lading.stores.layout.reader import LayoutReader, blob_path
 from lading.stores.location import Location
 

@@ -21,8 +21,8 @@ from lading.io.files import make_folder, sync_folder
 from lading.io.threads import in_thread
 from lading.model.digest import ALGORITHMS
 from lading.model.encoding import Document
+from lading.stores.layout.files import changing, replace
 from lading.stores.layout.listing import Listing
-from lading.stores.layout.parts import changing, replace
 
 OURS = ".lading"
 """The folder in a layout that holds what lading needs besides."""

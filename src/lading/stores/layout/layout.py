@@ -35,6 +35,7 @@ from lading.model.media_types import OCI_INDEX
 from lading.model.reference import check_tag
 from lading.model.tags import fallback_tag
 from lading.store import AnyManifest, Readable, Reader, Source, is_manifest
+from lading.stores.layout.files import PartialBlob, changing, matches, move, part_size, pour, replace, share
 from lading.stores.layout.index_file import LOCK, OURS, IndexFile
 from lading.stores.layout.listing import (
     IMAGE_NAME,
@@ -48,10 +49,9 @@ from lading.stores.layout.listing import (
     plain,
     untag,
 )
-from lading.stores.layout.parts import Part, changing, matches, move, part_size, pour, replace, share
 from lading.stores.layout.reader import LayoutReader, blob_path
 from lading.stores.location import Location
-from lading.stores.manifest_summary import Facts
+from lading.stores.manifest_summary import Summary
 
 __all__ = ["GRACE", "IMAGE_NAME", "REF_NAME", "Collected", "Layout", "LayoutFolder"]
 
@@ -359,9 +359,9 @@ class Layout(LayoutFolder):
                 self._index.write(Listing.empty())
 
     async def _write(self, content: Descriptor, source: Source, offset: int) -> None:
-        def begin() -> Part:
+        def begin() -> PartialBlob:
             with self._changing():
-                return Part.begin(self._index.folder(), content, offset)
+                return PartialBlob.begin(self._index.folder(), content, offset)
 
         def append(data: bytes) -> None:
             with self._changing():
@@ -429,8 +429,8 @@ class Layout(LayoutFolder):
         listing = self._listing()
         path = self.path / blob_path(content.digest)
         lists = {entry.digest: tag for entry in listing.entries if (tag := lists_referrers(entry))}
-        for parent, facts in self._walk(listing.entries):
-            if parent.digest not in lists and any(child.digest == content.digest for child in facts.children):
+        for parent, summary in self._walk(listing.entries):
+            if parent.digest not in lists and any(child.digest == content.digest for child in summary.children):
                 raise Conflict(
                     f"{self._named(content.digest)} cannot be deleted",
                     cause=f"{parent.digest} refers to it",
@@ -448,7 +448,7 @@ class Layout(LayoutFolder):
             if kept != listing.documents:
                 self._index.write(listing.changed(kept))
             path.unlink(missing_ok=True)
-            self._facts.pop(content.digest, None)
+            self._summaries.pop(content.digest, None)
 
     # Referrers
 
@@ -531,8 +531,8 @@ class Layout(LayoutFolder):
 
     def _kept(self, roots: Sequence[Descriptor], files: Mapping[Digest, int]) -> set[Digest]:
         kept = {entry.digest for entry in roots}
-        for _, facts in self._walk(roots, strict=True):
-            kept.update(child.digest for child in facts.children)
+        for _, summary in self._walk(roots, strict=True):
+            kept.update(child.digest for child in summary.children)
         # A signature that nothing lists belongs to what it signs all the same.
         referrers = [
             (digest, found.subject)
@@ -544,7 +544,7 @@ class Layout(LayoutFolder):
                 kept |= self._kept([Descriptor(digest=digest, size=files[digest])], {})
         return kept
 
-    def _look_into(self, digest: Digest, size: int) -> Facts | None:
+    def _look_into(self, digest: Digest, size: int) -> Summary | None:
         """What a file says, if it is a manifest."""
         if size > SIZE_LIMIT:
             return None

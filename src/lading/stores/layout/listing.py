@@ -36,7 +36,7 @@ class Listing:
         entries: its `manifests`, read.
     """
 
-    def __init__(self, document: Document, entries: Sequence[Entry] = ()) -> None:
+    def __init__(self, document: Document, entries: Sequence[ListingEntry] = ()) -> None:
         self._document = document
         self._entries = tuple(entries)
 
@@ -61,7 +61,7 @@ class Listing:
         listed = document.get("manifests")
         if listed is not None and not isinstance(listed, list):
             raise InvalidContent(f"{where} is malformed", cause="its manifests are not a list")
-        entries = (Entry(entry, f"entry {number} of {where}") for number, entry in enumerate(listed or (), 1))
+        entries = (ListingEntry(entry, f"entry {number} of {where}") for number, entry in enumerate(listed or (), 1))
         return cls(document, tuple(entries))
 
     def changed(self, documents: Sequence[Document]) -> Listing:
@@ -71,7 +71,7 @@ class Listing:
             InvalidContent: an entry is malformed.
         """
         known = {id(entry.document): entry for entry in self._entries}
-        entries = (known.get(id(document)) or Entry(document, "an entry") for document in documents)
+        entries = (known.get(id(document)) or ListingEntry(document, "an entry") for document in documents)
         return Listing(self._document | {"manifests": list(documents)}, tuple(entries))
 
     def encode(self) -> bytes:
@@ -157,7 +157,7 @@ class Listing:
         )
 
 
-class Entry:
+class ListingEntry:
     """One entry of an `index.json`.
 
     Raises:

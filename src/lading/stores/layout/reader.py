@@ -20,11 +20,11 @@ from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.model.tags import is_fallback
 from lading.store import AnyManifest, Reader, Traits, is_manifest
 from lading.stores.layout import listing
+from lading.stores.layout.files import ABSENT, CHUNK, matches, reporting
 from lading.stores.layout.listing import Listing, lists_referrers, names_of, tag_in
-from lading.stores.layout.parts import ABSENT, CHUNK, matches, reporting
-from lading.stores.manifest_summary import Facts, facts_of, is_known
+from lading.stores.manifest_summary import Summary, is_known, summarize
 
-_FACTS_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
+_READ_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
 _SHOWN = 5
 
 
@@ -39,7 +39,7 @@ class LayoutReader:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._facts: dict[Digest, Facts] = {}
+        self._summaries: dict[Digest, Summary] = {}
         self._damaged: set[Digest] = set()
         self._known_referrers: tuple[Listing, dict[Digest, list[Descriptor]]] | None = None
         """The referrers of each subject, as a listing leads to them: to find those of one costs a walk over all."""
@@ -258,8 +258,8 @@ class LayoutReader:
         try:
             return all(
                 self._contains(child) or is_foreign_layer(child.media_type)
-                for _, facts in self._walk([content])
-                for child in facts.children
+                for _, summary in self._walk([content])
+                for child in summary.children
             )
         except DigestMismatch:
             return False
@@ -270,10 +270,10 @@ class LayoutReader:
 
     def _roots(self) -> tuple[Descriptor, ...]:
         entries = [entry for entry in self._listing().entries if lists_referrers(entry) is None]
-        facts = {entry.digest: self._look(entry, listed=True) for entry in entries}
-        listed = {child.digest for found in facts.values() if found is not None for child in found.children}
-        here = listed | facts.keys()
-        subordinate = listed | {digest for digest, found in facts.items() if found and found.subject in here}
+        summaries = {entry.digest: self._look(entry, listed=True) for entry in entries}
+        listed = {child.digest for found in summaries.values() if found is not None for child in found.children}
+        here = listed | summaries.keys()
+        subordinate = listed | {digest for digest, found in summaries.items() if found and found.subject in here}
         return tuple(entry for entry in entries if entry.digest not in subordinate)
 
     def _referrers(self, subject: Digest) -> Sequence[Descriptor]:
@@ -281,18 +281,18 @@ class LayoutReader:
             listing = self._listing()
             if self._known_referrers is not None and self._known_referrers[0] is listing:
                 return self._known_referrers[1].get(subject, ())
-            found = {content.digest: facts for content, facts in self._walk(listing.entries)}
+            found = {content.digest: summary for content, summary in self._walk(listing.entries)}
             by_subject: dict[Digest, list[Descriptor]] = {}
-            for facts in found.values():
-                if facts.subject is not None:
-                    by_subject.setdefault(facts.subject, []).append(facts.described)
+            for summary in found.values():
+                if summary.subject is not None:
+                    by_subject.setdefault(summary.subject, []).append(summary.as_referrer)
             # What is listed and not there may yet come, and be a referrer.
-            wanted = {child.digest for facts in found.values() for child in facts.children if leads_on(child)}
+            wanted = {child.digest for summary in found.values() for child in summary.children if leads_on(child)}
             is_whole = found.keys() >= wanted.union(entry.digest for entry in listing.entries)
             self._known_referrers = (listing, by_subject) if is_whole else None
             return by_subject.get(subject, ())
 
-    def _walk(self, roots: Iterable[Descriptor], *, strict: bool = False) -> Iterator[tuple[Descriptor, Facts]]:
+    def _walk(self, roots: Iterable[Descriptor], *, strict: bool = False) -> Iterator[tuple[Descriptor, Summary]]:
         """Every manifest that these lead to, each once, with what it says; those that are missing are left out."""
         seen: set[Digest] = set()
         waiting = [(content, True) for content in reversed(tuple(roots))]
@@ -301,12 +301,12 @@ class LayoutReader:
             if content.digest in seen:
                 continue
             seen.add(content.digest)
-            facts = self._look(content, strict=strict, listed=listed)
-            if facts is not None:
-                yield content, facts
-                waiting.extend((child, False) for child in reversed(facts.children) if leads_on(child))
+            summary = self._look(content, strict=strict, listed=listed)
+            if summary is not None:
+                yield content, summary
+                waiting.extend((child, False) for child in reversed(summary.children) if leads_on(child))
 
-    def _look(self, content: Descriptor, *, strict: bool = False, listed: bool = False) -> Facts | None:
+    def _look(self, content: Descriptor, *, strict: bool = False, listed: bool = False) -> Summary | None:
         """What a manifest says; None where it is missing, or something that lading does not read.
 
         What is `listed` is a manifest whatever its media type.
@@ -316,11 +316,11 @@ class LayoutReader:
         try:
             with self._reporting():
                 size = self._size(blob_path(content.digest))
-                known = self._facts.get(content.digest)
-                if known is not None and known.described.size == size:
+                known = self._summaries.get(content.digest)
+                if known is not None and known.as_referrer.size == size:
                     return known
-                raw = self._read(blob_path(content.digest), _FACTS_LIMIT)
-            found = self._facts[content.digest] = facts_of(raw, content, self._named(content.digest))
+                raw = self._read(blob_path(content.digest), _READ_LIMIT)
+            found = self._summaries[content.digest] = summarize(raw, content, self._named(content.digest))
         except ABSENT:
             return None
         except DigestMismatch as error:

@@ -34,7 +34,7 @@ _CATCH_UP = 16 * CHUNK
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Part:
+class PartialBlob:
     """A file that is to become a blob.
 
     Large ones have a name that another try finds, and one writer at a time; when somebody else is writing the same
@@ -48,7 +48,7 @@ class Part:
         self._verifier = Verifier(content.digest, content.size)
 
     @classmethod
-    def begin(cls, folder: Path, content: Descriptor, offset: int) -> Part:
+    def begin(cls, folder: Path, content: Descriptor, offset: int) -> PartialBlob:
         """Begin in `folder`, after the first `offset` bytes that are there already; `catch_up` with those.
 
         Raises:
