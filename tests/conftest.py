@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -23,10 +24,16 @@ hypothesis.settings.register_profile("lading", deadline=None)
 hypothesis.settings.load_profile("lading")
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all tests' caches."""
+    return tmp_path_factory.mktemp("caches")
+
+
 @pytest.fixture(autouse=True)
-def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test learns of a registry is no other's business; commands have a home of their own, and a cache."""
-    monkeypatch.setenv("LADING_CACHE", "0")
+def own_cache(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a cache of its own; nothing is in it yet, not even the folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(caches / uuid.uuid4().hex))
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +58,8 @@ def elsewhere() -> Iterator[str]:
 
 
 @pytest.fixture
-async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncClient]:
+async def client(tmp_path: Path) -> AsyncIterator[AsyncClient]:
     """A client whose cache and Docker configuration are empty."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     async with AsyncClient(docker_config=tmp_path / "docker") as running:
         yield running
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lading import AsyncClient
 from lading.errors import Denied, TLSFailure
 from lading.registry.auth.challenge import Challenge
 from lading.registry.auth.credentials import Credential
@@ -34,17 +35,18 @@ ALICE_ANEW = Credential(username="alice", password="changed", source="the test")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "registries"
+    return tmp_path / "cache"
 
 
 class Runs:
     """Runs of a program, one after the other, that share a cache."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.cache = folder
+        self.folder = folder / "registries"
 
     async def get(self, registry: str, *scopes: Scope, credential: Credential | None = ALICE, **options: Any) -> int:
-        async with session(credential, cache=Cache(self.folder), **options) as opened:
+        async with session(credential, cache=Cache(self.cache), **options) as opened:
             return await get(opened, registry, *scopes)
 
     @property
@@ -212,7 +214,7 @@ class TestTokens:
     async def test_a_registry_can_be_forgotten(self, runs: Runs) -> None:
         with Bearer(gives()) as registry:
             await runs.get(registry.host, PULL)
-            Cache(runs.folder).forget(registry.host)
+            Cache(runs.cache).forget(registry.host)
             assert runs.files == []
 
 
@@ -287,7 +289,7 @@ class TestWhatIsKnownOfAHost:
             host = Cache(folder).host(registry.host)
             host.challenge = Challenge("bearer", {"realm": "http://127.0.0.1:1/token", "service": "s"})
             host.scheme = "http"
-            folder.mkdir(parents=True, mode=0o700)
+            (folder / "registries").mkdir(parents=True, mode=0o700)
             host.save()
             assert await runs.get(registry.host, PULL, retries=0) == 200
 
@@ -416,6 +418,37 @@ class TestFilesThatAreNotOurs:
             assert old not in runs.files
 
 
+class TestClients:
+    @pytest.mark.parametrize(
+        "remember, variable, kept",
+        [(True, "", {"registries", "uploads"}), (True, "0", set()), (False, "", set())],
+    )
+    async def test_one_that_remembers_nothing_writes_no_file(
+        self,
+        remember: bool,
+        variable: str,
+        kept: set[str],
+        registry: RealRegistry,
+        repository: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Neither tokens, nor what registries are like, nor where an upload was interrupted."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("LADING_CACHE", variable)
+        push(registry.host, repository, "1", make_image(layer_size=5 * 1024 * 1024))
+        with CountingProxy(registry.url) as proxy:
+            proxy.intercept = lambda request: (
+                Reply(status=403) if int(request.headers.get("content-length") or 0) > 5 * 1024 * 1024 else None
+            )
+            async with AsyncClient(remember=remember, docker_config=tmp_path / "docker") as client:
+                with pytest.raises(Denied):
+                    await client.copy(f"{registry.host}/{repository}:1", f"{proxy.host}/{repository}-copy:1")
+        found = {path.name for path in (tmp_path / "cache").glob("lading/*")}
+        assert found == kept
+        assert kept or not (tmp_path / "cache").exists()
+
+
 def _replace_by_link(file: Path) -> None:
     file.rename(file.with_suffix(".real"))
     file.symlink_to(file.with_suffix(".real"))
@@ -449,7 +482,7 @@ class TestMany:
         found = {token.value for token in Cache(folder).host("a.example").tokens(None)}
         assert len(found) > 5
         assert len({value.partition("-")[0] for value in found}) > 1
-        assert [path.name for path in folder.iterdir()] == ["a.example.json"], "and no temporary files"
+        assert [path.name for path in (folder / "registries").iterdir()] == ["a.example.json"], "and no temporary files"
 
     def test_what_others_learned_meanwhile_stays(self, folder: Path) -> None:
         one, other = Cache(folder), Cache(folder)

@@ -12,6 +12,7 @@ import pytest
 
 from lading.errors import InvalidContent, LadingError, RegistryFailure, Unreachable
 from lading.model.descriptor import Descriptor
+from lading.registry.cache import Cache
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.registry.upload_journal import Journal
@@ -32,11 +33,9 @@ CONTENT = Descriptor.of(BLOB, "application/octet-stream")
 
 
 @asynccontextmanager
-async def connected(host: str, repository: str, journal: Journal | None = None) -> AsyncIterator[Repository]:
-    async with Session(backoff=0.01, retries=1) as session:
-        store = Repository(session, host, repository)
-        store.uploads.journal = journal
-        yield store
+async def connected(host: str, repository: str, cache: Path | None = None) -> AsyncIterator[Repository]:
+    async with Session(backoff=0.01, retries=1, cache=Cache(cache)) as session:
+        yield Repository(session, host, repository)
 
 
 async def test_an_upload_that_breaks_off_goes_on_where_the_registry_says(elsewhere: str, repository: str) -> None:
@@ -50,17 +49,17 @@ async def test_an_upload_that_breaks_off_goes_on_where_the_registry_says(elsewhe
 async def test_the_next_run_goes_on_where_this_one_was_interrupted(
     elsewhere: str, repository: str, tmp_path: Path
 ) -> None:
-    journal = Journal(tmp_path)
+    folder = tmp_path / "uploads"
     async with Relay(elsewhere) as relay:
-        async with connected(relay.host, repository, journal) as store:
+        async with connected(relay.host, repository, tmp_path) as store:
             with pytest.raises(LadingError, match="the source is gone"):
                 await store.write(CONTENT, broken(6 * MIB))
-        assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600]
-        async with connected(relay.host, repository, journal) as another:
+        assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o600]
+        async with connected(relay.host, repository, tmp_path) as another:
             await another.write(CONTENT, from_bytes(BLOB))
             assert await read(another, CONTENT, len(BLOB)) == BLOB
         assert relay.sent < len(BLOB) + 0.5 * MIB
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def broken(after: int) -> Source:
@@ -78,10 +77,11 @@ def broken(after: int) -> Source:
 async def test_a_journal_that_is_of_no_use_costs_nothing_but_the_upload(
     damage: str, elsewhere: str, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(tmp_path)
+    folder = tmp_path / "uploads"
+    journal = Journal(folder)
     key = (elsewhere, repository, CONTENT.digest)
     journal.keep(*key, f"/v2/{repository}/blobs/uploads/nothing")
-    (path,) = tmp_path.iterdir()
+    (path,) = folder.iterdir()
     if damage == "not JSON":
         path.write_bytes(b"\x00\xff{")
     elif damage == "another's":
@@ -99,22 +99,26 @@ async def test_a_journal_that_is_of_no_use_costs_nothing_but_the_upload(
         journal.keep(*key, headers["Location"])
     if damage not in ("lost", "wrong bytes"):
         assert journal.find(*key) is None
-    async with connected(elsewhere, repository, journal) as store:
+    async with connected(elsewhere, repository, tmp_path) as store:
         await store.write(CONTENT, from_bytes(BLOB))
         assert await store.contains(CONTENT)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_no_journal_is_kept_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("LADING_CACHE", "0")
-    assert Journal.of_user() is None
-    monkeypatch.delenv("LADING_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    journal = Journal.of_user()
-    assert journal is not None
-    tmp_path.chmod(0o500)
-    journal.keep("r", "a", CONTENT.digest, "/v2/a")  # a cache that cannot be written is no failure
-    tmp_path.chmod(0o700)
+def test_a_journal_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "uploads").write_text("a file")
+    journal = Journal(tmp_path / "uploads")
+    journal.keep("r", "a", CONTENT.digest, "/v2/a")
+    assert journal.find("r", "a", CONTENT.digest) is None
+    journal.forget("r", "a", CONTENT.digest)
+
+
+def test_a_journal_forgets_what_is_too_old(tmp_path: Path) -> None:
+    Journal(tmp_path).keep("r", "a", CONTENT.digest, "/v2/a")
+    (old,) = tmp_path.iterdir()
+    os.utime(old, (0, 0))
+    Journal(tmp_path).keep("r", "b", CONTENT.digest, "/v2/b")
+    assert old not in tmp_path.iterdir()
 
 
 @pytest.mark.parametrize("kind", ["embedded", "docker-registry"])

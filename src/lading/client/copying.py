@@ -16,7 +16,6 @@ import msgspec
 from lading.errors import Conflict, UsageError
 from lading.model.reference import DEFAULT_TAG, Reference, is_tag
 from lading.registry.repository import Repository
-from lading.registry.upload_journal import Journal
 from lading.store import Readable, Store
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import open_to_read, open_to_write, resolve_location
@@ -136,10 +135,6 @@ class _Targets:
     def _in_registry(self, location: Location, reference: Reference) -> Place:
         options = self._options
         repository = self._connect(reference, not options.dry_run)
-        journal = Journal.of_user()
-        if journal is not None and not options.dry_run:
-            journal.prune()
-            repository.uploads.journal = journal
         return Place(repository, None if options.all_tags else location.name)
 
     async def _in_docker(self, location: Location) -> Place:

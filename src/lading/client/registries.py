@@ -192,7 +192,6 @@ class Registries:
         registry, repository, name = parse_subject(subject)
         return await explain.explain(
             self._context.session,
-            self._context.cache,
             registry,
             repository,
             name=name,

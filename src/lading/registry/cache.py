@@ -1,8 +1,9 @@
-"""What is remembered of registries between runs: tokens, and how they are spoken to. Knows files, and sends nothing.
+"""The cache: what runs of lading leave for later ones about registries. It knows files, and sends nothing.
 
-One small file per registry in the user's cache, readable by its owner only. Nothing depends on it: a file that is lost,
-damaged or not ours costs a few requests, and nothing else. It holds no password and no refresh token. A token is found
-again only with the credentials that it was given for: they are part of a keyed hash that it is kept under.
+In its folder are `registries`, with one small file for each registry (its scheme, its challenge, its tokens), and
+`uploads` (see `upload_journal`). The files are readable by their owner only. Nothing depends on them: a file that is
+lost, damaged or not ours costs a few requests, and nothing else. They hold no password and no refresh token. A token is
+kept under a keyed hash of the credential that it was given for, and found with that credential only.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from lading.registry import urls
 from lading.registry.auth.challenge import Challenge
 from lading.registry.auth.credentials import Proof
 from lading.registry.auth.scopes import Scope, Token, granted
+from lading.registry.upload_journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,22 +41,24 @@ _LEAST_LIFE = 5.0
 
 
 class Cache:
-    """What is remembered of all registries.
+    """What is remembered of all registries, and of uploads to them.
 
     Args:
-        folder: where it is kept; None for nowhere, so that it ends with the run.
+        folder: where it is kept; None for memory only, so that it ends with the run.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+        self._folder = folder / "registries" if folder is not None else None
         self._hosts: dict[tuple[str, bool], HostCache] = {}
+        self.uploads = Journal(folder / "uploads") if folder is not None else None
+        """The uploads that were begun and not finished; None where there is no folder."""
 
     @classmethod
     def of_user(cls) -> Cache:
-        """The memory in the user's cache; one that is kept nowhere where `LADING_CACHE=0` says so."""
+        """The cache in the user's folder; one without a folder where the environment has `LADING_CACHE=0`."""
         if os.environ.get("LADING_CACHE") == "0":
             return cls()
-        return cls(user_folder("cache") / "registries")
+        return cls(user_folder("cache"))
 
     def host(self, registry: str, *, verified: bool = True) -> HostCache:
         """What is remembered of a registry.

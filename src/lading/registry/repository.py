@@ -88,11 +88,12 @@ class Repository:
 
     @cached_property
     def uploads(self) -> Uploads:
-        """How blobs get there; set its `journal` for uploads to be continued by another run."""
+        """How blobs get there."""
         from lading.registry.uploads import Uploads
 
-        chunk_size = self.session.config(self.registry).chunk_size
-        return Uploads(self.registry, self.repository, self._request, chunk_size)
+        chunk = self.session.config(self.registry).chunk_size
+        journal = self.session.cache.uploads
+        return Uploads(self.registry, self.repository, self._request, chunk=chunk, journal=journal)
 
     @cached_property
     def _referrers(self) -> Referrers:

@@ -67,7 +67,7 @@ class Session:
         on_request: called with a line for each request and what came of it; it holds no secrets.
         retries: how often a request is tried again where trying again is safe.
         backoff: seconds that the first wait between tries is at most; it doubles each time.
-        cache: where tokens, and what is learned of registries, outlive the session.
+        cache: where tokens, what is learned of registries, and uploads outlive the session; None for memory only.
         create_repositories: make a repository that is missing where a registry does not do so itself when something is
             pushed (Amazon ECR).
         alone: whether the best credentials are all that is tried: no others, and no access as anybody.
@@ -99,7 +99,8 @@ class Session:
         self.on_note = on_note
         self._on_request = on_request
         self._retries = Retries(retries, backoff)
-        self._cache = cache or Cache()
+        self.cache = cache or Cache()
+        """Where tokens, what is learned of registries, and uploads outlive the session."""
         self._create_repositories = create_repositories
         self._creating = asyncio.Lock()
         self._created: set[tuple[str, str]] = set()
@@ -122,7 +123,7 @@ class Session:
 
     async def close(self) -> None:
         """Close all connections. What was learned of hosts is kept, and the session can be used again."""
-        self._cache.save()
+        self.cache.save()
         transports = list(self._transports.values())
         self._transports.clear()
         for transport in transports:
@@ -523,7 +524,7 @@ class Session:
                 self._insecure or insecure or config.insecure,
                 self._configuration().override.addresses,
             )
-            host.remember(self._cache)
+            host.remember(self.cache)
             host.attempts = Attempts(name, self._credentials_for(config), self._asking, alone=self._alone)
             host.authenticator = Authenticator(name, host.attempts, ask, host.cache, host.url)
             host.guest = Authenticator(name, Attempts(name, None, self._asking), ask, HostCache(name))

@@ -1,7 +1,7 @@
-"""What is remembered of uploads under way, so that the next run can go on where this one was interrupted.
+"""The journal of uploads under way, by which the next run goes on where this one was interrupted.
 
-One small file per upload in the user's cache: the address at which the registry takes the rest. Nothing depends on
-it: a journal that is lost, damaged or not ours costs an upload from the beginning, and nothing else.
+It has one small file for each upload, with the address at which the registry takes the rest. Nothing depends on it: a
+file that is lost, damaged or not ours costs an upload from the beginning, and nothing else. It sends nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from lading.folders import user_folder
 from lading.model.digest import Digest
 
 JOURNALED = 4 * 1024 * 1024
@@ -33,16 +32,10 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-
-    @classmethod
-    def of_user(cls) -> Journal | None:
-        """The journal in the user's cache; None where `LADING_CACHE=0` says that there is to be none."""
-        if os.environ.get("LADING_CACHE") == "0":
-            return None
-        return cls(user_folder("cache") / "uploads")
+        self._is_pruned = False
 
     def find(self, registry: str, repository: str, digest: Digest) -> str | None:
-        """The address of an upload that nobody is busy with; None where none is known."""
+        """The address of an upload that no other process goes on with; None where none is known."""
         path = self._path(registry, repository, digest)
         try:
             if path.stat().st_size > _SIZE_LIMIT:
@@ -55,13 +48,14 @@ class Journal:
         return entry.location if named and fresh and not _is_busy(entry.process) else None
 
     def keep(self, registry: str, repository: str, digest: Digest, location: str) -> None:
-        """Remember an upload; where the cache cannot be written, it is not remembered."""
+        """Remember an upload, and remove what is too old to be of use; nothing is done where no file can be written."""
+        self._prune()
         path = self._path(registry, repository, digest)
         entry = _Record(registry, repository, str(digest), location, os.getpid(), time.time())
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = path.with_suffix(f".{os.getpid()}")
-            # The address may be all that it takes to write to the upload: nobody else is to read it.
+            # The address may be all that it takes to write to the upload: only its owner may read the file.
             with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(msgspec.json.encode(entry))
             temporary.replace(path)
@@ -71,8 +65,10 @@ class Journal:
         with suppress(OSError):
             self._path(registry, repository, digest).unlink()
 
-    def prune(self) -> None:
-        """Remove what is too old to be of use."""
+    def _prune(self) -> None:
+        if self._is_pruned:
+            return
+        self._is_pruned = True
         with suppress(OSError):
             for path in self._folder.iterdir():
                 with suppress(OSError):
@@ -95,7 +91,7 @@ class _Record(msgspec.Struct):
 
 
 def _is_busy(process: int) -> bool:
-    """Whether another process that lives is at it."""
+    """Whether another process, which has the upload, is alive."""
     if process == os.getpid() or process <= 0:
         return False
     try:

@@ -48,11 +48,19 @@ class Uploads:
         repository: the path within it.
         send: sends a request to the repository.
         chunk: the largest part of a blob that is sent with one request, in bytes; None for `CHUNK`.
+        journal: where uploads are remembered for the next run; None for nowhere.
     """
 
-    def __init__(self, registry: str, repository: str, send: Send, chunk: int | None = None) -> None:
-        self.journal: Journal | None = None
-        """Where uploads are remembered for the next run; nowhere, if None."""
+    def __init__(
+        self,
+        registry: str,
+        repository: str,
+        send: Send,
+        *,
+        chunk: int | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self._journal = journal
         self.chunk = chunk or CHUNK
         self._registry, self._repository = registry, repository
         self._name = f"{registry}/{repository}"
@@ -237,9 +245,9 @@ class Uploads:
 
     async def _recall(self, state: _Progress) -> None:
         """Go on with what another run has begun."""
-        if self.journal is None:
+        if self._journal is None:
             return
-        known = self.journal.find(self._registry, self._repository, state.content.digest)
+        known = self._journal.find(self._registry, self._repository, state.content.digest)
         if known is not None:
             state.location = known
             await self._ask_where(state)
@@ -291,14 +299,14 @@ class Uploads:
         return not state.refused_chunks
 
     def _keep(self, state: _Progress) -> None:
-        if self.journal is not None and state.is_journaled and state.location is not None:
+        if self._journal is not None and state.is_journaled and state.location is not None:
             # Without the host, which the next run finds anew: with TLS or without.
             path = urlsplit(state.location)._replace(scheme="", netloc="").geturl()
-            self.journal.keep(self._registry, self._repository, state.content.digest, path)
+            self._journal.keep(self._registry, self._repository, state.content.digest, path)
 
     def _forget(self, state: _Progress) -> None:
-        if self.journal is not None and state.is_journaled:
-            self.journal.forget(self._registry, self._repository, state.content.digest)
+        if self._journal is not None and state.is_journaled:
+            self._journal.forget(self._registry, self._repository, state.content.digest)
 
     def _named(self, content: Descriptor) -> str:
         return f"{self._name}@{content.digest}"

@@ -19,7 +19,6 @@ from lading.registry.auth.scopes import Scope, Token, granted
 from lading.registry.quirks import hosted
 
 if TYPE_CHECKING:
-    from lading.registry.cache import Cache
     from lading.registry.session import Session
 
 AccessOutcome = Literal["allowed", "allowed in part", "denied", "not found", "failed"]
@@ -122,7 +121,6 @@ class Explanation(Result, msgspec.Struct, kw_only=True):
 
 async def explain(
     session: Session,
-    cache: Cache,
     registry: str,
     repository: str | None = None,
     *,
@@ -132,8 +130,7 @@ async def explain(
     """Try to get access, and tell how it went.
 
     Args:
-        session: whose configuration and credentials are used; what it has learned is not.
-        cache: what earlier runs left behind; it is only looked at.
+        session: its configuration and its credentials are used; its cache is only looked at.
         registry: its name.
         repository: the path in it; None for the registry as a whole.
         name: a tag or digest in the repository, to be asked for.
@@ -162,7 +159,7 @@ async def explain(
     tokens = authenticator.tokens
     missing = _missing(tokens[-1], scopes) if tokens else []
     whose = credential.proof if credential is not None else None
-    remembered = [token.expires for token in cache.host(registry).tokens(whose) if token.allows(scopes)]
+    remembered = [token.expires for token in session.cache.host(registry).tokens(whose) if token.allows(scopes)]
     return Explanation(
         subject=subject if name is None else f"{subject}@{name}" if ":" in name else f"{subject}:{name}",
         registry=registry,
