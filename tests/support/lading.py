@@ -1,17 +1,26 @@
-"""The lading command as a user starts it: a process of its own, in an environment of its own."""
+"""The lading command as a user starts it, in an environment of its own: in this process, or in one of its own."""
 
+import io
+import logging
+import os
 import signal
 import subprocess
 import sys
+import threading
+import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from support.process import Ran, bare_environment, run
+from support.process import Ran, bare_environment, checked, run
+
+_alone = threading.Lock()
+"""Held while a command runs in this process: the environment, the streams and the working directory are its own."""
 
 
 class Lading:
-    """Runs `python -m lading` with `home` as the user's home and `home/.docker` as Docker's configuration."""
+    """Runs `lading` with `home` as the user's home and `home/.docker` as Docker's configuration."""
 
     def __init__(self, home: Path, *, env: Mapping[str, str] | None = None) -> None:
         self.home = home
@@ -27,16 +36,26 @@ class Lading:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         timeout: float = 60,
+        process: bool = False,
     ) -> Ran:
-        """Run a command; with `check`, a failure fails the test and shows what was said."""
-        return run(
-            [sys.executable, "-m", "lading", *args],
-            check=check,
-            stdin=stdin,
-            env=self.environment | dict(env or {}),
-            cwd=cwd,
-            timeout=timeout,
-        )
+        """Run a command; with `check`, a failure fails the test and shows what was said.
+
+        The command runs in this process, which saves the start of an interpreter: its streams are pipes, and its
+        environment and working directory are its own. It has a process of its own with `process`, where only the start
+        of an interpreter heeds its environment, and while another command runs in this one.
+        """
+        environment = self.environment | dict(env or {})
+        command = [sys.executable, "-m", "lading", *args]
+        if (
+            process
+            or _for_interpreter(environment) != _for_interpreter(self._own)
+            or not _alone.acquire(blocking=False)
+        ):
+            return run(command, check=check, stdin=stdin, env=environment, cwd=cwd, timeout=timeout)
+        # A command that does not end keeps the lock: those after it get processes.
+        returncode, stdout, stderr = _run_here(args, stdin, environment, cwd or Path.cwd(), timeout)
+        _alone.release()
+        return checked(Ran(tuple(command), returncode, stdout, stderr), check=check)
 
     @contextmanager
     def serve(self, *args: str, address: str = "127.0.0.1:0") -> Iterator["Serving"]:
@@ -52,8 +71,12 @@ class Lading:
     @property
     def environment(self) -> dict[str, str]:
         """What the command sees; for tests that start the process themselves."""
+        return self._own | self.env
+
+    @property
+    def _own(self) -> dict[str, str]:
         own = {"DOCKER_CONFIG": str(self.docker_config), "PYTHONWARNINGS": "error", "NO_COLOR": "1"}
-        return bare_environment(self.home) | own | self.env
+        return bare_environment(self.home) | own
 
 
 class Serving:
@@ -71,3 +94,131 @@ class Serving:
         self.process.send_signal(number)
         rest, errors = self.process.communicate(timeout=30)
         return self.process.returncode, rest, errors
+
+
+def _for_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that Python or the C library reads when a process starts."""
+    names = ("PYTHON", "LANG", "LC_", "LD_", "TZ", "TMPDIR")
+    return {name: value for name, value in environment.items() if name.startswith(names)}
+
+
+def _run_here(
+    args: tuple[str, ...], stdin: bytes, environment: Mapping[str, str], cwd: Path, timeout: float
+) -> tuple[int, bytes, bytes]:
+    """Run a command in a thread of this process; returns its exit code, and what it wrote to stdout and stderr."""
+    returncode = 1
+
+    def command() -> None:
+        nonlocal returncode
+        from lading.cli import main
+
+        try:
+            returncode = main(args)
+        except SystemExit as ended:
+            returncode = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except BaseException:
+            traceback.print_exc()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+
+    with ExitStack() as around:
+        around.enter_context(_environment(environment))
+        around.enter_context(_working_directory(cwd))
+        around.enter_context(_no_logging())
+        outputs = around.enter_context(_streams(stdin))
+        # A thread of its own, since the test may have an event loop in this one.
+        running = threading.Thread(target=command, name=f"lading {' '.join(args)}", daemon=True)
+        running.start()
+        running.join(timeout)
+        if running.is_alive():
+            raise subprocess.TimeoutExpired(["lading", *args], timeout)
+    return returncode, outputs[0].getvalue(), outputs[1].getvalue()
+
+
+@contextmanager
+def _environment(environment: Mapping[str, str]) -> Iterator[None]:
+    """Have these environment variables, and no others."""
+
+    def become(wanted: Mapping[str, str]) -> None:
+        for name in os.environ.keys() - wanted.keys():
+            del os.environ[name]
+        os.environ.update({name: value for name, value in wanted.items() if os.environ.get(name) != value})
+
+    before = dict(os.environ)
+    become(environment)
+    try:
+        yield
+    finally:
+        become(before)
+
+
+@contextmanager
+def _working_directory(path: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def _no_logging() -> Iterator[None]:
+    """Without the handlers of pytest: what is logged goes where it goes in a program that has set up nothing."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    root.handlers = []
+    root.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+        root.setLevel(level)
+
+
+@contextmanager
+def _streams(stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
+    """Have pipes as standard streams, for programs that the command starts, too; gives what comes out of two of them."""
+    outputs = io.BytesIO(), io.BytesIO()
+    before = sys.stdin, sys.stdout, sys.stderr
+    saved = [os.dup(number) for number in range(3)]
+    threads = []
+    for number in range(3):
+        reading, writing = os.pipe()
+        ours, its = (writing, reading) if number == 0 else (reading, writing)
+        os.dup2(its, number)
+        os.close(its)
+        work, mode = (_feed, "wb") if number == 0 else (_drain, "rb")
+        content = io.BytesIO(stdin) if number == 0 else outputs[number - 1]
+        threads.append(threading.Thread(target=work, args=(open(ours, mode), content), daemon=True))  # noqa: SIM115
+    for thread in threads:
+        thread.start()
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    try:
+        yield outputs
+    finally:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.close()
+        sys.stdin, sys.stdout, sys.stderr = before
+        for number, duplicate in enumerate(saved):
+            os.dup2(duplicate, number)
+            os.close(duplicate)
+        for thread in threads:
+            thread.join()
+
+
+def _feed(pipe: BinaryIO, content: BinaryIO) -> None:
+    """Write what a command reads, for as long as it does."""
+    with suppress(BrokenPipeError), pipe:
+        pipe.write(content.read())
+
+
+def _drain(pipe: BinaryIO, content: BinaryIO) -> None:
+    """Read what a command writes."""
+    with pipe:
+        while piece := os.read(pipe.fileno(), 1 << 16):
+            content.write(piece)

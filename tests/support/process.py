@@ -38,12 +38,16 @@ def run(
 ) -> Ran:
     """Run a program. With `check`, any other exit code than 0 fails the test and shows what it said."""
     said = subprocess.run(args, input=stdin, capture_output=True, env=env, cwd=cwd, timeout=timeout, check=False)
-    ran = Ran(tuple(str(arg) for arg in args), said.returncode, said.stdout, said.stderr)
+    return checked(Ran(tuple(str(arg) for arg in args), said.returncode, said.stdout, said.stderr), check=check)
+
+
+def checked(ran: Ran, *, check: bool) -> Ran:
+    """With `check`, any other exit code than 0 fails the test and shows what the program said."""
     if check and ran.returncode != 0:
         pytest.fail(
             f"{' '.join(ran.args)} ended with {ran.returncode}\n"
-            f"--- stdout\n{said.stdout.decode(errors='replace')}\n"
-            f"--- stderr\n{said.stderr.decode(errors='replace')}"
+            f"--- stdout\n{ran.stdout_bytes.decode(errors='replace')}\n"
+            f"--- stderr\n{ran.stderr_bytes.decode(errors='replace')}"
         )
     return ran
 
