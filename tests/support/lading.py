@@ -46,11 +46,8 @@ class Lading:
         """
         environment = self.environment | dict(env or {})
         command = [sys.executable, "-m", "lading", *args]
-        if (
-            process
-            or _for_interpreter(environment) != _for_interpreter(self._own)
-            or not _alone.acquire(blocking=False)
-        ):
+        by_start = _for_interpreter(environment) != _for_interpreter(self._own)
+        if process or by_start or not _alone.acquire(blocking=False):
             return run(command, check=check, stdin=stdin, env=environment, cwd=cwd, timeout=timeout)
         # A command that does not end keeps the lock: those after it get processes.
         returncode, stdout, stderr = _run_here(args, stdin, environment, cwd or Path.cwd(), timeout)
@@ -179,7 +176,7 @@ def _no_logging() -> Iterator[None]:
 
 @contextmanager
 def _streams(stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
-    """Have pipes as standard streams, for programs that the command starts, too; gives what comes out of two of them."""
+    """Have pipes as standard streams, as programs have that the command starts; gives what comes out of two of them."""
     outputs = io.BytesIO(), io.BytesIO()
     before = sys.stdin, sys.stdout, sys.stderr
     saved = [os.dup(number) for number in range(3)]
@@ -191,12 +188,12 @@ def _streams(stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
         os.close(its)
         work, mode = (_feed, "wb") if number == 0 else (_drain, "rb")
         content = io.BytesIO(stdin) if number == 0 else outputs[number - 1]
-        threads.append(threading.Thread(target=work, args=(open(ours, mode), content), daemon=True))  # noqa: SIM115
+        threads.append(threading.Thread(target=work, args=(os.fdopen(ours, mode), content), daemon=True))
     for thread in threads:
         thread.start()
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
     try:
         yield outputs
     finally:
