@@ -1,6 +1,7 @@
 """Container image manifests, registries and OCI artifacts, without a daemon.
 
-The public API. Names are loaded when they are first used, so `import lading` costs next to nothing.
+What is public is in `__all__` here and in `lading.errors`, `lading.model`, `lading.store` and `lading.serve`; see
+`docs/stability.md`. Names are loaded when they are first used, so `import lading` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +12,31 @@ from lading._version import __version__
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
+    from lading.client.blobs import Blobs, SyncBlobs
+    from lading.client.registries import Registries, SyncRegistries
     from lading.client.sync import Client
-    from lading.errors import LadingError
+    from lading.client.sync_store import SyncReadable, SyncReader, SyncStore
+    from lading.drafts.annotate import AnnotatedDraft
+    from lading.drafts.draft import Draft, DraftEntry
+    from lading.drafts.facade import Drafts, SyncDrafts
+    from lading.drafts.merge import CreatedDraft
+    from lading.drafts.push import PushedDraft
+    from lading.drafts.remove import RemovedEntries
+    from lading.drafts.status import DraftStatus
+    from lading.errors import (
+        Conflict,
+        Denied,
+        DigestMismatch,
+        InvalidContent,
+        LadingError,
+        NotFound,
+        RateLimited,
+        Unreachable,
+        Unsupported,
+        UsageError,
+    )
+    from lading.images.lint import LintReport
+    from lading.images.overview import Overview
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
     from lading.model.digest import Digest
@@ -20,34 +44,139 @@ if TYPE_CHECKING:
     from lading.model.manifest import Manifest
     from lading.model.platform import Platform
     from lading.model.reference import Reference
-    from lading.store import Store
+    from lading.model.selection import PullClient, Selection
+    from lading.model.version import Version
+    from lading.registry.auth.credentials import Credential, Credentials, GivenCredentials, Login
+    from lading.registry.auth.scopes import Token
+    from lading.registry.diagnose.check import Checkup
+    from lading.registry.diagnose.explain import Explanation
+    from lading.registry.diagnose.pull_limits import PullLimits
+    from lading.registry.hosts.configuration import Config
+    from lading.registry.hosts.settings import HostConfig, Override
+    from lading.results import Deletion, Resolution, TagChange, TagInfo
+    from lading.store import Readable, Reader, Source, Store
+    from lading.stores.location import Location
+    from lading.transfer.events import Event, Finished, Progressed, Started, Totals
+    from lading.transfer.report import CopyReport
 
 _HOME = {
-    "AsyncClient": "client",
-    "Client": "client.sync",
-    "Descriptor": "model.descriptor",
-    "Digest": "model.digest",
-    "ImageConfig": "model.config",
-    "Index": "model.index",
-    "LadingError": "errors",
-    "Manifest": "model.manifest",
-    "Platform": "model.platform",
-    "Reference": "model.reference",
-    "Store": "store",
+    "client": ("AsyncClient",),
+    "client.blobs": ("Blobs", "SyncBlobs"),
+    "client.registries": ("Registries", "SyncRegistries"),
+    "client.sync": ("Client",),
+    "client.sync_store": ("SyncReadable", "SyncReader", "SyncStore"),
+    "drafts.annotate": ("AnnotatedDraft",),
+    "drafts.draft": ("Draft", "DraftEntry"),
+    "drafts.facade": ("Drafts", "SyncDrafts"),
+    "drafts.merge": ("CreatedDraft",),
+    "drafts.push": ("PushedDraft",),
+    "drafts.remove": ("RemovedEntries",),
+    "drafts.status": ("DraftStatus",),
+    "errors": (
+        "Conflict",
+        "Denied",
+        "DigestMismatch",
+        "InvalidContent",
+        "LadingError",
+        "NotFound",
+        "RateLimited",
+        "Unreachable",
+        "Unsupported",
+        "UsageError",
+    ),
+    "images.lint": ("LintReport",),
+    "images.overview": ("Overview",),
+    "model.config": ("ImageConfig",),
+    "model.descriptor": ("Descriptor",),
+    "model.digest": ("Digest",),
+    "model.index": ("Index",),
+    "model.manifest": ("Manifest",),
+    "model.platform": ("Platform",),
+    "model.reference": ("Reference",),
+    "model.selection": ("PullClient", "Selection"),
+    "model.version": ("Version",),
+    "registry.auth.credentials": ("Credential", "Credentials", "GivenCredentials", "Login"),
+    "registry.auth.scopes": ("Token",),
+    "registry.diagnose.check": ("Checkup",),
+    "registry.diagnose.explain": ("Explanation",),
+    "registry.diagnose.pull_limits": ("PullLimits",),
+    "registry.hosts.configuration": ("Config",),
+    "registry.hosts.settings": ("HostConfig", "Override"),
+    "results": ("Deletion", "Resolution", "TagChange", "TagInfo"),
+    "store": ("Readable", "Reader", "Source", "Store"),
+    "stores.location": ("Location",),
+    "transfer.events": ("Event", "Finished", "Progressed", "Started", "Totals"),
+    "transfer.report": ("CopyReport",),
 }
+"""For each module the public names that it has."""
 
 __all__ = [
+    "AnnotatedDraft",
     "AsyncClient",
+    "Blobs",
+    "Checkup",
     "Client",
+    "Config",
+    "Conflict",
+    "CopyReport",
+    "CreatedDraft",
+    "Credential",
+    "Credentials",
+    "Deletion",
+    "Denied",
     "Descriptor",
     "Digest",
+    "DigestMismatch",
+    "Draft",
+    "DraftEntry",
+    "DraftStatus",
+    "Drafts",
+    "Event",
+    "Explanation",
+    "Finished",
+    "GivenCredentials",
+    "HostConfig",
     "ImageConfig",
     "Index",
+    "InvalidContent",
     "LadingError",
+    "LintReport",
+    "Location",
+    "Login",
     "Manifest",
+    "NotFound",
+    "Override",
+    "Overview",
     "Platform",
+    "Progressed",
+    "PullClient",
+    "PullLimits",
+    "PushedDraft",
+    "RateLimited",
+    "Readable",
+    "Reader",
     "Reference",
+    "Registries",
+    "RemovedEntries",
+    "Resolution",
+    "Selection",
+    "Source",
+    "Started",
     "Store",
+    "SyncBlobs",
+    "SyncDrafts",
+    "SyncReadable",
+    "SyncReader",
+    "SyncRegistries",
+    "SyncStore",
+    "TagChange",
+    "TagInfo",
+    "Token",
+    "Totals",
+    "Unreachable",
+    "Unsupported",
+    "UsageError",
+    "Version",
     "__version__",
 ]
 
@@ -56,9 +185,10 @@ def __getattr__(name: str) -> object:
     """Load a public name from its module."""
     from importlib import import_module
 
-    if name not in _HOME:
-        raise AttributeError(f"module 'lading' has no attribute {name!r}")
-    return getattr(import_module(f"lading.{_HOME[name]}"), name)
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"lading.{module}"), name)
+    raise AttributeError(f"module 'lading' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,26 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+__all__ = [
+    "Conflict",
+    "Denied",
+    "DigestMismatch",
+    "InvalidContent",
+    "InvalidDigest",
+    "InvalidPattern",
+    "InvalidPlatform",
+    "InvalidReference",
+    "InvalidVersion",
+    "LadingError",
+    "NotFound",
+    "RateLimited",
+    "RegistryFailure",
+    "TLSFailure",
+    "Unreachable",
+    "Unsupported",
+    "UsageError",
+]
+
 
 class LadingError(Exception):
     """Any failure lading reports; the base of all others.

@@ -44,7 +44,7 @@ class Client(Face[AsyncClient]):
     What is called with something is called on the private thread, and cannot use the client.
 
     >>> with Client() as client:
-    ...     index = client.get(f"{registry}/app:1.0")
+    ...     index = client.get_index(f"{registry}/app:1.0")
     ...     for entry in index.manifests:
     ...         print(entry.platform, entry.size)
     linux/amd64 ...
