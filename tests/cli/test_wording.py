@@ -12,7 +12,7 @@ import pytest
 
 import lading
 from lading.cli import lading as root
-from lading.cli.wording import MESSAGES, REMEDIES, worded
+from lading.cli.wording import CAUSES, MESSAGES, REMEDIES, worded
 from lading.errors import LadingError
 
 REF = "reg.example/app:1"
@@ -68,6 +68,31 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "tag-not-found": ({"store": "oci:a", "nearest": []}, "see them: lading tags oci:a"),
     "damaged-blob": ({}, "copy it here again with --verify, and it is replaced"),
     "index-in-docker-archive": ({}, "copy the image for one, with --platform, or write an oci-archive"),
+    "draft-not-found": ({"draft": REF}, "see those there are: lading manifest ls"),
+    "draft-missing": (
+        {"draft": REF},
+        f"make one: lading manifest create {REF} IMAGE…      of a pushed one: lading manifest pull {REF}",
+    ),
+    "draft-exists": ({"draft": REF, "amend": False}, "start over with --replace"),
+    "draft-collision": (
+        {"draft": REF, "other": "reg.example/app-1"},
+        "push and remove the other first: lading manifest push --purge reg.example/app-1",
+    ),
+    "damaged-draft": ({"file": "a"}, "make the list anew, with lading manifest create --replace"),
+    "empty-draft": ({"draft": REF}, f"add some: lading manifest add {REF} IMAGE…"),
+    "entry-not-found": ({"draft": REF, "image": "b"}, f"see them: lading manifest inspect {REF}"),
+    "entry-not-kept": ({"reference": REF}, f"read it from the registry: lading manifest inspect {REF}"),
+    "entries-missing": ({"draft": REF}, f"look its tags up again: lading manifest create --amend {REF}"),
+    "platform-unknown": (
+        {"draft": REF, "entry": "reg.example/app:2"},
+        f"say it: lading manifest annotate --os OS --arch ARCH {REF} reg.example/app:2",
+    ),
+    "child-missing": ({}, "choose the platforms that are there: --platform OS/ARCH"),
+    "not-an-index": ({"reference": REF}, f"make a list of it: lading manifest create NAME {REF}"),
+    "docker-list-loses": (
+        {"attestations": True},
+        "make it an OCI index with --type oci, or --no-attestations",
+    ),
     "docker-schema-1": (
         {},
         "push the image again with a current client, or convert it with skopeo copy --format v2s2",
@@ -97,9 +122,21 @@ def test_an_explanation_is_pointed_to_where_there_is_one() -> None:
     assert worded(near)[-1] == "the nearest: b"
 
 
+def test_what_docker_says_of_a_list_that_is_there() -> None:
+    given = LadingError("it is there", remedy="do", code="draft-exists", fields={"draft": REF, "amend": True})
+    assert worded(given)[1:] == [
+        "refusing to amend an existing manifest list with no --amend flag",
+        "extend it with --amend, or start over with --replace",
+    ]
+    entry = LadingError("no", remedy="do", code="draft-not-found", fields={"draft": REF, "image": "reg.example/b"})
+    assert worded(entry)[1:] == [
+        "see them: lading manifest ls      in the registry: lading manifest inspect reg.example/b"
+    ]
+
+
 def test_the_library_has_every_case() -> None:
     """No words are kept for a case that no longer is."""
-    assert set(MESSAGES) | set(REMEDIES) <= texts_of_the_library()
+    assert set(MESSAGES) | set(CAUSES) | set(REMEDIES) <= texts_of_the_library()
 
 
 def test_what_is_named_is_there() -> None:

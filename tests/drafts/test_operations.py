@@ -79,8 +79,9 @@ async def test_an_existing_list_is_refused_before_anything_is_sent(
     def nowhere(_: Reference, /, *, writing: bool = False) -> Store:
         raise AssertionError("a registry was asked")
 
-    with pytest.raises(Conflict, match="refusing to amend an existing manifest list with no --amend flag"):
+    with pytest.raises(Conflict, match="already") as refused:
         await create(nowhere, store, f"{name}:list", [f"{name}:a"])
+    assert (refused.value.code, refused.value.fields) == ("draft-exists", {"draft": f"{name}:list", "amend": True})
     with pytest.raises(UsageError, match="not both"):
         await create(nowhere, store, f"{name}:list", [], amend=True, replace=True)
     with pytest.raises(UsageError, match="no image"):
@@ -282,7 +283,8 @@ async def test_a_child_that_is_not_there(
     for action in (create(connect, store, f"{name}:l", [f"{name}:index"]), pull(connect, store, f"{name}:index")):
         with pytest.raises(NotFound, match=f"lists {gone.digest} for linux/arm64, but does not have it") as refused:
             await action
-        assert "--platform" in (refused.value.remedy or "")
+        assert refused.value.code == "child-missing"
+        assert refused.value.fields == {"store": name, "digest": gone.digest, "platform": "linux/arm64"}
     assert not store.root.exists()
     await create(connect, store, f"{name}:l", [f"{name}:index"], platforms=["linux/amd64"])
     listed = json.loads(await inspect(connect, store, f"{name}:index", verbose=True))
@@ -321,7 +323,7 @@ async def test_types(
         await create(connect, store, f"{name}:x", [f"{name}:a"], annotations={"a": "b"}, type="docker")
     with pytest.raises(UsageError) as refused:
         await create(connect, store, f"{name}:x", [f"{name}:index"], type="docker")
-    assert "--no-attestations" in (refused.value.remedy or "")
+    assert "leave out the attestations" in (refused.value.remedy or "")
     made = await create(connect, store, f"{name}:x", [f"{name}:index"], type="docker", attestations=False)
     assert made.draft.index.media_type == "application/vnd.docker.distribution.manifest.list.v2+json"
     assert not store.exists(Reference.parse(f"{name}:nothing"))
@@ -411,7 +413,8 @@ async def test_a_missing_entry_is_named(
         client.delete(digest)
     with pytest.raises(NotFound, match=f"does not have {name}:a ") as refused:
         await push(connect, store, f"{name}:list")
-    assert refused.value.remedy == f"look its tags up again: lading manifest create --amend {name}:list"
+    assert refused.value.code == "entries-missing"
+    assert refused.value.fields == {"draft": f"{name}:list", "entries": [f"{name}:a"]}
     assert list_tags(registry.host, repository) == ["b"]
 
 

@@ -21,7 +21,8 @@ Words = str | Callable[[Mapping[str, Any]], str | None]
 def worded(error: LadingError) -> list[str]:
     """An error in up to three lines: what happened, why, and what to do next."""
     message = _said(MESSAGES, error.code, error.fields) or error.message
-    lines = (message, error.cause, remedy(error.remedy, error.code, error.fields))
+    cause = _said(CAUSES, error.code, error.fields) or error.cause
+    lines = (message, cause, remedy(error.remedy, error.code, error.fields))
     return [line for line in lines if line]
 
 
@@ -77,6 +78,13 @@ _WITH_AWS = "{command} | lading login --username AWS --password-stdin {registry}
 
 MESSAGES: dict[str, Words] = {}
 
+CAUSES: dict[str, Words] = {
+    # Docker says it so.
+    "draft-exists": lambda of: (
+        "refusing to amend an existing manifest list with no --amend flag" if of["amend"] else None
+    ),
+}
+
 REMEDIES: dict[str, Words] = {
     # Credentials
     "no-credentials": _denied("log in with: lading login {registry}"),
@@ -106,6 +114,28 @@ REMEDIES: dict[str, Words] = {
     "tag-not-found": lambda of: None if of["nearest"] else f"see them: lading tags {of['store']}",
     "damaged-blob": "copy it here again with --verify, and it is replaced",
     "index-in-docker-archive": "copy the image for one, with --platform, or write an oci-archive",
+    # Local lists
+    "draft-not-found": lambda of: (
+        f"see them: lading manifest ls      in the registry: lading manifest inspect {of['image']}"
+        if "image" in of
+        else "see those there are: lading manifest ls"
+    ),
+    "draft-missing": (
+        "make one: lading manifest create {draft} IMAGE…      of a pushed one: lading manifest pull {draft}"
+    ),
+    "draft-exists": lambda of: f"{'extend it with --amend, or ' if of['amend'] else ''}start over with --replace",
+    "draft-collision": "push and remove the other first: lading manifest push --purge {other}",
+    "damaged-draft": "make the list anew, with lading manifest create --replace",
+    "empty-draft": "add some: lading manifest add {draft} IMAGE…",
+    "entry-not-found": "see them: lading manifest inspect {draft}",
+    "entry-not-kept": "read it from the registry: lading manifest inspect {reference}",
+    "entries-missing": "look its tags up again: lading manifest create --amend {draft}",
+    "platform-unknown": "say it: lading manifest annotate --os OS --arch ARCH {draft} {entry}",
+    "child-missing": "choose the platforms that are there: --platform OS/ARCH",
+    "not-an-index": "make a list of it: lading manifest create NAME {reference}",
+    "docker-list-loses": lambda of: (
+        f"make it an OCI index with --type oci{', or --no-attestations' if of['attestations'] else ''}"
+    ),
     # Manifests
     "docker-schema-1": "push the image again with a current client, or convert it with skopeo copy --format v2s2",
     "docker-list-annotations": "make it an OCI index: --type oci",

@@ -74,7 +74,9 @@ class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
         if self.raw is None:
             raise LadingError(
                 f"the manifest of {self.reference} is not in the local store",
-                remedy=f"read it from the registry: lading manifest inspect {self.reference}",
+                remedy="read it from the registry",
+                code="entry-not-kept",
+                fields={"reference": str(self.reference)},
             )
         return parse(self.raw, self.descriptor.media_type, digest=self.digest, what=str(self.reference))
 
@@ -169,11 +171,18 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return meant[0]
         names = ", ".join(str(entry.reference) for entry in (meant or self.entries)[:4])
         if meant:
-            raise UsageError(f"{image} means more than one entry of {self.reference}", cause=f"they are {names}")
+            raise UsageError(
+                f"{image} means more than one entry of {self.reference}",
+                cause=f"they are {names}",
+                code="ambiguous-entry",
+                fields={"draft": str(self.reference), "image": image},
+            )
         raise NotFound(
             f"manifest for image {image} does not exist in {self.reference}",
             cause=f"its entries are {names}" if names else "it has no entries",
-            remedy=f"see them: lading manifest inspect {self.reference}",
+            remedy="name one of its entries",
+            code="entry-not-found",
+            fields={"draft": str(self.reference), "image": image},
         )
 
 
@@ -194,7 +203,9 @@ def check_type(draft: Draft) -> None:
     raise UsageError(
         f"{draft.reference} cannot be a Docker manifest list",
         cause=f"such a list would lose {what}",
-        remedy="make it an OCI index with --type oci" + (", or --no-attestations" if what == "attestations" else ""),
+        remedy="make it an OCI index" + (", or leave out the attestations" if what == "attestations" else ""),
+        code="docker-list-loses",
+        fields={"draft": str(draft.reference), "attestations": what == "attestations"},
     )
 
 

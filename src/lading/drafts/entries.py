@@ -213,7 +213,9 @@ async def fetch_child(store: Readable, index: Index, child: Descriptor, known: D
             f"{store.name} lists {child.digest}"
             + (f" for {child.platform}" if child.platform else "")
             + ", but does not have it",
-            remedy="choose the platforms that are there: --platform OS/ARCH",
+            remedy="choose the platforms that are there",
+            code="child-missing",
+            fields={"store": store.name, "digest": str(child.digest), "platform": str(child.platform or "")},
             status=error.status,
             registry_code=error.registry_code,
         ) from error

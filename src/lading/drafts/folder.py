@@ -75,7 +75,8 @@ class ListFolder(msgspec.Struct):
             entry, list_id = decode_entry(_content(handle, name), what)
         except InvalidContent as error:
             if stat.S_ISREG(status.st_mode) and looks_like_a_name(name):
-                error.remedy = error.remedy or "make the list anew, with lading manifest create --replace"
+                error.code, error.fields = "damaged-draft", {"file": what}
+                error.remedy = error.remedy or "make the list anew"
                 raise
             self.foreign = (*self.foreign, name)
             return

@@ -46,7 +46,10 @@ async def pull(
     index = await fetch_manifest(repository, source.locator)
     if not isinstance(index, Index):
         raise InvalidContent(
-            f"{source} is an image, not a list", remedy=f"make a list of it: lading manifest create NAME {source}"
+            f"{source} is an image, not a list",
+            remedy="make a list of it",
+            code="not-an-index",
+            fields={"reference": str(source)},
         )
     wanted = IndexFilter.of(platforms, attestations)
     chosen = wanted.children(index)

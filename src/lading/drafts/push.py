@@ -89,14 +89,19 @@ async def push(
 def _pushable(draft: Draft) -> Index:
     if not draft.entries:
         raise NotFound(
-            f"{draft.reference} has no entries", remedy=f"add some: lading manifest add {draft.reference} IMAGE…"
+            f"{draft.reference} has no entries",
+            remedy="add some",
+            code="empty-draft",
+            fields={"draft": str(draft.reference)},
         )
     for entry in draft.entries:
         if not entry.has_platform and not (entry.listed and entry.platform is None):
             raise UsageError(
                 f"manifest {entry.reference} must have an OS and Architecture to be pushed to a registry",
                 cause="its config does not say for which platform it is",
-                remedy=f"say it: lading manifest annotate --os OS --arch ARCH {draft.reference} {entry.reference}",
+                remedy="annotate the entry with them",
+                code="platform-unknown",
+                fields={"draft": str(draft.reference), "entry": str(entry.reference)},
             )
     check_type(draft)
     return draft.index
@@ -140,7 +145,9 @@ async def _put(repository: Store, draft: Draft, index: Index, names: Sequence[st
             f"{repository.name} does not have {missing[0].reference}"
             + (f" and {len(missing) - 1} more entries" if missing[1:] else ""),
             cause=error.cause or error.message,
-            remedy="look its tags up again: lading manifest create --amend " + str(draft.reference),
+            remedy="amend the draft, which looks its tags up again",
+            code="entries-missing",
+            fields={"draft": str(draft.reference), "entries": [str(entry.reference) for entry in missing]},
             status=error.status,
             registry_code=error.registry_code,
         ) from error

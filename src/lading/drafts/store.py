@@ -91,7 +91,9 @@ class DraftStore:
             raise NotFound(
                 f"No such manifest: {reference}",
                 cause="there is no local manifest list of this name",
-                remedy="see those there are: lading manifest ls",
+                remedy="make one, or load one that there is",
+                code="draft-not-found",
+                fields={"draft": str(reference)},
             )
         return state.draft
 
@@ -373,7 +375,9 @@ def no_draft(target: Reference) -> NotFound:
     return NotFound(
         f"No such manifest: {target}",
         cause="there is no local manifest list of this name",
-        remedy=f"make one: lading manifest create {target} IMAGE…      of a pushed one: lading manifest pull {target}",
+        remedy="make one, or pull a list from a registry",
+        code="draft-missing",
+        fields={"draft": str(target)},
     )
 
 
@@ -384,11 +388,11 @@ def draft_exists(target: Reference, *, amend: bool = True) -> Conflict:
         target: its name.
         amend: whether it could be extended instead.
     """
-    extend = "extend it with --amend, or " if amend else ""
     return Conflict(
         f"there is a local manifest list {target} already",
-        cause="refusing to amend an existing manifest list with no --amend flag" if amend else None,
-        remedy=f"{extend}start over with --replace",
+        remedy="amend it, or start over and replace it" if amend else "start over and replace it",
+        code="draft-exists",
+        fields={"draft": str(target), "amend": amend},
     )
 
 
@@ -454,7 +458,9 @@ def _collision(reference: Reference, other: Reference) -> Conflict:
     return Conflict(
         f"{reference} cannot be a local manifest list beside {other}",
         cause="Docker's store keeps both in one folder",
-        remedy=f"push and remove the other first: lading manifest push --purge {other}",
+        remedy="push and remove the other first",
+        code="draft-collision",
+        fields={"draft": str(reference), "other": str(other)},
     )
 
 

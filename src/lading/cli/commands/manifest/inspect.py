@@ -72,7 +72,7 @@ def _load(store: Any, reference: Any, names: tuple[str, ...]) -> Draft:
         draft: Draft = store.load(reference)
     except NotFound as error:
         if len(names) == 2:
-            error.remedy = f"see them: lading manifest ls      in the registry: lading manifest inspect {names[1]}"
+            error.fields["image"] = names[1]
         raise
     return draft
 
