@@ -110,14 +110,14 @@ class Reader:
 
 
 class Traits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store is like, where operations go by it. The defaults are those of a layout on this machine."""
+    """What a store is like, for operations that depend on it. The defaults are those of a layout on this machine."""
 
     is_remote: bool = False
     """Whether each question costs a request."""
     takes_indexes: bool = True
     """Whether an index can be written to it; else it takes images of one platform."""
     is_partial: bool = False
-    """Whether an index may be there without some of the images it lists, and means those that are there."""
+    """Whether an index may be there without some of the images that it lists; a copy takes the others."""
     is_named_by_references: bool = False
     """Whether manifests have whole references for names (`docker.io/library/app:1`); else they have tags."""
     is_mirrored: bool = False
@@ -243,10 +243,10 @@ class Mounts(Protocol):
 
 @runtime_checkable
 class HasSiblings(Protocol):
-    """A store that knows which others it shares content with, without asking anybody."""
+    """A store that knows, without a request, which other stores it can share content with."""
 
     def is_same(self, other: Readable) -> bool:
-        """Whether the other is this very place: what one has, both have."""
+        """Whether the other is the same place, so that everything in one is in both."""
 
     def is_sibling(self, other: Readable) -> bool:
         """Whether mounting from the other may work: False where it cannot, or has been refused."""

@@ -630,7 +630,7 @@ class TestWriting:
         index = images.make_index([IMAGE])
         with pytest.raises(UsageError) as raised:
             await save(tmp_path / "a.tar", (index, ["app:1"]))
-        assert "--platform" in (raised.value.remedy or "")
+        assert raised.value.code == "index-in-docker-archive"
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("what", [images.make_artifact(), images.make_attestation(IMAGE).manifest])

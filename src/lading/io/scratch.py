@@ -1,7 +1,7 @@
-"""Folders for work in progress, which are gone when it is over; also, in the end, if whoever made them was killed.
+"""Folders for temporary files, which are removed when the work is over, also after a process was killed.
 
-This module knows folders, and nothing of what is in them. A folder belongs to the process that holds a lock on it; one
-that nobody holds was left behind, and the next that works in the same place removes it.
+This module knows folders, and nothing of what is in them. A process holds a lock on its folder; a folder without a lock
+was left behind by a process that was killed, and is removed by the next process that makes one in the same place.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 
 @contextmanager
 def beside(target: Path) -> Iterator[Path]:
-    """A folder on the file system of a file that is to be made or replaced, with a name that nobody looks for.
+    """A hidden folder beside a file that is to be made or replaced, so on the same file system.
 
     Raises:
         OSError: it cannot be made.
@@ -34,7 +34,7 @@ def beside(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def anywhere() -> Iterator[Path]:
-    """A folder where there is much room, such as `/var/tmp`; `TMPDIR` says otherwise.
+    """A folder in `TMPDIR`, or else where there is much room, such as `/var/tmp`.
 
     Raises:
         OSError: it cannot be made.
@@ -44,7 +44,7 @@ def anywhere() -> Iterator[Path]:
 
 
 def file() -> BinaryIO:
-    """A file without a name in such a place.
+    """A file without a name in `TMPDIR`, or else where there is much room.
 
     Raises:
         OSError: it cannot be made.
@@ -87,7 +87,7 @@ def _scratch(parent: Path, prefix: str) -> Iterator[Path]:
     while lock is None:
         folder = parent / f"{prefix}{uuid.uuid4().hex}"
         folder.mkdir(0o700)
-        lock = _claim(folder)  # unless somebody who sweeps has been faster
+        lock = _claim(folder)  # None where another process has removed it as one left behind
     assert folder is not None
     try:
         yield folder
@@ -109,7 +109,7 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 
 def _claim(folder: Path) -> int | None:
-    """Lock a folder of one's own; None where another process has it, or it is gone."""
+    """Lock a folder of this user; None where another process has it, or it is gone."""
     import fcntl
 
     try:

@@ -50,7 +50,7 @@ _BLOCK = 512
 # 28 (32.8 %), zlib-ng 6 71 (33.7 %), isal 3 250 (36.8 %), zstd 3 169 (32.0 %); zlib reads 343, zlib-ng 650, isal 696,
 # zstd 953. zlib stays: layers are compressed anew only where that is asked for, several at once; what is read is hashed
 # and sent on no faster than zlib reads; and the bytes of zlib 6, and so digests, hardly differ between machines and
-# versions, while the others choose by what the processor can do. Who is in a hurry asks for zstd.
+# versions, while the others choose by what the processor can do. Where time counts, zstd can be asked for.
 _GZIP_LEVEL = 6
 _LINKS = 16
 _ZSTD_REMEDY = "install the Python package backports.zstd"
@@ -194,7 +194,7 @@ def extents(file: BinaryIO, what: str) -> dict[str, Extent] | None:
 
 
 def link_target(member: tarfile.TarInfo) -> str:
-    """The `member_name` of what a link points at: from the top for a hard link, from its folder for a symbolic one."""
+    """The `member_name` of a link's target: a hard link's is relative to the top, a symbolic one's to its folder."""
     folder = "" if member.islnk() or member.linkname.startswith("/") else member.name.rpartition("/")[0]
     return _tidy(f"{folder}/{member.linkname}")
 
@@ -217,7 +217,7 @@ def reading(what: str) -> Iterator[None]:
 
 
 def member_name(member: tarfile.TarInfo) -> str:
-    """The name of a member without what says nothing: `./blobs//x` is `blobs/x`. The top itself is empty.
+    """The name of a member without empty and `.` components: `./blobs//x` is `blobs/x`. That of the top is empty.
 
     A name that leads out of the archive (`../x`) stays recognisable by its first component.
     """

@@ -1,6 +1,6 @@
-"""Doing much at once: run everything, share what several want, and let small things go first.
+"""Many tasks at once: run all of them, share the result that several want, and limit how much is under way.
 
-Knows nothing of content: only of work.
+This module knows tasks, and nothing of content.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BYTES = 2 * 1024**3
 
 
 async def gather(work: Iterable[Work[T]]) -> list[T]:
-    """Run everything at once and return the results in order; the first failure ends the rest and is raised."""
+    """Run all of it at once and return the results in order; the first failure cancels the rest and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(item) for item in work]
@@ -34,7 +34,7 @@ async def gather(work: Iterable[Work[T]]) -> list[T]:
 
 
 def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception of a task group that a user should see: one that is no bug, where there is one."""
+    """The exception of a task group that a user should see: a LadingError, where there is one."""
     flat = list(_leaves(failures))
     return next((failure for failure in flat if isinstance(failure, LadingError)), flat[0])
 
@@ -48,9 +48,9 @@ def _leaves(failures: BaseExceptionGroup[BaseException]) -> Iterable[BaseExcepti
 
 
 class Once:
-    """Does a thing that several want once, for all of them.
+    """Runs work once for all tasks that want its result.
 
-    What failed is done again for the next that wants it. What nobody waits for any more is cancelled.
+    Work that failed runs again for the next task that wants it. Work is cancelled when no task waits for it any more.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Once:
 class _Shared:
     def __init__(self, work: Work[None]) -> None:
         self._task = asyncio.ensure_future(work)
-        # Who had to give up waiting has a failure of its own.
+        # Read its exception, so that asyncio does not report it: the tasks that waited may have failures of their own.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._waiting = 0
 
@@ -88,7 +88,7 @@ class _Shared:
 
 
 class Limits:
-    """Bounds how many blobs, and how many bytes of them, are under way at once; the smallest that waits goes next.
+    """Limits how many blobs, and how many bytes of them, are under way at once; the smallest that waits is next.
 
     Args:
         jobs: how many blobs.
@@ -104,7 +104,7 @@ class Limits:
 
     @asynccontextmanager
     async def place(self, size: int) -> AsyncIterator[None]:
-        """A place for a blob of so many bytes."""
+        """Wait until a blob of so many bytes may begin; inside the context it is under way."""
         weight = min(size, self._most)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (weight, next(self._order), turn))

@@ -21,20 +21,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _BUFFER = 1024 * 1024
-_PATIENCE = 0.1  # seconds until a pipe on which nothing happens asks whether it should stop
+_PATIENCE = 0.1
+"""How long to wait for a pipe before asking whether to stop, in seconds."""
 
 _stop: ContextVar[threading.Event | None] = ContextVar("lading_stop", default=None)
 
 
 class Stopped(Exception):
-    """Nobody waits for the work any more."""
+    """The caller of `in_thread` was cancelled, so that the result of the work is no longer needed."""
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run what blocks in a thread. If the caller is cancelled, wait for it: it may be using a file or a lock.
+    """Run a blocking function in a thread. If the caller is cancelled, wait for its end: it may use a file or a lock.
 
-    Work that may take long asks with `heed`, often enough, whether it is still of use. What it gives all the same to a
-    caller that was cancelled is closed, where it can be.
+    A function that may take long calls `heed` often, which ends it after a cancellation. Where it returns all the same,
+    its result is closed, if that has a `close`.
     """
     stop = threading.Event()
     context = copy_context()
@@ -67,12 +68,12 @@ def heed() -> None:
 
 
 def reader(fd: int) -> BinaryIO:
-    """A file descriptor as a file to read from; a pipe that nobody fills is waited for as `heed` allows."""
+    """A file descriptor as a file to read from; waiting for an empty pipe ends as `heed` does."""
     return cast("BinaryIO", io.BufferedReader(_Reader(fd), _BUFFER))
 
 
 def writer(fd: int) -> BinaryIO:
-    """A file descriptor as a file to write to; a pipe that nobody empties is waited for as `heed` allows.
+    """A file descriptor as a file to write to; waiting for a full pipe ends as `heed` does.
 
     It has no buffer: what was written is out.
     """
@@ -95,7 +96,7 @@ class _Writer:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         waits = os.get_blocking(fd) and not stat.S_ISREG(os.fstat(fd).st_mode)
-        # A pipe that is ready takes so much without waiting for its reader.
+        # A pipe that is ready takes so many bytes without blocking.
         self._most = select.PIPE_BUF if waits else _BUFFER
 
     def write(self, data: bytes) -> int:

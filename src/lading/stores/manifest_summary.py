@@ -1,7 +1,7 @@
-"""What has to be known of a manifest to find one's way around: its children, its subject, how it is listed.
+"""What a manifest refers to: its children and its subject, whatever kind of manifest it is.
 
-This module knows documents, and nothing of where they are. Of a kind that lading does not know, everything counts as
-a child that looks like a descriptor: so what it may need is never taken for forgotten.
+This module knows documents, and nothing of where they are. In a manifest of a kind that lading does not know, every
+object that looks like a descriptor counts as a child, so that a garbage collection keeps what it points at.
 """
 
 from __future__ import annotations

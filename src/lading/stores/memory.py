@@ -1,4 +1,4 @@
-"""Content in memory, as a Store: for what is being made, for tests, and for what is small.
+"""Content in memory, as a Store: for small content, and for tests.
 
 This module knows the Store protocol, and nothing of files or of what the content is for.
 """

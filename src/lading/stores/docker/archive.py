@@ -45,8 +45,8 @@ class DockerArchive:
     standard input in one pass. `resolve` takes a name as it is in the archive, the reference that it means, a bare
     tag, the digest of a manifest and an image ID; an empty name is the only image there is.
 
-    Manifests: where the archive has an OCI layout inside (Docker 25 and later), they are those of the layout, and an
-    index may list manifests that were not saved. For other archives a manifest is made from config and layers, always
+    Manifests: an archive with an OCI layout inside (Docker 25 and later) has them, and an index may list manifests that
+    were not saved. For other archives a manifest is made from config and layers, always
     the same one: a Docker manifest, or an OCI manifest if a layer is zstd. Layers are as in the archive, usually not
     compressed (`application/vnd.docker.image.rootfs.diff.tar`), which every Docker and podman pulls; only bzip2 and
     xz, for which there is no media type, are taken off.
@@ -194,7 +194,7 @@ class NewDockerArchive:
             self._new.close()
 
     async def resolve(self, name: str) -> Descriptor:
-        """Find the manifest that a name means, of those that were written; empty is the only image there is.
+        """Find the manifest of an image that was written by its name; empty is the only image there is.
 
         Raises:
             NotFound: there is none, or several.
@@ -226,7 +226,7 @@ class NewDockerArchive:
             yield name
 
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
-        """None: what has a subject is no image."""
+        """None: manifests with a subject are no images, and not written here."""
         for referrer in tuple[Descriptor]():
             yield referrer
 

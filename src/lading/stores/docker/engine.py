@@ -43,8 +43,8 @@ class DockerDaemon:
     """The images of the engine that the `docker` or `podman` command talks to. Use it as an async context manager.
 
     Reading: `resolve` has the command save the image, once, and keeps it in a temporary file until the context ends;
-    names are those the command takes (`nginx:1.27`, an image ID, `nginx@sha256:…`). What `DockerArchive` says of
-    manifests goes for these images too.
+    names are what the command takes (`nginx:1.27`, an image ID, `nginx@sha256:…`). The manifests are made or found as
+    in a `DockerArchive`.
 
     Writing: blobs are kept in a temporary file, and the command loads the image when its manifest is written, at once
     with its name where `put` gives it one. What was loaded stays loaded.
@@ -82,7 +82,7 @@ class DockerDaemon:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Forget what was saved and written."""
+        """Remove the temporary files."""
         for saved in self._saved.values():
             saved.close()
         if self._new is not None:
@@ -108,7 +108,7 @@ class DockerDaemon:
             tagged, _, digest = name.partition("@")
             if not digest or ":" not in tagged.rpartition("/")[2]:
                 raise
-            # The engine knows digests of what it pulled; the manifest that is made of any other image has one, too.
+            # The engine knows the digests of images that it pulled; for other images a manifest is made, which has one.
             content = await self.resolve(tagged)
             if content.digest != digest:
                 raise

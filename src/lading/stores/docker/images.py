@@ -50,11 +50,11 @@ _LISTED = 10
 
 
 class MemberBlob(NamedTuple):
-    """Where the bytes of a blob are."""
+    """A blob that a member of the archive holds."""
 
     member: Member
     unpack: bool = False
-    """Whether it is what the member holds without its compression."""
+    """Whether the blob is what the member holds without its compression."""
 
 
 class SavedImage:
@@ -135,9 +135,9 @@ class SavedImages:
         raise NotFound(f"{shown(name)} is not in {self.what}", cause=self._what_there_is(self._images))
 
     def locate(self, digest: Digest) -> bytes | MemberBlob | None:
-        """The bytes of a manifest, or where those of a blob are; None if it is not there."""
+        """The bytes of a manifest, or the place of a blob in the archive; None if it is not there."""
         found = self._known(digest)
-        # What manifest.json refers to gets its digest when its image is looked at.
+        # The digests of blobs that manifest.json names by other paths are found when manifests are made of them.
         for image in self._images if found is None else ():
             self._root(image)
             found = self._known(digest)
@@ -158,7 +158,7 @@ class SavedImages:
         self._contents.close()
 
     def referring(self, subject: Digest) -> list[Descriptor]:
-        """The manifests of the layout whose subject this is."""
+        """The manifests of the layout that have this subject, as a list of referrers describes them."""
         return [
             manifest.as_referrer
             for manifest in self._manifests.values()
@@ -208,7 +208,7 @@ class SavedImages:
                 self._by_config.setdefault(manifest.config.digest, image)
 
     def _add(self, entry: _ArchiveEntry) -> None:
-        """Take an entry of `manifest.json`: more names for an image of the layout, or another image."""
+        """Add an entry of `manifest.json`: its names go to an image of the layout, or it is an image of its own."""
         names = entry.tags or []
         images = [self._by_name.get(full_name(name)) for name in names]
         image = next((image for image in images if image is not None and image.root), None)
@@ -218,7 +218,7 @@ class SavedImages:
             image = SavedImage(entry=entry)
             self._images.append(image)
         for name, owner in zip(names, images, strict=True):
-            # What the layout says of a name goes before: it is the more exact of the two.
+            # Where both say what a name means, the layout is the more exact.
             self._name(owner if owner is not None and owner.root else image, name)
 
     def _name(self, image: SavedImage, name: str) -> None:
@@ -335,7 +335,7 @@ class SavedImages:
     def _only(self, images: list[SavedImage], several: str) -> Descriptor:
         if not images:
             raise NotFound(f"{self.what} has no images")
-        # Two entries may be the same image, which is no reason to ask.
+        # Two entries may be the same image: then it is clear which one is meant.
         if any(image.key != images[0].key for image in images):
             raise UsageError(several, cause=self._what_there_is(images), remedy="say which one by its whole name")
         return self._root(images[0])

@@ -123,7 +123,7 @@ class Contents:
         Raises:
             InvalidContent: there is none, it is no file, or the path leads out of the archive.
         """
-        # An absolute path would mean another file to everyone who unpacks the archive.
+        # An absolute path would lead out of wherever the archive is unpacked.
         path = _target([], name)
         if path is None:
             raise self._bad(name, "it leads out of the archive")
@@ -194,7 +194,7 @@ class Contents:
                     if size != entry.size:
                         raise tarfile.ReadError("unexpected end of data")
                 self._add(entry, digest)
-        # The program at the other end must not find its pipe closed.
+        # A program that writes into the pipe would fail if it were closed before the end.
         while plain.read(CHUNK):
             pass
         with scratch.keeping(self.what):
@@ -202,7 +202,7 @@ class Contents:
 
     def _add(self, entry: tarfile.TarInfo, digest: Digest | None) -> None:
         name = member_name(entry)
-        # As when it is unpacked: what comes later takes the place of what was there.
+        # As when it is unpacked: a later member replaces an earlier one with its name.
         for found in (self._members, self._links):
             found.pop(name, None)
         if entry.isreg() and not entry.issparse():
@@ -249,7 +249,7 @@ class Contents:
 
 
 def shown(text: str) -> str:
-    """What a stranger wrote, so that it does nothing to a terminal and is no longer than a line."""
+    """A text of unknown origin without control characters, cut to the length of a line."""
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= 100 else f"{text[:100]}…"
 

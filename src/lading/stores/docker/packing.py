@@ -66,7 +66,7 @@ class NewImages:
         return found[0] if len(found) == 1 else None
 
     def close(self) -> None:
-        """Forget everything; the temporary file is gone then."""
+        """Remove the temporary file."""
         self._file.close()
 
     def has(self, digest: Digest) -> bool:
@@ -74,7 +74,7 @@ class NewImages:
         return digest in self.images or digest in self._blobs
 
     async def write(self, content: Descriptor, source: Source) -> None:
-        """Take a blob or a manifest, whole and verified or not at all.
+        """Write a blob or a manifest: whole and verified, or not at all.
 
         Raises:
             DigestMismatch: the source is not what the descriptor says.
@@ -86,7 +86,7 @@ class NewImages:
             raw = await Reader(content, source()).read(SIZE_LIMIT)
             await self.put(parse(raw, content.media_type, digest=content.digest, what=str(content.digest)))
             return
-        # Each attempt has its own place in the file, so that two at once do not meet.
+        # Each write has a region of the file of its own, also two of the same blob at once.
         region = _Region(self._end, content.size)
         self._end += content.size
         verifier = Verifier(content.digest, content.size)
@@ -100,7 +100,7 @@ class NewImages:
         self._blobs[content.digest] = region
 
     async def put(self, manifest: AnyManifest) -> None:
-        """Take the manifest of an image; everything it refers to is here already.
+        """Write the manifest of an image, after everything that it refers to.
 
         Raises:
             As `write`.
@@ -108,7 +108,7 @@ class NewImages:
         image = accepted(manifest, self.what)
         if image.digest not in self.images:
             examined = await in_thread(self._examined, image)
-            # Somebody else may have been faster, and have given names to what is there.
+            # Another task may have put it meanwhile, and given it names.
             self.images.setdefault(image.digest, examined)
 
     def name(self, digest: Digest, name: Reference) -> None:
@@ -173,7 +173,11 @@ class NewImages:
             view, position = view[written:], position + written
 
     def _examined(self, manifest: Manifest) -> _Image:
-        """An image that the archive can hold, with what it takes to hold it."""
+        """An image with the layers that `manifest.json` needs without their compression.
+
+        Raises:
+            As `write`.
+        """
         for child in manifest.children:
             if child.digest not in self._blobs:
                 if is_foreign_layer(child.media_type):
@@ -303,7 +307,7 @@ def reference(name: str, repository: str | None) -> Reference:
 
     Raises:
         InvalidReference: it is no name.
-        UsageError: it names a digest, which nobody can give.
+        UsageError: it names a digest, and no tag.
     """
     if repository is not None and is_tag(name):
         return Reference.parse_repository(repository).with_tag(name)

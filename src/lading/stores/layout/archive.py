@@ -97,7 +97,7 @@ async def write_archive(
     Raises:
         InvalidContent: there is a file that is no OCI archive, or damaged.
         NotFound: there is no directory for the file.
-        Conflict: somebody else has changed the file while it was written; it stays as that one left it.
+        Conflict: another process has changed the file meanwhile; it stays as that process left it.
     """
     path = os.fspath(path)
     name = f"oci-archive:{path}"
@@ -155,7 +155,7 @@ class _PackedLayout(LayoutReader):
 
 
 class _Window(io.RawIOBase):
-    """A part of a file, which others may read at the same time."""
+    """A part of a file, read by position, so that several can be read at the same time."""
 
     def __init__(self, file: BinaryIO, extent: Extent) -> None:
         self._file = file
@@ -183,7 +183,7 @@ def _open_for_any_order(path: str, name: str) -> BinaryIO | None:
 
 
 def _unpack(path: str, folder: Path, name: str) -> None:
-    """Unpack the files of a layout, and only those, whatever else there is and wherever it points."""
+    """Unpack the files of a layout. Other members, and links to other members, are left out."""
     links: dict[str, str] = {}
     with _reporting(name), _opened(path) as file, read_tar(file, path if path != STREAM else "standard input") as tar:
         for member in tar:

@@ -1,4 +1,4 @@
-"""Files that are on their way into place: written beside it, verified, synced, and renamed when they are whole.
+"""Files of a layout: each is written beside its place, verified, synced, and renamed into place when it is whole.
 
 This module knows files, and content only by its descriptor.
 """
@@ -35,10 +35,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class PartialBlob:
-    """A file that is to become a blob.
+    """A file that holds the first bytes of a blob, and becomes the blob.
 
-    Large ones have a name that another try finds, and one writer at a time; when somebody else is writing the same
-    content, this is a file of its own.
+    The file of a large blob has a name that the next writer of this content finds; one process at a time writes to it.
+    While one does, other processes that write the same content use files with random names.
     """
 
     def __init__(self, path: Path, file: io.FileIO, content: Descriptor, *, named: bool) -> None:
@@ -49,10 +49,15 @@ class PartialBlob:
 
     @classmethod
     def begin(cls, folder: Path, content: Descriptor, offset: int) -> PartialBlob:
-        """Begin in `folder`, after the first `offset` bytes that are there already; `catch_up` with those.
+        """Begin a file in `folder`, or continue one.
+
+        Args:
+            folder: where it is.
+            content: the blob.
+            offset: continue after so many bytes, which `catch_up` has to verify first; 0 begins a file.
 
         Raises:
-            Conflict: they are not there any more, or somebody else is writing after them.
+            Conflict: the bytes are not there any more, or another process is writing after them.
         """
         path = _part_path(folder, content.digest)
         file = claim(path) if content.size >= KEPT or offset else None
@@ -69,7 +74,11 @@ class PartialBlob:
         return cls(path, file, content, named=True)
 
     def catch_up(self, offset: int) -> bool:
-        """Verify some more of the bytes that were there; whether that is all of them."""
+        """Verify some of the first `offset` bytes.
+
+        Returns:
+            Whether all of them are verified now.
+        """
         until = min(offset, self._verifier.seen + _CATCH_UP)
         while missing := until - self._verifier.seen:
             chunk = self._file.read(min(CHUNK, missing))
@@ -97,11 +106,11 @@ class PartialBlob:
         self._file.close()
 
     def close(self) -> None:
-        """Give it up before anything has come."""
+        """Close it where nobody writes to it, as `in_thread` does with what comes too late."""
         self.give_up()
 
     def give_up(self, error: BaseException | None = None) -> None:
-        """Keep what has come for another try where that is of use, and remove it otherwise."""
+        """Close the file. It stays for the next writer, unless that cannot use it: then it is removed."""
         full = any(isinstance(item, OSError) and item.errno in _NO_ROOM for item in (error, error and error.__cause__))
         if not self._named or full or isinstance(error, DigestMismatch):
             with suppress(OSError):
@@ -110,7 +119,7 @@ class PartialBlob:
 
 
 def part_size(folder: Path, digest: Digest) -> int:
-    """How many bytes of a blob are in its part, if nobody is writing that; 0 where there is none."""
+    """The size of a partial blob in bytes; 0 where there is none, or a process is writing to it."""
     import fcntl
 
     try:
@@ -123,7 +132,7 @@ def part_size(folder: Path, digest: Digest) -> int:
 
 @contextmanager
 def reporting(name: str) -> Iterator[None]:
-    """Report what the file system refuses as a LadingError; that something is absent is for the caller."""
+    """Report what the file system refuses as a LadingError, except that a file is absent."""
     try:
         yield
     except ABSENT:
@@ -135,7 +144,7 @@ def reporting(name: str) -> Iterator[None]:
 
 @contextmanager
 def changing(name: str) -> Iterator[None]:
-    """Report whatever the file system refuses to change as a LadingError."""
+    """Report what the file system refuses as a LadingError, also that a file or folder is absent."""
     try:
         with reporting(name):
             yield
@@ -144,7 +153,7 @@ def changing(name: str) -> Iterator[None]:
 
 
 async def pour(chunks: AsyncIterator[bytes], append: Callable[[bytes], None]) -> None:
-    """Read a stream to its end, and hand on what it gives in larger pieces, in a thread."""
+    """Read a stream to its end, and pass its bytes to `append` in larger pieces, in a thread."""
     held: list[bytes] = []
     size = 0
     try:
@@ -155,7 +164,7 @@ async def pour(chunks: AsyncIterator[bytes], append: Callable[[bytes], None]) ->
                 data, held, size = b"".join(held), [], 0
                 await in_thread(append, data)
     except BaseException:
-        # What came before it broke off is worth keeping, unless it is what is wrong.
+        # What came before the failure is worth keeping, unless appending is what failed.
         with suppress(Exception):
             append(b"".join(held))
         raise
@@ -166,16 +175,16 @@ async def pour(chunks: AsyncIterator[bytes], append: Callable[[bytes], None]) ->
 
 
 def replace(temporary: Path, target: Path, data: bytes, modified: int | None = None) -> os.stat_result:
-    """Write a whole file, by way of a temporary one.
+    """Write a file whole: to a temporary path first, which is then renamed.
 
     Args:
-        temporary: where it is written first.
-        target: where it is then.
-        data: what it holds.
-        modified: when it is to have been changed last, in nanoseconds since the epoch.
+        temporary: the temporary path.
+        target: the path of the file.
+        data: its bytes.
+        modified: its modification time, in nanoseconds since the epoch; by default the present.
 
     Returns:
-        What is known of it.
+        The status of the file.
     """
     try:
         with _create(temporary, os.O_EXCL) as file:
@@ -194,7 +203,7 @@ def replace(temporary: Path, target: Path, data: bytes, modified: int | None = N
 
 
 def matches(file: BinaryIO, digest: Digest) -> bool:
-    """Whether what follows in a file has a digest."""
+    """Whether the bytes from a file's position to its end have a digest."""
     hasher = hashlib.new(digest.algorithm)
     while chunk := file.read(CHUNK):
         heed()
@@ -203,7 +212,7 @@ def matches(file: BinaryIO, digest: Digest) -> bool:
 
 
 def share(source: Path, copy: Path) -> None:
-    """Make a copy of a file that takes no room: of its blocks where the file system can, else another link to it.
+    """Make a copy of a file that takes no room: it shares the blocks where the file system can, else it is a link.
 
     Raises:
         OSError: neither can be done.
@@ -216,7 +225,7 @@ def share(source: Path, copy: Path) -> None:
     except OSError:
         copy.unlink(missing_ok=True)
         os.link(source, copy)
-        # It counts as new, or it might be collected before anything refers to it.
+        # A link has the time of the file: without a new one, a garbage collection might take it for forgotten.
         os.utime(copy)
 
 
@@ -238,14 +247,14 @@ def _create(path: Path, flags: int = 0) -> io.FileIO:
 
 
 def claim(path: Path) -> io.FileIO | None:
-    """Open a file that one process at a time may write; None where another one does."""
+    """Open and lock a file that one process at a time may write; None where another process has it."""
     import fcntl
 
     while True:
         file = _create(path)
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one who had it before may have moved it into place: then it is no longer ours to write.
+            # The process that had it may have moved it into place meanwhile: then this is the blob itself.
             if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 return file
         except BlockingIOError:

@@ -1,7 +1,7 @@
 """The `index.json` of a layout in a directory: remembered while it stays as it is, changed safely by many at once.
 
 This module knows how processes share the file, and nothing of what its entries mean. A change is one rename under a
-lock; who only reads never waits. Changes that wait at the same time are written together.
+lock, and readers never wait. Changes that wait for the lock at the same time are written together.
 """
 
 from __future__ import annotations
@@ -25,15 +25,19 @@ from lading.stores.layout.files import changing, replace
 from lading.stores.layout.listing import Listing
 
 OURS = ".lading"
-"""The folder in a layout that holds what lading needs besides."""
+"""The folder in a layout that holds lading's own files."""
 LOCK = "lock"
 """The file in it that is held while `index.json` is changed."""
 
-_PATIENCE = 60  # how long to wait for another process that changes index.json, in seconds
+_PATIENCE = 60
+"""How long to wait for another process that holds the lock, in seconds."""
 _POLL = 0.005
-_SETTLED = 0.1  # a file that old, in seconds, would have another time if it had been changed since
+"""How long to wait between two tries to get the lock, in seconds."""
+_SETTLED = 0.1
+"""How old a file has to be to be remembered, in seconds: then the next change gives it another time."""
 _READS = 20
 _PAUSE = 0.02
+"""How often a file that another tool is writing is read, and how long to wait between, in seconds."""
 
 
 class IndexFile:
@@ -54,13 +58,13 @@ class IndexFile:
         self._changes: list[_Change] = []
 
     def known(self) -> Listing | None:
-        """What the file says, if that is remembered: what costs no more than a look at the file's times."""
+        """What the file says, where it has not changed since it was read: that costs one `stat`."""
         if self._known is not None and self._known[0] == _stamp(self.path):
             return self._known[1]
         return None
 
     def listing(self) -> Listing:
-        """What the file says now, whoever wrote it.
+        """What the file says now.
 
         Raises:
             InvalidContent: it is malformed.
@@ -86,7 +90,8 @@ class IndexFile:
         """Change what is listed.
 
         Args:
-            make: changes the list in place, in a thread, while the lock is held. If it raises, nothing is changed.
+            make: changes the list in place. It runs in a thread while the lock is held; where it raises, its change
+                is left out.
 
         Raises:
             Conflict: another process has been writing for a minute.
@@ -106,33 +111,36 @@ class IndexFile:
 
     def write(self, listing: Listing) -> None:
         """Replace the file. The caller holds the lock."""
-        # What it names has to last before it does.
+        # The names of what it lists have to be on the disk before it is.
         for algorithm in ALGORITHMS:
             sync_folder(self._layout / "blobs" / algorithm)
         before = _stamp(self.path)
-        # Later than the one before, if only by a nanosecond: no two that follow each other look the same.
+        # Its time is later than that of the file before, if only by a nanosecond, so that readers see the change.
         moment = max(time.time_ns(), before.modified + 1 if before is not None else 0)
         status = replace(self.temporary(), self.path, listing.encode(), moment)
         sync_folder(self._layout)
         self._known = (_Stamp.of(status), listing) if status.st_mtime_ns == moment else None
 
     def folder(self) -> Path:
-        """The folder for what lading needs besides; it is made where it is missing."""
+        """The folder of lading's own files; it is made where it is missing."""
         folder = self._layout / OURS
         if not folder.is_dir():
             make_folder(folder)
         return folder
 
     def temporary(self) -> Path:
-        """A path for a file that is to be moved into place when it is whole."""
+        """A path that no other file has, for a file that will be moved into place."""
         return self.folder() / uuid.uuid4().hex
 
     @asynccontextmanager
     async def locked(self, enough: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
-        """Hold the lock; or go on without it as soon as there is `enough`.
+        """Hold the lock.
+
+        Args:
+            enough: whether the lock is no longer needed; as soon as it says so, the context is entered without it.
 
         Raises:
-            Conflict: another process has held it for a minute.
+            Conflict: another process has held the lock for a minute.
         """
         from filelock import FileLock, Timeout
 
@@ -146,7 +154,7 @@ class IndexFile:
             if time.monotonic() > until:
                 raise Conflict(
                     f"another process has been writing to {self._layout} for {_PATIENCE} s",
-                    remedy=f"end it, or see who holds {self._layout / OURS / LOCK}",
+                    remedy=f"end it, or see which process holds {self._layout / OURS / LOCK}",
                 )
             await asyncio.sleep(_POLL * (0.5 + random.random()))
         try:

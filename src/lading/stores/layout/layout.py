@@ -60,18 +60,19 @@ GRACE = 24 * 60 * 60
 
 _PARTS = frozenset({"oci-layout", "index.json", "blobs", "ingest", OURS})
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
-_TOUCHED = 1  # content that was touched within that many seconds is not touched again
+_TOUCHED = 1
+"""How old a file's modification time has to be before it is set anew, in seconds: blobs are looked at often."""
 
 
 class Collected(msgspec.Struct, frozen=True):
     """What a garbage collection removed, or would remove."""
 
     content: tuple[Descriptor, ...] = ()
-    """Manifests that were listed, with their media types, and other content that nothing refers to, without."""
+    """The manifests that were listed, with their media types, and the other content that nothing refers to, without."""
     bytes: int = 0
-    """Their size altogether, with that of parts that were never finished."""
+    """The size of all of it and of the partial blobs, in bytes."""
     parts: int = 0
-    """How many unfinished files."""
+    """How many partial blobs."""
 
 
 @asynccontextmanager
@@ -112,7 +113,7 @@ class LayoutFolder(LayoutReader):
         await in_thread(self._listing)
 
     def _open(self, path: str) -> BinaryIO:
-        # Something else than a file, such as a pipe, must not make anybody wait.
+        # Opening a pipe would block until another process writes to it.
         file = io.FileIO(os.open(self.path / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
         return io.BufferedReader(file)
 
@@ -145,7 +146,7 @@ class Layout(LayoutFolder):
     Args:
         path: the directory.
         create: make a layout with the first write, where the directory is missing or empty.
-        verify: believe nothing that is there: `contains` reads blobs too, and so a `write` replaces damaged ones.
+        verify: read every blob that is asked for with `contains`; so `write` replaces damaged ones.
         name: what it is called in messages; by default its path.
 
     Nothing is removed unless `delete` or `gc` is called: a manifest that loses its tag stays listed without one.
@@ -161,13 +162,13 @@ class Layout(LayoutFolder):
         self._is_made = False
         self._verify = verify
         self.replaced_lists: set[Digest] = set()
-        """The lists of referrers that this object has replaced by longer ones: nothing needs them any more."""
+        """The lists of referrers that this object has replaced by other ones; nothing refers to them."""
         self._index = IndexFile(self.path, self.name, super()._listing)
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob: it appears whole under its name, or not at all.
 
-        What came of a large blob before the source failed is kept for the next write of it, which goes on from there.
+        If the source of a large blob fails, the bytes that it gave are kept, and the next write continues after them.
 
         Raises:
             DigestMismatch: the source is not what the descriptor says; nothing was written.
@@ -183,14 +184,14 @@ class Layout(LayoutFolder):
             except (Conflict, DigestMismatch):
                 if not kept:
                     raise
-                await self._write(content, source, 0)  # what was kept is gone, or wrong: everything again
+                await self._write(content, source, 0)  # the kept bytes are gone or wrong: write all of them
             self._damaged.discard(content.digest)
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
         """Write a manifest and list it under a tag, or without one.
 
-        Entries that say nothing but the digest of an index's children go when the index comes: it lists them. What has
-        a subject is also listed under the subject's fallback tag, where regctl looks for it.
+        An entry of an index's child that says nothing but what the index says of it is removed when the index is
+        written. A manifest with a subject is also listed under the subject's fallback tag, where regctl looks for it.
 
         Raises:
             DigestMismatch: its bytes do not have its digest.
@@ -272,21 +273,21 @@ class Layout(LayoutFolder):
     async def gc(self, *, dry_run: bool = False, grace: float = GRACE, untagged: bool = False) -> Collected:
         """Remove the content that nothing refers to.
 
-        Kept is what `index.json` lists, all that leads on from there, and manifests whose subject is kept.
+        What `index.json` lists is kept, with everything that it leads to, and manifests whose subject is kept.
 
         Args:
             dry_run: remove nothing, and only say what would go.
-            grace: what was written or asked for within that many seconds stays: somebody may be about to refer to
-                it. 0 only if nobody is writing.
-            untagged: take entries without a tag for unlisted, too.
+            grace: content that was written or asked for within that many seconds is kept, because a writer may be
+                about to refer to it. Give 0 only if nothing writes to the layout.
+            untagged: remove the entries without a tag, too.
 
         Returns:
-            What went.
+            What was removed.
 
         Raises:
-            InvalidContent: a manifest cannot be read, and nobody knows what it refers to; nothing was removed.
+            InvalidContent: a manifest cannot be read, so that what it refers to is not known; nothing was removed.
         """
-        # Everything is read once before the lock is taken, so that writers wait for what is new only.
+        # Read all manifests before taking the lock: under it, only those that were written since have to be read.
         planned = await in_thread(self._collect, grace, untagged, True)
         if dry_run:
             return planned
@@ -298,7 +299,7 @@ class Layout(LayoutFolder):
     def _absent(self) -> Listing:
         if not self._create:
             return super()._absent()
-        # One look only: another process may be making it at this moment.
+        # List the directory once: another process may be making the layout at this moment.
         try:
             names = {file.name for file in self.path.iterdir()}
         except FileNotFoundError:
@@ -324,7 +325,7 @@ class Layout(LayoutFolder):
         return path.exists()
 
     def _touch(self, path: Path) -> None:
-        """Content is about to be referred to: a garbage collection must not take it for forgotten."""
+        """Make content young for garbage collections of other processes: a manifest may be about to refer to it."""
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - _TOUCHED:
                 os.utime(path)
@@ -332,10 +333,10 @@ class Layout(LayoutFolder):
     # Writing
 
     async def _make(self) -> None:
-        """Make the layout, if there is none; but not once more: what was written to it would be missing.
+        """Make the layout, if there is none.
 
         Raises:
-            Conflict: it is gone.
+            Conflict: it was there before, and is gone with what was written to it.
         """
         if not (self._index.path.exists() and (self.path / "oci-layout").exists()):
             if self._is_made:
@@ -407,7 +408,7 @@ class Layout(LayoutFolder):
         return size if size <= content.size else 0
 
     async def _put(self, raw: bytes, content: Descriptor, change: Callable[[list[Document]], None]) -> None:
-        """Write a manifest, and then change what is listed."""
+        """Write the bytes of a manifest, then change `index.json`."""
         path = blob_path(content.digest)
 
         def write() -> None:
@@ -417,7 +418,7 @@ class Layout(LayoutFolder):
 
         def make(entries: list[Document]) -> None:
             if not (self.path / path).exists():
-                write()  # somebody has deleted it meanwhile
+                write()  # another process has deleted it meanwhile
             change(entries)
 
         await self._make()
@@ -488,18 +489,10 @@ class Layout(LayoutFolder):
         with self._changing():
             listing = self._listing()
             files = self._files()
-            lists = [entry for entry in listing.entries if lists_referrers(entry)] if untagged else []
-            roots = [
-                entry
-                for entry in listing.entries
-                if not untagged or (names_of(entry) and entry not in lists) or self._is_young(entry, before)
-            ]
-            kept = self._kept(roots, files)
-            subjects = {fallback_tag(digest) for digest in kept}
-            kept |= self._kept([entry for entry in lists if lists_referrers(entry) in subjects], {})
+            kept = self._kept_by(listing, files, before, untagged)
             unlisted = {entry.digest: entry.media_type for entry in listing.entries if entry.digest not in kept}
             if unlisted and not dry_run:
-                # First of all: whatever happens now, nothing is listed that lacks its content.
+                # Change the list before any file: an interruption leaves no entry without its content.
                 left = [entry for entry in listing.documents if entry["digest"] not in unlisted]
                 self._index.write(listing.changed(left))
             gone = [
@@ -515,13 +508,28 @@ class Layout(LayoutFolder):
             ]
         return Collected(tuple(gone), sum(content.size for content in gone) + sum(parts), len(parts))
 
+    def _kept_by(self, listing: Listing, files: Mapping[Digest, int], before: float, untagged: bool) -> set[Digest]:
+        """The digests of what a garbage collection keeps because of what is listed."""
+        if not untagged:
+            return self._kept(listing.entries, files)
+        lists = [entry for entry in listing.entries if lists_referrers(entry)]
+        roots = [
+            entry
+            for entry in listing.entries
+            if (names_of(entry) and entry not in lists) or self._is_young(entry, before)
+        ]
+        kept = self._kept(roots, files)
+        # A list of referrers is kept with its subject.
+        subjects = {fallback_tag(digest) for digest in kept}
+        return kept | self._kept([entry for entry in lists if lists_referrers(entry) in subjects], {})
+
     def _is_young(self, content: Descriptor, before: float) -> bool:
         with suppress(FileNotFoundError):
             return (self.path / blob_path(content.digest)).stat().st_mtime > before
         return False
 
     def _files(self) -> dict[Digest, int]:
-        """The size of all content; what has no digest for a name was put there by somebody, and is left alone."""
+        """The size of all content, in bytes. Files whose name is no digest are not lading's, and left out."""
         return {
             Digest(f"{algorithm}:{name}"): size
             for algorithm in ALGORITHMS
@@ -533,7 +541,7 @@ class Layout(LayoutFolder):
         kept = {entry.digest for entry in roots}
         for _, summary in self._walk(roots, strict=True):
             kept.update(child.digest for child in summary.children)
-        # A signature that nothing lists belongs to what it signs all the same.
+        # A signature that no index lists is kept with what it signs.
         referrers = [
             (digest, found.subject)
             for digest, size in files.items()
@@ -545,7 +553,7 @@ class Layout(LayoutFolder):
         return kept
 
     def _look_into(self, digest: Digest, size: int) -> Summary | None:
-        """What a file says, if it is a manifest."""
+        """The summary of a file, if it holds a manifest."""
         if size > SIZE_LIMIT:
             return None
         with self._open(blob_path(digest)) as file:
@@ -557,14 +565,18 @@ class Layout(LayoutFolder):
             return None
 
     def _remove(self, path: str, before: float, dry_run: bool) -> bool:
-        """Remove a file, unless somebody asked for it of late; whether it goes."""
+        """Remove a file that was not touched since `before`.
+
+        Returns:
+            Whether it was removed, or would be in a dry run.
+        """
         file = self.path / path
         aside = self._index.temporary()
         with suppress(FileNotFoundError):
             if file.stat().st_mtime > before:
                 return False
             if not dry_run:
-                # Moved away first: who is about to refer to it has touched it by now, or does not find it any more.
+                # Move it first: a writer that is about to refer to it touched it before that, or no longer finds it.
                 file.replace(aside)
                 if aside.stat().st_mtime > before:
                     aside.replace(file)
@@ -581,7 +593,7 @@ class Layout(LayoutFolder):
 
 
 def _device(path: Path) -> int | None:
-    """The file system that a directory is on, or will be."""
+    """The device of the file system that a directory is on, or will be on when it is made."""
     for place in (path, *path.absolute().parents):
         with suppress(OSError):
             return place.stat().st_dev
@@ -589,7 +601,7 @@ def _device(path: Path) -> int | None:
 
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
-    """The files in a folder, with their sizes in bytes; others may be at work there."""
+    """The files in a folder, with their sizes in bytes; other processes may remove some meanwhile."""
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         with suppress(FileNotFoundError):
             if file.is_file():

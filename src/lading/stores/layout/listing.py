@@ -1,8 +1,8 @@
 """The `index.json` of an image layout: what it lists under which names (image-spec image-layout §index.json file).
 
 This module knows documents, and nothing of files. Changes are made to the documents of the entries, so that fields
-and annotations that lading does not know stay as they are. A change replaces documents and leaves those it does not
-mean: then what was read and encoded once serves again, and a change of a long list costs little.
+and annotations that lading does not know stay as they are. A change replaces the documents that it is about; the others
+stay the same objects and are neither decoded nor encoded again, so that a change of a long list costs little.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Listing:
         return cls(document, tuple(entries))
 
     def changed(self, documents: Sequence[Document]) -> Listing:
-        """The same with other entries. Those that are the very same objects are not read again.
+        """The same with other entries. Documents that are objects of this listing are not decoded again.
 
         Raises:
             InvalidContent: an entry is malformed.
@@ -99,7 +99,7 @@ class Listing:
         return self._by_digest.get(digest)
 
     def named(self, name: str) -> tuple[Descriptor, ...]:
-        """The entries that have a name; where none has, those that have it for a tag."""
+        """The entries with a name; where there is none, the entries with the tag."""
         return tuple(self._by_name.get(name) or self._by_tag.get(name) or ())
 
     def find(self, name: str, store: str) -> Descriptor | None:
@@ -210,13 +210,13 @@ def is_digest(text: str) -> bool:
 
 
 def add(entries: list[Document], entry: Document, name: str | None, children: Collection[str] = ()) -> None:
-    """List a manifest, under a name beside those it has; all others lose that name.
+    """List a manifest, under one name more; other manifests lose that name.
 
     Args:
         entries: what is listed; changed in place.
         entry: the manifest's entry as `plain` makes it.
         name: the name, or None.
-        children: the digests of what it lists. Entries of these that say nothing more go.
+        children: the digests of what it lists; their entries are removed where they say nothing more.
     """
     digest = entry["digest"]
     if children:
@@ -246,7 +246,7 @@ def find(entries: Sequence[Document], name: str) -> Document | None:
 
 
 def untag(entries: list[Document], name: str) -> None:
-    """Take a name, or a tag of any style, from the entries that have it."""
+    """Remove a name, or a tag of any style, from the entries that have it."""
     if any(name in _names(entry) for entry in entries):
         _take(entries, lambda entry: name in _names(entry))
     else:
@@ -260,7 +260,7 @@ def plain(content: Descriptor) -> Document:
 
 
 def _take(entries: list[Document], named: Callable[[Document], bool]) -> None:
-    """Take their names from entries; one that says nothing then, and whose manifest has another entry, goes."""
+    """Remove the names of entries. An entry that says nothing then is removed if its manifest has another one."""
     for entry in [entry for entry in entries if named(entry)]:
         annotations = {k: v for k, v in entry["annotations"].items() if k not in (REF_NAME, IMAGE_NAME)}
         bare = {k: v for k, v in entry.items() if k != "annotations"}

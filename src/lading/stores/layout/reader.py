@@ -29,7 +29,7 @@ _SHOWN = 5
 
 
 class LayoutReader:
-    """What can be read from an image layout, wherever its files are.
+    """An image layout to be read, wherever its files are; a subclass opens them.
 
     Args:
         name: what it is called in messages.
@@ -42,7 +42,7 @@ class LayoutReader:
         self._summaries: dict[Digest, Summary] = {}
         self._damaged: set[Digest] = set()
         self._known_referrers: tuple[Listing, dict[Digest, list[Descriptor]]] | None = None
-        """The referrers of each subject, as a listing leads to them: to find those of one costs a walk over all."""
+        """The referrers of each subject, with the listing that they belong to: finding any takes reading everything."""
         self._referrers_lock = Lock()
 
     async def resolve(self, name: str) -> Descriptor:
@@ -97,9 +97,9 @@ class LayoutReader:
         return await in_thread(self._contains_all, content)
 
     async def tags(self) -> AsyncIterator[str]:
-        """All tags, in the order of `index.json`; where two repositories have the same one, with their names.
+        """All tags, in the order of `index.json`; where two repositories have the same tag, their whole names.
 
-        Those under which referrers are listed are left out: nobody gave them, and they name nothing of their own.
+        The fallback tags, under which referrers are listed, are left out (distribution-spec §Referrers Tag Schema).
         """
         listing = await in_thread(self._listing)
         for name in listing.tags():
@@ -111,16 +111,16 @@ class LayoutReader:
         return (await in_thread(self._listing)).entries
 
     async def roots(self) -> tuple[Descriptor, ...]:
-        """The entries that stand for themselves: listed by no index here, and neither referrers nor lists of them."""
+        """The entries that no index here lists, without referrers and without lists of referrers."""
         return await in_thread(self._roots)
 
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
         """The manifests whose `subject` is this one, each once, with artifact type and annotations.
 
-        All manifests are read that `index.json` leads to.
+        All manifests that `index.json` leads to are read.
 
         Raises:
-            DigestMismatch: one of them is damaged, so that nobody knows what it refers to.
+            DigestMismatch: one of them is damaged, so that its subject is not known.
         """
         for referrer in await in_thread(self._referrers, subject.digest):
             if not artifact_type or referrer.artifact_type == artifact_type:
@@ -191,7 +191,7 @@ class LayoutReader:
         return next(iter(roots.values()))
 
     def _resolve(self, name: str) -> Descriptor | None:
-        """The descriptor, or None where the manifest itself has to be asked for it."""
+        """The descriptor of a manifest; None where its entry does not say enough, and it has to be read."""
         entry = self._find(name)
         if entry is None or entry.media_type not in MANIFESTS:
             return None
@@ -286,14 +286,14 @@ class LayoutReader:
             for summary in found.values():
                 if summary.subject is not None:
                     by_subject.setdefault(summary.subject, []).append(summary.as_referrer)
-            # What is listed and not there may yet come, and be a referrer.
+            # A manifest that is listed and not there may be written later, and be a referrer.
             wanted = {child.digest for summary in found.values() for child in summary.children if leads_on(child)}
             is_whole = found.keys() >= wanted.union(entry.digest for entry in listing.entries)
             self._known_referrers = (listing, by_subject) if is_whole else None
             return by_subject.get(subject, ())
 
     def _walk(self, roots: Iterable[Descriptor], *, strict: bool = False) -> Iterator[tuple[Descriptor, Summary]]:
-        """Every manifest that these lead to, each once, with what it says; those that are missing are left out."""
+        """Every manifest that is there of what the roots lead to, each once, with its summary."""
         seen: set[Digest] = set()
         waiting = [(content, True) for content in reversed(tuple(roots))]
         while waiting:
@@ -307,9 +307,12 @@ class LayoutReader:
                 waiting.extend((child, False) for child in reversed(summary.children) if leads_on(child))
 
     def _look(self, content: Descriptor, *, strict: bool = False, listed: bool = False) -> Summary | None:
-        """What a manifest says; None where it is missing, or something that lading does not read.
+        """The summary of a manifest; None where it is missing, or something that lading does not read.
 
-        What is `listed` is a manifest whatever its media type.
+        Args:
+            content: the manifest.
+            strict: raise InvalidContent where it is said to be a manifest and is none.
+            listed: whether `index.json` lists it: then it is a manifest, whatever its media type.
         """
         if not leads_on(content) and not listed:
             return None
@@ -359,7 +362,7 @@ class LayoutReader:
 
 
 class _FileReader(Reader):
-    """Content that is read from a file, in a thread; a file that is damaged is named and remembered."""
+    """Reads content from a file, in a thread. An error names the file, and the store remembers that it is damaged."""
 
     def __init__(self, store: LayoutReader, content: Descriptor, file: BinaryIO) -> None:
         super().__init__(content, _chunks(file))
@@ -384,5 +387,5 @@ def blob_path(digest: Digest) -> str:
 
 
 def leads_on(content: Descriptor) -> bool:
-    """Whether content may be a manifest: some lists do not say what they list."""
+    """Whether content may be a manifest: the descriptors in some lists have no media type."""
     return not content.media_type or is_known(content.media_type)
