@@ -71,7 +71,9 @@ def check(checker: str, folder: Path) -> str:
 
 
 def examples() -> Iterator[tuple[str, str]]:
-    """Every example of the pages and of the docstrings: its name, and the program."""
+    """Every example of the pages and of the docstrings, and the programs: its name, and what it is."""
+    for path in sorted((ROOT / "tests" / "programs").glob("*.py")):
+        yield path.stem, path.read_text()
     for page in PAGES:
         for number, block in enumerate(BLOCK.findall(page.read_text())):
             yield f"{page.stem.replace('-', '_')}_{number}", block
@@ -86,7 +88,7 @@ def examples() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_the_examples_pass(checker: str, tmp_path: Path) -> None:
+def test_examples_and_programs_pass(checker: str, tmp_path: Path) -> None:
     written = dict(examples())
     assert len(written) > 12
     for name, program in written.items():
