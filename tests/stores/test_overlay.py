@@ -12,7 +12,7 @@ from lading.model.manifest import Manifest, parse
 from lading.model.media_types import OCI_MANIFEST
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.store import Store, fetch_manifest, from_bytes, put_manifest, read
+from lading.store import Store, fetch_manifest, from_bytes, from_store, put_manifest, read
 from lading.stores.docker.archive import DockerArchive, NewDockerArchive
 from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
@@ -275,6 +275,29 @@ class TestCopied:
                 asked = [path for _, path in sent if any(child.digest in path for child in edited.children[:-1])]
                 assert asked == []
                 assert await store.resolve("edited") == edited.descriptor
+
+    async def test_a_blob_of_another_repository_is_mounted_from_there(
+        self, elsewhere: str, new_repository: Callable[[], str], fill: Fill, image: images.Manifest
+    ) -> None:
+        with CountingProxy(f"http://{elsewhere}") as proxy:
+            async with Session() as session:
+                base, source, target = (Repository(session, proxy.host, new_repository()) for _ in range(3))
+                await fill(source, image, "1")
+                layer = Descriptor.of(LARGE, LAYER)
+                await base.write(layer, from_bytes(LARGE))
+                async with Overlay(source) as overlay:
+                    overlay.refer(layer, from_store(base, layer))
+                    assert await overlay.contains(layer)
+                    assert await read(overlay, layer) == LARGE
+                    before = await fetch_manifest(overlay, "1")
+                    document = before.document | {"layers": [layer.to_document()]}
+                    rebased = Manifest.build(document, before.media_type)
+                    proxy.reset()
+                    copier = Copier(target)
+                    await copier.copy(overlay, rebased, names=["rebased"])
+                assert (copier.done.mounted, copier.done.uploaded) == (2, 0)
+                assert proxy.count("GET", "/blobs/") == 0
+                assert await read(target, layer) == LARGE
 
     async def test_between_layouts(self, tmp_path: Path, fill: Fill, index: images.Manifest) -> None:
         source, target = Layout(tmp_path / "a", create=True), Layout(tmp_path / "b", create=True)

@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from lading.errors import InvalidDigest, NotFound, Unsupported, UsageError
 from lading.io import scratch
@@ -58,7 +58,8 @@ class Overlay:
         self.base = base
         self.name = name or (base.name if base is not None else "overlay")
         self._new = Memory(self.name)
-        self._files: dict[Digest, _File] = {}
+        self._sources: dict[Digest, Source] = {}
+        self._own_files: dict[Digest, Path] = {}
         self._folder = folder
         self._stack = ExitStack()
 
@@ -113,14 +114,25 @@ class Overlay:
             await self._new.write(found, from_bytes(content))
             return found
         if isinstance(content, os.PathLike):
-            file = _File(Path(content), is_own=False)
-            digest, size = await in_thread(_examined, file.path)
+            path = Path(content)
+            digest, size = await in_thread(_examined, path)
         else:
             hasher = hashlib.sha256()
-            file, size = await self._kept(_hashed(content, hasher.update))
+            path, size = await self._kept(_hashed(content, hasher.update))
             digest = Digest(f"sha256:{hasher.hexdigest()}")
-        self._files[digest] = file
-        return Descriptor(media_type=media_type, digest=digest, size=size)
+            self._own_files[digest] = path
+        found = Descriptor(media_type=media_type, digest=digest, size=size)
+        self.refer(found, from_file(path))
+        return found
+
+    def refer(self, content: Descriptor, source: Source) -> None:
+        """Add a blob that is not kept here, but read from its source each time.
+
+        Args:
+            content: what the source gives; it is verified when it is read.
+            source: such as `from_store(other, content)`: then a copy mounts the blob from there where it can.
+        """
+        self._sources[content.digest] = source
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob.
@@ -133,7 +145,9 @@ class Overlay:
         if is_manifest(content) or content.size <= _SMALL:
             await self._new.write(content, source)
             return
-        self._files[content.digest], _ = await self._kept(aiter(Reader(content, source())))
+        path, _ = await self._kept(aiter(Reader(content, source())))
+        self._own_files[content.digest] = path
+        self.refer(content, from_file(path))
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
         """Write a manifest under a tag, or by its digest where there is no name.
@@ -154,16 +168,16 @@ class Overlay:
         await self._new.put(await self.fetch(content.digest), name)
 
     async def delete(self, content: Descriptor) -> None:
-        """Take back a manifest with its tags, or a blob, that was written here.
+        """Remove a manifest with its tags, or a blob, that was added here.
 
         Raises:
             Unsupported: it was not; what is below stays as it is.
             NotFound: it is not here, and there is nothing below.
         """
-        file = self._files.pop(content.digest, None)
-        if file is not None:
-            if file.is_own:
-                file.path.unlink(missing_ok=True)
+        if self._sources.pop(content.digest, None) is not None:
+            path = self._own_files.pop(content.digest, None)
+            if path is not None:
+                path.unlink(missing_ok=True)
         elif self.base is None or await self._new.contains(content):
             await self._new.delete(content)
         else:
@@ -201,9 +215,9 @@ class Overlay:
         Raises:
             NotFound: it is neither here nor below.
         """
-        file = self._files.get(content.digest)
-        if file is not None:
-            yield Reader(content, from_file(file.path).since(0))
+        source = self._sources.get(content.digest)
+        if source is not None:
+            yield Reader(content, source())
             return
         is_new = await self._new.contains(content)
         async with (self._new if is_new or self.base is None else self.base).open(content) as reader:
@@ -211,15 +225,15 @@ class Overlay:
 
     def source(self, content: Descriptor) -> Source:
         """Content as a source for writing it elsewhere; of what lives below, a source of the store below."""
-        file = self._files.get(content.digest)
-        if file is not None:
-            return Stored(self, content, from_file(file.path).since)
+        source = self._sources.get(content.digest)
+        if source is not None:
+            return source if source.origin is not None else Stored(self, content, source.since)
         is_new = self.base is None or self._new.has(content.digest)
         return Stored(self, content) if is_new or self.base is None else from_store(self.base, content)
 
     async def contains(self, content: Descriptor) -> bool:
         """Whether a manifest or blob is here or below."""
-        if content.digest in self._files or await self._new.contains(content):
+        if content.digest in self._sources or await self._new.contains(content):
             return True
         return self.base is not None and await self.base.contains(content)
 
@@ -245,8 +259,8 @@ class Overlay:
                 if referrer.digest not in seen:
                     yield referrer
 
-    async def _kept(self, chunks: AsyncIterator[bytes]) -> tuple[_File, int]:
-        """Write a stream to a new file; returns that, and its size in bytes."""
+    async def _kept(self, chunks: AsyncIterator[bytes]) -> tuple[Path, int]:
+        """Write a stream to a new file; returns its path, and its size in bytes."""
         path, size = self.folder / uuid.uuid4().hex, 0
         try:
             with scratch.keeping(self.name):
@@ -262,15 +276,7 @@ class Overlay:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return _File(path, is_own=True), size
-
-
-class _File(NamedTuple):
-    """A file that holds a blob."""
-
-    path: Path
-    is_own: bool
-    """Whether it was made here, and goes when the blob is deleted."""
+        return path, size
 
 
 def _examined(path: Path) -> tuple[Digest, int]:
