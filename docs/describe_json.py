@@ -13,22 +13,25 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, Union
 
 from lading import results
-from lading.cli import drafts
-from lading.cli.commands import delete, digest, login, logout, repos, resolve, tag, tags, version
+from lading.cli.commands import delete, digest, login, logout, repos, tag, tags, version
 from lading.cli.commands.auth import get, token
 from lading.cli.commands.auth import ls as logins
 from lading.cli.commands.manifest import inspect as manifest
 from lading.cli.commands.manifest import ls as lists
 from lading.cli.commands.registry import gc
+from lading.drafts import draft, push
 from lading.images.lint import LintReport
 from lading.images.overview import Overview
 from lading.model.digest import Digest
 from lading.model.document import Result
+from lading.model.platform import Platform
+from lading.model.reference import Reference
+from lading.model.selection import pull
 from lading.registry.diagnose.check import Checkup
 from lading.registry.diagnose.explain import Explanation
 from lading.registry.diagnose.pull_limits import PullLimits
@@ -45,11 +48,11 @@ COMMANDS: dict[str, type] = {
     "copy": CopyReport,
     "pull": CopyReport,
     "push": CopyReport,
-    "resolve": resolve.ResolveDocument,
+    "resolve": results.ResolveDocument,
     "lint": LintReport,
     "delete": delete.DeleteDocument,
     "manifest inspect": manifest.ManifestDocument,
-    "manifest push": drafts.PushDocument,
+    "manifest push": push.PushDocument,
     "manifest ls": lists.DraftsDocument,
     "registry gc": gc.GarbageDocument,
     "registry check": Checkup,
@@ -63,6 +66,13 @@ COMMANDS: dict[str, type] = {
     "auth get": get.CredentialDocument,
     "version": version.VersionDocument,
 }
+
+DOCUMENTS: dict[type, type] = {
+    draft.Draft: draft.DraftDocument,
+    draft.DraftEntry: draft.DraftEntryDocument,
+    pull.Selection: pull.PullDocument,
+}
+"""Results whose documents have other fields than they have themselves."""
 
 HEAD = """\
 # What `--format json` prints
@@ -99,7 +109,7 @@ def _table(document: type) -> list[str]:
 
 def _fields(document: type) -> dict[str, Any]:
     # What the documents import for type checkers only is not in their modules.
-    names = vars(sys.modules[document.__module__]) | vars(results) | {"datetime": datetime}
+    names = vars(results) | vars(pull) | vars(draft) | {"datetime": datetime} | vars(sys.modules[document.__module__])
     fields = typing.get_type_hints(document, localns=names)
     if not issubclass(document, Result):
         return fields
@@ -127,7 +137,8 @@ def _meanings(document: type) -> dict[str, str]:
 def _parts(document: type) -> Iterator[type]:
     """The documents within a document, each once, outermost first."""
     for kind in _fields(document).values():
-        for inner in (kind, *typing.get_args(kind)):
+        for part in (kind, *typing.get_args(kind)):
+            inner = DOCUMENTS.get(part, part)
             if typing.is_typeddict(inner) or (isinstance(inner, type) and issubclass(inner, Result)):
                 yield inner
                 yield from _parts(inner)
@@ -136,7 +147,7 @@ def _parts(document: type) -> Iterator[type]:
 def _named(kind: Any) -> str:
     """A type as JSON has it."""
     simple = {int: "integer", bool: "boolean", datetime: "string, RFC 3339", type(None): "null"}
-    simple |= dict.fromkeys((str, Digest, Location), "string")
+    simple |= dict.fromkeys((str, Digest, Location, Platform, Reference), "string")
     if kind in simple:
         return simple[kind]
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -144,11 +155,11 @@ def _named(kind: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (types.UnionType, Union):
         return " or ".join(_named(argument) for argument in arguments)
-    if origin is list:
+    if origin in (list, tuple):
         return f"list of {_named(arguments[0])}"
-    if origin is dict:
+    if origin in (dict, Mapping):
         return "object" if arguments[1] in (Any, object) else f"object of {_named(arguments[1])}"
-    return f"`{kind.__name__}`"
+    return f"`{DOCUMENTS.get(kind, kind).__name__}`"
 
 
 if __name__ == "__main__":

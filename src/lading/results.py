@@ -5,13 +5,14 @@ Pure values, without any knowledge of how they come about.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.document import Result
+from lading.model.document import Result, described
+from lading.model.text import counted, excerpt
 from lading.stores.location import Location
 
 if TYPE_CHECKING:
@@ -65,6 +66,15 @@ class Deletion(Result, msgspec.Struct, kw_only=True):
     """The tags of every index that lists the digest, directly or in an index of its own, and so would break."""
 
 
+class ResolveDocument(TypedDict):
+    """What `Resolution.to_document` gives."""
+
+    reference: Location
+    platform: str | None
+    """None where each client asks for what its host is."""
+    results: list[Selection]
+
+
 class Resolution(Result, msgspec.Struct, kw_only=True):
     """What clients take when they pull a name."""
 
@@ -76,6 +86,15 @@ class Resolution(Result, msgspec.Struct, kw_only=True):
     """The machine they run on."""
     selections: list[Selection]
     """What each takes, in the order they were given."""
+
+    def to_document(self) -> dict[str, Any]:
+        """The resolution as a JSON object; see `ResolveDocument`."""
+        return described(ResolveDocument(reference=self.reference, platform=self.platform, results=self.selections))
+
+    def __repr__(self) -> str:
+        """Such as `<Resolution docker.io/library/alpine:3.20 linux/arm64 4 clients>`."""
+        platform = f" {excerpt(self.platform)}" if self.platform is not None else ""
+        return f"<Resolution {self.reference}{platform} {counted(len(self.selections), 'client')}>"
 
     @property
     def is_pulled(self) -> bool:

@@ -40,6 +40,16 @@ def test_what_is_shown() -> None:
     assert config.history == ({"created_by": "RUN x", "empty_layer": True},)
     assert config.diff_ids == ("sha256:1",)
     assert config.document["moby.buildkit.buildinfo.v1"] == "e30="
+    assert config.to_document() == json.loads(config.to_json()) == json.loads(raw)
+    assert repr(config) == "<ImageConfig linux/arm64/v8 1 layer>"
+
+
+def test_nothing_changes_it() -> None:
+    config = _parse(config={"Env": ["A=1"]}, history=[{"created_by": "RUN x"}])
+    config.config["Env"].append("B=2")
+    config.document.clear()
+    config.history[0].clear()
+    assert (config.config, config.history) == ({"Env": ["A=1"]}, ({"created_by": "RUN x"},))
 
 
 def test_nothing_said() -> None:

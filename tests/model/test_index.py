@@ -1,8 +1,11 @@
 """Indexes: read sparse or full, built in both wire styles, and edited without losing what nobody knows."""
 
+import copy
 import json
+import pickle
 from typing import Any
 
+import msgspec
 import pytest
 
 from lading.errors import InvalidContent
@@ -75,7 +78,8 @@ def test_a_full_one() -> None:
     assert (index.annotations, index.artifact_type) == ({"a": "b"}, "application/x")
     assert index.descriptor == Descriptor.of(raw, OCI_INDEX)
     assert index.document["manifests"][1]["size"] == 2
-    assert index.document is index.document
+    index.document["manifests"].clear()
+    assert len(index.document["manifests"]) == 2
 
 
 @pytest.mark.parametrize("manifests", ['"manifests":[],', '"manifests":null,', ""])
@@ -96,6 +100,27 @@ def test_an_index_is_a_value() -> None:
     assert len({one, read(one.raw), Index.build([])}) == 2
     with pytest.raises(AttributeError):
         one.manifests = ()  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        one.annotations["c"] = "d"  # type: ignore[index]
+    assert read(one.raw) == one
+    assert copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
+
+
+def test_what_it_is_called_in_a_debugger() -> None:
+    entries = [entry(1, "linux/amd64"), entry(2, "linux/arm64")]
+    about = msgspec.structs.replace(
+        entry(3), annotations={ATTESTATION_TYPE: "attestation-manifest", ATTESTATION_OF: digest(1)}
+    )
+    index = Index.build([*entries, about])
+    assert repr(index) == f"<Index {index.digest.short} oci 2 platforms {index.size / 1000:.1f} kB>"
+    docker = Index.build([entry(1)], DOCKER_LIST)
+    assert repr(docker) == f"<Index {docker.digest.short} docker 1 entry {docker.size} B>"
+
+
+def test_as_json() -> None:
+    index = Index.build([entry(1)], annotations={"a": "b"})
+    assert index.to_json() == index.raw
+    assert index.to_document() == json.loads(index.raw) == index.document
 
 
 # --- building

@@ -2,9 +2,11 @@
 
 import copy
 import json
+import pickle
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,6 +137,7 @@ def test_a_descriptor_of_bytes() -> None:
         "mediaType": OCI_EMPTY,
         "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
         "size": 2,
+        "data": "e30=",
     }
     assert Descriptor.of(b"", LAYER, "sha512").digest.algorithm == "sha512"
 
@@ -217,7 +220,8 @@ def test_an_image(media_type: str, config: str) -> None:
     assert manifest.annotations == {"a": "b"}
     assert manifest.is_image
     assert manifest.document == json.loads(raw)
-    assert manifest.document is manifest.document
+    manifest.document["layers"].clear()
+    assert manifest.document == json.loads(raw)
 
 
 def test_a_layer_that_comes_twice_is_pulled_once() -> None:
@@ -253,6 +257,61 @@ def test_a_manifest_is_a_value() -> None:
     assert len({one, same, other, read(index()), read(index())}) == 3
     with pytest.raises(AttributeError):
         one.raw = b""  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        one.annotations["c"] = "d"  # type: ignore[index]
+    assert copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
+
+
+def test_what_it_is_called_in_a_debugger() -> None:
+    manifest = read_image(image())
+    assert repr(manifest) == f"<Manifest {manifest.digest.short} oci 2 layers 6 B>"
+    assert repr(manifest.layers[0]) == f"<Descriptor {manifest.layers[0].digest.short} {LAYER} 2 B>"
+    odd = msgspec.structs.replace(
+        manifest.layers[0], media_type="a\x1b[31m" + "b" * 100, platform=Platform("arm64", "linux"), size=70_450_000
+    )
+    assert repr(odd) == f"<Descriptor {odd.digest.short} a\\x1b[31m{'b' * 50}… 70.5 MB linux/arm64>"
+
+
+def test_as_json() -> None:
+    raw = b'{"schemaVersion":2, "config":%s,"layers":[],"x":1.50}' % json.dumps(blob(1, OCI_CONFIG)).encode()
+    manifest = parse(raw, OCI_MANIFEST)
+    assert manifest.to_json() == raw
+    assert manifest.to_document() == json.loads(raw)
+    assert type(manifest.to_document()["x"]) is float
+
+
+LAYERS = [Descriptor.of(b"one", LAYER), Descriptor.of(b"two", LAYER)]
+
+
+def test_an_image_of_blobs() -> None:
+    config = Descriptor.of(b"{}", OCI_CONFIG)
+    made = Manifest.of(LAYERS, config, annotations={"b": "2", "a": "1"})
+    assert made.is_image
+    assert (made.config, made.layers, made.annotations) == (config, tuple(LAYERS), {"a": "1", "b": "2"})
+    assert list(made.document) == ["schemaVersion", "mediaType", "config", "layers", "annotations"]
+    assert parse(made.raw) == made
+    assert Manifest.of([], config).layers == ()
+
+
+def test_an_image_in_dockers_format() -> None:
+    config = Descriptor.of(b"{}", DOCKER_CONFIG)
+    made = Manifest.of(LAYERS, config, DOCKER_MANIFEST)
+    assert made.raw.startswith(b'{\n   "schemaVersion": 2,')
+    assert list(made.document["layers"][0]) == ["mediaType", "size", "digest"]
+    for option in ({"annotations": {"a": "b"}}, {"artifact_type": "a/b"}, {"subject": made.descriptor}):
+        with pytest.raises(InvalidContent, match="no place"):
+            Manifest.of(LAYERS, config, DOCKER_MANIFEST, **option)
+
+
+def test_an_artifact_of_blobs() -> None:
+    subject = Descriptor.of(b"subject", OCI_MANIFEST)
+    made = Manifest.of(LAYERS, artifact_type="application/x", subject=subject)
+    assert (made.config, made.artifact_type, made.subject) == (EMPTY, "application/x", subject)
+    assert list(made.document) == ["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject"]
+    # image-spec manifest: an artifact without content has the empty descriptor for its layer, and needs a type.
+    assert Manifest.of([], artifact_type="application/x").layers == (EMPTY,)
+    with pytest.raises(InvalidContent, match="without a type"):
+        Manifest.of(LAYERS)
 
 
 def test_layers_may_be_absent() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,25 +13,6 @@ if TYPE_CHECKING:
     from lading.drafts.draft import Draft
     from lading.drafts.merge import CreatedDraft
     from lading.drafts.push import PushedDraft
-
-
-class PushDocument(TypedDict):
-    """`lading manifest push`."""
-
-    reference: str
-    """The list's name with its digest."""
-    digest: str
-    media_type: str
-    size: int
-    """In bytes."""
-    tags: list[str]
-    """Those that name the list now, its own first."""
-    copied: list[str]
-    """The entries that were brought from another repository."""
-    blobs_mounted: int
-    blobs_uploaded: int
-    bytes_uploaded: int
-    dry_run: bool
 
 
 attestations_option = click.option("--no-attestations", is_flag=True, help="Leave out the attestations of an index.")
@@ -93,18 +74,6 @@ def tell_pushed(options: Options, pushed: PushedDraft, format: str = "text") -> 
 
     for warning in (*pushed.warnings, *_serious(pushed)):
         options.warn(warning)
-    document = PushDocument(
-        reference=str(pushed.reference),
-        digest=pushed.digest,
-        media_type=pushed.index.media_type,
-        size=pushed.index.size,
-        tags=list(pushed.tags),
-        copied=[f"{pushed.reference.name}@{entry.digest}" for entry in pushed.copied],
-        blobs_mounted=pushed.transfer.mounted,
-        blobs_uploaded=pushed.transfer.uploaded,
-        bytes_uploaded=pushed.transfer.bytes,
-        dry_run=pushed.dry_run,
-    )
 
     def text() -> str:
         name = pushed.reference.name
@@ -120,4 +89,4 @@ def tell_pushed(options: Options, pushed: PushedDraft, format: str = "text") -> 
             options.note(f"would copy {entry.location or entry.reference} to {pushed.reference.name}")
         for tag in pushed.tags:
             options.note(f"would push {pushed.reference.name}:{tag}")
-    emit(document, format, text)
+    emit(pushed, format, text)

@@ -136,16 +136,9 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: s
 
 def size(count: int | None) -> str:
     """A size in decimal units, as registries show it: `70.5 MB`."""
-    if count is None:
-        return "-"
-    if count < 1000:
-        return f"{count} B"
-    value = float(count)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5 or unit == "TB":
-            break
-    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+    from lading.model.text import size_text
+
+    return "-" if count is None else size_text(count)
 
 
 def ago(seconds: float) -> str:
@@ -159,7 +152,9 @@ def ago(seconds: float) -> str:
 
 def count(number: int, noun: str) -> str:
     """A number with its noun: `1 layer`, `2 layers`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    from lading.model.text import counted
+
+    return counted(number, noun)
 
 
 def short(digest: str | None, whole: bool = False) -> str:

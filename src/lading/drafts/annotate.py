@@ -13,6 +13,7 @@ from lading.arguments import several
 from lading.drafts.draft import Draft, DraftEntry, ListType, check_type
 from lading.drafts.store import DraftStore, must_exist, no_draft
 from lading.errors import UsageError
+from lading.model.document import Result
 from lading.model.media_types import DOCKER_LIST, OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.reference import Reference
@@ -30,7 +31,7 @@ FIELDS = {
 """The fields of a platform that can be cleared: their names for `clear`, and their names in `Platform`."""
 
 
-class AnnotatedDraft(msgspec.Struct, frozen=True):
+class AnnotatedDraft(Result, msgspec.Struct, frozen=True):
     """What annotate did."""
 
     draft: Draft

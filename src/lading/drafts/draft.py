@@ -5,22 +5,24 @@ This module knows the model, and neither files, folders nor registries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import msgspec
 
 from lading.errors import LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.document import Result, described
 from lading.model.encoding import Document
 from lading.model.index import Index, attested
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import DOCKER_LIST, IMAGES, OCI_INDEX, OCI_MANIFEST
 from lading.model.platform import Platform
 from lading.model.reference import Reference
+from lading.model.text import counted, excerpt
 
 ListType = Literal["auto", "docker", "oci"]
 """What a list is pushed as. `auto` is Docker's rule: OCI if the first entry is, or if only OCI can hold it."""
@@ -29,7 +31,39 @@ _SHORT = 6
 """How many digits of a digest are enough to mean it."""
 
 
-class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
+class DraftEntryDocument(TypedDict):
+    """What `DraftEntry.to_document` gives."""
+
+    reference: Reference
+    digest: Digest
+    media_type: str
+    size: int
+    """Of the manifest itself, in bytes."""
+    platform: Platform | None
+    """`OS/ARCH[/VARIANT]`; None where the list does not say."""
+    annotations: Mapping[str, str]
+
+
+class DraftDocument(TypedDict):
+    """What `Draft.to_document` and `DraftStatus.to_document` give."""
+
+    reference: Reference
+    media_type: str | None
+    """What it would be pushed as; None where it cannot be read."""
+    entries: tuple[DraftEntry, ...]
+    annotations: Mapping[str, str]
+    changed: datetime | None
+    origin: Digest | None
+    """The digest that the registry had when it was last pulled or pushed."""
+    problem: str | None
+    """Why it cannot be read."""
+    registry: str | None
+    """Where the registry was asked: `absent`, `same`, `older`, `differs` or `unknown`."""
+    registry_digest: Digest | None
+    """Where the registry was asked, what the list's name names there."""
+
+
+class DraftEntry(Result, msgspec.Struct, frozen=True, kw_only=True):
     """One manifest of a draft."""
 
     reference: Reference
@@ -64,6 +98,24 @@ class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
     def platform(self) -> Platform | None:
         """The platform the list says it is for."""
         return self.descriptor.platform
+
+    def to_document(self) -> dict[str, Any]:
+        """What the list says of the manifest, as a JSON object; see `DraftEntryDocument`."""
+        return described(
+            DraftEntryDocument(
+                reference=self.reference,
+                digest=self.digest,
+                media_type=self.descriptor.media_type,
+                size=self.descriptor.size,
+                platform=self.platform,
+                annotations=self.descriptor.annotations,
+            )
+        )
+
+    def __repr__(self) -> str:
+        """Such as `<DraftEntry localhost:5000/app:arm64 0d17b565c37b linux/arm64>`."""
+        platform = f" {excerpt(str(self.platform))}" if self.platform else ""
+        return f"<DraftEntry {self.reference} {self.digest.short}{platform}>"
 
     def manifest(self) -> Manifest | Index:
         """The manifest, parsed from `raw`.
@@ -101,7 +153,7 @@ class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(self.overrides).union(differing)
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Draft(Result, msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A manifest list in the making: Docker's "local manifest list"."""
 
     reference: Reference
@@ -125,6 +177,28 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What is odd in its files, and was ignored."""
     problem: str = ""
     """Why its files cannot be read; then it has no entries. Only `DraftStore.list` gives such a draft."""
+
+    def to_document(self) -> dict[str, Any]:
+        """The draft as a JSON object, with nothing asked of the registry; see `DraftDocument`."""
+        return described(self.described_with())
+
+    def described_with(self, registry: str | None = None, digest: Digest | None = None) -> DraftDocument:
+        """The draft as a document, with how its registry stands to it."""
+        return DraftDocument(
+            reference=self.reference,
+            media_type=None if self.problem else self.media_type,
+            entries=self.entries,
+            annotations=self.annotations,
+            changed=self.changed,
+            origin=self.origin,
+            problem=self.problem or None,
+            registry=registry,
+            registry_digest=digest,
+        )
+
+    def __repr__(self) -> str:
+        """Such as `<Draft localhost:5000/app:multi 2 entries>`."""
+        return f"<Draft {self.reference} {counted(len(self.entries), 'entry', 'entries')}>"
 
     @property
     def media_type(self) -> str:

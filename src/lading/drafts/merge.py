@@ -14,12 +14,13 @@ from lading.drafts.docker_files import name_of
 from lading.drafts.draft import Draft, DraftEntry
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.document import Result
 from lading.model.index import attested, is_attestation
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(Result, msgspec.Struct, frozen=True):
     """What became of one entry."""
 
     kind: Literal["added", "moved", "kept", "removed"]
@@ -40,7 +41,7 @@ class Change(msgspec.Struct, frozen=True):
         return f"{name} {self.kind}" + ("" if self.kind == "kept" else f" ({self.entry.digest.short})")
 
 
-class CreatedDraft(msgspec.Struct, frozen=True):
+class CreatedDraft(Result, msgspec.Struct, frozen=True):
     """What create, add or pull did."""
 
     draft: Draft
@@ -149,6 +150,6 @@ def _with_overrides(former: DraftEntry | None, entry: DraftEntry) -> DraftEntry:
         kept = {name: getattr(former.platform or Platform(), name) for name in fields}
         platform = msgspec.structs.replace(platform or Platform(), **kept)
     descriptor = msgspec.structs.replace(
-        entry.descriptor, platform=platform, annotations=entry.descriptor.annotations | own
+        entry.descriptor, platform=platform, annotations={**entry.descriptor.annotations, **own}
     )
     return msgspec.structs.replace(entry, descriptor=descriptor, overrides=former.overrides, extra=former.extra)

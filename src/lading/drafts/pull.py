@@ -62,7 +62,7 @@ async def pull(
     draft = Draft(
         reference=target,
         entries=entries,
-        annotations=index.annotations,
+        annotations=dict(index.annotations),
         base={key: value for key, value in index.document.items() if key not in _KNOWN},
         pulled=index.raw,
         origin=index.digest,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -19,9 +20,11 @@ from lading.drafts.store import DraftStore, no_draft
 from lading.errors import LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.document import Result, described
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.reference import Reference, is_tag
+from lading.model.text import counted
 from lading.store import AnyManifest, Connect, Readable, Store, put_manifest
 from lading.stores.location import registry_reference
 from lading.transfer.graph import Copied, Copier, gather
@@ -30,7 +33,26 @@ from lading.transfer.guard import Guard, find_named
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
 
 
-class PushedDraft(msgspec.Struct, frozen=True):
+class PushDocument(TypedDict):
+    """What `PushedDraft.to_document` gives."""
+
+    reference: Reference
+    """The list's name with its digest."""
+    digest: Digest
+    media_type: str
+    size: int
+    """In bytes."""
+    tags: tuple[str, ...]
+    """Those that name the list now, its own first."""
+    copied: list[str]
+    """The entries that were brought from another repository."""
+    blobs_mounted: int
+    blobs_uploaded: int
+    bytes_uploaded: int
+    dry_run: bool
+
+
+class PushedDraft(Result, msgspec.Struct, frozen=True):
     """What push did, or with `dry_run` would do."""
 
     reference: Reference
@@ -42,6 +64,27 @@ class PushedDraft(msgspec.Struct, frozen=True):
     transfer: Copied = msgspec.field(default_factory=Copied)
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
+
+    def to_document(self) -> dict[str, Any]:
+        """What was pushed, as a JSON object; see `PushDocument`."""
+        return described(
+            PushDocument(
+                reference=self.reference,
+                digest=self.digest,
+                media_type=self.index.media_type,
+                size=self.index.size,
+                tags=self.tags,
+                copied=[f"{self.reference.name}@{entry.digest}" for entry in self.copied],
+                blobs_mounted=self.transfer.mounted,
+                blobs_uploaded=self.transfer.uploaded,
+                bytes_uploaded=self.transfer.bytes,
+                dry_run=self.dry_run,
+            )
+        )
+
+    def __repr__(self) -> str:
+        """Such as `<PushedDraft localhost:5000/app@sha256:… 2 entries>`."""
+        return f"<PushedDraft {self.reference} {counted(len(self.index.manifests), 'entry', 'entries')}>"
 
     @property
     def digest(self) -> Digest:

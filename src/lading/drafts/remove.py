@@ -12,12 +12,13 @@ import msgspec
 from lading.drafts.docker_files import name_of
 from lading.drafts.draft import Draft, DraftEntry
 from lading.drafts.store import DraftStore, must_exist, no_draft
+from lading.model.document import Result
 from lading.model.index import attested
 from lading.model.reference import Reference
 from lading.stores.location import registry_reference
 
 
-class RemovedEntries(msgspec.Struct, frozen=True):
+class RemovedEntries(Result, msgspec.Struct, frozen=True):
     """What remove did."""
 
     draft: Draft

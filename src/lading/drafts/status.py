@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,13 +18,14 @@ from lading.drafts.store import DraftStore
 from lading.errors import InvalidContent, LadingError, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.document import Result, described
 from lading.model.index import Index
 from lading.model.reference import Reference
 from lading.store import Connect, fetch_manifest
 from lading.transfer.graph import gather
 
 
-class DraftStatus(msgspec.Struct, frozen=True):
+class DraftStatus(Result, msgspec.Struct, frozen=True):
     """How a draft differs from what its registry has."""
 
     draft: Draft
@@ -41,6 +42,10 @@ class DraftStatus(msgspec.Struct, frozen=True):
     """How many entries of the registry's list have no counterpart in the draft."""
     error: LadingError | None = None
     """Why the registry could not be asked."""
+
+    def to_document(self) -> dict[str, Any]:
+        """The draft as a JSON object, with what its registry has; see `DraftDocument`."""
+        return described(self.draft.described_with(self.state, self.digest))
 
     def __str__(self) -> str:
         """The state in a few words, as a table shows it."""

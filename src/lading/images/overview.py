@@ -5,7 +5,7 @@ This module reads manifests and configs from any store; how they are shown is no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -19,6 +19,7 @@ from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, INDEXES
 from lading.model.platform import Platform
+from lading.model.text import size_text
 from lading.store import AnyManifest, Readable, fetch_manifest, read_config
 from lading.stores.location import Location
 from lading.transfer.graph import gather
@@ -37,7 +38,7 @@ class Entry(Result, msgspec.Struct, kw_only=True):
     """`OS/ARCH[/VARIANT]`; None where the index does not say."""
     os_version: str | None = None
     artifact_type: str | None = None
-    annotations: dict[str, str] = {}
+    annotations: Mapping[str, str] = {}
     attests: str | None = None
     """The digest of the entry that this one attests to, as its annotation says: empty where it does not, and
     None for anything that is no attestation."""
@@ -73,9 +74,14 @@ class Overview(Result, msgspec.Struct, kw_only=True):
     artifact_type: str | None = None
     subject: Digest | None = None
     """The digest of the manifest that this one refers to."""
-    annotations: dict[str, str] = {}
+    annotations: Mapping[str, str] = {}
     config: dict[str, object] = {}
     """How a container of the image runs (`Env`, `Cmd`, `Labels` …); empty for an index."""
+
+    def __repr__(self) -> str:
+        """Such as `<Overview docker.io/library/nginx:1.27.0 98f8ec75657d index of 8 70.5 MB>`."""
+        kind = f"index of {self.entry_count}" if self.kind == "index" else self.kind
+        return f"<Overview {self.reference} {self.digest.short} {kind} {size_text(self.total_size)}>"
 
 
 async def overview(
@@ -151,7 +157,7 @@ async def _of_manifest(
         artifact_type=artifact_type_of(manifest),
         subject=manifest.subject.digest if manifest.subject else None,
         annotations=manifest.annotations,
-        config=dict(config.config) if config is not None else {},
+        config=config.config if config is not None else {},
     )
 
 

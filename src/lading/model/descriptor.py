@@ -9,8 +9,11 @@ import msgspec
 
 from lading.errors import InvalidContent, LadingError
 from lading.model.digest import Digest
+from lading.model.encoding import encode_compact
+from lading.model.frozen import FrozenDict, frozen
 from lading.model.media_types import OCI_EMPTY
 from lading.model.platform import Platform
+from lading.model.text import excerpt, size_text
 
 T = TypeVar("T")
 
@@ -26,13 +29,18 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     size: int
     """In bytes."""
     urls: tuple[str, ...] = ()
-    annotations: dict[str, str] = {}
+    annotations: Mapping[str, str] = FrozenDict()
     data: str = ""
     """The content itself in base64, where it is embedded."""
     platform: Platform | None = None
     artifact_type: str = msgspec.field(name="artifactType", default="")
-    extra: dict[str, Any] = {}
+    extra: Mapping[str, Any] = FrozenDict()
     """Fields that lading does not know, kept as they were; those of the platform are under `platform`."""
+
+    def __post_init__(self) -> None:
+        """Keep dicts that nobody else can change."""
+        msgspec.structs.force_setattr(self, "annotations", frozen(self.annotations))
+        msgspec.structs.force_setattr(self, "extra", frozen(self.extra))
 
     @classmethod
     def of(cls, data: bytes, media_type: str, algorithm: str = "sha256") -> Self:
@@ -85,6 +93,16 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 document[key] |= value
         return document
 
+    def to_json(self) -> bytes:
+        """The descriptor as compact JSON, in the wire style of the OCI Go types."""
+        return encode_compact(self.to_document())
+
+    def __repr__(self) -> str:
+        """Such as `<Descriptor 5a1c09ef31d2 application/vnd.oci.image.manifest.v1+json 1.2 kB linux/arm64/v8>`."""
+        platform = f" {excerpt(str(self.platform))}" if self.platform is not None else ""
+        kind = excerpt(self.media_type) or "of no media type"
+        return f"<Descriptor {self.digest.short} {kind} {size_text(self.size)}{platform}>"
+
     def __eq__(self, other: object) -> bool:
         """Whether both say the same."""
         return isinstance(other, Descriptor) and self.to_document() == other.to_document()
@@ -104,8 +122,8 @@ _PLATFORM_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fiel
 _SIZE_MAX = 2**63 - 1
 _CAUSE_LIMIT = 200
 
-EMPTY = Descriptor.of(b"{}", OCI_EMPTY)
-"""The empty descriptor (image-spec manifest §Guidance for an Empty Descriptor), without its inline data."""
+EMPTY = msgspec.structs.replace(Descriptor.of(b"{}", OCI_EMPTY), data="e30=")
+"""The empty descriptor (image-spec manifest §Guidance for an Empty Descriptor), with its inline data."""
 
 
 def convert(document: Any, kind: type[T], where: str) -> T:

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any, Literal
 
-import msgspec
-
 from lading.errors import InvalidContent
-from lading.model.descriptor import Descriptor, convert, descriptors
+from lading.model.base import BaseManifest, common_fields
+from lading.model.descriptor import Descriptor, descriptors
 from lading.model.digest import Digest
-from lading.model.encoding import Document, decode, encode_compact, encode_docker
+from lading.model.encoding import Document, encode_compact, encode_docker
 from lading.model.media_types import DOCKER_LIST, INDEXES, OCI_INDEX
 from lading.model.platform import Platform
+from lading.model.text import counted
 
 ATTESTATION_TYPE = "vnd.docker.reference.type"
 ATTESTATION_OF = "vnd.docker.reference.digest"
 
 
-class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Index(BaseManifest, frozen=True, kw_only=True):
     """A list of manifests over its exact bytes. Made by `lading.model.manifest.parse` or `Index.build`."""
 
-    raw: bytes
-    digest: Digest
-    media_type: str
     manifests: tuple[Descriptor, ...] = ()
-    subject: Descriptor | None = None
-    artifact_type: str = ""
-    annotations: dict[str, str] = {}
 
     @classmethod
     def build(
@@ -82,34 +75,16 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             **common_fields(document, "the index"),
         )
 
-    def __hash__(self) -> int:
-        """By the bytes."""
-        return hash(self.digest)
-
-    @cached_property
-    def document(self) -> Document:
-        """The decoded bytes with every field. Copy it before a change."""
-        return decode(self.raw, limit=len(self.raw))
-
-    @property
-    def size(self) -> int:
-        """The size of the index itself, in bytes."""
-        return len(self.raw)
-
     @property
     def children(self) -> tuple[Descriptor, ...]:
         """The manifests listed, in order."""
         return self.manifests
 
-    @property
-    def descriptor(self) -> Descriptor:
-        """A descriptor of this index."""
-        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
-
-    @property
-    def as_referrer(self) -> Descriptor:
-        """The descriptor under which it is listed as a referrer (distribution-spec §Listing Referrers)."""
-        return msgspec.structs.replace(self.descriptor, artifact_type=self.artifact_type, annotations=self.annotations)
+    def __repr__(self) -> str:
+        """Such as `<Index 98f8ec75657d oci 8 platforms 2.1 kB>`: without attestations, with its own size."""
+        images = self.images
+        has_all = all(entry.platform is not None for entry in images)
+        return self.shown(counted(len(images), *(("platform",) if has_all else ("entry", "entries"))), self.size)
 
     @property
     def images(self) -> tuple[Descriptor, ...]:
@@ -142,26 +117,6 @@ def is_attestation(entry: Descriptor) -> bool:
 def attested(entry: Descriptor) -> str | None:
     """The digest of the entry that an attestation is about, or None."""
     return entry.annotations.get(ATTESTATION_OF) if is_attestation(entry) else None
-
-
-def common_fields(document: Document, what: str) -> dict[str, Any]:
-    """The fields that an `Index` and a `Manifest` have in common, read from a decoded document.
-
-    Raises:
-        InvalidContent: one of them has the wrong type.
-    """
-    view = convert({key: document.get(key) for key in _View.__struct_fields__}, _View, what)
-    subject = document.get("subject")
-    return {
-        "annotations": view.annotations,
-        "artifact_type": view.artifactType,
-        "subject": Descriptor.from_document(subject, f"{what}'s subject") if subject is not None else None,
-    }
-
-
-class _View(msgspec.Struct):
-    annotations: dict[str, str] = {}
-    artifactType: str = ""
 
 
 def _satisfies_any(entry: Descriptor, platforms: tuple[Platform, ...]) -> bool:

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from lading.errors import InvalidContent
-from lading.model.descriptor import Descriptor, descriptors
+from lading.model.base import BaseManifest, common_fields
+from lading.model.descriptor import EMPTY, Descriptor, descriptors
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT, Document, decode, encode_compact, encode_docker
-from lading.model.index import Index, common_fields
+from lading.model.index import Index
 from lading.model.media_types import (
     IMAGE_CONFIGS,
     IMAGES,
     INDEXES,
     MANIFESTS,
     OCI_ARTIFACT_MANIFEST,
+    OCI_EMPTY,
     OCI_INDEX,
     OCI_MANIFEST,
     SCHEMA1,
     is_docker,
 )
+from lading.model.text import counted, excerpt
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Manifest(BaseManifest, frozen=True, kw_only=True):
     """A manifest over its exact bytes. Made by `parse` or `Manifest.build`.
 
     The typed fields are a view; `raw` is the truth, and `digest` is computed from it.
     """
 
-    raw: bytes
-    digest: Digest
-    media_type: str
     config: Descriptor | None = None
     """None only for the former OCI artifact manifest, which has none."""
     layers: tuple[Descriptor, ...] = ()
-    subject: Descriptor | None = None
-    artifact_type: str = ""
-    annotations: dict[str, str] = {}
 
     @classmethod
     def build(cls, document: Document, media_type: str) -> Manifest:
@@ -54,15 +51,53 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raise InvalidContent("the document is an index, not a manifest")
         return manifest
 
-    @cached_property
-    def document(self) -> Document:
-        """The decoded bytes with every field. Copy it before a change."""
-        return decode(self.raw, limit=len(self.raw))
+    @classmethod
+    def of(
+        cls,
+        layers: Iterable[Descriptor],
+        config: Descriptor = EMPTY,
+        media_type: str = OCI_MANIFEST,
+        *,
+        artifact_type: str = "",
+        annotations: Mapping[str, str] | None = None,
+        subject: Descriptor | None = None,
+    ) -> Manifest:
+        """Put blobs together to an image or an artifact (image-spec manifest §Image Manifest Property Descriptions).
 
-    @property
-    def size(self) -> int:
-        """The size of the manifest itself, in bytes."""
-        return len(self.raw)
+        Args:
+            layers: the layers or files, in order. An artifact without any has the empty descriptor for its only layer.
+            config: the config of an image; by default the empty descriptor, which makes it an artifact.
+            media_type: OCI_MANIFEST or DOCKER_MANIFEST.
+            artifact_type: the media type that says what kind of artifact it is.
+            annotations: of the manifest itself.
+            subject: the manifest that this one refers to.
+
+        Raises:
+            InvalidContent: an artifact with the empty config has no type; or Docker's format has no place for what is
+                asked for.
+        """
+        docker = is_docker(media_type)
+        if docker and (artifact_type or annotations or subject):
+            raise InvalidContent("Docker's format has no place for an artifact type, annotations or a subject")
+        if config.media_type == OCI_EMPTY and not artifact_type:
+            raise InvalidContent(
+                "an artifact without a type cannot be told from others",
+                cause="its config is the empty descriptor",
+                remedy="give it an artifact type, or a config",
+            )
+        blobs = list(layers)
+        if not blobs and config.media_type == OCI_EMPTY:
+            blobs = [EMPTY]
+        document: Document = {"schemaVersion": 2, "mediaType": media_type}
+        if artifact_type:
+            document["artifactType"] = artifact_type
+        document["config"] = config.to_document(size_first=docker)
+        document["layers"] = [blob.to_document(size_first=docker) for blob in blobs]
+        if subject is not None:
+            document["subject"] = subject.to_document()
+        if annotations:
+            document["annotations"] = dict(sorted(annotations.items()))
+        return cls.build(document, media_type)
 
     @property
     def total_size(self) -> int:
@@ -75,11 +110,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return (*([self.config] if self.config else []), *self.layers)
 
     @property
-    def descriptor(self) -> Descriptor:
-        """A descriptor of this manifest."""
-        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
-
-    @property
     def as_referrer(self) -> Descriptor:
         """The descriptor under which it is listed as a referrer (distribution-spec §Listing Referrers).
 
@@ -88,14 +118,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         artifact_type = self.artifact_type or (self.config.media_type if self.config is not None else "")
         return msgspec.structs.replace(self.descriptor, artifact_type=artifact_type, annotations=self.annotations)
 
-    def __hash__(self) -> int:
-        """By the bytes."""
-        return hash(self.digest)
-
     @property
     def is_image(self) -> bool:
         """Whether the config is an image config, and so has a platform."""
         return self.config is not None and self.config.media_type in IMAGE_CONFIGS and not self.artifact_type
+
+    def __repr__(self) -> str:
+        """Such as `<Manifest 5a1c09ef31d2 oci 7 layers 70.5 MB>`: with the size of what a pull transfers."""
+        return self.shown(counted(len(self.layers), "layer"), self.total_size)
 
 
 def parse(
@@ -185,9 +215,7 @@ def _kind(document: Document, said: str, what: str) -> str:
 
 
 def _shown(value: object) -> str:
-    # What a stranger wrote goes into an error only if it is short and does nothing to a terminal.
-    text = value if isinstance(value, str) and value.isprintable() else repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}…"
+    return excerpt(value if isinstance(value, str) else repr(value), 100)
 
 
 def _schema1(what: str) -> InvalidContent:

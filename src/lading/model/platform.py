@@ -8,6 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from lading.errors import InvalidContent, InvalidPlatform
+from lading.model.text import excerpt
 
 _ALIASES = {
     "x86_64": ("amd64", ""),
@@ -114,6 +115,10 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
         """`OS/ARCH[/VARIANT]`, with `unknown` for what is not said."""
         text = f"{self.os or 'unknown'}/{self.architecture or 'unknown'}"
         return f"{text}/{self.variant}" if self.variant else text
+
+    def __repr__(self) -> str:
+        """Such as `<Platform linux/arm64/v8>`, with the version of the operating system where one is said."""
+        return f"<Platform {excerpt(str(self) + (f':{self.os_version}' if self.os_version else ''))}>"
 
     @property
     def is_known(self) -> bool:

@@ -113,6 +113,10 @@ class Reference(msgspec.Struct, frozen=True, order=True):
         digest = f"@{self.digest}" if self.digest is not None else ""
         return f"{self.name}{tag}{digest}"
 
+    def __repr__(self) -> str:
+        """Such as `<Reference docker.io/library/alpine:3.20>`."""
+        return f"<Reference {self}>"
+
     @property
     def name(self) -> str:
         """`registry/repository`."""

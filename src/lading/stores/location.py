@@ -100,6 +100,10 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     def _scheme(self) -> str:
         return KINDS[self.kind].schemes[0]
 
+    def __repr__(self) -> str:
+        """Such as `<Location oci:web:1.4>`."""
+        return f"<Location {self}>"
+
     @property
     def is_registry(self) -> bool:
         """Whether it is in a registry."""

@@ -232,4 +232,4 @@ def _pointed(entry: Descriptor, renamed: dict[str, str]) -> Descriptor:
     if about is None or renamed.get(about, about) == about:
         return entry
     new = renamed[about]
-    return msgspec.structs.replace(entry, annotations=entry.annotations | {ATTESTATION_OF: new})
+    return msgspec.structs.replace(entry, annotations={**entry.annotations, ATTESTATION_OF: new})

@@ -11,6 +11,7 @@ from lading.model.digest import Digest
 from lading.model.document import Result
 from lading.model.patterns import choose
 from lading.model.platform import Platform
+from lading.model.text import counted, size_text
 from lading.transfer.graph import Copied, Step
 from lading.transfer.guard import Guard
 
@@ -81,3 +82,10 @@ class CopyReport(Result, msgspec.Struct, kw_only=True):
     notes: list[str] = []
     """What the user should know: what changed, and what was left behind."""
     dry_run: bool = False
+
+    def __repr__(self) -> str:
+        """Such as `<CopyReport 1 image 3 manifests 31 blobs 251 MB>`: what was written, or would be."""
+        done = self.copied
+        written = f"{counted(done.manifests, 'manifest')} {counted(done.uploaded + done.mounted, 'blob')}"
+        dry_run = " dry run" if self.dry_run else ""
+        return f"<CopyReport {counted(len(self.images), 'image')} {written} {size_text(done.bytes)}{dry_run}>"

@@ -13,6 +13,8 @@ from lading.cli.options import Options, common, format_option, platform_option
 from lading.cli.suggestions import helped
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lading.images.overview import Entry, Overview
 
 
@@ -121,7 +123,7 @@ def _row(entry: Entry, whole: bool) -> list[str]:
     return [platform, short(entry.digest, whole), layers, size(entry.total_size), note]
 
 
-def _annotations(annotations: dict[str, str]) -> list[str]:
+def _annotations(annotations: Mapping[str, str]) -> list[str]:
     if not annotations:
         return []
     return ["", "  annotations", *(f"    {key}={value}" for key, value in sorted(annotations.items()))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,42 +17,6 @@ if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.model.selection import Selection
     from lading.results import Resolution
-
-
-class CandidateDocument(TypedDict):
-    """An entry that a client looked at."""
-
-    digest: str
-    rank: int | None
-    """Its place among the entries of its index that would do, the best being 0; None where it would not do."""
-    reason: str
-    """Why it is taken or passed over."""
-
-
-class PullDocument(TypedDict):
-    """What a client takes."""
-
-    client: str
-    version: str
-    variant: str | None
-    """Such as Docker's `containerd` and `graphdriver`."""
-    digest: str | None
-    """What it takes, also where it then fails; None where it takes nothing."""
-    error: str | None
-    """What it prints where there is no image in the end; `…` stands for what depends on the place."""
-    fetched: list[str]
-    """The manifests whose content it downloads."""
-    candidates: list[CandidateDocument]
-    """Of each index first the entries that would do, best first, then the others."""
-
-
-class ResolveDocument(TypedDict):
-    """`lading resolve`."""
-
-    reference: str
-    platform: str | None
-    """None where each client asks for what its host is."""
-    results: list[PullDocument]
 
 
 @click.command(cls=Command, short_help="Tell which image of a list each client will pull")
@@ -110,7 +74,7 @@ def resolve(
             return "\n".join((selection.is_pulled and selection.digest) or "-" for selection in found.selections)
         return _one(found.selections[0], no_trunc) if len(found.selections) == 1 else _several(found, no_trunc)
 
-    emit(_described(found), format_, text)
+    emit(found, format_, text)
     if not found.is_pulled:
         raise click.exceptions.Exit(1)
 
@@ -200,23 +164,3 @@ def _names(selections: list[Selection]) -> str:
 
 def _verb(selections: list[Selection], verb: str) -> str:
     return f"{verb}s" if len(selections) == 1 else verb
-
-
-def _described(found: Resolution) -> ResolveDocument:
-    """Describe what clients take."""
-    results = [
-        PullDocument(
-            client=selection.client.name,
-            version=selection.client.version,
-            variant=selection.client.variant,
-            digest=selection.digest,
-            error=selection.error,
-            fetched=[str(entry.digest) for entry in selection.fetched],
-            candidates=[
-                CandidateDocument(digest=item.digest, rank=item.rank, reason=item.reason)
-                for item in selection.candidates
-            ],
-        )
-        for selection in found.selections
-    ]
-    return ResolveDocument(reference=str(found.reference), platform=found.platform, results=results)

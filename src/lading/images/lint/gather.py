@@ -19,6 +19,7 @@ from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import INDEXES, MANIFESTS, is_foreign_layer
 from lading.model.platform import Platform
+from lading.model.text import excerpt
 from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.transfer.graph import gather
 
@@ -43,6 +44,10 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Its blobs that the store does not have."""
     parts: tuple[Part, ...] = ()
     """Of a nested index."""
+
+    def __repr__(self) -> str:
+        """Such as `<Part <Descriptor …> missing>`."""
+        return f"<Part {self.entry} {excerpt(self.state)}>"
 
     @property
     def platform(self) -> Platform | None:
@@ -81,6 +86,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The name of what it is compared with."""
     expected: tuple[Platform, ...] = ()
     """The platforms that has."""
+
+    def __repr__(self) -> str:
+        """Such as `<Facts localhost:5000/app:1.0 <Index …>>`."""
+        return f"<Facts {self.name} {self.manifest}>"
 
     @property
     def images(self) -> tuple[Part, ...]:

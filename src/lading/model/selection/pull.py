@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.document import Result, described
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.media_types import INDEXES
@@ -37,8 +38,10 @@ Contents = Mapping[Digest, Content]
 Outcome = Literal["taken", "no match", "refused", "fails", "crashes", "nothing"]
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(Result, msgspec.Struct, frozen=True, kw_only=True):
     """An entry that the client looked at."""
+
+    document_fields = ("digest", "rank", "reason")
 
     entry: Descriptor
     rank: int | None
@@ -52,7 +55,24 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return self.entry.digest
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
+class PullDocument(TypedDict):
+    """What `Selection.to_document` gives."""
+
+    client: str
+    version: str
+    variant: str | None
+    """Such as Docker's `containerd` and `graphdriver`."""
+    digest: str | None
+    """What it takes, also where it then fails; None where it takes nothing."""
+    error: str | None
+    """What it prints where there is no image in the end; `…` stands for what depends on the place."""
+    fetched: list[str]
+    """The manifests whose content it downloads."""
+    candidates: list[Candidate]
+    """Of each index first the entries that would do, best first, then the others."""
+
+
+class Selection(Result, msgspec.Struct, frozen=True, kw_only=True):
     """What a client takes from a list, and why."""
 
     client: PullClient
@@ -77,6 +97,25 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """What it looked at: of each index first the entries that would do, best first, then the others."""
     needs: tuple[Descriptor, ...] = ()
     """Content the client reads that was not known; until it is, the selection takes the list's word for it."""
+
+    def to_document(self) -> dict[str, Any]:
+        """The selection as a JSON object; see `PullDocument`."""
+        return described(
+            PullDocument(
+                client=self.client.name,
+                version=self.client.version,
+                variant=self.client.variant,
+                digest=self.digest,
+                error=self.error,
+                fetched=[entry.digest for entry in self.fetched],
+                candidates=[*self.candidates],
+            )
+        )
+
+    def __repr__(self) -> str:
+        """Such as `<Selection docker@29.7.2+containerd taken 5a1c09ef31d2>`."""
+        digest = f" {self.digest.short}" if self.digest is not None else ""
+        return f"<Selection {self.client} {self.outcome}{digest}>"
 
     @property
     def digest(self) -> Digest | None:

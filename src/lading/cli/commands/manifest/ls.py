@@ -10,42 +10,8 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from lading.drafts.draft import Draft
+    from lading.drafts.draft import Draft, DraftDocument
     from lading.drafts.status import DraftStatus
-
-
-class DraftEntryDocument(TypedDict):
-    """An entry of a local manifest list."""
-
-    reference: str
-    digest: str
-    media_type: str
-    size: int
-    """Of the manifest itself, in bytes."""
-    platform: str | None
-    """`OS/ARCH[/VARIANT]`; None where the list does not say."""
-    annotations: dict[str, str]
-
-
-class DraftDocument(TypedDict):
-    """A local manifest list."""
-
-    reference: str
-    media_type: str | None
-    """What it would be pushed as; None where it cannot be read."""
-    entries: list[DraftEntryDocument]
-    annotations: dict[str, str]
-    changed: datetime | None
-    origin: str | None
-    """The digest that the registry had when it was last pulled or pushed."""
-    problem: str | None
-    """Why it cannot be read."""
-    registry: str | None
-    """With `--remote`: `absent`, `same`, `older`, `differs` or `unknown`."""
-    registry_digest: str | None
-    """With `--remote`, what the list's name names there."""
 
 
 class DraftsDocument(TypedDict):
@@ -106,26 +72,5 @@ def _listing(
     return table(rows, right=(1,))
 
 
-def _described(draft: Draft, status: DraftStatus | None = None) -> DraftDocument:
-    """Describe a draft, and how it stands against its registry where that was asked."""
-    return DraftDocument(
-        reference=str(draft.reference),
-        media_type=None if draft.problem else draft.media_type,
-        entries=[
-            DraftEntryDocument(
-                reference=str(entry.reference),
-                digest=entry.digest,
-                media_type=entry.descriptor.media_type,
-                size=entry.descriptor.size,
-                platform=str(entry.platform) if entry.platform else None,
-                annotations=entry.descriptor.annotations,
-            )
-            for entry in draft.entries
-        ],
-        annotations=draft.annotations,
-        changed=draft.changed,
-        origin=draft.origin,
-        problem=draft.problem or None,
-        registry=status.state if status else None,
-        registry_digest=status.digest if status else None,
-    )
+def _described(draft: Draft, status: DraftStatus | None) -> DraftDocument:
+    return draft.described_with(status.state, status.digest) if status is not None else draft.described_with()
