@@ -112,7 +112,7 @@ def test_what_it_is_called_in_a_debugger() -> None:
         entry(3), annotations={ATTESTATION_TYPE: "attestation-manifest", ATTESTATION_OF: digest(1)}
     )
     index = Index.build([*entries, about])
-    assert repr(index) == f"<Index {index.digest.short} oci 2 platforms {index.size / 1000:.1f} kB>"
+    assert repr(index) == f"<Index {index.digest.short} oci 2 platforms {index.size} B>"
     docker = Index.build([entry(1)], DOCKER_LIST)
     assert repr(docker) == f"<Index {docker.digest.short} docker 1 entry {docker.size} B>"
 

@@ -83,7 +83,7 @@ class Index(BaseManifest, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Such as `<Index 98f8ec75657d oci 8 platforms 2.1 kB>`: without attestations, with its own size."""
         images = self.images
-        has_all = all(entry.platform is not None for entry in images)
+        has_all = all(entry.platform not in (None, Platform()) for entry in images)
         return self.shown(counted(len(images), *(("platform",) if has_all else ("entry", "entries"))), self.size)
 
     @property
