@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         OCI_INDEX,
         OCI_MANIFEST,
         OCTET_STREAM,
+        LayerType,
     )
     from lading.model.patterns import TagOrder, choose
     from lading.model.platform import Platform
@@ -63,6 +64,7 @@ _HOME = {
         "OCI_INDEX",
         "OCI_MANIFEST",
         "OCTET_STREAM",
+        "LayerType",
     ),
     "patterns": (
         "TagOrder",
@@ -109,6 +111,7 @@ __all__ = [
     "Digest",
     "ImageConfig",
     "Index",
+    "LayerType",
     "Manifest",
     "Platform",
     "PullClient",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import re
 from pathlib import Path
 
 import msgspec
@@ -30,6 +29,7 @@ from lading.model.media_types import (
     OCI_CONFIG,
     OCI_INDEX,
     OCI_MANIFEST,
+    LayerType,
     is_docker,
 )
 from lading.store import AnyManifest, fetch_manifest, is_manifest
@@ -39,10 +39,6 @@ from lading.transfer.report import Compression, Format
 FORMATS: tuple[Format, ...] = ("oci", "docker")
 COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")
 
-_LAYER = (
-    r"application/vnd\.(?:oci\.image\.layer\.(?P<oci_foreign>nondistributable\.)?v1\.tar"
-    r"|docker\.image\.rootfs\.(?P<docker_foreign>foreign\.)?diff\.tar)(?:[.+](?P<packed>gzip|zstd))?"
-)
 _ABOUT_ENCODING = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/", "io.containers.estargz.")
 _ZSTD_ENTRY = "io.github.containers.compression.zstd"
 _CHUNK = 1024 * 1024
@@ -153,22 +149,21 @@ class Converter:
         return Manifest.build(document, media_type)
 
     async def _layer(self, layer: Descriptor, to_docker: bool) -> Descriptor:
-        match = re.fullmatch(_LAYER, layer.media_type)
-        if match is None:
+        kind = LayerType.parse(layer.media_type)
+        if kind is None:
             if to_docker and self._format == "docker":
                 raise Unsupported(
                     f"{self._overlay.name} cannot be put in Docker's format",
                     cause=f"a layer is {layer.media_type}",
                 )
             return layer
-        packed: Compression = "gzip" if match["packed"] == "gzip" else "zstd" if match["packed"] else "none"
-        foreign = bool(match["oci_foreign"] or match["docker_foreign"])
-        wanted = packed if foreign or self._compression is None else self._compression
+        wanted = kind.compression if kind.is_foreign or self._compression is None else self._compression
         if to_docker and wanted == "zstd" and self._format == "docker":
             raise UsageError("Docker's format has no zstd layers", remedy="add --compression gzip")
-        if wanted != packed:
+        if wanted != kind.compression:
             layer = await self._packed(layer, wanted)
-        return msgspec.structs.replace(layer, media_type=_layer_type(to_docker, foreign, wanted))
+        media_type = str(LayerType("docker" if to_docker else "oci", wanted, kind.is_foreign))
+        return msgspec.structs.replace(layer, media_type=media_type)
 
     async def _packed(self, layer: Descriptor, wanted: Compression) -> Descriptor:
         task = self._layers.get(layer.digest)
@@ -211,14 +206,6 @@ def _pack(old: Path, new: Path, wanted: Compression, what: str) -> None:
         while chunk := plain.read(_CHUNK):
             heed()
             out.write(chunk)
-
-
-def _layer_type(docker: bool, foreign: bool, packed: Compression) -> str:
-    if docker:
-        suffix = {"none": "", "gzip": ".gzip", "zstd": ".zstd"}[packed]
-        return f"application/vnd.docker.image.rootfs.{'foreign.' if foreign else ''}diff.tar{suffix}"
-    suffix = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}[packed]
-    return f"application/vnd.oci.image.layer.{'nondistributable.' if foreign else ''}v1.tar{suffix}"
 
 
 def _without(content: Descriptor, *prefixes: str) -> Descriptor:

@@ -9,14 +9,15 @@ import msgspec
 from lading.io.tasks import JOBS
 from lading.model.digest import Digest
 from lading.model.document import Result
+from lading.model.media_types import Family, LayerCompression
 from lading.model.patterns import choose
 from lading.model.platform import Platform
 from lading.model.text import counted, size_text
 from lading.transfer.graph import Copied, Step
 from lading.transfer.guard import Guard
 
-Format = Literal["oci", "docker"]
-Compression = Literal["gzip", "zstd", "none"]
+Format = Family
+Compression = LayerCompression
 
 
 class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
