@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support.parts import missing
@@ -107,3 +108,34 @@ def test_mistakes_do_not_pass(checker: str, tmp_path: Path) -> None:
             said[int(found[1])] = said.get(int(found[1]), "") + found[2]
     for number, (mistake, word) in enumerate(MISTAKES.items(), start=2):
         assert word in said.get(number, ""), f"{mistake}: {said.get(number)}"
+
+
+@pytest.mark.slow
+def test_every_type_of_the_package_is_known(tmp_path: Path) -> None:
+    """What `pyright --verifytypes` finds: nothing is left to be inferred, in the public modules and in all others."""
+    if importlib.util.find_spec("pyright") is None:
+        missing("pyright is not installed: pip install pyright")
+    # It reads no packages of an environment whose folder begins with a dot.
+    (tmp_path / "packages").symlink_to(Path(msgspec.__file__).parent.parent)
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pyright",
+            "--pythonpath",
+            sys.executable,
+            "--verifytypes",
+            "lading",
+            "--ignoreexternal",
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{tmp_path / 'packages'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert "Type completeness score: 100%" in ran.stdout, ran.stdout
+    symbols = re.search(r'Symbols exported by "lading": (\d+)', ran.stdout)
+    assert symbols is not None
+    assert int(symbols[1]) > 1000

@@ -5,7 +5,7 @@ Pure values, without any knowledge of how they come about.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 import msgspec
 
@@ -36,7 +36,7 @@ class TagChange(Result, msgspec.Struct, kw_only=True):
 class TagInfo(Result, msgspec.Struct, kw_only=True):
     """A tag and, where it was asked for, what it names."""
 
-    document_fields = ("tag", "digest", "media_type")
+    document_fields: ClassVar[tuple[str, ...]] = ("tag", "digest", "media_type")
 
     tag: str
     descriptor: Descriptor | None = None

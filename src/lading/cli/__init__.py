@@ -38,7 +38,7 @@ COMMANDS = (
 )
 """Every command, in the order in which help lists them; each has a module of its own in `lading.cli.commands`."""
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CONTEXT: dict[str, object] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(cls=Group, package="lading.cli.commands", names=COMMANDS, context_settings=CONTEXT)

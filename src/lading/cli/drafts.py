@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from lading.drafts.push import PushedDraft
 
 
-attestations_option = click.option("--no-attestations", is_flag=True, help="Leave out the attestations of an index.")
-platforms_option = platform_option(multiple=True, help="What to take from an index. Repeatable; all by default.")
-type_option = click.option(
+attestations_option: Final = click.option(
+    "--no-attestations", is_flag=True, help="Leave out the attestations of an index."
+)
+platforms_option: Final = platform_option(multiple=True, help="What to take from an index. Repeatable; all by default.")
+type_option: Final = click.option(
     "--type", "type_", type=click.Choice(["auto", "docker", "oci"]), help="What the list is pushed as."
 )
 

@@ -42,7 +42,7 @@ class Options:
         self.quiet = quiet
         self.verbose = verbose
         self.create_repository = create_repository
-        self.reach = {name: value for name, value in (reach or {}).items() if value}
+        self.reach: dict[str, Any] = {name: value for name, value in (reach or {}).items() if value}
 
     @property
     def authfile(self) -> str | None:

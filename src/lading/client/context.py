@@ -38,8 +38,8 @@ class Context:
         on_note: Callable[[str], None] | None,
         on_request: Callable[[str], None] | None,
     ) -> None:
-        self.docker_config = Path(docker_config) if docker_config is not None else None
-        self.cache = Cache.of_user() if remember else Cache()
+        self.docker_config: Path | None = Path(docker_config) if docker_config is not None else None
+        self.cache: Cache = Cache.of_user() if remember else Cache()
         self._authfiles = [Path(path) for path in several(authfiles)]
         self._options: dict[str, Any] = {
             "insecure": insecure,

@@ -65,7 +65,7 @@ class DraftStore:
 
     def __init__(self, root: Path | None = None, *, config_dir: Path | None = None) -> None:
         config = config_dir or Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
-        self.root = root or config / "manifests"
+        self.root: Path = root or config / "manifests"
 
     def list(self) -> tuple[Draft, ...]:
         """Every draft, by name; one that cannot be read has a `problem` instead of entries."""

@@ -79,7 +79,7 @@ class Verifier:
     def __init__(self, digest: Digest, size: int | None = None, name: str | None = None) -> None:
         self.digest = digest
         self.size = size
-        self.seen = 0
+        self.seen: int = 0
         """How many bytes have been given to `update` so far."""
         self._name = name or digest
         self._hash = hashlib.new(digest.algorithm)

@@ -50,7 +50,7 @@ class Cache:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder / "registries" if folder is not None else None
         self._hosts: dict[tuple[str, bool], HostCache] = {}
-        self.uploads = Journal(folder / "uploads") if folder is not None else None
+        self.uploads: Journal | None = Journal(folder / "uploads") if folder is not None else None
         """The uploads that were begun and not finished; None where there is no folder."""
 
     @classmethod
@@ -111,7 +111,7 @@ class HostCache:
         self._kept: list[tuple[Proof | None, Token]] = []
         self._dropped: set[str] = set()
         self._before: set[str] = set()
-        self.changed = False
+        self.changed: bool = False
 
     @property
     def scheme(self) -> str:

@@ -61,9 +61,10 @@ class Host:
         addresses: Mapping[str, str],
     ) -> None:
         self.name = name
-        self.address = HUB_ADDRESS if name == DOCKER_HUB[0] else name
+        self.address: str = HUB_ADDRESS if name == DOCKER_HUB[0] else name
+        self.hostname: str
         self.hostname, self._port = urls.split_port(self.address)
-        self.config = config
+        self.config: HostConfig = config
         self.insecure = insecure
         self._addresses = addresses
         self.schemes: tuple[str, ...] = ("https",)
@@ -72,11 +73,11 @@ class Host:
             self.schemes = ("http",)
         elif insecure or urls.is_loopback(self.hostname):
             self.schemes = ("https", "http")
-        self.headers = tuple(config.headers.items())
+        self.headers: tuple[tuple[str, str], ...] = tuple(config.headers.items())
         """What is sent to it beside what a request needs."""
-        self.is_named = False
+        self.is_named: bool = False
         """Whether it is a registry that was asked for, and not where that one led."""
-        self.limits = Limiter(config.jobs, config.requests_per_second)
+        self.limits: Limiter = Limiter(config.jobs, config.requests_per_second)
         self._route: Route | None = None
         self._down_until = 0.0
         self._is_met = False

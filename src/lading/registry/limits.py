@@ -30,7 +30,7 @@ class Limiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self.allowed = float(jobs)
+        self.allowed: float = float(jobs)
         """How many may be under way at once for now; of a part of one, none."""
         self._jobs = jobs
         self._interval = 1 / rate if rate else 0.0

@@ -99,7 +99,7 @@ class Session:
         self.on_note = on_note
         self._on_request = on_request
         self._retries = Retries(retries, backoff)
-        self.cache = cache or Cache()
+        self.cache: Cache = cache or Cache()
         """Where tokens, what is learned of registries, and uploads outlive the session."""
         self._create_repositories = create_repositories
         self._creating = asyncio.Lock()

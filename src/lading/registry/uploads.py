@@ -61,7 +61,7 @@ class Uploads:
         journal: Journal | None = None,
     ) -> None:
         self._journal = journal
-        self.chunk = chunk or CHUNK
+        self.chunk: int = chunk or CHUNK
         self._registry, self._repository = registry, repository
         self._name = f"{registry}/{repository}"
         self._send_request = send

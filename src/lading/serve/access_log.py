@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lading.serve.protocol import routes
 
-log = logging.getLogger("lading.serve.access")
+log: logging.Logger = logging.getLogger("lading.serve.access")
 
 _GONE = 499  # what logs say, since nginx, of a client that left before it was answered
 

@@ -12,7 +12,7 @@ from lading.errors import LadingError, UsageError
 
 T = TypeVar("T")
 
-log = logging.getLogger("lading.serve")
+log: logging.Logger = logging.getLogger("lading.serve")
 
 
 class Watched(Generic[T]):

@@ -27,7 +27,7 @@ class Memory:
         name: what it is called in messages.
     """
 
-    traits = Traits()
+    traits: Traits = Traits()
 
     def __init__(self, name: str = "memory") -> None:
         self.name = name

@@ -56,7 +56,7 @@ class Overlay:
 
     def __init__(self, base: Readable | None = None, *, name: str | None = None, folder: Path | None = None) -> None:
         self.base = base
-        self.name = name or (base.name if base is not None else "overlay")
+        self.name: str = name or (base.name if base is not None else "overlay")
         self._new = Memory(self.name)
         self._sources: dict[Digest, Source] = {}
         self._own_files: dict[Digest, Path] = {}

@@ -60,7 +60,7 @@ class Matcher:
     def __init__(self, vector: list[Platform], library: Library, host: Platform) -> None:
         self.library = library
         self.host = host
-        self.vector = [normalize(platform, library, host) for platform in vector]
+        self.vector: list[Platform] = [normalize(platform, library, host) for platform in vector]
 
     def rank(self, found: Platform) -> Rank | None:
         """How near a platform is; None where it does not do."""

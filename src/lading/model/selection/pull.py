@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import msgspec
 
@@ -41,7 +41,7 @@ Outcome = Literal["taken", "no match", "refused", "fails", "crashes", "nothing"]
 class Candidate(Result, msgspec.Struct, frozen=True, kw_only=True):
     """An entry that the client looked at."""
 
-    document_fields = ("digest", "rank", "reason")
+    document_fields: ClassVar[tuple[str, ...]] = ("digest", "rank", "reason")
 
     entry: Descriptor
     rank: int | None

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -44,7 +44,7 @@ _ANY = range(200, 500)
 class Examined(Result, msgspec.Struct, frozen=True):
     """One thing that was examined."""
 
-    document_fields = ("name", "state", "said", "remedy")
+    document_fields: ClassVar[tuple[str, ...]] = ("name", "state", "said", "remedy")
 
     name: str
     """What was examined."""

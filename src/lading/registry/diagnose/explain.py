@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
@@ -71,7 +71,7 @@ class TokenReport(Result, msgspec.Struct, kw_only=True):
 class Explanation(Result, msgspec.Struct, kw_only=True):
     """How access to a registry or a repository comes about, or why it does not."""
 
-    document_fields = (
+    document_fields: ClassVar[tuple[str, ...]] = (
         "subject",
         "registry",
         "repository",

@@ -55,9 +55,9 @@ class Config:
         override: Override | None = None,
         others: bool = False,
     ) -> None:
-        self.hosts = {canonical(host): config for host, config in (hosts or {}).items()}
-        self.aliases = dict(aliases or {})
-        self.override = override or Override()
+        self.hosts: dict[str, HostConfig] = {canonical(host): config for host, config in (hosts or {}).items()}
+        self.aliases: dict[str, str] = dict(aliases or {})
+        self.override: Override = override or Override()
         self._said = {host: _said(config) for host, config in self.hosts.items()}
         self._source = "the program"
         self._others = others

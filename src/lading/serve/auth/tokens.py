@@ -30,7 +30,7 @@ from lading.serve.auth.users import Users
 from lading.serve.protocol import routes
 from lading.serve.protocol.problems import Problem, json_response
 
-log = logging.getLogger("lading.serve")
+log: logging.Logger = logging.getLogger("lading.serve")
 
 SERVICE = "lading"
 """What the registry is called where tokens are asked for."""

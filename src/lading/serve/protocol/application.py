@@ -39,7 +39,7 @@ from lading.serve.storage.storage import (
     is_repository,
 )
 
-log = logging.getLogger("lading.serve")
+log: logging.Logger = logging.getLogger("lading.serve")
 
 ZERO_COPY = "http.response.zerocopysend"
 """ASGI's extension by which a server is given a file instead of its bytes."""

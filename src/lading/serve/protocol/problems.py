@@ -45,7 +45,7 @@ class Problem(Exception):
         self.status = status
         self.code = code
         self.details = details
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
 
     def response(self) -> Response:
         """The answer: one error, or one for each detail."""

@@ -49,7 +49,7 @@ class UploadSessions:
         self._starting = 0
         self._ended = asyncio.Event()
         self._swept = float("-inf")
-        self.interval = min(settings.upload_expiry / 10, _SWEEP)
+        self.interval: float = min(settings.upload_expiry / 10, _SWEEP)
         """Seconds between searches for uploads that are too old."""
 
     async def start(self, name: str, algorithm: str) -> UploadSession:
@@ -180,11 +180,11 @@ class UploadSession:
     """An upload between its first request and its last (distribution-spec §Pushing blobs)."""
 
     def __init__(self, name: str, upload: Upload, algorithm: str, quota: Quota, clock: Callable[[], float]) -> None:
-        self.id = uuid.uuid4().hex
+        self.id: str = uuid.uuid4().hex
         self.name = name
         self.upload = upload
-        self.lock = asyncio.Lock()
-        self.used = clock()
+        self.lock: asyncio.Lock = asyncio.Lock()
+        self.used: float = clock()
         """When it last got something."""
         self.refusal: str | None = None
         """Why it got no place, if so."""

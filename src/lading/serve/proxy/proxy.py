@@ -30,7 +30,7 @@ from lading.serve.storage.storage import (
 )
 from lading.store import AnyManifest
 
-log = logging.getLogger("lading.serve")
+log: logging.Logger = logging.getLogger("lading.serve")
 
 FRESH = 60
 """How long a tag is taken for what it was, in seconds, before the other registry is asked again."""
@@ -95,7 +95,7 @@ class ProxyStorage:
         self.cache = cache
         self.connect = connect
         self.name = name
-        self.refuses = f"this registry is a cache of {name}; push to {name} itself"
+        self.refuses: str = f"this registry is a cache of {name}; push to {name} itself"
         self.fetches: dict[tuple[str, Digest], _Fetch] = {}
         self._asked: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._fresh = fresh

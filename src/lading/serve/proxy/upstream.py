@@ -22,7 +22,7 @@ from lading.serve.storage.storage import Storage
 
 _RETRIES = 2  # somebody is waiting, and will try again
 
-log = logging.getLogger("lading.serve.upstream")
+log: logging.Logger = logging.getLogger("lading.serve.upstream")
 
 
 def proxy_of(

@@ -79,10 +79,10 @@ class FolderStorage:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.refuses = "this registry is read-only" if read_only else None
         """Why nothing can be pushed to it; None where something can."""
-        self.shared = SharedFiles(self.path)
+        self.shared: SharedFiles = SharedFiles(self.path)
         self._used: weakref.WeakValueDictionary[Path, _RepositoryLayout] = weakref.WeakValueDictionary()
         self._remembered: OrderedDict[Path, _RepositoryLayout] = OrderedDict()
         try:

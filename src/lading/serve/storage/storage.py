@@ -104,7 +104,7 @@ class Incomplete(Exception):
 
     def __init__(self, missing: Sequence[Digest]) -> None:
         super().__init__(", ".join(missing))
-        self.missing = tuple(missing)
+        self.missing: tuple[Digest, ...] = tuple(missing)
 
 
 class OpenBlob(Protocol):

@@ -58,7 +58,7 @@ class DockerArchive:
     traits = TRAITS
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = None if path == "-" else Path(path)
+        self.path: Path | None = None if path == "-" else Path(path)
         self._images: SavedImages | None = None
 
     @property
@@ -164,7 +164,7 @@ class NewDockerArchive:
     traits = TRAITS
 
     def __init__(self, path: str | os.PathLike[str], *, repository: str | None = None) -> None:
-        self.path = None if path == "-" else Path(path)
+        self.path: Path | None = None if path == "-" else Path(path)
         self.repository = repository
         self._images: NewImages | None = None
 

@@ -54,7 +54,7 @@ class DockerDaemon:
         repository: what a bare tag is in, when an image gets one as its name, such as `ghcr.io/acme/web`.
     """
 
-    traits = Traits(takes_indexes=False, is_partial=True, is_named_by_references=True, resolves_cheaply=False)
+    traits: Traits = Traits(takes_indexes=False, is_partial=True, is_named_by_references=True, resolves_cheaply=False)
 
     def __init__(self, program: str | None = None, *, repository: str | None = None) -> None:
         self.repository = repository

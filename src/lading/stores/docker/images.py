@@ -88,7 +88,7 @@ class SavedImages:
     """
 
     def __init__(self, contents: Contents) -> None:
-        self.what = contents.what
+        self.what: str = contents.what
         self._contents = contents
         self._images: list[SavedImage] = []
         self._manifests: dict[Digest, AnyManifest] = {}

@@ -59,7 +59,7 @@ class Program:
                 remedy=f"install it, or name another one with {ENVIRONMENT}",
             )
         self.path = found
-        self.name = os.path.basename(found)  # noqa: PTH119  # it is a text, and stays one
+        self.name: str = os.path.basename(found)  # noqa: PTH119  # it is a text, and stays one
 
     async def run(self, *args: str) -> str:
         """Run a command to its end.

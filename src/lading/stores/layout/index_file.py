@@ -50,7 +50,7 @@ class IndexFile:
     """
 
     def __init__(self, layout: Path, name: str, read: Callable[[], Listing]) -> None:
-        self.path = layout / "index.json"
+        self.path: Path = layout / "index.json"
         self._layout = layout
         self._name = name
         self._read = read

@@ -101,7 +101,7 @@ class LayoutFolder(LayoutReader):
 
     def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
         super().__init__(name or f"oci:{os.fspath(path)}")
-        self.path = Path(path)
+        self.path: Path = Path(path)
 
     async def check(self) -> None:
         """Make sure that there is a layout, or that one can be made where that is allowed.

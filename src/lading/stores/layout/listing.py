@@ -167,8 +167,8 @@ class ListingEntry:
     __slots__ = ("_raw", "descriptor", "document")
 
     def __init__(self, document: Document, where: str) -> None:
-        self.descriptor = Descriptor.from_document(document, where)
-        self.document = document
+        self.descriptor: Descriptor = Descriptor.from_document(document, where)
+        self.document: Document = document
         self._raw = b""
 
     @property

@@ -35,7 +35,7 @@ class LayoutReader:
         name: what it is called in messages.
     """
 
-    traits = Traits()
+    traits: Traits = Traits()
 
     def __init__(self, name: str) -> None:
         self.name = name
