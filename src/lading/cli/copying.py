@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lading.cli.groups import Option
-from lading.cli.options import Options, format_option, platform_option
+from lading.cli.options import Options, format_option, helped, platform_option
 
 if TYPE_CHECKING:
     from lading.transfer.graph import Step
@@ -71,7 +71,6 @@ def run_copy(
     """
     from lading.cli.output import emit
     from lading.cli.progress import shown_progress
-    from lading.cli.suggestions import helped
     from lading.stores.location import parse_location
 
     format_, style = given.pop("format_"), given.pop("progress")

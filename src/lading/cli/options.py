@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lading.cli.groups import CommonOption, ReachOption
+from lading.errors import NotFound
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.registry.hosts.configuration import Config
+    from lading.stores.location import AnyLocation
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -122,6 +124,17 @@ class Options:
         from lading.cli.output import shown
 
         click.echo(shown(line), err=True)
+
+
+async def helped(client: AsyncClient, places: Iterable[AnyLocation], work: Awaitable[T]) -> T:
+    """Await `work`; where one of the places is a reference that is not found, the error says which tags are nearest."""
+    try:
+        return await work
+    except NotFound as error:
+        from lading.cli.suggestions import suggest
+
+        await suggest(client, places, error)
+        raise
 
 
 def common(

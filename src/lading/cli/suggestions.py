@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from lading.errors import LadingError, NotFound
 
@@ -12,28 +12,22 @@ if TYPE_CHECKING:
     from lading.model.reference import Reference
     from lading.stores.location import AnyLocation
 
-T = TypeVar("T")
-
 NO_REPOSITORY = "the registry has no such repository, or does not show it to you"
 
 
-async def helped(client: AsyncClient, places: Iterable[AnyLocation], work: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
-    """Await `work`; where one of the places is a reference that is not found, add which tags are nearest."""
+async def suggest(client: AsyncClient, places: Iterable[AnyLocation], error: NotFound) -> None:
+    """Where one of the places is the reference that was not found, add to the error which tags are nearest."""
     from lading.stores.location import as_location
 
-    try:
-        return await work
-    except NotFound as error:
-        for location in map(as_location, places):
-            reference = location.full().reference
-            if reference is None or not location.is_registry:
-                continue
-            if error.message == f"{location.place} was not found" and error.remedy is None:
-                error.cause, error.remedy = NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
-            missing = error.message.startswith(f"{reference} was not found")
-            if missing and error.remedy is None and reference.digest is None:
-                await _suggest(client, reference, error)
-        raise
+    for location in map(as_location, places):
+        reference = location.full().reference
+        if reference is None or not location.is_registry:
+            continue
+        if error.message == f"{location.place} was not found" and error.remedy is None:
+            error.cause, error.remedy = NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
+        missing = error.message.startswith(f"{reference} was not found")
+        if missing and error.remedy is None and reference.digest is None:
+            await _suggest(client, reference, error)
 
 
 async def _suggest(client: AsyncClient, reference: Reference, error: NotFound) -> None:

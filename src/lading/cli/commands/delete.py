@@ -9,8 +9,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option
-from lading.cli.suggestions import helped
+from lading.cli.options import Options, common, format_option, helped
 from lading.errors import UsageError
 
 if TYPE_CHECKING:

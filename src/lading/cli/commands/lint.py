@@ -8,7 +8,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, formats
+from lading.cli.options import Options, common, formats, helped
 
 if TYPE_CHECKING:
     from lading.images.lint import Finding, LintReport
@@ -50,7 +50,6 @@ def lint(
     """
     from lading.cli.drafts import local_list
     from lading.cli.output import emit
-    from lading.cli.suggestions import helped
 
     if explain is not None:
         click.echo(_explained(explain))

@@ -8,8 +8,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option
-from lading.cli.suggestions import helped
+from lading.cli.options import Options, common, format_option, helped
 
 if TYPE_CHECKING:
     from lading.results import TagChange

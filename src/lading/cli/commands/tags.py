@@ -8,8 +8,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command, Option
-from lading.cli.options import Options, common, format_option
-from lading.cli.suggestions import NO_REPOSITORY, helped
+from lading.cli.options import Options, common, format_option, helped
 from lading.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ def tags(
 
 
 def _no_repository(repository: Reference, error: NotFound) -> NotFound:
+    from lading.cli.suggestions import NO_REPOSITORY
+
     return NotFound(
         f"{repository.name} was not found",
         cause=NO_REPOSITORY,

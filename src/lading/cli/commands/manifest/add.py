@@ -6,8 +6,7 @@ import click
 
 from lading.cli.drafts import attestations_option, platforms_option, tell_made
 from lading.cli.groups import Command
-from lading.cli.options import Options, common
-from lading.cli.suggestions import helped
+from lading.cli.options import Options, common, helped
 
 
 @click.command(cls=Command, short_help="Add images to a local list")

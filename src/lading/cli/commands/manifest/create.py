@@ -8,8 +8,7 @@ import click
 
 from lading.cli.drafts import attestations_option, key_values, platforms_option, tell_made, tell_pushed, type_option
 from lading.cli.groups import Command
-from lading.cli.options import Options, common
-from lading.cli.suggestions import helped
+from lading.cli.options import Options, common, helped
 from lading.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import click
 
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option
-from lading.cli.suggestions import helped
+from lading.cli.options import Options, common, format_option, helped
 from lading.errors import NotFound
 
 if TYPE_CHECKING:
