@@ -22,8 +22,6 @@ from lading.serve import background
 from support.parts import need
 from support.process import bare_environment
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = sorted(page for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")] if BLOCK.search(page.read_text()))

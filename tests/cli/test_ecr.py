@@ -21,8 +21,6 @@ from support.lading import Lading
 from support.proxy import Action, CountingProxy, Tunnel
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 ACCOUNT = "123456789012"
 HOST = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
 LOGIN = ("AWS", f"{ACCOUNT}-auth-token")

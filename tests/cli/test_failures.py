@@ -42,8 +42,6 @@ from support.proxy import Alter, CountingProxy, when
 from support.registry import RealRegistry
 from support.tokens import TokenService
 
-pytestmark = pytest.mark.slow
-
 AMD64 = make_image("linux/amd64", seed="amd64")
 ARM64 = make_image("linux/arm64/v8", seed="arm64")
 AT_ONCE = (("Retry-After", "0"),)

@@ -15,8 +15,6 @@ from support.lading import Lading
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 FIRST = make_image("linux/amd64", kind="oci", seed="first")
 SECOND = make_image("linux/amd64", kind="oci", seed="second")
 ARM = make_image("linux/arm", kind="oci", seed="arm")

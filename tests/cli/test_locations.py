@@ -11,8 +11,6 @@ from support.docker import DockerCLI
 from support.lading import Lading
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 IMAGES = [images.make_image(f"linux/{arch}", kind="oci", seed=arch) for arch in ("amd64", "arm64/v8")]
 INDEX = images.make_index(IMAGES, kind="oci")
 

@@ -21,8 +21,6 @@ from support.lading import Lading
 from support.process import Ran
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 
 class Tool(Protocol):
     """Either of the two."""

@@ -22,8 +22,6 @@ from support.images import get_manifest, make_image, push
 from support.lading import Lading
 from support.process import run
 
-pytestmark = pytest.mark.slow
-
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 

@@ -15,8 +15,6 @@ from support.lading import Lading
 from support.process import bare_environment, run
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 AMD = images.make_busybox(seed="runs", kind="oci")
 OTHER = images.make_busybox(seed="runs, too")
 FOREIGN = images.make_image("linux/s390x", kind="oci", seed="of another platform")

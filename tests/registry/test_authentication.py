@@ -21,8 +21,6 @@ from support.proxy import CountingProxy
 from support.registry import RealRegistry
 from support.tokens import TokenService
 
-pytestmark = pytest.mark.slow
-
 PULL = Scope("team/app", ("pull",))
 PUSH = Scope("team/app", ("pull", "push"))
 ALICE = Credential(username="alice", password="secret", source="the test")

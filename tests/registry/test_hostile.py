@@ -32,8 +32,6 @@ from support.images import Manifest, make_image
 from support.lading import Lading
 from support.process import Ran
 
-pytestmark = pytest.mark.slow
-
 PASSWORD = "planted-password-1f3a"
 HEADER = "planted-header-77c2"
 PROXY = "planted-proxy-93be"

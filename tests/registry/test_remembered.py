@@ -27,8 +27,6 @@ from support.proxy import CountingProxy
 from support.registry import RealRegistry
 from support.tokens import TokenService
 
-pytestmark = pytest.mark.slow
-
 BOB = Credential(username="bob", password="other", source="the test")
 ALICE_ANEW = Credential(username="alice", password="changed", source="the test")
 

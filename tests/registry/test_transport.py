@@ -41,8 +41,6 @@ from support.process import run
 from support.proxy import Tunnel
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 AnyTransport = ReqwestTransport | OpenSSLTransport
 Made = Callable[..., AnyTransport]
 """Makes a transport, which is closed after the test: from a `Route` and timeouts."""

@@ -14,8 +14,6 @@ from support.process import bare_environment, run
 CASES = {"1.1": Counter(passed=860, disabled=2), "dev": Counter(passed=986)}
 """How the suite's cases end; those that are disabled are of a version to come."""
 
-pytestmark = pytest.mark.slow
-
 
 def suite(url: str, folder: Path, **options: str) -> Counter[str]:
     """Run it against a registry; gives how many cases ended how."""

@@ -38,8 +38,6 @@ from support.parts import need
 from support.process import run
 from support.proxy import Alter, CountingProxy, first_of, when
 
-pytestmark = pytest.mark.slow
-
 IMAGES = [make_image(f"linux/{arch}", kind="oci", layers=2, seed=arch) for arch in ("amd64", "arm64")]
 INDEX = make_index(IMAGES, kind="oci")
 LARGE = noise("large", 5_000_000)

@@ -48,6 +48,11 @@ def everything_required() -> bool:
     return os.environ.get("LADING_TEST_REAL") == "all"
 
 
+def times(usually: int, always: int) -> int:
+    """How often to try what goes wrong by chance: `always` in continuous integration, as in LADING_TEST_REAL=all."""
+    return always if everything_required() else usually
+
+
 @functools.cache
 def find(name: str) -> Path | None:
     """The path of a part if it is here and fit for use.

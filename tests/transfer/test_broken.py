@@ -20,8 +20,6 @@ from support.process import Ran
 from support.proxy import Action, Alter, CountingProxy, when
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 MIB = 1024 * 1024
 LAYER = images.make_layer({"layer": images.noise("layer", 3 * MIB)})
 IMAGES = [

@@ -22,8 +22,6 @@ from support.lading import Lading
 from support.proxy import Alter, CountingProxy, when
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 MIB = 1024 * 1024
 PATIENCE = 100
 TRIES = 3

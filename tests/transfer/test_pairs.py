@@ -25,8 +25,6 @@ from support import images
 from support.docker import DockerCLI
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 NAME = "pairs.example/app:1"
 IMAGE = images.make_image(layers=2, layer_size=70_000, seed="pairs", kind="oci")
 INDEX = images.make_index(

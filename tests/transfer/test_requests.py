@@ -13,8 +13,6 @@ from support.http import Reply
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
-pytestmark = pytest.mark.slow
-
 ARCHITECTURES = ("amd64", "arm64/v8", "arm/v7", "s390x", "ppc64le", "riscv64")
 
 

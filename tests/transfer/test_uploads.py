@@ -25,8 +25,6 @@ from support.proxy import Action, Alter, CountingProxy, when
 from support.registry import RealRegistry
 from transfer.relay import Relay
 
-pytestmark = pytest.mark.slow
-
 MIB = 1024 * 1024
 BLOB = images.noise("a blob", 8 * MIB)
 CONTENT = Descriptor.of(BLOB, "application/octet-stream")
