@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from lading.cli.demo_images import fill
 from lading.client import AsyncClient
+from lading.images.demo import fill
 from lading.serve import background
 from support.parts import need
 from support.process import bare_environment

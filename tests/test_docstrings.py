@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from lading import Client
-from lading.cli.demo_images import PLATFORMS, hello
 from lading.client import AsyncClient
+from lading.images.demo import PLATFORMS, hello
 from lading.serve import background
 from support.images import make_image, make_index, push
 

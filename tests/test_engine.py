@@ -37,7 +37,7 @@ def test_docker_runs_its_platform_of_a_list_that_lading_pushed(
 
 def test_docker_runs_the_images_of_the_demo(engine: DockerCLI, registry: RealRegistry, repository: str) -> None:
     from lading import AsyncClient
-    from lading.cli.demo_images import PLATFORMS, hello
+    from lading.images.demo import PLATFORMS, hello
 
     async def fill() -> None:
         async with AsyncClient() as client:

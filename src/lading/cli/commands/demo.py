@@ -26,7 +26,7 @@ def demo(options: Options, keep: bool, address: str) -> None:
     lading demo
     lading demo --keep --address 127.0.0.1:5000
     """
-    from lading.cli.demo_images import fill
+    from lading.images.demo import fill
     from lading.serve import background
 
     # Drafts and credentials of the demo are its own: it must not touch the user's.

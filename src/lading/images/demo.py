@@ -5,40 +5,18 @@ The programs are machine code that makes two system calls, write and exit, so th
 
 from __future__ import annotations
 
-import hashlib
-import io
 import struct
-import tarfile
 
-import msgspec
-
-from lading.model.descriptor import Descriptor
-from lading.model.encoding import encode_compact
-from lading.model.manifest import Manifest
-from lading.model.media_types import OCI_CONFIG, OCI_MANIFEST
+from lading.images.build import BuiltImage, build
 from lading.model.platform import Platform
-from lading.store import Store, from_bytes, put_manifest
+from lading.store import Store
 
 PLATFORMS = (
     Platform(os="linux", architecture="amd64"),
     Platform(os="linux", architecture="arm64", variant="v8"),
     Platform(os="linux", architecture="arm", variant="v7"),
 )
-# Not compressed: what a compressor makes of it differs, and digests with it.
-_LAYER = "application/vnd.oci.image.layer.v1.tar"
-
-
-class Image(msgspec.Struct):
-    """An image and its blobs."""
-
-    manifest: Manifest
-    blobs: list[tuple[Descriptor, bytes]]
-
-    async def push(self, store: Store, tag: str) -> None:
-        """Write it to a store."""
-        for content, data in self.blobs:
-            await store.write(content, from_bytes(data))
-        await put_manifest(store, self.manifest, [tag])
+_CREATED = "2024-05-29T00:00:00Z"
 
 
 async def fill(store: Store) -> None:
@@ -48,7 +26,7 @@ async def fill(store: Store) -> None:
             await hello(platform, version).push(store, f"{version}-{platform.architecture}")
 
 
-def hello(platform: Platform, version: str) -> Image:
+def hello(platform: Platform, version: str) -> BuiltImage:
     """An image whose only program prints which version it is, and for which platform.
 
     Args:
@@ -56,33 +34,13 @@ def hello(platform: Platform, version: str) -> Image:
         version: the version.
     """
     program = _program(platform, f"hello from {version} on {platform}\n".encode())
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        member = tarfile.TarInfo("hello")
-        member.size, member.mode = len(program), 0o755
-        archive.addfile(member, io.BytesIO(program))
-    layer = tar.getvalue()
-    config = encode_compact(
-        {
-            "created": "2024-05-29T00:00:00Z",
-            **platform.to_document(),
-            "config": {"Entrypoint": ["/hello"], "Labels": {"org.opencontainers.image.version": version}},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-            "history": [{"created": "2024-05-29T00:00:00Z", "created_by": "lading demo"}],
-        }
+    return build(
+        {"hello": program},
+        platform,
+        config={"Entrypoint": ["/hello"], "Labels": {"org.opencontainers.image.version": version}},
+        created=_CREATED,
+        created_by="lading demo",
     )
-    blobs = [(Descriptor.of(config, OCI_CONFIG), config), (Descriptor.of(layer, _LAYER), layer)]
-    manifest = Manifest.build(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": blobs[0][0].to_document(),
-            "layers": [blobs[1][0].to_document()],
-            "annotations": {"org.opencontainers.image.created": "2024-05-29T00:00:00Z"},
-        },
-        OCI_MANIFEST,
-    )
-    return Image(manifest, blobs)
 
 
 def _program(platform: Platform, text: bytes) -> bytes:
