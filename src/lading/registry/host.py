@@ -1,21 +1,24 @@
-"""One host as a session knows it: how it is spoken to, whether it has answered, and the places for requests to it.
+"""One host as a session knows it: its settings, its scheme, its credentials and tokens, and the slots for requests.
 
-Who waits for a place while holding one must not be waited for by whoever has it: `slots` sees to that. It sends
-nothing but the few bytes that find out whether a host on this machine speaks plain HTTP.
+A request that streams from one host to another needs a slot at both. Two of them in opposite directions would wait for
+each other for ever, each with the slot that the other needs: `slots` takes them in one order. This module sends nothing
+but the few bytes that find out whether a host on this machine speaks plain HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
+from functools import cached_property, partial
 
 from lading.errors import TLSFailure, Unreachable
 from lading.registry import urls
 from lading.registry.auth.attempts import Attempts
-from lading.registry.auth.authentication import Authenticator
+from lading.registry.auth.authentication import Authenticator, Reply
+from lading.registry.auth.credentials import Credentials
 from lading.registry.cache import Cache, HostCache
 from lading.registry.hosts.configuration import Config
 from lading.registry.hosts.settings import DOCKER_HUB, HostConfig
@@ -31,6 +34,9 @@ from lading.registry.http.transport import (
 from lading.registry.limits import Limiter
 from lading.registry.routing import headers_for, route_to
 
+Ask = Callable[["Host", str, str, Sequence[tuple[str, str]], bytes | None], Awaitable[Reply]]
+"""Sends a request to a token service for a host: method, address, header fields and body."""
+
 DOWN_TIME = 60.0
 """How long a mirror that could not be reached is passed over, in seconds."""
 HUB_ADDRESS = "registry-1.docker.io"
@@ -43,22 +49,26 @@ class Host:
         name: its name, as in references.
         config: how it is spoken to.
         insecure: whether plain HTTP, and TLS that cannot be verified, is accepted.
-        addresses: of `HOST:PORT`s, where they are, whatever is looked up.
+        addresses: IP addresses by `HOST:PORT`, which are used instead of what a look-up gives.
+        cache: what earlier sessions learned of hosts, and where this one keeps what it learns.
+        credentials: where to find credentials for it; None for anonymous access.
+        asking: held while a helper or AWS is asked for credentials, so that users are asked one thing at a time.
+        alone: whether the best credentials are all that is tried.
+        ask: sends requests to its token service.
     """
-
-    authenticator: Authenticator
-    attempts: Attempts
-    guest: Authenticator
-    """Answers its challenges without credentials, where another host led here."""
-    cache: HostCache
-    """What earlier sessions learned of it, and where this one writes what it learns."""
 
     def __init__(
         self,
         name: str,
         config: HostConfig,
+        *,
         insecure: bool,
         addresses: Mapping[str, str],
+        cache: Cache,
+        credentials: Credentials | None,
+        asking: asyncio.Lock,
+        alone: bool,
+        ask: Ask,
     ) -> None:
         self.name = name
         self.address: str = HUB_ADDRESS if name == DOCKER_HUB[0] else name
@@ -73,15 +83,30 @@ class Host:
             self.schemes = ("http",)
         elif insecure or urls.is_loopback(self.hostname):
             self.schemes = ("https", "http")
+        self.cache: HostCache = cache.host(name, verified=self.schemes == ("https",))
+        """What earlier sessions learned of it, and where this one keeps what it learns."""
+        if self.cache.scheme == "http" and len(self.schemes) == 2:
+            self.schemes = ("http", "https")
+        self._is_met = self.cache.scheme in self.schemes
+        self._meeting: asyncio.Event | None = None
         self.headers: tuple[tuple[str, str], ...] = tuple(config.headers.items())
         """What is sent to it beside what a request needs."""
         self.is_named: bool = False
-        """Whether it is a registry that was asked for, and not where that one led."""
+        """Whether it is a registry that was asked for, rather than one that a mirror, a redirect or a realm named."""
         self.limits: Limiter = Limiter(config.jobs, config.requests_per_second)
         self._route: Route | None = None
         self._down_until = 0.0
-        self._is_met = False
-        self._meeting: asyncio.Event | None = None
+        self._asking = asking
+        self._ask = partial(ask, self)
+        self.attempts: Attempts = Attempts(name, credentials, asking, alone=alone)
+        """The credentials for it."""
+        self.authenticator: Authenticator = Authenticator(name, self.attempts, self._ask, self.cache, self.url)
+        """Answers its challenges."""
+
+    @cached_property
+    def guest(self) -> Authenticator:
+        """Answers its challenges without credentials, for requests that another host redirected to it."""
+        return Authenticator(self.name, Attempts(self.name, None, self._asking), self._ask, HostCache(self.name))
 
     @property
     def route(self) -> Route:
@@ -91,30 +116,23 @@ class Host:
         return self._route
 
     def name_by(self, config: Config, named: Collection[str]) -> None:
-        """Give it what is meant for registries that are named; see `Session.expect`."""
+        """Give it what is configured for registries that are asked for; see `Session.expect`."""
         self.headers = (*self.headers, *headers_for(config.override, self.name, named))
         self.config = config.for_host(self.name)
         self.is_named, self._route = True, None
 
     def is_down(self) -> bool:
-        """Whether it could not be reached a moment ago."""
+        """Whether it could not be reached within the last `DOWN_TIME`."""
         return time.monotonic() < self._down_until
 
     def went_down(self) -> None:
-        """It could not be reached: it is left alone for a while where there is another way."""
+        """Note that it could not be reached: for a while it is passed over where another host has the same."""
         self._down_until = time.monotonic() + DOWN_TIME
 
     @property
     def url(self) -> str:
         """Its address, as far as it is known."""
         return f"{self.schemes[0]}://{self.address}"
-
-    def remember(self, cache: Cache) -> None:
-        """Take what earlier sessions learned."""
-        self.cache = cache.host(self.name, verified=self.schemes == ("https",))
-        if self.cache.scheme == "http" and len(self.schemes) == 2:
-            self.schemes = ("http", "https")
-        self._is_met = self.cache.scheme in self.schemes
 
     async def listen(self) -> None:
         """Find out whether a host on this machine speaks plain HTTP, where it is likely and nothing says otherwise."""
@@ -137,12 +155,12 @@ class Host:
 
     @asynccontextmanager
     async def introduction(self) -> AsyncIterator[None]:
-        """The first request finds out how the host is spoken to; others wait until it has heard from it.
+        """Let the first request find out how the host is spoken to; later ones wait here until the host has answered.
 
-        Except for those within it: it would wait for them, too.
+        A request for which a slot has been taken already does not wait: the first one may be waiting for it.
         """
-        within = self._outer_slot() is not None
-        while not self._is_met and self._meeting is not None and not within:
+        has_slot = self._taken_slot() is not None
+        while not self._is_met and self._meeting is not None and not has_slot:
             await self._meeting.wait()
         leads = not self._is_met and self._meeting is None
         if leads:
@@ -150,12 +168,12 @@ class Host:
         try:
             yield
         finally:
-            if leads and self._meeting is not None:  # it heard nothing: the next one's turn
+            if leads and self._meeting is not None:  # no answer came: the next request finds out
                 self._meeting.set()
                 self._meeting = None
 
     def met(self) -> None:
-        """The host has answered: whoever waits for that may go on."""
+        """Note that the host has answered: requests that wait for that go on."""
         self._is_met = True
         if self._meeting is not None:
             self._meeting.set()
@@ -163,41 +181,38 @@ class Host:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """One of the places for requests under way; first come, first served.
+        """Take one of the slots for requests under way; first come, first served.
 
-        Who has one already, further out in the same course of action, needs no other: waiting for one while
-        holding one is how everybody waits for ever.
+        Within a slot that this context (see `contextvars`) has taken already, there is no second one to wait for: tasks
+        that wait for a slot while they hold one may all wait for ever.
         """
-        outer = self._outer_slot()
+        outer = self._taken_slot()
         if outer is None:
             await self.limits.acquire()
-        place = _Slot()
-        _slots.set({**_slots.get(), self: place})
+        slot = _Slot()
+        _slots.set({**_slots.get(), self: slot})
         try:
             yield
         finally:
-            place.taken = False
+            slot.taken = False
             if outer is None:
                 self.limits.release()
-            if _slots.get().get(self) is place:  # else this ends in another task than it began in
+            if _slots.get().get(self) is slot:  # else this ends in another task than it began in
                 others = {host: other for host, other in _slots.get().items() if host is not self}
                 _slots.set(others if outer is None else {**others, self: outer})
 
-    def _outer_slot(self) -> _Slot | None:
-        """The place that the present course of action has already."""
-        place = _slots.get().get(self)
-        return place if place is not None and place.taken else None
+    def _taken_slot(self) -> _Slot | None:
+        slot = _slots.get().get(self)
+        return slot if slot is not None and slot.taken else None
 
 
 @asynccontextmanager
 async def slots(hosts: Iterable[Host]) -> AsyncIterator[None]:
-    """A place at each of several hosts, for content that streams from one to another.
-
-    They are taken in one order, whichever way it streams: of two that need the same places, neither waits for what
-    the other has while having what that one waits for.
+    """Take a slot at each of several hosts, for content that streams from one to another.
 
     Args:
-        hosts: those; requests to them within need no place of their own.
+        hosts: the hosts. The slots are taken in one order, whichever way the content streams; requests to these hosts
+            within need none of their own.
     """
     async with AsyncExitStack() as stack:
         for host in sorted(dict.fromkeys(hosts), key=lambda host: (host.name, id(host))):

@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Self
 
@@ -171,7 +171,8 @@ class Session:
         """The address of a registry, as far as it is known: `https` until it has answered otherwise."""
         return self._host(registry).url
 
-    def request(
+    @asynccontextmanager
+    async def request(
         self,
         method: str,
         registry: str,
@@ -185,7 +186,7 @@ class Session:
         accept: Collection[int] = _OK,
         mirrors: bool = False,
         what: str,
-    ) -> AbstractAsyncContextManager[Response]:
+    ) -> AsyncIterator[Response]:
         """Send a request to a registry and get its answer; the body is read within the `async with`.
 
         A place among the registry's requests is taken until the `async with` ends. Requests made within it, and
@@ -209,22 +210,32 @@ class Session:
                 registry's final status and its code (distribution-spec §Error Codes).
             Unreachable, TLSFailure: no answer came.
         """
-        target = Destination(registry, path, tuple(scopes), tuple(query))
-        calls = [
-            Call(
-                method=method,
-                host=host,
-                path=where.path + as_query(where.path, where.query),
-                scopes=where.scopes,
-                headers=tuple((headers or {}).items()),
-                body=body,
-                size=size,
-                accept=accept,
-                what=what,
-            )
-            for where, host in self._hosts_of(target, mirrors=mirrors)
-        ]
-        return self._request(calls)
+        wanted = Destination(registry, path, tuple(scopes), tuple(query))
+        destinations = destinations_of(self._configuration(), wanted, mirrors=mirrors)
+        async with AsyncExitStack() as stack:
+            response: Response | None = None
+            try:
+                for where in destinations:
+                    call = Call(
+                        method=method,
+                        host=self._host_at(where, registry),
+                        path=where.path + as_query(where.path, where.query),
+                        scopes=where.scopes,
+                        headers=tuple((headers or {}).items()),
+                        body=body,
+                        size=size,
+                        accept=accept,
+                        what=what,
+                    )
+                    decides = where is destinations[-1]
+                    response = await (self._retried(stack, call) if decides else self._mirrored(stack, call))
+                    if response is not None:
+                        break
+            except LadingError as error:
+                self._mask.clean(error)  # a registry's own words may have in them what it was sent
+                raise
+            assert response is not None
+            yield response
 
     def blob_hosts(self, registry: str, repository: str, *, mirrors: bool = False) -> list[Host]:
         """Where a repository's blobs are asked for; see `host.slots`.
@@ -234,8 +245,9 @@ class Session:
             repository: the path within it.
             mirrors: whether the registry's mirrors are asked first.
         """
-        target = Destination(registry, f"/v2/{repository}/blobs/sha256:", (Scope(repository),))
-        return [host for _, host in self._hosts_of(target, mirrors=mirrors)]
+        wanted = Destination(registry, f"/v2/{repository}/blobs/sha256:", (Scope(repository),))
+        destinations = destinations_of(self._configuration(), wanted, mirrors=mirrors)
+        return [self._host_at(where, registry) for where in destinations]
 
     @asynccontextmanager
     async def bare(self, method: str, registry: str, path: str) -> AsyncIterator[Response]:
@@ -263,19 +275,6 @@ class Session:
     def address(self, registry: str) -> str:
         """Where a registry is: its name, but for Docker Hub's."""
         return self._host(registry, named=True).address
-
-    @asynccontextmanager
-    async def _request(self, calls: Sequence[Call]) -> AsyncIterator[Response]:
-        async with AsyncExitStack() as stack:
-            response: Response | None = None
-            try:
-                for call in calls[:-1]:
-                    response = response or await self._mirrored(stack, call)
-                response = response or await self._retried(stack, calls[-1])
-            except LadingError as error:
-                self._mask.clean(error)  # a registry's own words may have in them what it was sent
-                raise
-            yield response
 
     # Each of the following gives a response that stays open as long as the stack it was given. What a step leaves
     # behind on its way there is closed by a stack of the step's own.
@@ -432,38 +431,39 @@ class Session:
         host.schemes = ("https", "http")
         return await self._dialled(stack, call, shown)
 
-    async def _sent(self, stack: AsyncExitStack, host: Host, request: Request) -> Response:
-        """The answer to one request, within the host's limit."""
-        await stack.enter_async_context(host.slot())
-        response = await stack.enter_async_context(self._traced(host, request))
-        if self._on_warning is not None:
+    async def _sent(self, stack: AsyncExitStack, host: Host, request: Request, *, has_slot: bool = False) -> Response:
+        """The answer to one request, within the host's limits.
+
+        Args:
+            stack: keeps the answer open.
+            host: where it is sent.
+            request: what is sent.
+            has_slot: whether it needs no slot of its own: it is sent on behalf of a request that has one.
+        """
+        if not has_slot:
+            await stack.enter_async_context(host.slot())
+        begun = await host.limits.turn()
+        started = time.monotonic()
+        try:
+            response = await stack.enter_async_context(self._transport(host).send(request))
+        except Unreachable as error:
+            self._tell(request, started, f"failed: {error}")
+            raise
+        self._tell(request, started, str(response.status))
+        self._adapt(host, response, begun)
+        if self._on_warning is not None and not has_slot:
             self._warn(host, response)
         return response
 
-    @asynccontextmanager
-    async def _traced(self, host: Host, request: Request) -> AsyncIterator[Response]:
-        begun = await host.limits.turn()
-        started = time.monotonic()
-
-        def tell(outcome: object) -> None:
-            if self._on_request is not None:
-                elapsed = (time.monotonic() - started) * 1000
-                line = f"{request.method} {masked(request.url)} {outcome} {elapsed:.0f} ms"
-                self._on_request(self._mask.apply(line))
-
-        async with AsyncExitStack() as stack:
-            try:
-                response = await stack.enter_async_context(self._transport(host).send(request))
-            except Unreachable as error:
-                tell(f"failed: {error}")
-                raise
-            tell(response.status)
-            self._adapt(host, response, begun)
-            yield response
+    def _tell(self, request: Request, started: float, outcome: str) -> None:
+        if self._on_request is not None:
+            elapsed = (time.monotonic() - started) * 1000
+            line = f"{request.method} {masked(request.url)} {outcome} {elapsed:.0f} ms"
+            self._on_request(self._mask.apply(line))
 
     def _adapt(self, host: Host, response: Response, begun: float) -> None:
         """Go slower with a host that asks for it, and faster again with one that answers."""
-        after = retry_after(response)
+        after = retry_after(response) if response.status in (429, 503) else None
         if response.status == 429 or (response.status == 503 and after is not None):
             # What is further away than all tries together fails at once, and so may the others.
             host.limits.slow_down(begun, after if after and self._retries.is_worth_waiting(after) else 0.0)
@@ -473,12 +473,13 @@ class Session:
     async def _ask(
         self, asker: Host, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None
     ) -> Reply:
-        """Send a request to a token service. It takes no place: whoever asks for a token may be holding one."""
+        """Send a request to a token service, for a request to a host that may have a slot."""
         host = asker if same_origin(url, asker.url) else self._host(urls.origin(url).netloc)
         request = Request(method=method, url=url, headers=(*headers, *host.headers), body=body)
         self._mask.sent((*host.headers, *(pair for pair in headers if pair[0] == "Authorization")), body)
         try:
-            async with self._traced(host, request) as response:
+            async with AsyncExitStack() as stack:
+                response = await self._sent(stack, host, request, has_slot=True)
                 return Reply(response.status, await response.read(TOKEN_REPLY_LIMIT))
         except Unreachable as error:
             raise failures.advised(error) from None
@@ -514,32 +515,25 @@ class Session:
         host = self._hosts.get(key)
         if host is None:
             config = self._configuration().for_host(name, named=named)
-
-            async def ask(method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> Reply:
-                return await self._ask(self._hosts[key], method, url, headers, body)
-
-            host = Host(
+            host = self._hosts[key] = Host(
                 name,
                 config,
-                self._insecure or insecure or config.insecure,
-                self._configuration().override.addresses,
+                insecure=self._insecure or insecure or config.insecure,
+                addresses=self._configuration().override.addresses,
+                cache=self.cache,
+                credentials=self._credentials_for(config),
+                asking=self._asking,
+                alone=self._alone,
+                ask=self._ask,
             )
-            host.remember(self.cache)
-            host.attempts = Attempts(name, self._credentials_for(config), self._asking, alone=self._alone)
-            host.authenticator = Authenticator(name, host.attempts, ask, host.cache, host.url)
-            host.guest = Authenticator(name, Attempts(name, None, self._asking), ask, HostCache(name))
-            host = self._hosts.setdefault(key, host)  # whole, before another thread can see it
         if named and not host.is_named:
             self._named.add(name)
             host.name_by(self._configuration(), self._named)
         return host
 
-    def _hosts_of(self, target: Destination, *, mirrors: bool) -> list[tuple[Destination, Host]]:
-        """Where a request goes by what is configured; the last place decides."""
-        return [
-            (where, self._host(where.registry, insecure=where.insecure, named=where.registry == target.registry))
-            for where in destinations_of(self._configuration(), target, mirrors=mirrors)
-        ]
+    def _host_at(self, where: Destination, registry: str) -> Host:
+        """The host of a destination of a request to a registry."""
+        return self._host(where.registry, insecure=where.insecure, named=where.registry == registry)
 
     def _transport(self, host: Host) -> Transport:
         route = host.route
