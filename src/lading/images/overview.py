@@ -176,7 +176,13 @@ def artifact_type_of(manifest: Manifest) -> str | None:
 
 
 def no_platform(reference: str, index: Index, platforms: Sequence[Platform]) -> NotFound:
-    """The error that an index has no entry for a platform."""
+    """The error that an index has no entry for a platform.
+
+    Args:
+        reference: what the index is called.
+        index: the index.
+        platforms: those that were asked for.
+    """
     wanted = ", ".join(str(platform) for platform in platforms)
     there = ", ".join(dict.fromkeys(str(entry.platform) for entry in index.images if entry.platform))
     return NotFound(

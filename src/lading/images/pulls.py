@@ -39,7 +39,15 @@ class Shelf:
         self._homes |= {child.digest: home for child in manifest.children}
 
     async def read(self, content: Descriptor, *, is_config: bool) -> None:
-        """Read a manifest or a config, or note that it cannot be."""
+        """Read a manifest or a config, or note that it is missing or unreadable.
+
+        Args:
+            content: what to read.
+            is_config: whether it is a config, and no manifest.
+
+        Raises:
+            DigestMismatch: the bytes are not those of the digest.
+        """
         store = self._homes.get(content.digest, self._store)
         try:
             if is_config:

@@ -31,7 +31,7 @@ class BaseManifest(msgspec.Struct, frozen=True, kw_only=True):
     annotations: Mapping[str, str] = FrozenDict()
 
     def __post_init__(self) -> None:
-        """Keep a dict that nobody else can change."""
+        """Copy the annotations into a dict that does not change."""
         msgspec.structs.force_setattr(self, "annotations", frozen(self.annotations))
 
     @property

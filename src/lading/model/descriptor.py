@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Points at content: a manifest, a config, a layer, or any other blob.
+    """Points at content: a manifest, a config, a layer, or any other blob (image-spec descriptor §Properties).
 
     Two descriptors are equal if all they say is equal; they hash by digest, size and media type.
     """
@@ -38,13 +38,22 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Fields that lading does not know, kept as they were; those of the platform are under `platform`."""
 
     def __post_init__(self) -> None:
-        """Keep dicts that nobody else can change."""
+        """Copy annotations and unknown fields into dicts that do not change."""
         msgspec.structs.force_setattr(self, "annotations", frozen(self.annotations))
         msgspec.structs.force_setattr(self, "extra", frozen(self.extra))
 
     @classmethod
     def of(cls, data: bytes, media_type: str, algorithm: str = "sha256") -> Self:
-        """Describe `data`."""
+        """Describe content.
+
+        Args:
+            data: the content.
+            media_type: what it is.
+            algorithm: of its digest: `sha256`, `sha384` or `sha512`.
+
+        Raises:
+            InvalidDigest: the algorithm is another one.
+        """
         return cls(media_type=media_type, digest=Digest.of(data, algorithm), size=len(data))
 
     @classmethod
@@ -129,6 +138,11 @@ EMPTY = msgspec.structs.replace(Descriptor.of(b"{}", OCI_EMPTY), data="e30=")
 def convert(document: Any, kind: type[T], where: str) -> T:
     """Read a typed value from a decoded JSON object; null fields count as absent.
 
+    Args:
+        document: the decoded JSON.
+        kind: the type that is wanted.
+        where: what the value is called in an error.
+
     Raises:
         InvalidContent: the value has not that type; the message says where.
     """
@@ -144,7 +158,15 @@ def convert(document: Any, kind: type[T], where: str) -> T:
 
 
 def descriptors(documents: Any, where: str) -> tuple[Descriptor, ...]:
-    """Read a list of descriptors; null counts as an empty one."""
+    """Read a list of descriptors; null counts as an empty list.
+
+    Args:
+        documents: the decoded JSON.
+        where: what the list is called in an error.
+
+    Raises:
+        InvalidContent: it is no list, or an item is malformed.
+    """
     if documents is None:
         return ()
     if not isinstance(documents, list):

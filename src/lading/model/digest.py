@@ -114,7 +114,20 @@ class Verifier:
 
 
 def verify(data: bytes, digest: Digest, size: int | None = None, name: str | None = None) -> bytes:
-    """Return `data` if it has this digest (and size); raise DigestMismatch otherwise."""
+    """Check content against its digest.
+
+    Args:
+        data: the content.
+        digest: what it must hash to.
+        size: how many bytes it must have, or None where that is not known.
+        name: what the content is called in an error.
+
+    Returns:
+        The content.
+
+    Raises:
+        DigestMismatch: it has another digest or size.
+    """
     verifier = Verifier(digest, size, name)
     verifier.update(data)
     verifier.finish()

@@ -89,7 +89,13 @@ def encode_compact(document: Mapping[str, Any]) -> bytes:
 
 
 def encode_indented(document: Mapping[str, Any] | list[Any], indent: str, *, escape_html: bool = True) -> bytes:
-    """Encode with any indent, for people to read; `escape_html=False` leaves `<`, `>` and `&` as they are."""
+    """Encode with any indent, for people to read.
+
+    Args:
+        document: what to encode.
+        indent: what each level is moved to the right by; empty for everything on one line.
+        escape_html: whether `<`, `>` and `&` are escaped, as Go does.
+    """
     return "".join(_write(document, indent, "\n", escape_html)).encode("utf-8", "backslashreplace")
 
 
@@ -97,6 +103,13 @@ def reindent(raw: bytes, indent: str) -> bytes:
     """Lay valid JSON out anew and change nothing else: Go's `json.Indent`.
 
     Strings, numbers and key order stay as they are, byte for byte.
+
+    Args:
+        raw: the JSON text.
+        indent: what each level is moved to the right by.
+
+    Raises:
+        InvalidContent: a string in it does not end.
     """
     out: list[bytes] = []
     depth = 0

@@ -1,4 +1,4 @@
-"""Tags that are made of a digest, and what tag somebody may have meant."""
+"""Tags that are made of a digest, and the tags that a misspelt one may stand for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ _DIGEST_TAG = r"(sha256|sha384|sha512)-([0-9a-f]{64,128})(\..+)?"
 
 
 def nearest(wanted: str, tags: Iterable[str], count: int = 3) -> list[str]:
-    """The tags most like `wanted`, best first: for telling somebody what they may have meant."""
+    """The tags that are spelled most like another one, the most similar first.
+
+    Args:
+        wanted: the tag that was asked for, and is not there.
+        tags: those that are there.
+        count: how many to give at most.
+    """
     from difflib import get_close_matches
 
     return get_close_matches(wanted, list(tags), n=count, cutoff=0.5)

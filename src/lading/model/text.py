@@ -33,5 +33,11 @@ def excerpt(text: str, limit: int = _EXCERPT) -> str:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun: `1 layer`, `2 layers`."""
+    """A number with its noun: `1 layer`, `2 layers`.
+
+    Args:
+        number: how many there are.
+        noun: what there is one of.
+        plural: what there are several of; by default with an `s`.
+    """
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

@@ -1,4 +1,4 @@
-"""Lint: what is wrong with an image or a list, or will surprise whoever pulls it.
+"""Lint: what is wrong with an image or a list, or will surprise its users.
 
 `gather_facts` reads what there is to know, the rules look at nothing else; `lint` runs them and sorts what they find.
 """

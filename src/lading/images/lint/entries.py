@@ -1,4 +1,4 @@
-"""Rules about who takes which entry of a list: asked of every client that lading knows, for every platform listed.
+"""Rules about which client takes which entry of a list, for every client that lading knows and every platform listed.
 
 How clients choose is `model.selection`'s; this module only asks.
 """
@@ -165,7 +165,7 @@ def _is_named(platform: Platform) -> bool:
 
 
 def _requests(platform: Platform) -> Iterator[tuple[str | None, Platform]]:
-    """The ways in which somebody on such a machine asks for its platform."""
+    """The ways in which a client on such a machine is asked for its platform."""
     host = _host(platform)
     normal = platform.normalized()
     texts = (str(platform), str(normal), f"{normal.os}/{normal.architecture}", _with_version(normal))

@@ -19,7 +19,16 @@ def finding(
     severity: Severity | None = None,
     remedy: str | None = None,
 ) -> Finding:
-    """A finding of a code; severity and remedy are the code's unless something better is known."""
+    """Make a finding.
+
+    Args:
+        code: one of CODES.
+        message: what was found, in one or two sentences.
+        part: the entry that it is about.
+        digest: the manifest or blob that it is about, where that is not the entry.
+        severity: by default the code's.
+        remedy: by default the code's.
+    """
     kind = CODES[code]
     if digest is None and part is not None:
         digest = part.entry.digest

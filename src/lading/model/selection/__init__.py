@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 HOST = Platform(os="linux", architecture="amd64")
-"""The machine a client runs on where nobody says: an amd64 of the first level."""
+"""The machine a client runs on where no other is given: an amd64 of the first level."""
 
 _PLATFORM = re.compile(r"[A-Za-z0-9_.-]+(\([A-Za-z0-9_.%+-]*\))?(/[A-Za-z0-9_.-]+){0,2}")
 

@@ -219,7 +219,7 @@ def is_layer(media_type: str) -> bool:
 
 
 def asked_platform(pull: Pull) -> Platform:
-    """The platform that is asked for, or what the client asks for where nobody says.
+    """The platform that is asked for, or what the client asks for where none is given.
 
     Raises:
         Refused: the client does not understand it.
@@ -259,7 +259,7 @@ def _judge(pull: Pull, matcher: Matcher) -> Judge:
 
 
 class _Descending(str):
-    """A text that comes before those that are less than it."""
+    """A text that is sorted in descending order."""
 
     __slots__ = ()
 

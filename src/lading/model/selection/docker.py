@@ -42,7 +42,7 @@ def pull_with_graphdriver(pull: Pull, top: Manifest | Index) -> Selection:
 
 
 def default_platform(pull: Pull, *, levels: bool) -> Platform:
-    """What Docker and containerd ask for where nobody says.
+    """What Docker and containerd ask for where no platform is given.
 
     Args:
         pull: whose host it is.
@@ -202,7 +202,7 @@ def _crashes(pull: Pull, entry: Descriptor, manifest: Manifest, asked: Platform 
 
 
 def _meets_none(index: Index, entry: Descriptor, matcher: Matcher) -> bool:
-    """Whether who looks for the entry of an image, by its platform, comes by one that has none."""
+    """Whether the search for the entry of an image, by its platform, meets an entry without a platform first."""
     for item in index.manifests:
         if item.media_type not in IMAGES:
             continue
