@@ -1,10 +1,11 @@
 """What is public: the lists of names, and that the pages and the programs need nothing else."""
 
 import ast
+import importlib.util
 import re
 from importlib import import_module
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -74,3 +75,35 @@ def test_pages_and_programs_import_public_names_only(path: Path) -> None:
                 for alias in node.names:
                     is_module = f"{node.module}.{alias.name}" in PUBLIC
                     assert is_module or alias.name in import_module(node.module or "").__all__
+
+
+@pytest.fixture(scope="module")
+def describe_api() -> ModuleType:
+    found = importlib.util.spec_from_file_location("describe_api", ROOT / "docs" / "describe_api.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_up_to_date(describe_api: ModuleType) -> None:
+    """`docs/reference.md` is made from the docstrings: `python docs/describe_api.py > docs/reference.md`."""
+    assert describe_api.missing() == set()
+    assert (ROOT / "docs" / "reference.md").read_text() == describe_api.page()
+
+
+STANDARD = {"Any", "AbstractAsyncContextManager", "AsyncIterator", "BinaryIO", "Callable", "Collection", "Iterable"}
+STANDARD |= {"Literal", "Mapping", "None", "Path", "PathLike", "Self", "Sequence", "True", "False"}
+WORDS = {"Compression", "Format", "ListType", "TagOrder"}
+"""Aliases for a few words, which a program writes as they are."""
+
+
+def test_what_clients_take_and_give_is_public(describe_api: ModuleType) -> None:
+    public = {name for module in PUBLIC for name in import_module(module).__all__}
+    for kind in (lading.AsyncClient, lading.Drafts, lading.Blobs, lading.Registries, lading.Store, lading.Reader):
+        for name, value in describe_api._members(kind):
+            if not isinstance(value, property):
+                signature = describe_api._code(name, getattr(kind, name))
+                named = set(re.findall(r"(?<![\w\"'])[A-Z]\w+", signature))
+                assert named <= public | STANDARD | WORDS, f"{kind.__name__}.{name}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lading._version import __version__
 
 if TYPE_CHECKING:
-    from lading.client import AsyncClient
+    from lading.client import AnyPlatform, AsyncClient
     from lading.client.blobs import Blobs, SyncBlobs
     from lading.client.registries import Registries, SyncRegistries
     from lading.client.sync import Client
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
     from lading.registry.hosts.settings import HostConfig, Override
     from lading.results import Deletion, Resolution, TagChange, TagInfo
     from lading.store import Readable, Reader, Source, Store
-    from lading.stores.location import Location
-    from lading.transfer.events import Event, Finished, Progressed, Started, Totals
+    from lading.stores.location import AnyLocation, Location
+    from lading.transfer.events import Event, Finished, OnEvent, Progressed, Started, Totals
     from lading.transfer.report import CopyReport
 
 _HOME = {
-    "client": ("AsyncClient",),
+    "client": ("AnyPlatform", "AsyncClient"),
     "client.blobs": ("Blobs", "SyncBlobs"),
     "client.registries": ("Registries", "SyncRegistries"),
     "client.sync": ("Client",),
@@ -104,14 +104,16 @@ _HOME = {
     "registry.hosts.settings": ("HostConfig", "Override"),
     "results": ("Deletion", "Resolution", "TagChange", "TagInfo"),
     "store": ("Readable", "Reader", "Source", "Store"),
-    "stores.location": ("Location",),
-    "transfer.events": ("Event", "Finished", "Progressed", "Started", "Totals"),
+    "stores.location": ("AnyLocation", "Location"),
+    "transfer.events": ("Event", "Finished", "OnEvent", "Progressed", "Started", "Totals"),
     "transfer.report": ("CopyReport",),
 }
 """For each module the public names that it has."""
 
 __all__ = [
     "AnnotatedDraft",
+    "AnyLocation",
+    "AnyPlatform",
     "AsyncClient",
     "Blobs",
     "Checkup",
@@ -145,6 +147,7 @@ __all__ = [
     "Login",
     "Manifest",
     "NotFound",
+    "OnEvent",
     "Override",
     "Overview",
     "Platform",

@@ -124,7 +124,7 @@ class AsyncClient:
         """Where credentials are found."""
         return self._context.credentials
 
-    def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Repository:
+    def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Store:
         """The repository of a reference, as a Store.
 
         Args:
