@@ -14,6 +14,7 @@ import os
 import stat
 import time
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -25,10 +26,11 @@ from lading.registry import urls
 from lading.registry.auth.challenge import Challenge
 from lading.registry.auth.credentials import Proof
 from lading.registry.auth.scopes import Scope, Token, granted
-from lading.registry.upload_journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lading.registry.upload_journal import Journal
 
 KEPT = 7 * 24 * 3600.0
 """How long what is known of a registry is remembered, in seconds, after it was last learned."""
@@ -50,8 +52,7 @@ class Cache:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder / "registries" if folder is not None else None
         self._hosts: dict[tuple[str, bool], HostCache] = {}
-        self.uploads: Journal | None = Journal(folder / "uploads") if folder is not None else None
-        """The uploads that were begun and not finished; None where there is no folder."""
+        self._uploads = folder / "uploads" if folder is not None else None
 
     @classmethod
     def of_user(cls) -> Cache:
@@ -59,6 +60,15 @@ class Cache:
         if os.environ.get("LADING_CACHE") == "0":
             return cls()
         return cls(user_folder("cache"))
+
+    @cached_property
+    def uploads(self) -> Journal | None:
+        """The uploads that were begun and not finished; None where there is no folder."""
+        if self._uploads is None:
+            return None
+        from lading.registry.upload_journal import Journal
+
+        return Journal(self._uploads)
 
     def host(self, registry: str, *, verified: bool = True) -> HostCache:
         """What is remembered of a registry.

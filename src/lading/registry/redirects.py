@@ -7,9 +7,6 @@ from lading.registry import urls
 from lading.registry.call import Call
 from lading.registry.http.transport import Response
 
-REDIRECTS = 10
-"""How many redirects are followed for one request."""
-
 
 def target_of(response: Response, call: Call) -> str | None:
     """Where an answer sends the request; None where it is no redirect, or not one that may be followed.

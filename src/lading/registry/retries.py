@@ -53,24 +53,24 @@ class Retries:
 
         return random.uniform(0, self.backoff * 2**tries)
 
+    @staticmethod
+    def after(response: Response) -> float | None:
+        """How many seconds a `Retry-After` asks to wait (RFC 9110 §10.2.3)."""
+        value = (response.headers.get("retry-after") or "").strip()
+        if not value:
+            return None
+        if value.isascii() and value.isdigit():
+            return float(value[:9])
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        except (ValueError, OverflowError, OSError):
+            return None
+
     def is_worth_waiting(self, after: float | None) -> bool:
         """Whether a time that a registry names is near enough for all tries together."""
         return after is not None and after <= self.times * RETRY_AFTER_LIMIT
-
-
-def retry_after(response: Response) -> float | None:
-    """How many seconds a `Retry-After` asks to wait (RFC 9110 §10.2.3)."""
-    value = (response.headers.get("retry-after") or "").strip()
-    if not value:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def _may_retry(failure: LadingError, call: Call) -> bool:

@@ -10,8 +10,9 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lading.errors import LadingError, RegistryFailure, Unreachable
 from lading.io.sources import Body, Bytes
@@ -43,14 +44,16 @@ from lading.registry.http.transport import (
     SourceFailure,
     Transport,
 )
-from lading.registry.masking import Mask, masked
 from lading.registry.quirks import hosted
-from lading.registry.redirects import REDIRECTS, target_of
-from lading.registry.retries import Retries, retry_after
 from lading.registry.routing import Destination, destinations_of
 from lading.registry.urls import same_origin
 
+if TYPE_CHECKING:
+    from lading.registry.masking import Mask
+    from lading.registry.retries import Retries
+
 _OK = range(200, 300)
+_REDIRECTS = 10
 
 
 class Session:
@@ -98,7 +101,8 @@ class Session:
         self._on_warning = on_warning
         self.on_note = on_note
         self._on_request = on_request
-        self._retries = Retries(retries, backoff)
+        self._times = retries
+        self._backoff = backoff
         self.cache: Cache = cache or Cache()
         """Where tokens, what is learned of registries, and uploads outlive the session."""
         self._create_repositories = create_repositories
@@ -111,7 +115,20 @@ class Session:
         self._named: set[str] = set()
         self._asking = asyncio.Lock()
         self._warned: set[tuple[str, str]] = set()
-        self._mask = Mask()
+
+    # Most runs need neither: nothing fails, and nothing is sent in confidence.
+
+    @cached_property
+    def _retries(self) -> Retries:
+        from lading.registry.retries import Retries
+
+        return Retries(self._times, self._backoff)
+
+    @cached_property
+    def _mask(self) -> Mask:
+        from lading.registry.masking import Mask
+
+        return Mask()
 
     async def __aenter__(self) -> Self:
         """Nothing is sent before the first request."""
@@ -147,8 +164,8 @@ class Session:
             on_warning=self._on_warning,
             on_note=self.on_note,
             on_request=self._on_request,
-            retries=self._retries.times,
-            backoff=self._retries.backoff,
+            retries=self._times,
+            backoff=self._backoff,
             cache=cache,
             create_repositories=self._create_repositories,
             alone=alone,
@@ -312,7 +329,7 @@ class Session:
                     if response.status in call.accept:
                         stack.push_async_exit(trial.pop_all())
                         return response
-                    after = retry_after(response)
+                    after = self._retries.after(response)
                     failure = await self._failure(response, call, after)
             if self._create_repositories and not is_new and (missing := call.missing_repository(failure)):
                 await self._create(call.host.name, missing)
@@ -357,14 +374,14 @@ class Session:
         host = call.host
         async with AsyncExitStack() as first:
             response = await self._dialled(first, call, shown)
-            target = target_of(response, call)
+            target = _redirect(response, call)
             if target is None:
                 stack.push_async_exit(first.pop_all())
                 return response
             await response.excerpt(BODY_LIMIT)  # so that the connection can be used again
         guest: Authorization | None = None
         at_home = True
-        for _ in range(REDIRECTS):
+        for _ in range(_REDIRECTS):
             here = self._host(urls.origin(target).netloc)
             at_home = at_home and same_origin(target, host.url)  # who comes back by way of a stranger is one, too
             headers = (
@@ -373,7 +390,7 @@ class Session:
             )
             async with AsyncExitStack() as hop:
                 response = await self._sent(hop, here, Request(method=call.method, url=target, headers=headers))
-                following = target_of(response, call)
+                following = _redirect(response, call)
                 if following is None and (response.status != 401 or at_home or guest is not None):
                     stack.push_async_exit(hop.pop_all())
                     return response
@@ -389,7 +406,7 @@ class Session:
                 refusal = refused.refusal
             if guest is None:
                 raise await self._denied(call, refusal, refused=False)
-        raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {REDIRECTS} times")
+        raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {_REDIRECTS} times")
 
     async def _dialled(self, stack: AsyncExitStack, call: Call, shown: Authorization) -> Response:
         """The registry's own answer, over https or, where that is allowed, over http."""
@@ -457,13 +474,15 @@ class Session:
 
     def _tell(self, request: Request, started: float, outcome: str) -> None:
         if self._on_request is not None:
+            from lading.registry.masking import masked
+
             elapsed = (time.monotonic() - started) * 1000
             line = f"{request.method} {masked(request.url)} {outcome} {elapsed:.0f} ms"
             self._on_request(self._mask.apply(line))
 
     def _adapt(self, host: Host, response: Response, begun: float) -> None:
         """Go slower with a host that asks for it, and faster again with one that answers."""
-        after = retry_after(response) if response.status in (429, 503) else None
+        after = self._retries.after(response) if response.status in (429, 503) else None
         if response.status == 429 or (response.status == 503 and after is not None):
             # What is further away than all tries together fails at once, and so may the others.
             host.limits.slow_down(begun, after if after and self._retries.is_worth_waiting(after) else 0.0)
@@ -553,7 +572,8 @@ class Session:
 
     def _private_headers(self, host: Host, shown: Authorization) -> tuple[tuple[str, str], ...]:
         private = (*self._headers, *host.headers, *_authorization(shown))
-        self._mask.sent(private)
+        if private:
+            self._mask.sent(private)
         return private
 
     # What goes wrong
@@ -638,6 +658,15 @@ async def verify(session: Session, registry: str, credential: Credential) -> Non
 
 
 _WARNING = r"\s*299\s+\S+\s+\"((?:\\.|[^\"\\])*)\""
+
+
+def _redirect(response: Response, call: Call) -> str | None:
+    """Where an answer sends a request; see `redirects.target_of`."""
+    if not 300 <= response.status < 400:
+        return None
+    from lading.registry.redirects import target_of
+
+    return target_of(response, call)
 
 
 def _authorization(shown: Authorization) -> tuple[tuple[str, str], ...]:
