@@ -145,7 +145,7 @@ def stage(tmp_path: Path, lading: Lading) -> Iterator[Stage]:
 
 
 def nowhere(stage: Stage) -> dict[str, str]:
-    """Where no host of the internet may lead. In which other ways one can say that is in `test_links`."""
+    """Where no host of the internet may lead. `test_urls` has the other spellings of such addresses."""
     return {
         "loopback": f"https://127.0.0.1:{stage.local.port}/v2/x",
         "metadata": "https://169.254.169.254/latest/meta-data",

@@ -1,4 +1,4 @@
-"""Credentials as Docker keeps them: its file, its helpers, its environment."""
+"""Docker's credential file: what is in it, the helpers it names, and the environment."""
 
 import base64
 import json
