@@ -12,7 +12,7 @@ from lading.errors import Denied, UsageError
 from lading.registry.auth.credential_file import CredentialFile
 from lading.registry.auth.credentials import Credential, depth, rank, split_key
 from lading.registry.auth.lookup import KnownCredentials, default_sources, podman_files, writable_file
-from registry.test_credentials import auth
+from registry.test_credential_file import auth
 
 HUB = "https://index.docker.io/v1/"
 
