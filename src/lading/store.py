@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
 from lading.errors import InvalidContent, NotFound
 from lading.io.sources import Bytes, Source, closing, from_bytes, from_chunks, from_file
-from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 from lading.model.encoding import SIZE_LIMIT
-from lading.model.index import Index
-from lading.model.manifest import Manifest, parse
 from lading.model.media_types import MANIFESTS
 from lading.model.reference import Reference
+
+if TYPE_CHECKING:
+    from lading.model.config import ImageConfig
+    from lading.model.index import Index
+    from lading.model.manifest import Manifest
+
+    AnyManifest = Manifest | Index
 
 __all__ = [
     "AnyManifest",
@@ -49,8 +53,6 @@ __all__ = [
     "read",
     "read_config",
 ]
-
-AnyManifest = Manifest | Index
 
 
 class Reader:
@@ -373,6 +375,8 @@ async def fetch_manifest(store: Readable, name: str | Descriptor, limit: int = S
         if isinstance(store, FetchesManifests):
             return await store.fetch(name, limit)
         name = await store.resolve(name)
+    from lading.model.manifest import parse
+
     raw = await read(store, name, limit)
     return parse(raw, name.media_type, digest=name.digest, what=f"{store.name}@{name.digest}", limit=limit)
 
@@ -384,6 +388,8 @@ async def read_config(store: Readable, manifest: Manifest) -> ImageConfig | None
         NotFound: the store has the manifest, but not its config.
         InvalidContent: the config is no image config.
     """
+    from lading.model.config import ImageConfig
+
     if manifest.config is None:
         return None
     what = f"the config of {store.name}@{manifest.digest}"
@@ -425,3 +431,13 @@ def _embedded(content: Descriptor) -> bytes | None:
         return None
     is_it = len(data) == content.size and Digest.of(data, content.digest.algorithm) == content.digest
     return data if is_it else None
+
+
+def __getattr__(name: str) -> Any:
+    # What is only written or resolved needs no manifest to be parsed: the classes are loaded where one is.
+    if name == "AnyManifest":
+        from lading.model.index import Index
+        from lading.model.manifest import Manifest
+
+        return globals().setdefault(name, Manifest | Index)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
 from lading.model.media_types import OCI_MANIFEST
-from lading.store import FetchesManifests, Mounts, PutsManifests, Untags, from_bytes, read
+from lading.store import FetchesManifests, Mounts, PutsManifests, Untags, from_bytes, from_chunks, read
 from lading.stores.memory import Memory
 from support import images
 
@@ -156,7 +156,7 @@ async def test_a_source_that_breaks_off(store: Any) -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await store.write(BLOB, breaking)
+        await store.write(BLOB, from_chunks(breaking))
     assert not await store.contains(BLOB)
 
 

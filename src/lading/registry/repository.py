@@ -29,7 +29,6 @@ from lading.io.sources import closing
 from lading.model.descriptor import Descriptor, convert
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT, decode
-from lading.model.manifest import parse
 from lading.model.media_types import ACCEPT
 from lading.model.reference import is_tag
 from lading.registry.auth.scopes import CATALOG, Scope
@@ -38,11 +37,12 @@ from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
 from lading.registry.session import Session
 from lading.registry.urls import continuation, next_link
-from lading.store import AnyManifest, Readable, Reader, Source, Stored, Traits, is_manifest
+from lading.store import Readable, Reader, Source, Stored, Traits, is_manifest
 
 if TYPE_CHECKING:
     from lading.registry.referrers import Referrers
     from lading.registry.uploads import Uploads
+    from lading.store import AnyManifest
 
 _PAGE_LIMIT = 32 * 1024 * 1024
 _RESUMES = 3
@@ -151,6 +151,8 @@ class Repository:
         expected = Digest(name) if ":" in name else _digest_header(said)
         if expected is not None:
             verify(raw, expected, name=what)
+        from lading.model.manifest import parse
+
         return parse(raw, media_type, digest=expected or Digest.of(raw), what=what, limit=limit)
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
@@ -309,6 +311,8 @@ class Repository:
         """
         if is_manifest(content):
             raw = b"".join([chunk async for chunk in source()])
+            from lading.model.manifest import parse
+
             await self.put(parse(raw, content.media_type, digest=content.digest))
             return
         # What is read while it is sent needs both registries: who had one and waited for the other might wait for ever.

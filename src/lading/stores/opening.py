@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from lading.errors import Unsupported, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.encoding import SIZE_LIMIT
-from lading.store import AnyManifest, Readable, Store, fetch_manifest
+from lading.store import Readable, Store, fetch_manifest
 from lading.stores.location import KINDS, Location
+
+if TYPE_CHECKING:
+    from lading.store import AnyManifest
 
 
 class Opener(Protocol):
