@@ -32,6 +32,7 @@ from lading.model.document import Result
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.model.selection import pull
+from lading.registry.auth.credentials import Login
 from lading.registry.diagnose.check import Checkup
 from lading.registry.diagnose.explain import Explanation
 from lading.registry.diagnose.pull_limits import PullLimits
@@ -109,7 +110,13 @@ def _table(document: type) -> list[str]:
 
 def _fields(document: type) -> dict[str, Any]:
     # What the documents import for type checkers only is not in their modules.
-    names = vars(results) | vars(pull) | vars(draft) | {"datetime": datetime} | vars(sys.modules[document.__module__])
+    names = (
+        vars(results)
+        | vars(pull)
+        | vars(draft)
+        | {"datetime": datetime, "Login": Login}
+        | vars(sys.modules[document.__module__])
+    )
     fields = typing.get_type_hints(document, localns=names)
     if not issubclass(document, Result):
         return fields

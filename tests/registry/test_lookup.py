@@ -352,7 +352,7 @@ class TestKeeping:
         entries = {"a.example": {"auth": auth("ada", "x")}, "b.example": {}, "c.example": {}}
         user.keep(user.docker, {"auths": entries, "credsStore": "all", "credHelpers": {"c.example": "one"}})
         logins = await CredentialFile(user.docker, environ=user.environ).logins()
-        assert [tuple(login) for login in logins] == [
+        assert [(login.registry, login.username, login.kept_in) for login in logins] == [
             ("a.example", "ada", str(user.docker)),
             ("b.example", "from the helper", "the credential helper all"),
             ("c.example", "", "the credential helper one"),

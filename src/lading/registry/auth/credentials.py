@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
+from lading.model.document import Result
 from lading.registry.hosts.settings import DOCKER_HUB
 
 HUB_KEY = "https://index.docker.io/v1/"
@@ -112,15 +113,15 @@ class Offer(msgspec.Struct, frozen=True):
     """Gets others of the same kind, where those were refused and there may be newer ones."""
 
 
-class Login(NamedTuple):
+class Login(Result, msgspec.Struct, frozen=True, order=True):
     """Credentials that are kept somewhere, without their secret."""
 
-    key: str
-    """What they are kept under: a registry, or a namespace or repository in it."""
+    registry: str
+    """What they are for: a registry, or a namespace or repository in it."""
     username: str
     """Empty where there is a token only."""
-    place: str
-    """Where they are, in words."""
+    kept_in: str
+    """A path, a variable or a helper."""
 
 
 class CredentialSource(Protocol):

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
 
-
-class LoginSummary(TypedDict):
-    """Credentials that are kept somewhere."""
-
-    registry: str
-    """What they are for: a registry, or a namespace or repository in it."""
-    username: str
-    """Empty where there is a token only."""
-    kept_in: str
-    """A path, a variable or a helper."""
+if TYPE_CHECKING:
+    from lading.registry.auth.credentials import Login
 
 
 class LoginsDocument(TypedDict):
     """`lading auth ls`."""
 
-    logins: list[LoginSummary]
+    logins: list[Login]
 
 
 @click.command(cls=Command, short_help="List what credentials are kept for")
@@ -38,13 +30,10 @@ def ls(options: Options, format_: str) -> None:
     """
     from lading.cli.output import emit, table
 
-    logins = options.run(lambda client: client.registries.logins())
-    document = LoginsDocument(
-        logins=[LoginSummary(registry=login.key, username=login.username, kept_in=login.place) for login in logins]
-    )
+    document = LoginsDocument(logins=options.run(lambda client: client.registries.logins()))
 
     def text() -> str:
-        rows = [[one["registry"], one["username"] or "(a token)", one["kept_in"]] for one in document["logins"]]
+        rows = [[one.registry, one.username or "(a token)", one.kept_in] for one in document["logins"]]
         return "\n".join(row[0] for row in rows) if options.quiet else table([["FOR", "USER", "KEPT IN"], *rows])
 
     if document["logins"] or format_ != "text":
