@@ -7,7 +7,7 @@ ARGS ?=
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check format venv lock clean
+.PHONY: help demo pages test lint types check format venv lock clean
 
 help:
 	@echo 'make demo    see lading at work, against a registry of its own'
@@ -16,6 +16,7 @@ help:
 	@echo 'make types   mypy, strict'
 	@echo 'make check   all of these'
 	@echo 'make format  put the formatting right'
+	@echo 'make pages   make the pages again that are made from the code: JSON documents, public names, lint codes'
 	@echo 'make venv    only make $(VENV), with everything the others need'
 	@echo 'make lock    pin the dependencies again   (ARGS=--upgrade for newer ones)'
 	@echo 'make clean   remove what was made'
@@ -39,6 +40,11 @@ check: lint types test
 format: $(VENV)/.ready-dev
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
+
+pages: $(VENV)/.ready-dev
+	$(PY) docs/describe_json.py > docs/json.md
+	$(PY) docs/describe_api.py > docs/reference.md
+	$(PY) docs/describe_lint.py
 
 venv: $(VENV)/.ready-dev
 

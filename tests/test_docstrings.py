@@ -12,7 +12,7 @@ from lading.images.demo import PLATFORMS, hello
 from lading.serve import background
 from support.images import make_image, make_index, push
 
-MODULES = ["lading.client", "lading.client.sync", "lading.model.version"]
+MODULES = ["lading.client", "lading.client.blobs", "lading.client.sync", "lading.model.version"]
 
 
 @pytest.fixture(scope="module")

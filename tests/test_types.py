@@ -2,6 +2,7 @@
 
 import doctest
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ from support.parts import missing
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-MODULES = ["lading.client", "lading.client.sync"]
+MODULES = ["lading.client", "lading.client.blobs", "lading.client.sync", "lading.model.version"]
 """Those whose docstrings have examples."""
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CHECKERS = ["mypy", "pyright"]
@@ -44,7 +45,9 @@ def check(checker: str, folder: Path) -> str:
     if importlib.util.find_spec(checker) is None:
         missing(f"{checker} is not installed: pip install {checker}")
     if checker == "pyright":
-        (folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "reportPrivateUsage": "none"}')
+        # An interpreter shows what an expression is worth.
+        settings = {"typeCheckingMode": "strict", "reportUnusedExpression": "none"}
+        (folder / "pyrightconfig.json").write_text(json.dumps(settings))
         command = ["pyright", "--pythonpath", sys.executable, "-p", str(folder)]
     else:
         cache = ROOT / ".mypy_cache" / "examples"
@@ -82,8 +85,9 @@ def examples() -> Iterator[tuple[str, str]]:
         for test in doctest.DocTestFinder(exclude_empty=True).find(import_module(name)):
             if test.examples:
                 lines = "".join(example.source for example in test.examples)
-                used = "AsyncClient" if "AsyncClient(" in lines else "Client"
-                program = f'from lading import {used}\n\nregistry: str = ""\n{lines}'
+                names = [word for word in ("AsyncClient", "Client", "Version") if re.search(rf"\b{word}\b", lines)]
+                registry = 'registry: str = ""\n' if "registry" in lines else ""
+                program = f"from lading import {', '.join(names)}\n\n{registry}{lines}"
                 yield test.name.replace(".", "_"), program
 
 

@@ -46,14 +46,18 @@ if TYPE_CHECKING:
     from lading.transfer.report import Compression, CopyReport, Format
 
 AnyPlatform = Platform | str
+"""A platform, or its text: `OS/ARCH[/VARIANT]`."""
 
 
 class AsyncClient:
     """Talks to any number of registries; use it as an asynchronous context manager.
 
+    Most methods take a reference as Docker reads it, such as `ghcr.io/acme/web:1.4` or `alpine@sha256:…`; or a location
+    of another kind: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, `docker-daemon:REF`.
+
     Args:
         insecure: accept plain HTTP and certificates that cannot be verified, from every host.
-        credentials: where to find credentials; by default everywhere they are kept, see `lading.registry.auth.lookup`.
+        credentials: where to find credentials; by default everywhere that Docker, podman, AWS and `.netrc` keep them.
         authfiles: files in Docker's or podman's form whose credentials come before all others.
         docker_config: the folder of Docker's `config.json` and of the drafts; by default `$DOCKER_CONFIG`, else
             `~/.docker`.
@@ -362,7 +366,7 @@ class AsyncClient:
             platform: what the clients are asked for, in their own notation, such as `linux/arm/v7`; by default each
                 asks for what its host is.
             clients: which clients, such as `docker@20.10` or `podman`; by default the newest Docker, containerd,
-                podman and skopeo. `lading.model.selection.every()` gives one for each behaviour.
+                podman and skopeo. `lading.model.every()` gives one for each behaviour.
             host: the machine they run on; by default this one. The variant of an amd64 is its level (v1 to v4).
 
         Raises:
@@ -467,8 +471,7 @@ class AsyncClient:
 
         Args:
             repository: the repository; a tag or digest in it is ignored.
-            include: only the tags that match one of these patterns: globs, `re:EXPRESSION`, `semver:RANGE`; see
-                `lading.model.patterns`.
+            include: only the tags that match one of these patterns: globs, `re:EXPRESSION`, `semver:RANGE`.
             exclude: none of the tags that match one of these.
             sort: another order than the registry's: `name` is alphabetical; `semver` has first what is no version, then
                 the versions, ascending.
@@ -646,7 +649,8 @@ class AsyncClient:
             own_tags: where neither side names a tag, everything keeps the tags that it has in the source.
             source_credentials: where to find those for the source, if not where the client finds all others.
             target_credentials: the same for the targets.
-            on_event: called with what happens: see `lading.transfer.events`.
+            on_event: called with what happens: `Totals`, and for each blob and manifest `Started`, `Progressed`,
+                `Finished`.
 
         Raises:
             Conflict: a tag is not to be changed; nothing was written.

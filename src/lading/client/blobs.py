@@ -29,9 +29,15 @@ _CHUNK = 1024 * 1024
 
 
 class Blobs:
-    """Blobs of a repository, an image layout or any other store; `place` names that, as a reference or location does.
+    """Single blobs of a repository, an image layout or any other store.
 
-    A blob is given by its descriptor, as a manifest has it, or by its digest alone: then its size is asked for first.
+    The place is a reference or another location, of which a tag or digest counts for nothing. A blob is given by its
+    descriptor, as a manifest has it, or by its digest: then its size is asked for first, with one request.
+
+    >>> with Client() as client:
+    ...     blob = client.blobs.put(f"{registry}/notes", b"what is new", media_type="text/plain")
+    ...     print(blob.size, client.blobs.get(f"{registry}/notes", blob.digest))
+    11 b'what is new'
 
     Args:
         context: what the client shares with its namespaces.

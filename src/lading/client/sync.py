@@ -28,7 +28,7 @@ class Client(Face[AsyncClient]):
 
     Args:
         insecure: accept plain HTTP and certificates that cannot be verified, from every host.
-        credentials: where to find credentials; by default everywhere they are kept.
+        credentials: where to find credentials; by default everywhere that Docker, podman, AWS and `.netrc` keep them.
         authfiles: files in Docker's or podman's form whose credentials come before all others.
         docker_config: the folder of Docker's `config.json` and of the drafts; by default `$DOCKER_CONFIG`, else
             `~/.docker`.

@@ -202,6 +202,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
 
 AnyLocation = Location | Reference | str
+"""A location, a reference, or the text of either."""
 
 
 def as_location(place: AnyLocation) -> Location:

@@ -69,7 +69,9 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="
 
 
 Event = Started | Progressed | Finished | Totals
+"""What happens while something is copied."""
 OnEvent = Callable[[Event], None]
+"""Called with each event, on the thread that the copy runs on; it must not wait."""
 
 
 class Meter:
