@@ -17,6 +17,7 @@ from lading.stores.location import AnyLocation, as_location, registry_reference
 from lading.stores.opening import open_to_read, open_to_write
 
 if TYPE_CHECKING:
+    from lading.model.reference import Reference
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
 
@@ -96,8 +97,7 @@ class Context:
 
     def connect(self, reference: AnyLocation, *, writing: bool = False, mirrored: bool = False) -> Repository:
         """The repository of a reference; see `AsyncClient.connect`."""
-        found = registry_reference(reference)
-        return Repository(self.session, found.registry, found.repository, writing=writing, mirrored=mirrored)
+        return self._repository(registry_reference(reference), writing=writing, mirrored=mirrored)
 
     @overload
     def open(
@@ -112,7 +112,7 @@ class Context:
         """The store of a location; see `AsyncClient.open`."""
         location = as_location(place)
         if location.reference is not None and location.is_registry:
-            yield self.connect(location.reference, writing=writing, mirrored=mirrored)
+            yield self._repository(location.reference, writing=writing, mirrored=mirrored)
         else:
             async with open_to_write(location) if writing else open_to_read(location) as store:
                 yield store
@@ -124,6 +124,9 @@ class Context:
             self._session = None
         while self._others:
             await self._others.pop()[1].close()
+
+    def _repository(self, reference: Reference, *, writing: bool, mirrored: bool) -> Repository:
+        return Repository(self.session, reference.registry, reference.repository, writing=writing, mirrored=mirrored)
 
     def _after_fork(self) -> None:
         # The connections are the parent's, and what waits for them.
