@@ -65,7 +65,7 @@ def app(
 
     Args:
         storage: what holds the content; memory if not given.
-        settings: how it behaves; open to everybody if not given.
+        settings: how it behaves; without, every client may do everything.
         clock: gives the time, in seconds since the epoch, by which uploads and tokens expire.
 
     Raises:
@@ -102,8 +102,8 @@ async def running(
     Args:
         storage: what holds the content; memory if not given.
         address: `HOST:PORT`; port 0 takes any that is free.
-        settings: how it behaves; open to everybody if not given.
-        tls_cert: a file (PEM) with a certificate, and those that lead to its authority.
+        settings: how it behaves; without, every client may do everything.
+        tls_cert: a file (PEM) with a certificate and the chain up to its authority.
         tls_key: a file (PEM) with its private key.
 
     Returns:
@@ -129,7 +129,19 @@ def background(
 ) -> Iterator[str]:
     """Run a registry on a thread of its own while the context lasts.
 
-    It takes, gives and raises what `running` does.
+    Args:
+        storage: what holds the content; memory if not given.
+        address: `HOST:PORT`; port 0 takes any that is free.
+        settings: how it behaves; without, every client may do everything.
+        tls_cert: a file (PEM) with a certificate and the chain up to its authority.
+        tls_key: a file (PEM) with its private key.
+
+    Returns:
+        The URL of the registry, such as `http://127.0.0.1:5000`.
+
+    Raises:
+        UsageError: the address is none of this machine, the certificate cannot be used, or what `app` raises.
+        Conflict: the address is in use.
     """
     with _load("server").background(app(storage, settings), address, _tls(tls_cert, tls_key)) as url:
         yield url
@@ -151,8 +163,8 @@ def serve(
     Args:
         storage: what holds the content; memory if not given.
         address: `HOST:PORT`; port 0 takes any that is free.
-        settings: how it behaves; open to everybody if not given.
-        tls_cert: a file (PEM) with a certificate, and those that lead to its authority.
+        settings: how it behaves; without, every client may do everything.
+        tls_cert: a file (PEM) with a certificate and the chain up to its authority.
         tls_key: a file (PEM) with its private key.
         ready: called with the URL when the registry answers.
 
@@ -169,6 +181,9 @@ def open_storage(name: str = "memory", *, read_only: bool = False) -> Storage:
     Args:
         name: its name.
         read_only: whether a folder must be there, and is never written to.
+
+    Returns:
+        A `MemoryStorage` or a `FolderStorage`.
 
     Raises:
         UsageError: there can be no such folder.

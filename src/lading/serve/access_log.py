@@ -1,7 +1,7 @@
 """The log of requests: one line for each, and nothing in it that is secret.
 
 This module knows what a request was and how it ended. Paths are logged without their queries, and of credentials only
-whose they are.
+the user.
 """
 
 from __future__ import annotations

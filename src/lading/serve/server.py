@@ -34,7 +34,7 @@ _log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_inf
 
 _ZERO_COPY = "http.response.zerocopysend"
 _GRACE = 3  # seconds that requests have to end when the server stops
-_LONG_GRACE = 9  # where there is a process to stop; who sends SIGTERM often waits for 10
+_LONG_GRACE = 9  # where there is a process to stop: programs that send SIGTERM often wait for 10
 _KEEP_ALIVE = 75  # seconds that an idle connection is kept
 _PATIENCE = 60.0  # seconds that a client may be silent in the middle of something
 _HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers
@@ -45,7 +45,7 @@ class TLS(NamedTuple):
     """A certificate to serve with."""
 
     certificate: str | os.PathLike[str]
-    """A file (PEM) with the certificate and those that lead to its authority."""
+    """A file (PEM) with the certificate and the chain up to its authority."""
     key: str | os.PathLike[str]
     """A file (PEM) with its private key, which is not encrypted."""
 
@@ -178,7 +178,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever owns the process."""
+    """Leaves signals to the program that owns the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

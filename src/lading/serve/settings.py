@@ -20,14 +20,14 @@ class Settings:
     """
 
     auth: str | None = None
-    """Who may come: `htpasswd=FILE` for Basic, `token=FILE` for Bearer with the registry's own token service. FILE
-    has a line `USER:HASH` for each user, with bcrypt hashes, as `htpasswd -B` makes it. None lets everybody do
-    everything."""
+    """How clients authenticate: `htpasswd=FILE` for Basic, `token=FILE` for Bearer with the registry's own token
+    service. FILE has a line `USER:HASH` for each user, with bcrypt hashes, as `htpasswd -B` makes it. None lets every
+    client do everything."""
     allow: Sequence[str] | str = ()
-    """Who may do what where: rules `USER:REPOSITORIES:ACTIONS`, or `@FILE` with such rules as its lines. USER is a
-    name, `*` for whoever has logged in, or `anonymous` for everybody (with `token`). REPOSITORIES is a glob, in which
-    `*` is any text. ACTIONS are `pull`, `push` (which includes `pull`), `delete` or `*`, with commas between them.
-    Without any rule, whoever has logged in may do everything; with rules, nothing else than they say."""
+    """What users may do in which repositories: rules `USER:REPOSITORIES:ACTIONS`, or `@FILE` with such rules as its
+    lines. USER is a name, `*` for every user that has logged in, or `anonymous` for every client (with `token`).
+    REPOSITORIES is a glob, in which `*` is any text. ACTIONS are `pull`, `push` (which includes `pull`), `delete` or `*`, with commas between them.
+    Without any rule, users that have logged in may do everything; with rules, what the rules say and nothing else."""
     token_key: str | os.PathLike[str] | None = None
     """A file with the key that tokens are signed with, made if it does not exist. With it, `docker login` outlives
     the process. Without it, the key is the process's own, and clients keep their password."""
@@ -44,7 +44,7 @@ class Settings:
     max_size: int | None = None
     """How much the storage may hold, in bytes; None for as much as there is place."""
     upload_expiry: float = 24 * 60 * 60
-    """Seconds after which an upload that nobody goes on with is discarded."""
+    """Seconds without a request after which an upload is discarded."""
 
     def __post_init__(self) -> None:
         for name in ("max_manifest", "max_uploads", "max_size", "upload_expiry"):

@@ -1,4 +1,4 @@
-"""Who may do what where: rules.
+"""Access rules: which users may do what in which repositories.
 
 This module knows users, repositories and actions by name, and nothing of requests or passwords.
 """
@@ -14,11 +14,11 @@ from lading.errors import UsageError
 from lading.serve.reloaded_file import Watched
 
 ANONYMOUS = "anonymous"
-"""In a rule: everybody, whether they have logged in or not."""
+"""In a rule: every client, logged in or not."""
 EVERYBODY = "*"
-"""In a rule: everybody who has logged in."""
+"""In a rule: every user that has logged in."""
 ACTIONS = ("pull", "push", "delete")
-"""What may be done with a repository. Whoever may push may pull: clients look before they push."""
+"""What may be done with a repository. Permission to push includes permission to pull: clients look before they push."""
 
 _FORM = "a rule is USER:REPOSITORIES:ACTIONS, such as 'ci:team/*:pull,push'"
 
@@ -35,36 +35,36 @@ class Need(NamedTuple):
 
 
 CATALOG = Need("registry", "catalog", "*")
-"""Listing the repositories: everybody may, who may do anything, and sees what they may pull."""
+"""Listing the repositories: allowed to every client that is allowed anything. It sees those that it may pull from."""
 
 
 class Caller(NamedTuple):
-    """Who sent a request."""
+    """The client that sent a request."""
 
     user: str | None = None
-    """None for somebody who has not logged in."""
+    """None for a client that has not logged in."""
     granted: frozenset[Need] | None = None
-    """What their token is for; None for all that they may do."""
+    """What its token allows; None where it may do all that the rules allow its user."""
 
 
 class Rule(NamedTuple):
-    """What some may do in some repositories."""
+    """What one user, or a group of them, may do in some repositories."""
 
     user: str
     repositories: str
     actions: frozenset[str]
 
     def is_for(self, user: str | None) -> bool:
-        """Whether it is about a user; None is somebody who has not logged in."""
+        """Whether it is about a user; None for a client that has not logged in."""
         return self.user == ANONYMOUS or (user is not None and self.user in {EVERYBODY, user})
 
 
 class Rules:
-    """What is allowed; nothing else is.
+    """The access rules of a registry: what no rule allows is refused.
 
     Args:
         texts: rules `USER:REPOSITORIES:ACTIONS`, or `@FILE` with such rules as its lines, which may change at any
-            time. Without any, whoever has logged in may do everything.
+            time. Without any rule, every user that has logged in may do everything.
 
     Raises:
         UsageError: one cannot be read.
@@ -91,7 +91,7 @@ class Rules:
 
     @property
     def for_anybody(self) -> bool:
-        """Whether there is anything that one may do without having logged in."""
+        """Whether a client that has not logged in may do anything."""
         return any(rule.user == ANONYMOUS for rules in self._sources for rule in rules())
 
 

@@ -1,7 +1,7 @@
 """Lets requests through to the registry, or not: authentication and rules, as ASGI.
 
-This module knows which path needs what, and asks others who somebody is and what they may do. It refuses with 401 what
-a login or another token would allow, and with 403 what nothing would.
+This module knows what a request needs by its path. `users` and `tokens` tell the client's user, `access` what the user
+may do. A request that a login or another token could make possible is refused with 401, any other with 403.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Gate:
 
     Args:
         application: what gets the requests that may pass.
-        settings: who may do what, and how they show who they are.
+        settings: the rules, and how clients authenticate.
         clock: gives the time, in seconds since the epoch.
 
     Raises:
@@ -93,10 +93,10 @@ class Gate:
         return None
 
     async def _caller(self, request: Request, needs: Sequence[Need]) -> Caller:
-        """Who sends a request."""
+        """The client that sends a request."""
         header = request.headers.get("authorization")
         if header is None:
-            # What anybody may do with a repository needs no token; but who may be more than anybody has to be asked.
+            # What anonymous clients may do with a repository needs no token; what the catalog shows depends on the user.
             if CATALOG not in needs and any(self._rules.permits(None, need) for need in needs):
                 return Caller()
             raise self._unauthorized(request, needs, "log in first")
@@ -112,7 +112,7 @@ class Gate:
         return Caller(user)
 
     def _visible(self, caller: Caller, *, listing: bool) -> Callable[[str], bool]:
-        """Tells which repositories somebody may pull from; a token for the catalog shows all that its owner may."""
+        """Tells which repositories a caller may pull from; with a token for the catalog, all that its user may."""
         granted = None if listing else caller.granted
 
         def visible(name: str) -> bool:
@@ -137,7 +137,7 @@ class Gate:
 
 
 def _needs(request: Request, route: routes.Resource) -> list[Need]:
-    """What a request does; nothing that is named, where it asks about the registry itself or has no valid name."""
+    """What a request does; empty where it is about the registry itself, or its repository has no valid name."""
     if route.kind == "catalog":
         return [CATALOG]
     name = route.values.get("name")

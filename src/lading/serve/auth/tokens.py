@@ -1,7 +1,7 @@
 """The token service: gives Bearer tokens for what users may do, and reads them (distribution's token authentication).
 
 This module knows tokens and both dialects in which they are asked for (GET, and OAuth2's POST, RFC 6749). Tokens are
-for this registry alone: it signs them, and nobody else reads them.
+for this registry alone, which signs them and reads them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _URL = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
 class _TokenLogin(NamedTuple):
-    """Who asks for a token, and whether they are to be remembered."""
+    """The user that asks for a token (None for anonymous), and whether a refresh token is wanted."""
 
     user: str | None
     stays: bool = False
@@ -59,7 +59,7 @@ class TokenService:
     """Gives and reads the tokens of one registry.
 
     Args:
-        users: who can ask for tokens.
+        users: the users that may ask for tokens.
         rules: what they may do.
         key_file: keeps the key that tokens are signed with; made if it does not exist. None for a key that is gone
             with the process. Only with a file there are refresh tokens, since clients forget the password for them.
@@ -103,7 +103,7 @@ class TokenService:
         return "Bearer " + ",".join(f'{name}="{value}"' for name, value in fields.items())
 
     def read(self, token: str) -> Caller | None:
-        """Whose token this is, and what it is for; None if it is none, or none any more."""
+        """The user of a token and what it allows; None where it is no token of this registry, or has expired."""
         claims = self._claims(token, _ACCESS)
         if claims is None or claims["exp"] <= self._clock():
             return None
@@ -220,7 +220,7 @@ class TokenService:
 
 
 async def basic_user(users: Users, header: str) -> str | None:
-    """Whose name and password an `Authorization` has (RFC 7617); None if they are nobody's."""
+    """The user of an `Authorization` (RFC 7617); None where name and password are not those of a user."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -233,7 +233,7 @@ async def basic_user(users: Users, header: str) -> str | None:
 
 
 def scope_text(need: Need) -> str:
-    """The scope that allows something; for a push also to pull, since nobody pushes without looking first."""
+    """The scope that allows something; for a push also to pull, since clients look before they push."""
     actions = "pull,push" if need.action == "push" else need.action
     return f"{need.kind}:{need.name}:{actions}"
 

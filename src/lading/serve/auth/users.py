@@ -1,6 +1,6 @@
 """Users and their passwords: an htpasswd file with bcrypt hashes.
 
-This module knows passwords, and nothing of what their owners may do. It keeps none, and shows none.
+This module knows passwords, and nothing of what users may do. It keeps no password, and shows none.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Users:
         self._checking = asyncio.Semaphore(_AT_ONCE)
 
     def mark(self, user: str) -> str | None:
-        """What changes when a user's password does; None for nobody's name."""
+        """A text that changes when a user's password does; None for a name that no user has."""
         known = self._hashes.value.get(user)
         return None if known is None else hashlib.sha256(b"lading\0" + known).hexdigest()[:32]
 

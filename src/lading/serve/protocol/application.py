@@ -1,7 +1,7 @@
 """The distribution protocol, served from a storage: an ASGI application.
 
 This module knows HTTP and the protocol (distribution-spec), and of the storage what `storage.Storage` says.
-It verifies everything it is sent before the storage gets it. Who may do what was decided before a request comes here.
+It verifies all content before the storage gets it. Requests that come here are allowed: `auth` decides before.
 """
 
 from __future__ import annotations

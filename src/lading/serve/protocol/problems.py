@@ -1,6 +1,6 @@
 """Answers that are the same wherever they come from: errors as the specification's JSON, and how they are sent.
 
-This module knows HTTP, and nothing of content or of who may have it.
+This module knows HTTP, and nothing of content or of access to it.
 """
 
 from __future__ import annotations

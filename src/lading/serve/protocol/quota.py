@@ -76,7 +76,7 @@ class Quota:
         known = self._measured
         async with self._measuring:
             if self._measured != known:
-                return  # somebody else has just done it
+                return  # another request has just measured
             self._changed = False
             # What is being written is counted, whether it is seen or not.
             before = self._used - self._writing

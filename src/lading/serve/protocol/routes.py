@@ -16,9 +16,9 @@ Scope = Mapping[str, Any]
 TOKEN = "token"
 """Where tokens are given, below `/v2/`; no repository can be meant."""
 VISIBLE = "lading.visible"
-"""What `visible` gives is kept in a request's scope by this name, by whoever knows who sent it."""
+"""The key of a request's scope under which the gate keeps what `visible` gives."""
 USER = "lading.user"
-"""Who sent a request is kept in its scope by this name, once it is known."""
+"""The key of a request's scope under which its user is kept, once the user is known."""
 
 # The last parts of a path say what it is about, so that a repository may be called `a/blobs/manifests`.
 _ROUTES = (
@@ -56,18 +56,18 @@ def find(scope: Scope) -> Resource | None:
 
 
 def location(scope: Scope, path: str) -> str:
-    """A path below `/v2/` as whoever sent this request reaches it, for a header."""
+    """A path below `/v2/` as the client of a request reaches it, for a header of the answer."""
     return f"{quote(scope.get('root_path', ''))}/v2/{path}"
 
 
 def shown(scope: Scope) -> str:
-    """A request's path for a log: as it was sent, without its query, which may hold what is nobody's business."""
+    """A request's path for a log: as it was sent, without its query, which may hold secrets."""
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
     return raw.decode("ascii", "backslashreplace")
 
 
 def visible(scope: Scope) -> Callable[[str], bool]:
-    """Tells of each repository whether whoever sent this request may know what is in it."""
+    """Tells of a repository whether the client of a request may know what is in it."""
     decide: Callable[[str], bool] = scope.get(VISIBLE, _everything)
     return decide
 

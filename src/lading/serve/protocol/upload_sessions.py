@@ -137,11 +137,11 @@ class UploadSessions:
     async def _discard(self, session: UploadSession) -> None:
         await session.upload.discard()
         self._quota.changed()
-        self._ended.set()  # and whoever waits next waits for the next one
+        self._ended.set()  # later requests wait for the next end
         self._ended = asyncio.Event()
 
     async def sweep(self, *, all: bool = False) -> None:
-        """Discard the uploads that nobody goes on with, if it is time to; or `all`, because nobody can any more."""
+        """Discard the uploads that have expired, if it is time to look; or `all`, when the registry stops."""
         now = self._clock()
         if not all and 0 <= now - self._swept < self.interval:
             return

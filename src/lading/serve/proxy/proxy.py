@@ -1,7 +1,7 @@
 """A pull-through cache: a storage that gets what it lacks from another registry, and keeps it.
 
 This module knows what has to be asked again and what never changes, and of the other registry what `Upstream` says.
-What comes is verified before it is kept; who waits for it gets it while it comes, and its last byte when it is right.
+Content is verified before it is kept. Clients get a blob while it comes, and its last byte once it is verified.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log: logging.Logger = logging.getLogger("lading.serve")
 FRESH = 60
 """How long a tag is taken for what it was, in seconds, before the other registry is asked again."""
 
-_PIECE = 256 * 1024  # bytes that are held back at most from those who wait for them
+_PIECE = 256 * 1024  # bytes of a blob that has come that clients do not get yet, at most
 _PAUSE = 10  # seconds for which a registry that did not answer is left alone, where something is here to be served
 _AWAY = (RateLimited, RegistryFailure, Unreachable)
 """It may be there again later."""
@@ -70,7 +70,7 @@ class Upstream(Protocol):
 
 
 class ProxyStorage:
-    """A storage in front of another registry. Nothing can be pushed to it.
+    """A storage in front of another registry, made by `proxy_of`. Nothing can be pushed to it.
 
     Args:
         cache: keeps what came.
@@ -131,7 +131,7 @@ class ProxyStorage:
             await self._close()
 
     async def once(self, repository: str, what: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do something for all who want it at the same time; who goes away does not end it for the others."""
+        """Do something once for all requests that need it at the same time; one that is cancelled does not end it."""
         key = repository, what
         task: asyncio.Task[T] | None = self._asked.get(key)
         if task is None:
@@ -172,7 +172,7 @@ class _ProxyRepository:
         return self._proxy.cache.repository(self._name)
 
     async def exists(self) -> bool:
-        return True  # as far as anybody knows before it was asked
+        return True  # the other registry has not been asked yet
 
     async def tags(self) -> Collection[str]:
         return await self._proxy.once(self._name, "tags", self._tags)
@@ -232,7 +232,7 @@ class _ProxyRepository:
     def _refusal(self) -> Unsupported:
         return Unsupported(self._proxy.refuses)
 
-    # What is done once for all who ask
+    # What is done once for all requests that need it at the same time
 
     async def _tags(self) -> Collection[str]:
         upstream = self._proxy.connect(self._name, False)
@@ -321,7 +321,7 @@ class _ProxyRepository:
 
 
 class _Fetch:
-    """A blob on its way, for all who want it. It goes on when they have gone: somebody will come again."""
+    """A blob on its way, for all requests that need it. It goes on when their clients have gone, for later ones."""
 
     def __init__(self, proxy: ProxyStorage, name: str, digest: Digest) -> None:
         loop = asyncio.get_running_loop()
@@ -381,7 +381,7 @@ class _Fetch:
             for future in (self._size, self._whole):
                 if not future.done():
                     future.set_exception(error)
-                future.exception()  # whether anybody asks for it or not
+                future.exception()  # it counts as seen, whether a request waits for it or not
         except BaseException:
             self._size.cancel()
             self._whole.cancel()
@@ -443,4 +443,4 @@ class _Arriving:
 def _forget(asked: dict[tuple[str, str], asyncio.Task[Any]], key: tuple[str, str], task: asyncio.Task[Any]) -> None:
     del asked[key]
     if not task.cancelled():
-        task.exception()  # whether anybody waited for it or not
+        task.exception()  # it counts as seen, whether a request waited for it or not

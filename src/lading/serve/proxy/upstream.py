@@ -1,6 +1,7 @@
-"""The registry behind a pull-through cache, reached as lading reaches any: the only place here that knows its client.
+"""The registry behind a pull-through cache, reached as lading reaches any registry.
 
-Credentials are the user's own. They go to that registry, and to nobody who asks this one.
+This is the only module of `lading.serve` that knows the client's side. The credentials are the user's own: they go to
+that registry, and never to a client of this one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lading.registry.session import Session
 from lading.serve.proxy.proxy import FRESH, ProxyStorage
 from lading.serve.storage.storage import Storage
 
-_RETRIES = 2  # somebody is waiting, and will try again
+_RETRIES = 2  # a client is waiting, and will try again
 
 log: logging.Logger = logging.getLogger("lading.serve.upstream")
 
@@ -35,27 +36,30 @@ def proxy_of(
     fresh: float = FRESH,
     clock: Callable[[], float] = time.monotonic,
 ) -> ProxyStorage:
-    """A storage with all that another registry has: what is asked for is got there, and kept.
+    """A storage with all that another registry has: what it lacks is fetched there, verified and kept.
 
-    `library/nginx` here is `library/nginx` there; of Docker Hub, `nginx` is, too.
+    `library/nginx` here is `library/nginx` there; in front of Docker Hub, so is `nginx`.
 
     Args:
         registry: the other registry's host, such as `docker.io` or `registry.example:5000`.
-        cache: where it is kept.
+        cache: the storage that keeps what was fetched.
         insecure: accept plain HTTP and any certificate from it.
         docker_config: the folder of Docker's `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
         config: lading's configuration; by default read from its file.
         fresh: how long a tag is taken for what it was, in seconds, before the other registry is asked again.
         clock: gives the time in seconds.
 
+    Returns:
+        The storage, which nothing can be pushed to. Closing it closes `cache`, too.
+
     Raises:
-        InvalidReference: that is no registry.
+        InvalidReference: `registry` is not HOST[:PORT].
         UsageError: the configuration cannot be read.
     """
     host = parse_registry(registry)
     folder = Path(docker_config) if docker_config is not None else None
     credentials = default_sources(docker_config_dir=folder)
-    # Blobs have connections of their own: who only asks for a tag does not wait for them.
+    # Blobs have connections of their own: a question about a tag does not wait for them.
     quick, slow = (
         Session(
             credentials=credentials,

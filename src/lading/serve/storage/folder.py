@@ -49,7 +49,7 @@ from lading.stores.layout.reader import blob_path, leads_on
 
 _RESERVED = frozenset({"blobs", "index.json", "oci-layout"})  # components that are files of the layout above
 _ESCAPE = "_"  # no component begins with it
-_REMEMBERED = 256  # layouts that are kept in mind though nobody is using them
+_REMEMBERED = 256  # layouts that are kept in mind although no request uses them
 
 
 class Garbage(msgspec.Struct, frozen=True):
@@ -109,7 +109,7 @@ class FolderStorage:
         return await in_thread(self._measure)
 
     async def sweep(self, before: float) -> None:
-        """Remove what is left of uploads whose process has ended, and what got nothing since `before`."""
+        """Remove the uploads whose process has ended, and those that got no bytes since `before`."""
         await in_thread(self.shared.sweep, before)
 
     async def close(self) -> None:
@@ -119,8 +119,8 @@ class FolderStorage:
     async def gc(self, *, dry_run: bool = False, grace: float = GRACE, untagged: bool = False) -> Garbage:
         """Remove what nothing refers to. The registry may be running, in this process or in others.
 
-        Kept is what has a tag or is listed without one, all that leads on from there, manifests whose subject is
-        kept, and what is being uploaded.
+        These are kept: manifests that have a tag or are listed without one, the content that they refer to, manifests
+        whose subject is kept, and what is being uploaded.
 
         Args:
             dry_run: remove nothing, and only say what would go.
@@ -129,7 +129,7 @@ class FolderStorage:
             untagged: take manifests without a tag for unlisted, too, unless something kept leads to them.
 
         Returns:
-            What went. Where a manifest cannot be read nobody knows what it refers to: of its repository nothing goes.
+            What was removed. Of a repository with a manifest that cannot be read nothing is removed.
         """
         content: list[tuple[str, Descriptor]] = []
         failed: list[tuple[str, LadingError]] = []
@@ -162,7 +162,7 @@ class FolderStorage:
         return Garbage(tuple(content), parts + len(uploads), size + sum(uploads), tuple(failed))
 
     def layout(self, name: str) -> _RepositoryLayout:
-        """The layout of a repository: one object for all who use it at the same time, so that they write together."""
+        """The layout of a repository: one object for all requests at the same time, so that they write together."""
         parts = (_ESCAPE + part if part in _RESERVED else part for part in name.split("/"))
         path = self.path.joinpath(*parts)
         layout = self._used.get(path)

@@ -80,7 +80,7 @@ class StoredManifest(NamedTuple):
     """The media type it was pushed with, and is served with."""
     digest: Digest
     warning: str = ""
-    """What whoever gets it has to know about it."""
+    """A warning for the client that gets it; empty for none."""
 
 
 class Elsewhere(Exception):
@@ -128,7 +128,7 @@ class OpenBlob(Protocol):
 
 
 class Upload(Protocol):
-    """A blob that is being received. It is nobody's content until `commit`."""
+    """A blob that is being received. No repository has it until `commit`."""
 
     size: int
     """How many bytes have been appended so far."""
@@ -198,7 +198,10 @@ class StoredRepository(Protocol):
 
 
 class Storage(Protocol):
-    """All the content of a registry. It is used from one event loop at a time."""
+    """What holds all the content of a registry; used from one event loop at a time.
+
+    `MemoryStorage`, `FolderStorage` and `ProxyStorage` are storages.
+    """
 
     @property
     def refuses(self) -> str | None:
@@ -214,7 +217,7 @@ class Storage(Protocol):
         """How many bytes it holds, with those of uploads that are not complete."""
 
     async def sweep(self, before: float) -> None:
-        """Remove what is left of uploads whose process has ended, or that got nothing since `before`.
+        """Remove the uploads whose process has ended, and those that got no bytes since `before`.
 
         Args:
             before: a time, in seconds since the epoch.
@@ -225,10 +228,10 @@ class Storage(Protocol):
 
 
 class MemoryStorage:
-    """A storage that is gone when the process is."""
+    """A storage in memory: its content is gone when the process ends."""
 
     refuses = None
-    """Nothing can be the matter: everything can be pushed."""
+    """None: it can always be pushed to."""
 
     def __init__(self) -> None:
         self._repositories: dict[str, _MemoryRepository] = {}
