@@ -26,8 +26,9 @@ class Settings:
     allow: Sequence[str] | str = ()
     """What users may do in which repositories: rules `USER:REPOSITORIES:ACTIONS`, or `@FILE` with such rules as its
     lines. USER is a name, `*` for every user that has logged in, or `anonymous` for every client (with `token`).
-    REPOSITORIES is a glob, in which `*` is any text. ACTIONS are `pull`, `push` (which includes `pull`), `delete` or `*`, with commas between them.
-    Without any rule, users that have logged in may do everything; with rules, what the rules say and nothing else."""
+    REPOSITORIES is a glob, in which `*` is any text. ACTIONS are `pull`, `push` (which includes `pull`), `delete` or
+    `*`, with commas between them. Without any rule, users that have logged in may do
+    everything; with rules, what the rules say and nothing else."""
     token_key: str | os.PathLike[str] | None = None
     """A file with the key that tokens are signed with, made if it does not exist. With it, `docker login` outlives
     the process. Without it, the key is the process's own, and clients keep their password."""

@@ -96,7 +96,7 @@ class Gate:
         """The client that sends a request."""
         header = request.headers.get("authorization")
         if header is None:
-            # What anonymous clients may do with a repository needs no token; what the catalog shows depends on the user.
+            # What anonymous clients may do with a repository needs no token; the catalog depends on the user.
             if CATALOG not in needs and any(self._rules.permits(None, need) for need in needs):
                 return Caller()
             raise self._unauthorized(request, needs, "log in first")
