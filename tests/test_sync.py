@@ -1,6 +1,7 @@
 """Client: the synchronous face, as programs with threads, forks and interpreters of their own use it."""
 
 import copy
+import gc
 import inspect
 import pickle
 import subprocess
@@ -199,6 +200,19 @@ def test_closing_ends_the_calls_of_other_threads(registry: RealRegistry, reposit
     assert error is None or isinstance(error, LadingError)
     assert client.digest(name)  # it can be used again
     client.close()
+
+
+def test_what_is_half_read_when_the_client_closes_brings_nothing_back(registry: RealRegistry, repository: str) -> None:
+    push(registry.host, repository, "1", make_image())
+    before = _lading_threads()
+    client = Client()
+    with client.open(f"{registry.host}/{repository}") as store:
+        tags = store.tags()
+        assert next(tags) == "1"
+    client.close()
+    del tags, store
+    gc.collect()
+    assert _lading_threads() == before
 
 
 def test_a_callback_cannot_wait_for_its_own_client(registry: RealRegistry, repository: str) -> None:

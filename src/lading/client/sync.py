@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lading.drafts.facade import SyncDrafts
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
+    from lading.store import Store
 
 
 class Client(Face[AsyncClient]):
@@ -132,7 +133,12 @@ class Client(Face[AsyncClient]):
             writing: whether something will be written, so that the first token allows it.
             mirrored: whether manifests and blobs may come from the registry's mirrors, where some are configured.
         """
-        return SyncStore(self._inner.connect(reference, writing=writing, mirrored=mirrored), self._runner)
+
+        async def connected() -> Store:
+            # On the loop's thread, like everything: the first one makes what carries the requests.
+            return self._inner.connect(reference, writing=writing, mirrored=mirrored)
+
+        return SyncStore(self._runner.run(connected()), self._runner)
 
     get: Final = blocking(AsyncClient.get)
     get_manifest: Final = blocking(AsyncClient.get_manifest)

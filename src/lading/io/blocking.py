@@ -213,9 +213,12 @@ class Face(Generic[T]):
                 member.__module__, member.__qualname__ = cls.__module__, f"{cls.__qualname__}.{name}"
 
 
-def each(chunks: AsyncIterable[T], run: Run) -> Iterator[T]:
-    """The items of an asynchronous iterable, one after the other, as they are asked for."""
-    iterator: AsyncIterator[T] = aiter(chunks)
+def each(items: AsyncIterable[T], run: Run) -> Iterator[T]:
+    """The items of an asynchronous iterable, one after the other, as they are asked for.
+
+    What is not read to its end is closed by its event loop, as a generator that nobody reads any more.
+    """
+    iterator: AsyncIterator[T] = aiter(items)
 
     async def following() -> tuple[T] | None:
         try:
@@ -223,10 +226,5 @@ def each(chunks: AsyncIterable[T], run: Run) -> Iterator[T]:
         except StopAsyncIteration:
             return None
 
-    try:
-        while (item := run(following())) is not None:
-            yield item[0]
-    finally:
-        end = getattr(iterator, "aclose", None)
-        if end is not None:
-            run(end())
+    while (item := run(following())) is not None:
+        yield item[0]

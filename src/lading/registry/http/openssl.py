@@ -86,7 +86,7 @@ class OpenSSLTransport(LibraryTransport):
         if proxy is not None and not proxy.startswith("http"):
             raise UsageError(
                 f"{host_of(request.url)} cannot be reached through a SOCKS proxy",
-                cause="its certificate needs OpenSSL, with which lading speaks to HTTP proxies only",
+                cause="with OpenSSL, which its certificate or a forked process needs, only HTTP proxies are used",
             )
         try:
             via = URL(proxy) if proxy is not None else None
