@@ -75,7 +75,7 @@ class Cache:
 
         Args:
             registry: its name.
-            verified: whether it has to prove who it is: anybody can be what has not, once.
+            verified: whether its certificate is verified. What is not verified may have been another server.
         """
         key = (registry, verified)
         if key not in self._hosts:
@@ -110,7 +110,7 @@ class HostCache:
     Args:
         registry: its name.
         path: its file, which is read when something is asked for; None for none.
-        verified: whether it has to prove who it is.
+        verified: whether its certificate is verified.
     """
 
     def __init__(self, registry: str, path: Path | None = None, *, verified: bool = True) -> None:
@@ -155,11 +155,11 @@ class HostCache:
             self._file.no_referrers, self.changed = (time.time() if absent else 0.0), True
 
     def tokens(self, proof: Proof | None, account: str = "") -> Sequence[Token]:
-        """The tokens that were given to somebody.
+        """The tokens that were given for a proof and have not expired.
 
         Args:
-            proof: what proves who that is; None for anybody.
-            account: the name that they have then.
+            proof: of the credential; None for anonymous access.
+            account: the user name that the tokens get.
         """
         now = time.time()
         whose = _identity(self._file.key, proof)
@@ -175,7 +175,7 @@ class HostCache:
         """Remember a token, unless it is of no use to another run: it ends soon, or allows less than was asked for.
 
         Args:
-            proof: what proves whose it is; None for anybody.
+            proof: of the credential; None for anonymous access.
             token: the token.
         """
         allowed = granted(token)
@@ -228,7 +228,7 @@ class HostCache:
             no_referrers=mine.no_referrers,
             tokens=sorted(alive, key=lambda kept: kept.expires)[-_TOKENS:],
         )
-        # A file of its own, which only the owner can read; the rename is all or nothing, whoever else is at it.
+        # A file of its own, which only the owner can read; the rename is all or nothing, whatever other processes do.
         # (`tempfile` does no more, and takes longer to import than this whole room.)
         temporary = self._path.with_name(f"{self._path.name}.{os.urandom(8).hex()}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -245,7 +245,7 @@ class HostCache:
     def _may_trust(self, challenge: Challenge) -> bool:
         """Whether a token service may be asked in another run, before the registry names it there.
 
-        Who passed for a registry on this machine for a moment must not get its credentials for days.
+        A program that passed for a registry on this machine for a moment must not get its credentials for days.
         """
         if self._verified or challenge.scheme != "bearer":
             return True
@@ -286,7 +286,7 @@ class _File(msgspec.Struct):
 
 
 def _identity(key: bytes, proof: Proof | None) -> bytes:
-    """What somebody's tokens are kept under: it tells nothing of who that is."""
+    """What the tokens of a proof are kept under: a keyed hash, which does not tell the proof."""
     return hmac.new(key, msgspec.json.encode(proof), hashlib.sha256).digest()
 
 

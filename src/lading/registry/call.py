@@ -1,4 +1,4 @@
-"""A request as it was asked for, before anything was sent: to whom, what, and which answers count. It sends nothing."""
+"""A request as it was asked for: its host, its path, and the statuses that are answers. It sends nothing."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def failure(refusal: Refusal, *, method: str, registry: str, what: str) -> Ladin
     Args:
         refusal: the answer.
         method: the request's method.
-        registry: who answered, for the message.
+        registry: the registry that answered, for the message.
         what: the name of the thing asked for, for the message.
     """
     status = refusal.status
@@ -159,7 +159,7 @@ def full(refusal: Refusal, *, registry: str, what: str) -> RegistryFailure | Non
 
     Args:
         refusal: the answer.
-        registry: who refused.
+        registry: the registry that refused.
         what: the name of the thing that was sent.
     """
     words = said(refusal.body)
@@ -202,7 +202,7 @@ def denied(
 
     Args:
         refusal: the answer; one that `reason` has says more.
-        registry: who refused.
+        registry: the registry that refused.
         wanted: what was not allowed, such as `repository:a/b:pull`.
         reason: what lading knows about it.
         repository: the path in the registry, if it is about one.

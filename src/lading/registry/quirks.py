@@ -1,7 +1,7 @@
 """What hosted registries do in a way of their own, all in one place. Pure: names and words, and no requests.
 
-What is not here, they do as the specification says, or as any registry may. What can be seen in an answer is not here
-either: it is dealt with where the answer is read, whoever gave it.
+A hosted registry does everything else as the specification says, or as any registry may. What an answer itself shows is
+not here: it is dealt with where the answer is read, whichever registry gave it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class AmazonRegistry(msgspec.Struct, frozen=True):
 
     @property
     def is_public(self) -> bool:
-        """Whether it is ECR Public, where everybody may pull."""
+        """Whether it is ECR Public, where anonymous clients may pull."""
         return not self.account
 
 
@@ -59,7 +59,7 @@ class Hosted(msgspec.Struct, frozen=True, kw_only=True):
     deletion: str = "deletion has to be allowed where the registry runs (REGISTRY_STORAGE_DELETE_ENABLED=true)"
     """What to do where it does not delete."""
     amazon: AmazonRegistry | None = None
-    """Which of Amazon's registries it is: those make no repository at the first push into it."""
+    """Which of Amazon's registries it is; None for any other. Amazon's make no repository at the first push into it."""
 
     def how_to_make(self, repository: str) -> str:
         """The command of AWS that makes a repository before the first push; empty where the push makes it."""

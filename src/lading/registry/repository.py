@@ -177,7 +177,7 @@ class Repository:
             try:
                 stored, subject = await self._put(manifest, target)
             except InvalidContent as error:
-                # It is what was sent: somebody else is writing the same just now, and it was read while it was.
+                # Its digest is right: the registry read it while another client was writing the same manifest.
                 if error.registry_code != "DIGEST_INVALID" or tries == 1:
                     raise
             # A tag is left with what came to harm on the way only where the registry insists.
@@ -315,7 +315,7 @@ class Repository:
 
             await self.put(parse(raw, content.media_type, digest=content.digest))
             return
-        # What is read while it is sent needs both registries: who had one and waited for the other might wait for ever.
+        # What streams from one registry to another takes slots at both, in one order: see `host.slots`.
         origin = source.origin
         hosts = [*self._blob_hosts(), *(origin._blob_hosts() if isinstance(origin, Repository) else ())]
         async with slots(hosts if len(hosts) > 1 and self.uploads.streams(content) else ()):

@@ -81,6 +81,6 @@ def _may_retry(failure: LadingError, call: Call) -> bool:
         return True  # nothing was sent
     if failure.status == 429:
         return True
-    # An upload may be there in part: it is for whoever began it to go on with it, or to begin it anew.
+    # An upload may be there in part: `uploads` goes on with it, or begins it anew.
     is_upload = call.method == "PATCH" or callable(call.body)
     return not is_upload and (isinstance(failure, ConnectionBroken) or failure.status in _RETRIED)

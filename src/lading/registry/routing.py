@@ -84,7 +84,7 @@ def route_to(address: str, config: HostConfig, insecure: bool, addresses: Mappin
         address: its name, with its port where it has one.
         config: how it is spoken to.
         insecure: whether any certificate is accepted.
-        addresses: of `HOST:PORT`s, where they are, whatever is looked up.
+        addresses: IP addresses by `HOST:PORT`, which are used instead of what a look-up gives.
 
     Raises:
         UsageError: the environment names a proxy that is none.

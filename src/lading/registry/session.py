@@ -1,6 +1,7 @@
-"""Requests to registries: scheme, authentication, redirects, retries and limits, so that nobody else thinks of them.
+"""Requests to registries: scheme, authentication, redirects, retries and limits are dealt with here alone.
 
-Knows nothing of repositories, manifests or blobs. What it learns of a host (scheme, challenge, tokens) it remembers.
+This module knows nothing of repositories, manifests or blobs. It remembers what it learns of a host: its scheme, its
+challenge, tokens.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Session:
         cache: where tokens, what is learned of registries, and uploads outlive the session; None for memory only.
         create_repositories: make a repository that is missing where a registry does not do so itself when something is
             pushed (Amazon ECR).
-        alone: whether the best credentials are all that is tried: no others, and no access as anybody.
+        alone: whether the best credentials are all that is tried: no others, and no anonymous access.
         transport: makes the transport for a host; for tests and other HTTP libraries.
     """
 
@@ -149,12 +150,12 @@ class Session:
     def with_credentials(
         self, credentials: Credentials | None, *, cache: Cache | None = None, alone: bool = False
     ) -> Session:
-        """A session like this one for somebody else; it knows nothing of what this one has learned.
+        """A session like this one with other credentials; it knows nothing of what this one has learned.
 
         Args:
-            credentials: where to find theirs.
+            credentials: where to find them; None for anonymous access.
             cache: where what it learns outlives it.
-            alone: whether their best credentials are all that is tried.
+            alone: whether the best of them are all that is tried.
         """
         return Session(
             credentials=credentials,
@@ -206,8 +207,8 @@ class Session:
     ) -> AsyncIterator[Response]:
         """Send a request to a registry and get its answer; the body is read within the `async with`.
 
-        A place among the registry's requests is taken until the `async with` ends. Requests made within it, and
-        those of the body's source, do not wait for a place of their own: else they could wait for each other.
+        One of the registry's slots for requests is taken until the `async with` ends. Requests to the registry within
+        it, and those that the body's source makes, need no slot of their own: all might wait for each other for ever.
 
         Args:
             method: the HTTP method.
@@ -215,7 +216,7 @@ class Session:
             path: `/v2/…`, or an absolute address of the same registry, such as `urls.continuation` gives.
             scopes: what a token for this must allow.
             query: parameters to be added to the path's.
-            headers: beside those of the session.
+            headers: header fields beside the session's.
             body: content to send. A source is opened anew each time it is sent.
             size: how many bytes a source has; None where that is not known.
             accept: the statuses that are answers; every other one is an error. 401 never is an answer.
@@ -268,7 +269,7 @@ class Session:
 
     @asynccontextmanager
     async def bare(self, method: str, registry: str, path: str) -> AsyncIterator[Response]:
-        """Send one request as anybody may, and get whatever is answered: no login, no redirect, no second try.
+        """Send one anonymous request and get its answer, with any status: no login, no redirect, no second try.
 
         Args:
             method: the HTTP method.
@@ -297,7 +298,7 @@ class Session:
     # behind on its way there is closed by a stack of the step's own.
 
     async def _mirrored(self, stack: AsyncExitStack, call: Call) -> Response | None:
-        """What a mirror has, asked once; None where it is of no help, whatever the reason."""
+        """What a mirror has, asked once; None where it does not have it, refuses, or cannot be reached."""
         if call.host.is_down():
             return None
         async with AsyncExitStack() as trial:
@@ -383,7 +384,7 @@ class Session:
         at_home = True
         for _ in range(_REDIRECTS):
             here = self._host(urls.origin(target).netloc)
-            at_home = at_home and same_origin(target, host.url)  # who comes back by way of a stranger is one, too
+            at_home = at_home and same_origin(target, host.url)  # never again, once another host was in between
             headers = (
                 *call.headers,
                 *(self._private_headers(host, shown) if at_home else _authorization(guest or ANONYMOUS)),
@@ -399,7 +400,7 @@ class Session:
             if following is not None:
                 target, guest = following, None
                 continue
-            # Another registry: it may be asked as anybody may, and is never told whom the first one knows.
+            # Another registry: it is asked anonymously, and never gets the first one's credentials.
             try:
                 guest = await here.guest.answer(challenges, urls.origin(target).url, (), [ANONYMOUS], refusal)
             except TokenRefused as refused:
@@ -413,7 +414,7 @@ class Session:
         host = call.host
         await host.listen()
         headers = (*call.headers, *self._private_headers(host, shown))
-        # What is in memory is sent in one piece, whoever is to try again when that fails.
+        # What is in memory is sent in one piece, also where it is sent anew after a failure.
         body = call.body.data if isinstance(call.body, Bytes) else call.body
         failure: Unreachable | None = None
         for scheme in host.schemes:
@@ -644,7 +645,7 @@ async def verify(session: Session, registry: str, credential: Credential) -> Non
     A registry that asks for nothing accepts any.
 
     Args:
-        session: whose configuration is used; its own credentials are not.
+        session: its configuration is used, and its credentials are not.
         registry: the registry's name.
         credential: what is to be checked.
 

@@ -1,7 +1,7 @@
 """Uploading a blob: in one request, in two, in chunks, or on from where it was interrupted (distribution-spec §Push).
 
-This module knows the protocol's requests; how they get to their host is the session's business. What a registry
-refuses it is not asked again: it gets the blob in the plainest way that it takes.
+This module knows the protocol's requests; how they get to their host is the session's business. A registry that refuses
+one way of uploading is not asked for it again: it gets the blob in the plainest way that it takes.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ class Uploads:
         if known is not None:
             state.location = known
             await self._ask_where(state)
-            self._keep(state)  # another run is to see that somebody is at it
+            self._keep(state)  # other runs see by it that this process goes on with the upload
 
     async def _ask_where(self, state: _Progress) -> None:
         """Ask how far an upload has come; one that is lost starts anew (distribution-spec §Pushing blobs in chunks)."""
@@ -384,7 +384,7 @@ class _Reopened(LadingError):
 
 
 class _Begun:
-    """A stream whose first piece is on its way already."""
+    """A stream with its first piece on the way already."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks

@@ -1,6 +1,6 @@
-"""The credentials that one registry gets to see: the best ones first, the next best where it refuses those.
+"""The credentials that are tried at one registry: the best first, and the next best where it refuses them.
 
-Knows where to ask, and remembers what was refused. Knows nothing of HTTP: it is told.
+This module asks the places where credentials are kept, and remembers which were refused. It sends nothing.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class RefusedCredential(NamedTuple):
 
 
 class Attempts:
-    """Finds the credentials for one registry.
+    """Finds the credentials for one registry, the best that it has not refused.
 
     Args:
         registry: its name.
         credentials: where to find them; None for nowhere.
-        asking: held while somebody is asked, so that helpers ask the user one after the other.
-        alone: whether there is nothing beside the best credentials: neither others, nor access as anybody.
+        asking: held while a place is asked, so that helpers ask the user one after the other.
+        alone: whether only the best credentials are tried: neither others, nor anonymous access.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Attempts:
         self.refused: list[RefusedCredential] = []
         """What the registry did not take, in the order of trying."""
         self.trouble: Denied | None = None
-        """Why somebody who may have credentials could not be asked for them."""
+        """Why a helper, or AWS, could not be asked for credentials; None where all that were asked answered."""
 
     async def credential(self, repository: str | None) -> Credential | None:
         """The best credentials that were not refused; None for none.
@@ -70,12 +70,15 @@ class Attempts:
         return self._found[repository]
 
     def refuse(self, credential: Credential, repository: str | None, refusal: Refusal) -> bool:
-        """Take note that credentials were refused; False where there is nothing to go on with.
+        """Note that credentials were refused.
 
         Args:
-            credential: those.
+            credential: the credentials.
             repository: where they were refused; None for everywhere.
             refusal: what was answered.
+
+        Returns:
+            Whether to go on, with the next best credentials or without any.
         """
         if self._alone:
             return False
@@ -88,7 +91,11 @@ class Attempts:
         return True
 
     async def told(self, repository: str | None) -> list[str]:
-        """What went otherwise than expected and was not told yet, in sentences, now that there was an answer."""
+        """Sentences about the credentials that were refused or failed, and what was shown instead; each is given once.
+
+        Args:
+            repository: what was asked for with success; None for the registry as a whole.
+        """
         if not self._untold:
             return []
         untold, self._untold = self._untold, []

@@ -49,7 +49,7 @@ class Ask(Protocol):
 
 
 class TokenRefused(Exception):
-    """A token service gave no token; the session makes an error of it that says whose credentials, and what for."""
+    """A token service gave no token; the session makes an error of it, with the credentials and the scope."""
 
     def __init__(self, refusal: Refusal, credential: Credential | None) -> None:
         super().__init__(f"HTTP {refusal.status}")
@@ -101,7 +101,7 @@ class Authenticator:
         self._heard = False
         """Whether the registry itself named the challenge in this session: else it may no longer be true."""
         self._exact = False
-        """Whether the token service refuses other scopes than those of challenges."""
+        """Whether the token service refuses all scopes but the ones that its registry's challenges name."""
 
     @property
     def challenge(self) -> Challenge | None:
@@ -168,7 +168,7 @@ class Authenticator:
         """What to send a refused request with again; None where there is nothing better than what it had.
 
         Args:
-            challenges: those of the refusal.
+            challenges: the challenges of the refusal.
             base: the address of the registry, which they came from.
             scopes: what the request needs.
             sent: what it was sent with so far, the last one last.
@@ -399,12 +399,12 @@ def _read_grant(body: bytes, realm: str) -> _Grant:
 
 
 def _is_shown(challenge: Challenge, credential: Credential | None) -> bool:
-    """Whether a challenge is answered by showing a credential itself, and nobody is asked for a token."""
+    """Whether a challenge is answered by showing a credential itself, rather than a token that it is exchanged for."""
     return challenge.scheme == "basic" or (credential is not None and bool(credential.registry_token))
 
 
 def _shown(challenge: Challenge, credential: Credential | None) -> Authorization:
-    """What answers a challenge without asking anybody."""
+    """The answer to a challenge that shows a credential itself."""
     if credential is None:
         return ANONYMOUS
     if challenge.scheme == "bearer":

@@ -25,7 +25,7 @@ MARGIN = 15 * 60.0
 USER = "AWS"
 """The user name of every login."""
 
-# What these give is decided neither by a variable nor by a file: who they make of us has to be asked every time.
+# The identity that these give is decided neither by a variable nor by a file: AWS is asked for it every time.
 _DECIDED_ELSEWHERE = ("iam-role", "custom-process")
 
 
@@ -53,7 +53,7 @@ class AwsCredentials:
         return "" if amazon_registry(registry) is not None else "for registries of Amazon ECR only"
 
     async def logins(self) -> Sequence[Login]:
-        """None: AWS keeps none, and gives one to whoever asks."""
+        """None: AWS keeps no logins, and makes one for each that asks."""
         return ()
 
     def offers(self, registry: str, repository: str | None) -> Sequence[Offer]:
@@ -91,7 +91,7 @@ async def create_repository(registry: str, repository: str) -> bool:
     """Make a repository; False where it is there already, or the registry is not ECR's and makes it by itself.
 
     Raises:
-        Denied: AWS does not allow it, or there is nobody to ask it as.
+        Denied: AWS does not allow it, or has no credentials here.
     """
     ecr = amazon_registry(registry)
     if ecr is None:
@@ -113,12 +113,12 @@ async def create_repository(registry: str, repository: str) -> bool:
 async def _token(
     registry: str, ecr: AmazonRegistry, cache: TokenCache | None, environ: Mapping[str, str], *, anew: bool
 ) -> Token | None:
-    """A login that lasts a while yet; None where ECR Public is asked by nobody in particular."""
+    """A login that lasts for a while yet; None for anonymous access to ECR Public."""
     proof: Proof = ("aws", await asyncio.to_thread(_fingerprint, environ))
     if cache is not None and not anew and (known := cache.tokens(proof, USER)):
         return known[-1]
     try:
-        session, access_key = await asyncio.to_thread(_whoever_this_is, registry, ecr)
+        session, access_key = await asyncio.to_thread(_identity, registry, ecr)
     except LadingError:
         if ecr.is_public:
             return None
@@ -133,8 +133,8 @@ async def _token(
     return token
 
 
-def _whoever_this_is(registry: str, ecr: AmazonRegistry) -> tuple[Any, str]:
-    """AWS's idea of who we are; and the access key, where that is decided by what can change without our seeing it."""
+def _identity(registry: str, ecr: AmazonRegistry) -> tuple[Any, str]:
+    """A session of AWS; and its access key, where the identity may change without a variable or a file changing."""
     with _explained(registry):
         session = _session(ecr)
         credentials = session.get_credentials()
@@ -264,7 +264,7 @@ def _by_hand(ecr: AmazonRegistry) -> str:
 
 
 def _fingerprint(environ: Mapping[str, str]) -> str:
-    """Stands for everything that decides whom AWS takes us for: variables, profiles, SSO logins."""
+    """A digest of what decides the identity that AWS gives: variables, profiles, SSO logins."""
     state = hashlib.sha256()
     for name in sorted(environ):
         if name.startswith("AWS_") or name == "HOME":

@@ -17,11 +17,11 @@ TOKEN_USER = "<token>"
 
 
 Proof = tuple[str, ...]
-"""What somebody can prove who they are with; a secret."""
+"""What proves an identity to a registry, such as a user name and a password; a secret."""
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """What proves to a registry who asks. Its `repr` shows no secret."""
+    """A user name with its secret, which a registry or its token service is shown. Its `repr` shows no secret."""
 
     username: str
     password: str
@@ -74,7 +74,7 @@ class Credentials(Protocol):
         Args:
             registry: its name, as in references.
             repository: the path in it.
-            refused: those that the registry did not take: the next best are wanted.
+            refused: credentials that the registry did not take: the next best are wanted.
 
         Raises:
             LadingError: they could not be looked up.
@@ -110,7 +110,7 @@ class Offer(msgspec.Struct, frozen=True):
     load: Callable[[], Awaitable[Credential | None]]
     """Gets them; None where there are none after all."""
     renew: Callable[[], Awaitable[Credential | None]] | None = None
-    """Gets others of the same kind, where those were refused and there may be newer ones."""
+    """Gets newer credentials of the same kind, once the ones that `load` gave are refused; None where it cannot."""
 
 
 class Login(Result, msgspec.Struct, frozen=True, order=True):

@@ -67,7 +67,7 @@ class Helpers:
             Denied: it is missing, or it failed.
         """
         document = _decoded(helper, await self._run(helper, "list", "unused") or "{}")
-        if "Secret" in document:  # it answers whatever it is asked with credentials
+        if "Secret" in document:  # it answers every question with credentials
             raise _failed(helper, _NOT_THE_PROTOCOL)
         return {key: user for key, user in document.items() if isinstance(user, str)}
 

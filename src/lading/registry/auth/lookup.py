@@ -45,8 +45,8 @@ class KnownCredentials:
     """The credentials of many sources, in their order.
 
     Args:
-        named: the sources that were named for this run: the first that has something counts.
-        kept: those that are always there: the key that names most counts, then the first source.
+        named: the sources that were named for this run: of these, the first that has something counts.
+        kept: the sources that are always there: of these, the key that names most counts, then the first source.
     """
 
     def __init__(self, named: Sequence[CredentialSource] = (), kept: Sequence[CredentialSource] = ()) -> None:
@@ -102,7 +102,7 @@ class _DefaultCredentials(KnownCredentials):
     """Credentials whose sources are made when they are first needed: most requests need none.
 
     Args:
-        make: gives the sources that were named for this run, and those that are always there.
+        make: gives the sources that were named for this run, and the sources that are always there.
     """
 
     def __init__(self, make: Callable[[], tuple[Sequence[CredentialSource], Sequence[CredentialSource]]]) -> None:
@@ -143,7 +143,7 @@ class EnvironmentLogin:
         """The credential, if it is for this registry.
 
         Raises:
-            UsageError: it is not said which registry it is for, or whose it is.
+            UsageError: the registry that it is for, or the user, is not given.
         """
         login = self._login()
         if login is None:
@@ -270,7 +270,7 @@ def _sources(
 
 
 def with_file(credentials: Credentials, path: Path) -> Credentials:
-    """The same credentials, with those of a file before all that are kept; given ones stay what they are."""
+    """The same credentials, with a file before all other places that are kept; given credentials stay as they are."""
     if isinstance(credentials, GivenCredentials):
         return credentials
     from lading.registry.auth.credential_file import CredentialFile

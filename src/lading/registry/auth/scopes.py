@@ -65,10 +65,10 @@ class Token(msgspec.Struct, frozen=True):
     """The token service it is from."""
     service: str
     account: str
-    """Whose it is; empty for anybody's."""
+    """The user that it was given to; empty for an anonymous client."""
 
     def __repr__(self) -> str:
-        """What it allows, and whom."""
+        """What it allows, and the user."""
         return f"<Token for {' '.join(map(str, self.scopes))} of {self.account or 'anybody'}>"
 
     def allows(self, scopes: Iterable[Scope]) -> bool:
@@ -174,7 +174,7 @@ def parse_key(text: str) -> tuple[str, str]:
 
 
 def parse_subject(subject: Reference | str) -> tuple[str, str | None, str | None]:
-    """The registry, the repository and the tag or digest that somebody wants access to.
+    """The registry, the repository and the tag or digest that access is wanted to.
 
     A text without a slash is a registry where it looks like a host: it has a dot in its name, or is `localhost`.
     """
@@ -191,7 +191,7 @@ def parse_scopes(texts: Iterable[str] | str, repository: str | None) -> tuple[Sc
     """What a token is to allow, from actions (`pull,push`) and whole scopes (`repository:a/b:pull`).
 
     Args:
-        texts: those; none for pulling.
+        texts: actions and scopes; none for pulling.
         repository: what actions are about; None for nothing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Examining a registry: how it is reached, what its TLS is worth, who is let in, and what it supports.
+"""Examining a registry: how it is reached, its TLS, its authentication, and what it supports.
 
 It reads only, unless a repository is named for writing; what is written there is taken back, and every step says what
 to do where it fails.

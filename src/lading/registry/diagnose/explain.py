@@ -1,4 +1,4 @@
-"""How access to a registry comes about, step by step: for people who wonder why it does not, and for other programs.
+"""How access to a registry comes about, or why it does not, step by step.
 
 Tries what every command does, with nothing remembered, and tells what happened. No secret is in what it tells.
 """

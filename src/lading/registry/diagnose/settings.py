@@ -1,4 +1,4 @@
-"""The configuration as it counts, with who says so: to be shown, without its secrets."""
+"""The configuration that counts, with the place of each setting: to be shown, without its secrets."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ async def look_at(address: str, route: Route) -> Handshake:
             seen = await _shake(hostname, port or 443, route, _trusting(route, None))
             if not seen.der:
                 return Handshake(seen.version, seen.protocol == "h2", None)
-            # OpenSSL tells what is in a certificate only when it trusts it: so this one is, whatever it says.
+            # OpenSSL tells what is in a certificate only when it trusts it: so this one is trusted, for looking only.
             seen = await _shake(hostname, port or 443, route, _trusting(route, seen.der))
     except TimeoutError:
         raise Unreachable(f"{address} could not be reached", cause="no connection came about in time") from None

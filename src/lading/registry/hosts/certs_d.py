@@ -44,10 +44,10 @@ def find_certificates(names: Sequence[str], environ: Mapping[str, str] | None = 
 
 
 def certified_hosts(environ: Mapping[str, str] | None = None) -> list[str]:
-    """The hosts that have a folder of certificates, whatever is in it."""
+    """The hosts that have a folder of certificates, which may be empty."""
     found: list[str] = []
     for folder in folders(os.environ if environ is None else environ):
-        with contextlib.suppress(OSError):  # there is none, or it is for somebody else
+        with contextlib.suppress(OSError):  # there is none, or another user's
             found += sorted(place.name for place in folder.iterdir() if place.is_dir())
     return list(dict.fromkeys(found))
 
@@ -65,7 +65,7 @@ def folders(environ: Mapping[str, str]) -> list[Path]:
 def _read(folder: Path) -> Certificates | None:
     try:
         files = sorted(file.name for file in folder.iterdir())
-    except OSError:  # there is none, or it is for somebody else
+    except OSError:  # there is none, or another user's
         return None
     authorities = tuple(str(folder / name) for name in files if name.endswith(".crt"))
     certificates = {Path(name).stem for name in files if name.endswith(".cert")}

@@ -1,6 +1,6 @@
-"""The configuration of all hosts: which of several settings counts, and who says so. It sends nothing.
+"""The configuration of all hosts: which of several settings counts, and which place has it. It sends nothing.
 
-For each setting the first that says something counts: what is given for this run (`Override`), lading's own
+For each setting the first place that says something counts: what is given for this run (`Override`), lading's own
 `config.toml`, `certs.d` of Docker and podman, podman's `registries.conf`, and the default.
 
 ```toml
@@ -103,7 +103,7 @@ class Config:
 
         Args:
             host: its name.
-            named: whether it is named by whoever asks: not so are mirrors, token services, and where a redirect leads.
+            named: whether the caller asked for it; False for a mirror, a token service, and the target of a redirect.
 
         Raises:
             UsageError: a file of Docker's or podman's is not valid.
@@ -115,7 +115,7 @@ class Config:
         return self._configs[key]
 
     def settings(self, host: str, *, named: bool = True) -> dict[str, Setting]:
-        """Every setting of a registry, with who says so; see `for_host`."""
+        """Every setting of a registry, with the place that has it; see `for_host`."""
         name = canonical(host)
         if (name, named) not in self._known:
             layers = [self._given(named), self._configured(name), self._configured("*")]

@@ -1,7 +1,7 @@
 """Which proxy leads to a host, by the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 
 The rules are Go's (`net/http.ProxyFromEnvironment`), so that a registry is reached as Docker reaches it. A proxy's
-address may hold a password: whatever is shown of it goes through `masked`.
+address may hold a password: texts show it through `masked` only.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: Mapping[str, str] = {}
     """Header fields to send to it."""
     credentials: str | None = None
-    """Where its credentials are: `none` for nobody's, or a file of the form of Docker's `config.json`."""
+    """Where its credentials are: `none` for anonymous access, or a file of the form of Docker's `config.json`."""
     blocked: bool = False
     """Send it nothing."""
     jobs: int = 8
@@ -77,14 +77,14 @@ DEFAULTS = HostConfig()
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
-    """What is given for this run, over whatever is configured. Its `repr` shows nothing: headers may hold secrets."""
+    """What is given for this run, and counts before all that is configured. Its `repr` shows no header."""
 
     insecure: bool = False
     """Accept plain HTTP, and TLS that cannot be verified, from every host."""
     ca_file: str | None = None
     """Authorities to trust beside the system's, whichever host is spoken to."""
     cert_file: str | None = None
-    """A certificate to show to the registries that are named, and to nobody else."""
+    """A certificate to show to the registries that are asked for, and to no other host."""
     key_file: str | None = None
     headers: tuple[tuple[str, str, str], ...] = ()
     """Header fields as registry, name and value; the registry is empty where it is the only one that is named."""
@@ -97,7 +97,7 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(NamedTuple):
-    """The value of a setting, and who says so."""
+    """The value of a setting, and the place that says so."""
 
     value: Any
     source: str

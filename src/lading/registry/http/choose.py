@@ -3,7 +3,7 @@
 rustls takes no certificate that is marked as an authority's from a server (`CaUsedAsEndEntity`), and that is what the
 command in Docker's documentation for registries makes (`openssl req -x509`); nor does it take a host's own certificate
 for an authority, nor one of X.509's first version. OpenSSL verifies them all the same, and no less: chain, dates and
-name. So who is refused for one of these reasons is asked again with OpenSSL, and only with it from then on.
+name. So a host that rustls refuses for one of these reasons is asked again with OpenSSL, and from then on with OpenSSL.
 
 The library with rustls does not survive a fork, either: in a child of a process that has used it, OpenSSL it is.
 """
@@ -64,7 +64,7 @@ class EitherTransport:
             try:
                 response = await stack.enter_async_context(chosen.send(request))
             except UntrustedCertificate as error:
-                # Nothing was sent. An issuer that nobody named is as unknown to OpenSSL.
+                # Nothing was sent. Without an authority of the user's, OpenSSL knows no more issuers than rustls.
                 if error.doubt is None or (error.doubt == "issuer" and not self._route.ca_files):
                     raise
                 chosen = self._with_openssl()

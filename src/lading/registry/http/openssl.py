@@ -1,7 +1,7 @@
-"""One request and its answer, with aiohttp: for hosts whose certificates rustls takes from nobody.
+"""One request and its answer, with aiohttp: for hosts with certificates of a form that rustls never takes.
 
 The second implementation of `transport.Transport`, which does and refuses the same things. It is slower to load and to
-run, and speaks HTTP/1.1 only; `transports` says when it is used. Certificates are verified in full: chain, dates
+run, and speaks HTTP/1.1 only; `choose` says when it is used. Certificates are verified in full: chain, dates
 and name. The only module that knows aiohttp.
 """
 
@@ -151,7 +151,7 @@ def context(route: Route) -> ssl.SSLContext:
     if route.insecure:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
-    # Whatever is trusted is an end of a chain, as with Go: a host's own certificate that somebody else signed, too.
+    # A chain may end at any trusted certificate, as with Go: also at a host's own that another authority signed.
     made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     paths = ssl.get_default_verify_paths()
     made.set_default_verify_paths()
@@ -199,7 +199,7 @@ def _resolver(route: Route) -> Any:
 
 
 def _fields(answer: ClientResponse) -> list[tuple[str, str]]:
-    """Names and values; a field whose value is no text is left out."""
+    """Names and values; a field with a value that is no text is left out."""
     fields = []
     for name, value in answer.raw_headers:
         with contextlib.suppress(UnicodeDecodeError):

@@ -1,7 +1,7 @@
 """Finding out whether a port of this machine speaks plain HTTP, without the cost of TLS. Knows no requests.
 
 Registries on one's own machine mostly do, and are to be asked with TLS first all the same. Beginning that with an HTTP
-library costs 50 ms of CPU for keys that nobody wants; beginning it with fixed bytes costs one round trip.
+library costs 50 ms of CPU for keys that are not used; beginning it with fixed bytes costs one round trip.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import asyncio
 PATIENCE = 2.0
 """Seconds in which the port has to answer."""
 
-# A ClientHello (RFC 8446 §4.1.2, as TLS 1.2 writes it) that offers two suites, two groups and four signatures. Who
-# speaks TLS answers with a handshake or an alert. The empty line ends it for who reads lines.
+# A ClientHello (RFC 8446 §4.1.2, as TLS 1.2 writes it) that offers two suites, two groups and four signatures. A server
+# that speaks TLS answers with a handshake or an alert. The empty line ends it for a server that reads lines.
 _BODY = (
     bytes.fromhex("0303")
     + bytes(range(64, 96))  # `random`: nothing will be encrypted

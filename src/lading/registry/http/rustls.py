@@ -173,7 +173,7 @@ async def _library_at_rest() -> None:
 
 
 def _fields(headers: HeaderMap) -> list[tuple[str, str]]:
-    """Names and values; a field whose value is no text to the HTTP library is left out."""
+    """Names and values; a field with a value that the HTTP library takes for no text is left out."""
     try:
         return list(headers.items())
     except ValueError:

@@ -66,11 +66,11 @@ class UntrustedCertificate(TLSFailure):
 
     code = "untrusted-certificate"
     doubt: Literal["form", "issuer"] | None = None
-    """What OpenSSL may see otherwise: a form of certificate that rustls takes from nobody, or an unknown issuer."""
+    """What OpenSSL may judge otherwise: a form of certificate that rustls never takes, or an unknown issuer."""
 
 
 class CertificateWanted(TLSFailure):
-    """The host lets in who shows a certificate that it knows, only."""
+    """The host wants a client's certificate, and got none, or one that it does not accept."""
 
     code = "certificate-wanted"
 
@@ -122,15 +122,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     insecure: bool = False
     """Accept any certificate."""
     ca_files: tuple[str, ...] = ()
-    """PEM files of authorities to trust beside the system's (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace those)."""
+    """PEM files of authorities to trust beside the system's (`SSL_CERT_FILE`, `SSL_CERT_DIR` replace the system's)."""
     cert_file: str | None = None
     """A PEM file with the certificate that is shown to a host that asks for one."""
     key_file: str | None = None
     """The PEM file of its key."""
     address: tuple[str, str] | None = None
-    """A host's name, and the IP address that it has, whatever is looked up."""
+    """A host's name, and the IP address that is used for it instead of what a look-up gives."""
     http_proxy: str | None = None
-    """The address of the proxy that leads to hosts without TLS; None for none, whatever the environment says."""
+    """The address of the proxy that leads to hosts without TLS; None for none; the environment is not asked."""
     https_proxy: str | None = None
     """The address of the proxy that leads to hosts with TLS."""
 
@@ -148,7 +148,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str
     url: str
-    """Absolute, as `links.origin` takes it."""
+    """Absolute, as `urls.origin` takes it."""
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Body | None = None
     size: int | None = None
@@ -256,7 +256,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class LibraryTransport(ABC):
-    """What a transport does whatever the library: wait, but not without end; bodies both ways; tell failures apart.
+    """What a transport does with either library: wait, but not without end; stream bodies; tell failures apart.
 
     Args:
         route: how hosts are reached and known.
@@ -314,7 +314,7 @@ class LibraryTransport(ABC):
 
     @abstractmethod
     def _begin(self, request: Request, upload: StreamedBody | None) -> AbstractAsyncContextManager[Answer]:
-        """Get ready to send a request, whose body is `upload` where that is no bytes; it is sent on entering."""
+        """Get ready to send a request, with the body `upload` where there is one; it is sent on entering."""
 
     @abstractmethod
     def _explain(self, error: Exception, host: str, seconds: float, proxy: str | None) -> Exception:
@@ -410,9 +410,9 @@ class StreamedBody:
         return chunk
 
     def _ended(self) -> bytes:
-        """The answer when the request is over: nobody may listen any more, and an error would go to the event loop.
+        """The chunk for a question that comes when the request is over: an empty one first, and then an error.
 
-        Whoever does listen asks again.
+        An error at once could reach no task of the library, and would go to the event loop's handler.
         """
         if self._was_told:
             raise _Aborted
@@ -448,7 +448,7 @@ class StreamedBody:
             await self._chunks.put(None)
 
     def _answer_open_question(self) -> None:
-        """Wake up whom the library waits for a chunk with: there will be none."""
+        """Wake up the library's task that waits for a chunk: there will be none."""
         with contextlib.suppress(asyncio.QueueFull):
             self._chunks.put_nowait(None)
 
