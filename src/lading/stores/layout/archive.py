@@ -105,10 +105,7 @@ async def write_archive(
     # Of the path as it is given: what /dev/fd/63 of a shell leads to has no other.
     before = None if path == STREAM else _stamp(Path(path))
     replaced = path != STREAM and (before is None or stat.S_ISREG(before.st_mode))
-    if before is not None and stat.S_ISDIR(before.st_mode):
-        raise _is_directory(path)
-    if replaced and not target.parent.is_dir():
-        raise NotFound(f"{name} cannot be written", cause=f"there is no directory {target.parent}")
+    _check_target(path, target, before, replaced, name)
     with ExitStack() as stack:
         with _reporting(name):
             # On the file system that has to have the room in the end.
@@ -124,6 +121,14 @@ async def write_archive(
         for digest in store.replaced_lists - {entry.digest for entry in await store.entries()}:
             (folder / blob_path(digest)).unlink(missing_ok=True)
         await in_thread(_pack, folder, target if replaced else path, before, compression or compression_for(path), name)
+
+
+def _check_target(path: str, target: Path, before: os.stat_result | None, replaced: bool, name: str) -> None:
+    """Raise where nothing can be written: the path is a directory, or there is no directory for a file to replace."""
+    if before is not None and stat.S_ISDIR(before.st_mode):
+        raise _is_directory(path)
+    if replaced and not target.parent.is_dir():
+        raise NotFound(f"{name} cannot be written", cause=f"there is no directory {target.parent}")
 
 
 class _PackedLayout(LayoutReader):

@@ -16,7 +16,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -430,6 +430,20 @@ class Layout(LayoutFolder):
         listing = self._listing()
         path = self.path / blob_path(content.digest)
         lists = {entry.digest: tag for entry in listing.entries if (tag := lists_referrers(entry))}
+        self._check_unlisted(listing, content, lists)
+        kept = [entry for entry in listing.documents if entry["digest"] != content.digest]
+        with self._changing():
+            if len(kept) == len(listing.entries) and not path.exists():
+                raise self._is_missing(content)
+            for tag in lists.values():
+                self._unlist_referrer(kept, tag, content)
+            if kept != listing.documents:
+                self._index.write(listing.changed(kept))
+            path.unlink(missing_ok=True)
+            self._summaries.pop(content.digest, None)
+
+    def _check_unlisted(self, listing: Listing, content: Descriptor, lists: Collection[Digest]) -> None:
+        """Raise Conflict where another manifest than a list of referrers has the content as a child."""
         for parent, summary in self._walk(listing.entries):
             if parent.digest not in lists and any(child.digest == content.digest for child in summary.children):
                 raise Conflict(
@@ -437,19 +451,6 @@ class Layout(LayoutFolder):
                     cause=f"{parent.digest} refers to it",
                     remedy="delete that first",
                 )
-        kept = [entry for entry in listing.documents if entry["digest"] != content.digest]
-        with self._changing():
-            if len(kept) == len(listing.entries) and not path.exists():
-                raise self._is_missing(content)
-            for tag in lists.values():
-                listed = self._referrer_list(kept, tag)
-                if listed is not None and any(referrer.digest == content.digest for referrer in listed.manifests):
-                    left = [referrer for referrer in listed.manifests if referrer.digest != content.digest]
-                    self._replace_list(kept, tag, listed, left)
-            if kept != listing.documents:
-                self._index.write(listing.changed(kept))
-            path.unlink(missing_ok=True)
-            self._summaries.pop(content.digest, None)
 
     # Referrers
 
@@ -459,6 +460,13 @@ class Layout(LayoutFolder):
         known = listed.manifests if listed is not None else ()
         if all(other.digest != referrer.digest for other in known):
             self._replace_list(entries, tag, listed, sorted((*known, referrer), key=lambda other: other.digest))
+
+    def _unlist_referrer(self, entries: list[Document], tag: str, referrer: Descriptor) -> None:
+        """Take a referrer out of a list of referrers; the caller holds the lock."""
+        listed = self._referrer_list(entries, tag)
+        if listed is not None and any(other.digest == referrer.digest for other in listed.manifests):
+            left = [other for other in listed.manifests if other.digest != referrer.digest]
+            self._replace_list(entries, tag, listed, left)
 
     def _referrer_list(self, entries: Sequence[Document], tag: str) -> Index | None:
         entry = find(entries, tag)

@@ -230,13 +230,7 @@ def add(entries: list[Document], entry: Document, name: str | None, children: Co
             entries.append(entry)
         return
     if not any(_names(entries[number])[:1] == [name] for number in same):
-        free = next((number for number in same if not _names(entries[number])), None)
-        base = entry if free is None else entries[free]
-        named = base | {"annotations": (base.get("annotations") or {}) | {REF_NAME: name}}
-        if free is None:
-            entries.append(named)
-        else:
-            entries[free] = named
+        _give_name(entries, entry, same, name)
     _take(entries, lambda other: name in _names(other) and other["digest"] != digest)
 
 
@@ -257,6 +251,24 @@ def plain(content: Descriptor) -> Document:
     """The entry of a manifest that says nothing but what it is."""
     entry: Document = {"mediaType": content.media_type, "digest": str(content.digest), "size": content.size}
     return entry | ({"artifactType": content.artifact_type} if content.artifact_type else {})
+
+
+def _give_name(entries: list[Document], entry: Document, same: Sequence[int], name: str) -> None:
+    """Write a name into the manifest's first entry without a name, or into one more entry.
+
+    Args:
+        entries: what is listed; changed in place.
+        entry: the manifest's entry as `plain` makes it.
+        same: the positions of the entries that the manifest has already.
+        name: the name.
+    """
+    free = next((number for number in same if not _names(entries[number])), None)
+    base = entry if free is None else entries[free]
+    named = base | {"annotations": (base.get("annotations") or {}) | {REF_NAME: name}}
+    if free is None:
+        entries.append(named)
+    else:
+        entries[free] = named
 
 
 def _take(entries: list[Document], named: Callable[[Document], bool]) -> None:
