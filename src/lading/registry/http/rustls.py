@@ -202,6 +202,8 @@ def _failure(error: Exception, host: str, seconds: float, proxy: str | None = No
     The library tells kinds apart by the texts of its chain of causes only. The first of them repeats the request's
     address, which may hold a signature, so no text is repeated that has an address in it.
     """
+    # One list of texts, each with what it means. The order matters (the text of a refused certificate is also that of a
+    # connection that failed): in several functions it would be harder to see.
     from pyreqwest.exceptions import DetailedPyreqwestError
 
     if type(error) is TimeoutError:  # ours: the library's own are subclasses of it
