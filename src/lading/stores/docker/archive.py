@@ -21,7 +21,7 @@ from lading.io.threads import in_thread, reader, writer
 from lading.model.descriptor import Descriptor
 from lading.store import AnyManifest, Reader, Source, Traits
 from lading.stores.docker.images import SavedImages
-from lading.stores.docker.members import Contents
+from lading.stores.docker.members import Members
 from lading.stores.docker.packing import NewImages, accepted, reference
 from lading.stores.location import Location
 
@@ -130,23 +130,23 @@ class DockerArchive:
 
     def _look(self) -> SavedImages:
         try:
-            contents = self._contents()
+            members = self._members()
         except FileNotFoundError:
             raise NotFound(f"the file {self.path} does not exist") from None
         except OSError as error:
             raise UsageError(f"{self.name} cannot be read", cause=error.strerror) from None
         try:
-            return SavedImages(contents)
+            return SavedImages(members)
         except BaseException:
-            contents.close()
+            members.close()
             raise
 
-    def _contents(self) -> Contents:
+    def _members(self) -> Members:
         if self.path is not None:
-            return Contents.from_path(self.path, self.name)
+            return Members.from_path(self.path, self.name)
         if sys.stdin.isatty():
             raise UsageError("standard input is a terminal", remedy="give it an archive: docker save IMAGE | lading …")
-        return Contents.from_stream(reader(sys.stdin.fileno()), self.name)
+        return Members.from_stream(reader(sys.stdin.fileno()), self.name)
 
 
 class NewDockerArchive:

@@ -22,7 +22,7 @@ from lading.model.encoding import SIZE_LIMIT
 from lading.model.manifest import parse
 from lading.store import AnyManifest, Reader, Source, Traits, is_manifest
 from lading.stores.docker.images import SavedImages
-from lading.stores.docker.members import Contents
+from lading.stores.docker.members import Members
 from lading.stores.docker.packing import NewImages, accepted, reference
 from lading.stores.docker.program import Program, summary
 from lading.stores.location import Location
@@ -261,11 +261,11 @@ class DockerDaemon:
 
     async def _save(self, image: str, name: str) -> SavedImages:
         def work(stream: BinaryIO) -> SavedImages:
-            contents = Contents.from_stream(stream, what)
+            members = Members.from_stream(stream, what)
             try:
-                return SavedImages(contents)
+                return SavedImages(members)
             except BaseException:
-                contents.close()
+                members.close()
                 raise
 
         what = f"what {self._command.name} saved of {name}"

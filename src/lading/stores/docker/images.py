@@ -35,7 +35,7 @@ from lading.model.media_types import (
 )
 from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest
-from lading.stores.docker.members import Contents, Member, shown
+from lading.stores.docker.members import Member, Members, shown
 
 IMAGE_NAME = "io.containerd.image.name"
 """The annotation of an entry of `index.json` that holds its full reference."""
@@ -81,15 +81,15 @@ class SavedImages:
     """All images of an archive.
 
     Args:
-        contents: the files in the archive.
+        members: the files in the archive.
 
     Raises:
         InvalidContent: the archive is malformed.
     """
 
-    def __init__(self, contents: Contents) -> None:
-        self.what: str = contents.what
-        self._contents = contents
+    def __init__(self, members: Members) -> None:
+        self.what: str = members.what
+        self._members = members
         self._images: list[SavedImage] = []
         self._manifests: dict[Digest, AnyManifest] = {}
         self._blobs: dict[Digest, MemberBlob] = {}
@@ -97,10 +97,10 @@ class SavedImages:
         self._by_name: dict[str, SavedImage] = {}
         self._by_config: dict[Digest, SavedImage] = {}
         self._lock = threading.Lock()
-        if not contents.has(_MANIFEST):
+        if not members.has(_MANIFEST):
             raise self._not_docker()
         entries = self._entries()
-        if contents.has(_INDEX) and contents.has(_LAYOUT):
+        if members.has(_INDEX) and members.has(_LAYOUT):
             self._read_layout()
         for entry in entries:
             self._add(entry)
@@ -150,12 +150,12 @@ class SavedImages:
         if isinstance(found, bytes):
             yield found
             return
-        async for chunk in self._contents.chunks(found.member, unpack=found.unpack):
+        async for chunk in self._members.chunks(found.member, unpack=found.unpack):
             yield chunk
 
     def close(self) -> None:
         """Close the archive."""
-        self._contents.close()
+        self._members.close()
 
     def referring(self, subject: Digest) -> list[Descriptor]:
         """The manifests of the layout that have this subject, as a list of referrers describes them."""
@@ -169,16 +169,16 @@ class SavedImages:
 
     def _entries(self) -> list[_ArchiveEntry]:
         try:
-            return msgspec.json.decode(self._contents.read(_MANIFEST), type=list[_ArchiveEntry])
+            return msgspec.json.decode(self._members.read(_MANIFEST), type=list[_ArchiveEntry])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._malformed(f"{_MANIFEST}: {shown(str(error))}") from None
 
     def _read_layout(self) -> None:
-        index = parse(self._contents.read(_INDEX), OCI_INDEX, what=f"{_INDEX} in {self.what}")
+        index = parse(self._members.read(_INDEX), OCI_INDEX, what=f"{_INDEX} in {self.what}")
         roots: dict[Digest, SavedImage] = {}
         for root in index.children:
             # An image of which the archive has not even the manifest was not saved.
-            if root.media_type not in MANIFESTS or not self._contents.has(blob_path(root.digest)):
+            if root.media_type not in MANIFESTS or not self._members.has(blob_path(root.digest)):
                 continue
             image = roots.get(root.digest)
             if image is None:
@@ -197,10 +197,10 @@ class SavedImages:
             path = blob_path(content.digest)
             manifest = self._manifests.get(content.digest)
             if manifest is None:
-                if content.media_type not in MANIFESTS or not self._contents.has(path):
+                if content.media_type not in MANIFESTS or not self._members.has(path):
                     continue
                 what = f"{path} in {self.what}"
-                manifest = parse(self._contents.read(path), content.media_type, digest=content.digest, what=what)
+                manifest = parse(self._members.read(path), content.media_type, digest=content.digest, what=what)
                 self._manifests[content.digest] = manifest
                 if isinstance(manifest, Index):
                     waiting += manifest.manifests
@@ -233,14 +233,14 @@ class SavedImages:
     def _config(self, path: str) -> tuple[ImageConfig, Descriptor]:
         known = self._configs.get(path)
         if known is None:
-            raw = self._contents.read(path)
+            raw = self._members.read(path)
             # A config is called by its digest in every form there is.
             named = _NAMED_BY_DIGEST.fullmatch(path)
             if named is not None:
                 verify(raw, Digest(f"sha256:{named[1]}"), name=f"{shown(path)} in {self.what}")
             config = ImageConfig.parse(raw, f"{shown(path)} in {self.what}")
             known = self._configs[path] = (config, Descriptor.of(raw, DOCKER_CONFIG))
-            self._blobs[known[1].digest] = MemberBlob(self._contents.find(path))
+            self._blobs[known[1].digest] = MemberBlob(self._members.find(path))
         return known
 
     # Making manifests
@@ -283,16 +283,16 @@ class SavedImages:
             source = Descriptor.from_document(sources[diff_id], f"a source of a layer in {self.what}")
             if is_foreign_layer(source.media_type) and source.urls:
                 return _Layer(source, "none", foreign=True)
-        member = self._contents.find(path)
-        kind = self._contents.compression(member)
+        member = self._members.find(path)
+        kind = self._members.compression(member)
         if kind in ("gzip", "zstd"):
-            digest = self._contents.digest(member)
+            digest = self._members.digest(member)
             self._blobs[digest] = MemberBlob(member)
             return _Layer(Descriptor(digest=digest, size=member.size), kind)
         size, found = member.size, member.digest
         if kind != "none":
             # Manifests know no other compressions.
-            found, size = self._contents.unpacked(member)
+            found, size = self._members.unpacked(member)
         if found is not None and found != diff_id:
             raise DigestMismatch(
                 f"{shown(path)} in {self.what} does not match its digest",
@@ -313,8 +313,8 @@ class SavedImages:
         manifest = self._manifests.get(digest)
         if manifest is not None:
             return manifest.raw
-        if digest not in self._blobs and self._contents.has(blob_path(digest)):
-            return MemberBlob(self._contents.find(blob_path(digest)))
+        if digest not in self._blobs and self._members.has(blob_path(digest)):
+            return MemberBlob(self._members.find(blob_path(digest)))
         return self._blobs.get(digest)
 
     def _by_digest(self, digest: Digest) -> Descriptor:
@@ -349,13 +349,13 @@ class SavedImages:
         return f"it has {', '.join(names[:_LISTED])}{more}" if names else "it has no images"
 
     def _not_docker(self) -> InvalidContent:
-        if self._contents.has(_INDEX) and self._contents.has(_LAYOUT):
+        if self._members.has(_INDEX) and self._members.has(_LAYOUT):
             return InvalidContent(
                 f"{self.what} is not a Docker archive",
                 cause=f"it is an OCI layout without {_MANIFEST}",
                 remedy="read it as oci-archive:FILE",
             )
-        if self._contents.has("repositories"):
+        if self._members.has("repositories"):
             return InvalidContent(
                 f"{self.what} is too old",
                 cause=f"it has no {_MANIFEST}, as before Docker 1.10",

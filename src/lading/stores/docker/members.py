@@ -1,6 +1,6 @@
 """What is in the tar file of a Docker archive: its members by name, found in one pass, read in any order.
 
-This module knows tar, and nothing of images. Everything but `Contents.chunks` blocks: call it in a thread. A file
+This module knows tar, and nothing of images. Everything but `Members.chunks` blocks: call it in a thread. A file
 that is not compressed is indexed where it is; a pipe, or what is compressed as a whole, goes to a temporary file as
 it comes, and the digests of its members are computed on the way.
 """
@@ -51,7 +51,7 @@ class Member(NamedTuple):
     """Computed while it was read; None in a file that was only indexed."""
 
 
-class Contents:
+class Members:
     """An indexed tar file.
 
     Args:
@@ -66,7 +66,7 @@ class Contents:
         self._links: dict[str, str | None] = {}
 
     @classmethod
-    def from_path(cls, path: Path, what: str) -> Contents:
+    def from_path(cls, path: Path, what: str) -> Members:
         """Index a file; a pipe, or a file that is compressed as a whole, becomes a temporary file.
 
         Args:
@@ -82,27 +82,27 @@ class Contents:
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             if not regular or sniff(os.pread(file.fileno(), SNIFFED, 0)) != "none":
                 return cls.from_stream(reader(file.fileno()), what)
-            contents = cls(cast("BinaryIO", file), what)
-            contents._index()
+            members = cls(cast("BinaryIO", file), what)
+            members._index()
             stack.pop_all()
-            return contents
+            return members
 
     @classmethod
-    def from_stream(cls, stream: BinaryIO, what: str) -> Contents:
+    def from_stream(cls, stream: BinaryIO, what: str) -> Members:
         """Read a pipe of any compression to its end, in one pass, into a temporary file.
 
         Raises:
             InvalidContent: it is no tar archive, truncated or damaged.
         """
         with scratch.keeping(what):
-            contents = cls(scratch.file(), what)
+            members = cls(scratch.file(), what)
         try:
             with _reading(what), decompressed(stream) as (plain, _):
-                contents._spool(plain)
+                members._spool(plain)
         except BaseException:
-            contents.close()
+            members.close()
             raise
-        return contents
+        return members
 
     def close(self) -> None:
         """Close the file; a temporary one is gone then."""
@@ -307,8 +307,8 @@ class _Copying:
 class _Stream(io.RawIOBase):
     """A member as a file that is read forward."""
 
-    def __init__(self, contents: Contents, member: Member) -> None:
-        self._contents = contents
+    def __init__(self, members: Members, member: Member) -> None:
+        self._members = members
         self._member = member
         self._position = 0
 
@@ -317,7 +317,7 @@ class _Stream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         size = min(len(buffer), self._member.size - self._position)
-        chunk = self._contents.piece(self._member, self._position, size)
+        chunk = self._members.piece(self._member, self._position, size)
         buffer[:size] = chunk
         self._position += size
         return size
