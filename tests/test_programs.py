@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lading import Client, UsageError
+from lading import AsyncClient, Client, Digest, UsageError
 from programs import artifacts, charm_registry, manifest_lists, retention
 from programs.artifacts import File
 from support.docker import DockerCLI
@@ -124,6 +124,12 @@ def test_retention() -> None:
         assert set(asyncio.run(retention.run(host))) == goes
         assert set(list_tags(host, "app")) == before - {f"1.0.{number}" for number in range(3)}
         assert asyncio.run(retention.run(host)) == []
+        # A tag that was moved after the job had looked is left alone.
+        with Client() as client:
+            looked_at = client.digest(f"{host}/app:1.0.3")
+            client.tag(f"{host}/app:1.0.4", "1.0.3")
+        assert not asyncio.run(deleted(f"{host}/app:1.0.3", looked_at))
+        assert "1.0.3" in list_tags(host, "app")
 
 
 def test_manifest_lists(client: Client, registry: RealRegistry, repository: str) -> None:
@@ -141,3 +147,8 @@ def test_manifest_lists(client: Client, registry: RealRegistry, repository: str)
     manifest_lists.create(client, f"{name}:other", [f"{name}:amd64"])
     manifest_lists.remove(client, f"{name}:other")
     assert client.drafts.list() == ()
+
+
+async def deleted(name: str, digest: Digest) -> bool:
+    async with AsyncClient() as client:
+        return await retention.delete(client, name, digest)

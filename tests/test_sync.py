@@ -57,7 +57,7 @@ def in_child(client):
     if child == 0:
         signal.alarm(20)
         print(client.digest(sys.argv[1] + ":1"), flush=True)
-        os._exit(0)
+        sys.exit()
     assert os.waitpid(child, 0)[1] == 0
 
 client = Client()

@@ -413,7 +413,7 @@ class AsyncClient:
         select: Iterable[str] | str = (),
         ignore: Iterable[str] | str = (),
     ) -> LintReport:
-        """What is wrong with an image, an index or a draft, or will surprise whoever pulls it.
+        """Find what is wrong with an image, an index or a draft, and what a pull may do that its author does not expect.
 
         Reads every manifest and config of it, and asks for every layer, many at once.
 

@@ -69,7 +69,7 @@ class Registries:
         return choose(names, include, exclude)
 
     async def check(self, registry: AnyLocation, *, write: bool = False) -> Checkup:
-        """Examine a registry: how it is reached, its TLS, who is let in, and what it supports.
+        """Examine a registry: how it is reached, its TLS, the login that it asks for, and what it supports.
 
         Args:
             registry: the registry, or a repository of it.

@@ -216,7 +216,7 @@ class Face(Generic[T]):
 def each(items: AsyncIterable[T], run: Run) -> Iterator[T]:
     """The items of an asynchronous iterable, one after the other, as they are asked for.
 
-    What is not read to its end is closed by its event loop, as a generator that nobody reads any more.
+    An iterable that is not read to its end is closed by the event loop when it is no longer referred to.
     """
     iterator: AsyncIterator[T] = aiter(items)
 
