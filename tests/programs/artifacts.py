@@ -1,17 +1,16 @@
 """Files in a registry: pushed as an artifact, attached to another one, and pulled again.
 
 What the user guide of oras-py does with its `Registry`: push, push with annotations, attach, discover, pull, pull only
-what has a media type. lading's own artifacts come later; until then a program makes the manifest itself.
+what has a media type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lading import Client, Descriptor, Manifest, UsageError
-from lading.model import EMPTY, OCI_MANIFEST
 
 TITLE = "org.opencontainers.image.title"
 
@@ -36,24 +35,19 @@ def push(
     subject: str | None = None,
 ) -> Descriptor:
     """Push files as one artifact; with a subject it is found as a referrer of that."""
-    layers: list[dict[str, Any]] = []
+    layers: list[Descriptor] = []
     for file in files:
         blob = client.blobs.put(target, file.path, media_type=file.media_type)
         titled = {TITLE: file.title or file.path.name, **file.annotations}
-        layers.append(blob.to_document() | {"annotations": titled})
-    client.blobs.put(target, b"{}", media_type=EMPTY.media_type)
-    document: dict[str, Any] = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": artifact_type,
-        "config": EMPTY.to_document(),
-        "layers": layers,
-    }
-    if subject is not None:
-        document["subject"] = client.get(subject).descriptor.to_document()
-    if annotations:
-        document["annotations"] = dict(annotations)
-    return client.put(Manifest.build(document, OCI_MANIFEST), target)
+        layers.append(Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size, annotations=titled))
+    client.blobs.put(target, b"{}")  # what the empty config is
+    manifest = Manifest.of(
+        layers,
+        artifact_type=artifact_type,
+        annotations=annotations,
+        subject=client.get(subject).descriptor if subject is not None else None,
+    )
+    return client.put(manifest, target)
 
 
 def pull(client: Client, source: str, folder: Path, *, media_types: Sequence[str] = ()) -> list[Path]:

@@ -413,7 +413,7 @@ class AsyncClient:
         select: Iterable[str] | str = (),
         ignore: Iterable[str] | str = (),
     ) -> LintReport:
-        """Find what is wrong with an image, an index or a draft, and what a pull may do that its author does not expect.
+        """Find what is wrong with an image, an index or a draft, or may surprise its author when it is pulled.
 
         Reads every manifest and config of it, and asks for every layer, many at once.
 
