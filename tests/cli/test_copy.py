@@ -132,6 +132,22 @@ def test_pull_into_a_layout_and_push_from_it(
     assert images.list_tags(registry.host, f"{repository}-pushed") == ["1", "2", "more", "other"]
 
 
+def test_push_by_digest_gives_no_tag(
+    lading: Lading, source: str, registry: RealRegistry, repository: str, tmp_path: Path
+) -> None:
+    archive = f"docker-archive:{tmp_path}/image.tar"
+    lading.run("pull", f"{source}:1", archive, "--platform", "linux/arm64")
+    ran = lading.run("push", "--by-digest", archive, f"{source}-pushed")
+    name, _, digest = ran.stdout.strip().rpartition("@")
+    assert name == f"{source}-pushed"
+    assert images.get_manifest(registry.host, f"{repository}-pushed", digest)
+    assert images.list_tags(registry.host, f"{repository}-pushed") == []
+    for words in ([f"{source}-pushed:1"], [f"{source}-pushed", "-t", "1"]):
+        refused = lading.run("push", "--by-digest", archive, *words, check=False)
+        assert refused.returncode == 2
+        assert "--by-digest" in refused.stderr
+
+
 def test_push_of_a_docker_archive_keeps_its_tags(
     lading: Lading, source: str, registry: RealRegistry, repository: str, tmp_path: Path
 ) -> None:
@@ -213,7 +229,7 @@ def test_a_reader_that_leaves_early_is_no_success(
         (["copy", "SOURCE:1", "oci-layout:folder"], "oci:folder"),
         (["copy", "SOURCE:1", "containers-storage:app:1"], "docker-daemon:app:1"),
         (["copy", "--all-tags", "SOURCE:1", "SOURCE-copy"], "leave out the tag: SOURCE"),
-        (["copy", "SOURCE:1", "SOURCE:2", "-t", "SOURCE:3"], "one more DST"),
+        (["copy", "SOURCE:1", "SOURCE:2", "-t", "SOURCE:3"], "one more target"),
         (["copy", "--all-tags", "SOURCE", "SOURCE-copy", "--include", "semver:"], "semver:*"),
         (["copy", "SOURCE:1", "docker-archive:a.tar", "--referrers"], "leave out --referrers"),
         (["copy", "oci:folder:1", "docker-archive:a.tar:1.0"], "REPOSITORY:1.0"),

@@ -178,7 +178,7 @@ class TestPodman:
         await client.copy(name, "docker-archive:a.tar", all_tags=True)
         run([podman, "load", "--input", "a.tar"])
         run([podman, "save", "--multi-image-archive", "--output", "b.tar", f"{name}:one", f"{name}:two"])
-        report = await client.copy("docker-archive:b.tar", f"{name}-back", own_tags=True)
+        report = await client.copy("docker-archive:b.tar", f"{name}-back", all_tags=None)
         assert len(report.images) == 2
         for tag, image in (("one", AMD), ("two", OTHER)):
             assert ids(registry.host, f"{repository}-back", tag) == images.digest_of(image.config)

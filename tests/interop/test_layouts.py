@@ -247,6 +247,6 @@ async def test_what_buildx_exports_is_read_by_its_names(
             tar.addfile(member, io.BytesIO(content))
     for name in ("", ":1.0", f"@{INDEX.digest}"):
         assert await client.digest(f"oci-archive:buildx.tar{name}") == INDEX.digest
-    report = await client.copy("oci-archive:buildx.tar", f"{registry.host}/{repository}", own_tags=True)
+    report = await client.copy("oci-archive:buildx.tar", f"{registry.host}/{repository}", all_tags=None)
     assert report.images[0].targets[0].reference == f"{registry.host}/{repository}:1.0"
     assert images.get_manifest(registry.host, repository, "1.0")[2] == INDEX.digest

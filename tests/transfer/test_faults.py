@@ -139,7 +139,7 @@ async def test_a_copy_is_right_or_a_clear_error(
                 transport=lambda route: ReqwestTransport(route, stall_timeout=STALL),
             ) as session:
                 origin = Place(Repository(session, near.host, "app"), "1")
-                target = Place(layout if host is None else Repository(session, far.host, name), "1", host is not None)
+                target = Place(layout if host is None else Repository(session, far.host, name), "1")
                 if host is None:
                     images.push(elsewhere, name, "1", BEFORE)
                     await copy(Place(Repository(session, elsewhere, name), "1"), [target], options)

@@ -244,23 +244,23 @@ async def test_signatures_in_a_registry_do_not_stay_behind_silently(
                 await store.write(Descriptor(digest=Digest(digest), size=len(blob)), from_bytes(blob))
             await put_manifest(store, parse(signature.content, signature.media_type))
     layout, archive = f"oci:{tmp_path}/layout", f"docker-archive:{tmp_path}/a.tar:app:1"
-    told = "stayed behind: --referrers brings them along"
+    told = "stayed behind: a copy with referrers brings them along"
     cases: list[tuple[str, str, dict[str, Any], list[str]]] = [
-        (f"{name}:1", f"{name}-dry:1", {"dry_run": True}, [f"4 referrers of {name}:1 {told}"]),
-        (f"{name}:1", f"{name}-copy:1", {}, [f"4 referrers of {name}:1 {told}"]),
+        (f"{name}:1", f"{name}-dry:1", {"dry_run": True}, [f"2 referrers of {name}:1 {told}"]),
+        (f"{name}:1", f"{name}-copy:1", {}, [f"2 referrers of {name}:1 {told}"]),
         (f"{name}:1", f"{name}-copy:again", {}, []),  # that has been said
         (f"{name}:1", f"{name}:here", {}, []),  # where they are
         (f"{name}:2", layout + ":2", {}, []),  # it has none
-        (f"{name}:1", layout + ":1", {}, [f"4 referrers of {name}:1 {told}"]),
+        (f"{name}:1", layout + ":1", {}, [f"2 referrers of {name}:1 {told}"]),
         (f"{name}:1", f"{name}-all:1", {"referrers": True}, []),
     ]
     for source, target, options, notes in cases:
         assert (await client.copy(source, target, **options)).notes == notes, (source, target)
     report = await client.copy(f"{name}:1", archive, platforms=["linux/amd64"])
-    assert report.notes == [f"3 referrers of {name}:1 stayed behind: docker-archive:{tmp_path}/a.tar holds none"]
+    assert report.notes == [f"2 referrers of {name}:1 stayed behind: docker-archive:{tmp_path}/a.tar holds none"]
     report = await client.copy(name, f"{name}-some", all_tags=True, include=["1", "2"])
     assert len(report.notes) == 1
-    assert "signatures or referrers stayed behind: --referrers" in report.notes[0]
+    assert "signatures or referrers stayed behind: a copy with referrers" in report.notes[0]
 
 
 async def test_what_refers_to_one_of_many_tags_does_not_stay_behind_silently(
@@ -276,7 +276,7 @@ async def test_what_refers_to_one_of_many_tags_does_not_stay_behind_silently(
     await client.copy(name, layout, all_tags=True, referrers=True)
     for source, target in ((name, f"{name}-copy"), (layout, f"{name}-back")):
         report = await client.copy(source, target, all_tags=True)
-        assert report.notes == ["2 referrers of 3 images stayed behind: --referrers brings them along"]
+        assert report.notes == ["2 referrers of 2 images stayed behind: a copy with referrers brings them along"]
         assert (await client.copy(source, target, all_tags=True)).notes == []
     images.push(elsewhere, f"{repository}-kept", "1", IMAGES[2])
     report = await client.copy(name, f"{name}-kept", all_tags=True, include=["1"], clobber=False)
@@ -305,7 +305,7 @@ async def test_signatures_in_a_layout_do_not_stay_behind_silently(
     images.push(elsewhere, repository, None, images.make_artifact(subject=IMAGES[0]))
     images.push(elsewhere, repository, f"{IMAGES[0].digest.replace(':', '-')}.sig", IMAGES[1])
     await client.copy(f"{elsewhere}/{repository}", layout, all_tags=True, referrers=True)
-    for target, way in ((f"{elsewhere}/{repository}-copy:1", "--referrers"), (archive, "holds none")):
+    for target, way in ((f"{elsewhere}/{repository}-copy:1", "a copy with referrers brings"), (archive, "holds none")):
         report = await client.copy(f"{layout}:1", target)
         assert len(report.notes) == 1
         assert report.notes[0].startswith(f"2 referrers of {layout}:1 stayed behind")
@@ -347,7 +347,7 @@ async def test_all_tags_leave_the_targets_own_lists_of_referrers_alone(
             await put_manifest(store, parse(signature.content, signature.media_type))
     report = await client.copy(f"{registry.host}/{source}", f"{registry.host}/{target}", all_tags=True)
     assert [image.source for image in report.images] == [f"{registry.host}/{source}:1"]
-    assert "--referrers" in report.notes[0]
+    assert "with signatures or referrers stayed behind" in report.notes[0]
 
     async def listed() -> set[str]:
         store = client.connect(f"{registry.host}/{target}")
@@ -621,7 +621,7 @@ async def test_a_docker_archive_takes_one_image_and_gives_it_back(
     images.push(elsewhere, repository, "1", images.make_index([images.make_image("linux/amd64"), image]))
     target = f"docker-archive:{tmp_path}/image.tar"
     await client.copy(f"{elsewhere}/{repository}:1", target, platforms=["linux/arm64"])
-    report = await client.copy(target, f"{elsewhere}/{repository}:back", own_tags=False)
+    report = await client.copy(target, f"{elsewhere}/{repository}:back")
     assert document(elsewhere, repository, "back")["config"]["digest"] == image.document["config"]["digest"]
     assert report.images[0].targets[0].state == "new"
 
@@ -633,10 +633,10 @@ async def test_an_archive_of_many_images_is_pushed_under_its_own_tags(
     for tag, image in zip(("a", "b", "c"), IMAGES, strict=True):
         images.push(elsewhere, repository, tag, image)
         await client.copy(f"{elsewhere}/{repository}:{tag}", f"{archive}:{tag}")
-    await client.copy(archive, f"{elsewhere}/{repository}-many", own_tags=True)
+    await client.copy(archive, f"{elsewhere}/{repository}-many", all_tags=None)
     assert images.list_tags(elsewhere, f"{repository}-many") == ["a", "b", "c"]
     with pytest.raises(LadingError, match="3 manifests"):
-        await client.copy(archive, f"{elsewhere}/{repository}-many:one", own_tags=True)
+        await client.copy(archive, f"{elsewhere}/{repository}-many:one", all_tags=None)
 
 
 async def test_what_happens_is_told_in_events(
@@ -746,7 +746,7 @@ async def test_of_an_index_that_an_engine_has_in_part_that_part_is_pushed(
     )
     (tmp_path / "saved.tar").write_bytes(tar(files))
     source = f"docker-archive:{tmp_path}/saved.tar"
-    report = await client.copy(source, f"{elsewhere}/{repository}", own_tags=True)
+    report = await client.copy(source, f"{elsewhere}/{repository}", all_tags=None)
     assert "only linux/amd64 is there" in report.notes[0]
     pushed = document(elsewhere, repository, "1")
     if with_attestation:
@@ -754,7 +754,7 @@ async def test_of_an_index_that_an_engine_has_in_part_that_part_is_pushed(
         assert pushed == ATTESTED.document | {"manifests": [entries[0], entries[3]]}
     else:
         assert pushed == IMAGES[0].document
-    again = await client.copy(source, f"{elsewhere}/{repository}", own_tags=True)
+    again = await client.copy(source, f"{elsewhere}/{repository}", all_tags=None)
     assert [change.state for change in again.images[0].targets] == ["unchanged"]
     chosen = await client.copy(source, f"{elsewhere}/{repository}:chosen", platforms=["linux/amd64"])
     assert chosen.notes == []

@@ -57,9 +57,7 @@ def copy_options(function: F) -> F:
     return function
 
 
-def run_copy(
-    options: Options, source: str, targets: tuple[str, ...], given: dict[str, Any], *, own_tags: bool = False
-) -> None:
+def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dict[str, Any]) -> None:
     """Copy, with progress and notes on stderr, and print the full name of all that was made.
 
     Args:
@@ -67,14 +65,14 @@ def run_copy(
         source: where from.
         targets: where to.
         given: the values of the command's other options.
-        own_tags: everything in the source keeps the tags that it has there.
     """
     from lading.cli.output import emit
     from lading.cli.progress import shown_progress
     from lading.stores.location import parse_location
 
     format_, style = given.pop("format_"), given.pop("progress")
-    clobber = not given.pop("no_clobber")
+    given["clobber"] = not given.pop("no_clobber")
+    given["referrers"] = given["referrers"] or None
     for side, option in (("source", "src_authfile"), ("target", "dst_authfile")):
         if path := given.pop(option, None):
             from lading.registry.auth.lookup import default_sources
@@ -90,7 +88,7 @@ def run_copy(
             lambda client: helped(
                 client,
                 [source],
-                client.copy(source, *targets, clobber=clobber, own_tags=own_tags, on_event=on_event, **given),
+                client.copy(source, *targets, on_event=on_event, **given),
             )
         )
     for note in report.notes:

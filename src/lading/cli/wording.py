@@ -76,7 +76,14 @@ _AGAIN = "log in again with: lading login {registry}"
 
 _WITH_AWS = "{command} | lading login --username AWS --password-stdin {registry}"
 
-MESSAGES: dict[str, Words] = {}
+MESSAGES: dict[str, Words] = {
+    # Copies
+    "all-tags-and-names": "--all-tags goes with neither --tag nor --if-digest",
+    "patterns-of-one-tag": "--include and --exclude choose among all tags",
+    "sparse-and-encoded": "--sparse keeps the index as it is, and --to and --compression change it",
+    "sparse-without-platforms": "--sparse copies some entries of an index",
+    "types-without-referrers": "--artifact-type chooses among referrers",
+}
 
 CAUSES: dict[str, Words] = {
     # Docker says it so.
@@ -136,6 +143,14 @@ REMEDIES: dict[str, Words] = {
     "docker-list-loses": lambda of: (
         f"make it an OCI index with --type oci{', or --no-attestations' if of['attestations'] else ''}"
     ),
+    # Copies
+    "by-digest-and-tags": "leave out --by-digest, or the tag",
+    "holds-no-referrers": "leave out --referrers, or write an oci-archive",
+    "no-platform": "choose one of those with --platform",
+    "no-tags-to-copy": "see them: lading tags {store}",
+    "patterns-of-one-tag": "add --all-tags",
+    "sparse-without-platforms": "say which with --platform",
+    "types-without-referrers": "add --referrers",
     # Manifests
     "docker-schema-1": "push the image again with a current client, or convert it with skopeo copy --format v2s2",
     "docker-list-annotations": "make it an OCI index: --type oci",

@@ -5,8 +5,8 @@ This room puts the others together. It may use everything but the command line, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, overload
@@ -15,26 +15,27 @@ from lading.arguments import several
 from lading.client import tagging
 from lading.client.context import Context
 from lading.errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, Unsupported, UsageError
+from lading.io.tasks import gather
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
-from lading.model.reference import Reference, is_tag
-from lading.registry.repository import Repository
+from lading.model.reference import is_tag
 from lading.results import Deletion, TagChange, TagInfo
 from lading.store import AnyManifest, Readable, Store, fetch_manifest, put_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import check_changeable, fetch_location, open_to_change, resolve_location
-from lading.transfer.graph import Copier, gather
 from lading.transfer.guard import Guard, find_named
 
 if TYPE_CHECKING:
     from lading.client.blobs import Blobs
+    from lading.client.copying import AnySource, AnyTarget
     from lading.client.registries import Registries
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts
+    from lading.images.convert import Compression, Format
     from lading.images.lint import LintReport
     from lading.images.overview import Overview
     from lading.model.patterns import TagOrder
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from lading.registry.hosts.configuration import Config
     from lading.results import Resolution
     from lading.transfer.events import OnEvent
-    from lading.transfer.report import Compression, CopyReport, Format
+    from lading.transfer.report import CopyReport
 
 AnyPlatform = Platform | str
 """A platform, or its text: `OS/ARCH[/VARIANT]`."""
@@ -200,13 +201,7 @@ class AsyncClient:
         location = as_location(reference).full()
         wanted = parse_platform(platform) if platform is not None else None
         async with self.open(location, mirrored=True) as store:
-            manifest = await fetch_location(store, location)
-            if wanted is None:
-                return manifest
-            if not isinstance(manifest, Index):
-                await self._check_platform(store, location, manifest, wanted)
-                return manifest
-            return await fetch_manifest(store, self._entry(location, manifest, wanted).content)
+            return await _fetch_image(store, location, wanted)
 
     async def get_manifest(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> Manifest:
         """Get the manifest of an image or an artifact, verified: one request, and one more for an entry of an index.
@@ -306,15 +301,14 @@ class AsyncClient:
                 to be for it.
         """
         location = as_location(reference).full()
+        wanted = parse_platform(platform) if platform is not None else None
         async with self.open(location, mirrored=True) as store:
-            if platform is None:
+            if wanted is None:
                 return (await resolve_location(store, location)).digest
-            wanted = parse_platform(platform)
+            from lading.images.platforms import choose_image
+
             manifest = await fetch_location(store, location)
-            if isinstance(manifest, Index):
-                return self._entry(location, manifest, wanted).digest
-            await self._check_platform(store, location, manifest, wanted)
-            return manifest.digest
+            return (await choose_image(store, manifest, wanted, str(location))).digest
 
     async def config(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> ImageConfig:
         """The config of an image.
@@ -322,18 +316,14 @@ class AsyncClient:
         Raises:
             UsageError: the reference names an index, and no platform was given.
         """
-        from lading.images.overview import image_config
+        from lading.images.platforms import image_config
 
         location = as_location(reference).full()
+        wanted = parse_platform(platform) if platform is not None else None
         async with self.open(location, mirrored=True) as store:
-            manifest = await fetch_location(store, location)
-            if isinstance(manifest, Index):
-                if platform is None:
-                    raise UsageError(f"{location} is an index", remedy="choose one of its images with --platform")
-                entry = self._entry(location, manifest, parse_platform(platform))
-                manifest = await fetch_manifest(store, entry.content)
-            elif platform is not None:
-                await self._check_platform(store, location, manifest, parse_platform(platform))
+            manifest = await _fetch_image(store, location, wanted)
+            if isinstance(manifest, Index) and wanted is None:
+                raise UsageError(f"{location} is an index", remedy="choose one of its images with --platform")
             config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
         if config is None:
             raise NotFound(f"{location} has no image config", cause="it is an artifact")
@@ -526,32 +516,26 @@ class AsyncClient:
         location = as_location(source).full()
         goals = [self._target(location, target) for target in targets]
         guard = Guard.of(if_digest)
-        is_changed = not dry_run and any(goal.place == location.place for goal in goals)
-        async with self._change(location, writing=True) if is_changed else self.open(location) as store:
+        here = [goal for goal in goals if goal.place == location.place]
+        elsewhere = [goal for goal in goals if goal.place != location.place]
+        async with self._change(location, writing=True) if here and not dry_run else self.open(location) as store:
             manifest = await fetch_location(store, location)
-            before: list[Digest | None] = []
+            before: dict[Location, Digest | None] = {}
             if guard or dry_run:
-                before = await gather(self._present(store, location, goal) for goal in goals)
-                for goal, now in zip(goals, before, strict=True):
+                asked = goals if dry_run else here
+                found = await gather(self._present(store, location, goal) for goal in asked)
+                before = dict(zip(asked, found, strict=True))
+                for goal, now in before.items():
                     guard.check(str(goal), now, manifest.digest)
             if dry_run:
-                return tagging.planned(goals, manifest, before)
-            by_place: dict[str, list[Location]] = {}
-            for goal in goals:
-                by_place.setdefault(goal.place, []).append(goal)
-            seen = dict(zip(goals, before, strict=False))
-            # What is here already comes last: nothing is done then between the look at a tag and its change.
-            for place, group in sorted(by_place.items(), key=lambda item: item[0] == location.place):
-                names = {goal.name or "": (str(goal), seen.get(goal)) for goal in group}
-                if place == location.place:
-                    assert isinstance(store, Store)
-                    if len(by_place) > 1:
-                        await guard.check_again(store, names)
-                    await gather(put_manifest(store, manifest, (name,)) for name in names)
-                else:
-                    async with self.open(group[0], writing=True) as target:
-                        again = partial(guard.check_again, target, names)
-                        await Copier(target).copy(store, manifest, names=names, check=again)
+                return tagging.planned(goals, manifest, [before[goal] for goal in goals])
+            if elsewhere:
+                await self._copy_as_it_is(store, location, manifest, elsewhere, guard)
+            if here and isinstance(store, Store):
+                names = {goal.name or "": (str(goal), before.get(goal)) for goal in here}
+                if elsewhere:
+                    await guard.check_again(store, names)
+                await gather(put_manifest(store, manifest, (name,)) for name in names)
         return [TagChange(reference=goal, digest=manifest.digest, state="set") for goal in goals]
 
     async def delete(self, reference: AnyLocation, *, if_digest: str | None = None) -> Deletion:
@@ -599,15 +583,15 @@ class AsyncClient:
 
     async def copy(
         self,
-        source: AnyLocation,
-        *targets: AnyLocation,
+        source: AnySource,
+        *targets: AnyTarget,
         tags: Iterable[str] | str = (),
         platforms: Iterable[AnyPlatform] | AnyPlatform = (),
         sparse: bool = False,
-        all_tags: bool = False,
+        all_tags: bool | None = False,
         include: Iterable[str] | str = (),
         exclude: Iterable[str] | str = (),
-        referrers: bool = False,
+        referrers: bool | None = None,
         artifact_types: Iterable[str] | str = (),
         clobber: bool = True,
         if_digest: str | None = None,
@@ -616,7 +600,7 @@ class AsyncClient:
         jobs: int = 8,
         to: Format | None = None,
         compression: Compression | None = None,
-        own_tags: bool = False,
+        by_digest: bool = False,
         source_credentials: Credentials | None = None,
         target_credentials: Credentials | None = None,
         on_event: OnEvent | None = None,
@@ -627,15 +611,18 @@ class AsyncClient:
         where it stopped. A tag is set last: it never names something incomplete.
 
         Args:
-            source: a reference, or any other location, such as `oci:DIR:TAG`.
-            targets: where to; several in one registry cost one transfer.
+            source: a reference, or any other location, such as `oci:DIR:TAG`; or a store, or a `Place` in one.
+            targets: where to, said the same way; a store without a name gets the tag that the source has. Several in
+                one registry cost one transfer.
             tags: more tags in each target.
             platforms: of an index, only the entries for these; the index is rewritten to what was copied.
             sparse: keep the index as it is all the same.
-            all_tags: every tag of the source, under its own name.
+            all_tags: every tag of the source, under its own name; None for that only where neither side names a tag and
+                the source has some.
             include: of all tags only these: globs, `re:EXPRESSION`, `semver:RANGE`.
             exclude: of all tags not these.
-            referrers: signatures, SBOMs and the like, too, with what refers to those.
+            referrers: signatures, SBOMs and the like, too, with what refers to those. None leaves them behind, and asks
+                what there is, to say so; False leaves them behind unasked.
             artifact_types: of referrers, only these types.
             clobber: False leaves tags alone that name something else, or that appear meanwhile.
             if_digest: change tags only if they name this digest, or do not exist (`absent`): before anything is
@@ -646,7 +633,7 @@ class AsyncClient:
                 requests at once, and never fewer than 8.
             to: encode manifests in this format, `oci` or `docker`; digests change.
             compression: compress layers so, `gzip`, `zstd` or `none`; digests change.
-            own_tags: where neither side names a tag, everything keeps the tags that it has in the source.
+            by_digest: give no tag: the content is in the targets by its digest alone.
             source_credentials: where to find those for the source, if not where the client finds all others.
             target_credentials: the same for the targets.
             on_event: called with what happens: `Totals`, and for each blob and manifest `Started`, `Progressed`,
@@ -656,14 +643,12 @@ class AsyncClient:
             Conflict: a tag is not to be changed; nothing was written.
             NotFound: the source lacks something; no tag was changed.
         """
-        from lading.client.copying import copy_between
+        from lading.client.copying import Copying, Shape
         from lading.transfer.report import CopyOptions
 
         options = CopyOptions(
             tags=several(tags),
-            platforms=tuple(parse_platform(platform) for platform in several(platforms)),
-            sparse=sparse,
-            all_tags=all_tags,
+            all_tags=bool(all_tags),
             include=several(include),
             exclude=several(exclude),
             referrers=referrers,
@@ -672,32 +657,18 @@ class AsyncClient:
             dry_run=dry_run,
             verify=verify,
             jobs=jobs,
-            format=to,
-            compression=compression,
         )
-
-        written = {place.reference.registry for place in map(as_location, targets) if place.reference is not None}
-
-        def connection(credentials: Credentials | None) -> Callable[[Reference, bool], Repository]:
-            session = self._context.session_with(credentials)
-
-            def connect(reference: Reference, writing: bool) -> Repository:
-                # What is copied within a registry is what that has: a mirror may have something older.
-                mirrored = reference.registry not in written
-                session.widen(reference.registry, jobs)
-                return Repository(session, reference.registry, reference.repository, writing=writing, mirrored=mirrored)
-
-            return connect
-
-        return await copy_between(
-            connection(target_credentials),
-            source,
-            targets,
+        wanted = tuple(parse_platform(platform) for platform in several(platforms))
+        copying = Copying(
+            self._context,
             options,
-            on_event,
-            own_tags=own_tags,
-            connect_source=connection(source_credentials),
+            Shape(platforms=wanted, sparse=sparse, format=to, compression=compression),
+            keeps_tags=all_tags is None,
+            by_digest=by_digest,
+            source_credentials=source_credentials,
+            target_credentials=target_credentials,
         )
+        return await copying.run(source, targets, on_event)
 
     # Inside
 
@@ -706,21 +677,20 @@ class AsyncClient:
             return nullcontext(self.connect(location, writing=writing))
         return open_to_change(location)
 
-    def _entry(self, location: Location, index: Index, wanted: Platform) -> Descriptor:
-        from lading.images.overview import no_platform
-
-        chosen = index.select([wanted], attestations=False)
-        if not chosen:
-            raise no_platform(str(location), index, [wanted])
-        return chosen[0]
-
-    async def _check_platform(
-        self, store: Readable, location: Location, manifest: AnyManifest, wanted: Platform
+    async def _copy_as_it_is(
+        self, store: Readable, source: Location, manifest: AnyManifest, goals: Sequence[Location], guard: Guard
     ) -> None:
-        from lading.images.overview import check_platform, image_config
+        """Copy a manifest that was read to other places, and say what stays behind."""
+        from lading.client.copying import Copying
+        from lading.transfer.report import CopyOptions
+        from lading.transfer.transform import Graph
 
-        config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
-        check_platform(str(location), config, [wanted])
+        async with AsyncExitStack() as resources:
+            graph = Graph.of(store, manifest, str(source), resources)
+            copying = Copying(self._context, CopyOptions(guard=guard, looks=False), None)
+            report = await copying.run(graph, goals)
+        for note in report.notes:
+            self._context.note(note)
 
     def _target(self, source: Location, target: AnyLocation) -> Location:
         if isinstance(target, str) and is_tag(target):
@@ -750,6 +720,17 @@ def unshared() -> TypeError:
     return TypeError(
         "a client cannot be pickled or copied: it has connections, so make another one where it is to be used"
     )
+
+
+async def _fetch_image(store: Readable, location: Location, platform: Platform | None) -> AnyManifest:
+    """The manifest of a location; with a platform, the image for it."""
+    manifest = await fetch_location(store, location)
+    if platform is None:
+        return manifest
+    from lading.images.platforms import choose_image
+
+    entry = await choose_image(store, manifest, platform, str(location))
+    return manifest if entry.digest == manifest.digest else await fetch_manifest(store, entry.content)
 
 
 def parse_platform(platform: AnyPlatform) -> Platform:

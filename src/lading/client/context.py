@@ -117,6 +117,11 @@ class Context:
             async with open_to_write(location) if writing else open_to_read(location) as store:
                 yield store
 
+    def note(self, text: str) -> None:
+        """Say what went otherwise than expected, and was got over, to whoever wants to know."""
+        if self._options["on_note"] is not None:
+            self._options["on_note"](text)
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:

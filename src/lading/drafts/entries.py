@@ -15,6 +15,7 @@ from lading.arguments import several
 from lading.drafts.docker_files import embed, file_name
 from lading.drafts.draft import Draft, DraftEntry
 from lading.errors import InvalidContent, LadingError, NotFound, UsageError
+from lading.io.tasks import gather
 from lading.model.descriptor import EMPTY, Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index, attested, is_attestation
@@ -25,7 +26,6 @@ from lading.model.reference import Reference
 from lading.store import AnyManifest, Connect, Readable, fetch_manifest, read_config
 from lading.stores.location import Location, registry_reference
 from lading.stores.opening import fetch_location, open_to_read
-from lading.transfer.graph import gather
 
 _DEPTH_LIMIT = 16
 

@@ -15,6 +15,7 @@ from lading.drafts.draft import DraftEntry
 from lading.drafts.entries import described, entry_of, platform_of
 from lading.drafts.store import DraftStore
 from lading.errors import NotFound
+from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index
 from lading.model.manifest import Manifest
@@ -23,7 +24,6 @@ from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.store import AnyManifest, Connect, fetch_manifest
 from lading.stores.location import AnyLocation, registry_reference
-from lading.transfer.graph import gather
 
 
 async def inspect(

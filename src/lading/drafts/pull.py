@@ -16,13 +16,13 @@ from lading.drafts.entries import IndexFilter, distinct_entries, entry_of, fetch
 from lading.drafts.merge import Change, CreatedDraft
 from lading.drafts.store import DraftStore, draft_exists
 from lading.errors import InvalidContent
+from lading.io.tasks import gather
 from lading.model.index import Index
 from lading.model.media_types import OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.store import Connect, fetch_manifest
 from lading.stores.location import registry_reference
-from lading.transfer.graph import gather
 
 _KNOWN = ("schemaVersion", "mediaType", "manifests", "annotations")
 

@@ -18,6 +18,7 @@ from lading.drafts.content import open_source
 from lading.drafts.draft import Draft, DraftEntry, check_type
 from lading.drafts.store import DraftStore, no_draft
 from lading.errors import LadingError, NotFound, UsageError
+from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result, described
@@ -27,7 +28,7 @@ from lading.model.reference import Reference, is_tag
 from lading.model.text import counted
 from lading.store import AnyManifest, Connect, Readable, Store, put_manifest
 from lading.stores.location import registry_reference
-from lading.transfer.graph import Copied, Copier, gather
+from lading.transfer.graph import Copier, CopyCounts
 from lading.transfer.guard import Guard, find_named
 
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
@@ -61,7 +62,7 @@ class PushedDraft(Result, msgspec.Struct, frozen=True):
     tags: tuple[str, ...]
     copied: tuple[DraftEntry, ...] = ()
     """The entries that were brought from another repository, in order."""
-    transfer: Copied = msgspec.field(default_factory=Copied)
+    transfer: CopyCounts = msgspec.field(default_factory=CopyCounts)
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
 

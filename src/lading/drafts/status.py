@@ -16,13 +16,13 @@ import msgspec
 from lading.drafts.draft import Draft
 from lading.drafts.store import DraftStore
 from lading.errors import InvalidContent, LadingError, NotFound
+from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result, described
 from lading.model.index import Index
 from lading.model.reference import Reference
 from lading.store import Connect, fetch_manifest
-from lading.transfer.graph import gather
 
 
 class DraftStatus(Result, msgspec.Struct, frozen=True):

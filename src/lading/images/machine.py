@@ -40,6 +40,18 @@ def this_machine() -> Platform:
     return machine(sys.platform, platform.machine(), cpuinfo, platform.version())
 
 
+def engine_platform() -> Platform:
+    """The platform of the images that a container engine on this machine runs.
+
+    That is Linux, whatever the machine itself runs: elsewhere, engines have a virtual machine. A variant is said of an
+    arm of 32 bits only: `linux/arm/v7`, `linux/arm64`, `linux/amd64`.
+    """
+    here = this_machine()
+    return Platform(
+        os="linux", architecture=here.architecture, variant=here.variant if here.architecture == "arm" else ""
+    )
+
+
 def machine(system: str, hardware: str, cpuinfo: str = "", version: str = "") -> Platform:
     """A machine from what its operating system says of it.
 

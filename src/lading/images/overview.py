@@ -11,18 +11,18 @@ from typing import Literal
 import msgspec
 
 from lading.errors import InvalidContent, NotFound
-from lading.model.config import ImageConfig
+from lading.images.platforms import image_config, is_for_any, no_platform
+from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result
 from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
-from lading.model.media_types import IMAGE_CONFIGS, INDEXES
+from lading.model.media_types import INDEXES
 from lading.model.platform import Platform
 from lading.model.text import size_text
-from lading.store import AnyManifest, Readable, fetch_manifest, read_config
+from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import Location
-from lading.transfer.graph import gather
 
 CREATED = "org.opencontainers.image.created"
 
@@ -106,7 +106,7 @@ async def overview(
 async def _of_index(store: Readable, reference: Location, index: Index, platforms: Sequence[Platform]) -> Overview:
     chosen = index.select(platforms) if platforms else index.manifests
     if platforms and not chosen:
-        raise no_platform(str(reference), index, platforms)
+        raise no_platform(str(reference), platforms, index)
     images = [entry for entry in chosen if not is_attestation(entry)]
     attestations = [entry for entry in chosen if is_attestation(entry)]
     found = await gather(_child(store, entry) for entry in images)
@@ -137,8 +137,8 @@ async def _of_manifest(
     store: Readable, reference: Location, manifest: Manifest, platforms: Sequence[Platform]
 ) -> Overview:
     config = await image_config(store, manifest)
-    if platforms:
-        check_platform(str(reference), config, platforms)
+    if platforms and not is_for_any(config, platforms):
+        raise no_platform(str(reference), platforms, config)
     platform = config.platform if config is not None and config.platform.os else None
     created = (config.created if config is not None else "") or manifest.annotations.get(CREATED)
     content = msgspec.structs.replace(
@@ -161,49 +161,11 @@ async def _of_manifest(
     )
 
 
-async def image_config(store: Readable, manifest: Manifest) -> ImageConfig | None:
-    """The config of an image, or None where the manifest is no image's; raises what `read_config` does."""
-    if manifest.config is None or manifest.config.media_type not in IMAGE_CONFIGS:
-        return None
-    return await read_config(store, manifest)
-
-
 def artifact_type_of(manifest: Manifest) -> str | None:
     """What kind of artifact a manifest is (image-spec manifest §artifactType); None for an image."""
     if manifest.is_image:
         return None
     return manifest.artifact_type or (manifest.config.media_type if manifest.config else None)
-
-
-def no_platform(reference: str, index: Index, platforms: Sequence[Platform]) -> NotFound:
-    """The error that an index has no entry for a platform.
-
-    Args:
-        reference: what the index is called.
-        index: the index.
-        platforms: those that were asked for.
-    """
-    wanted = ", ".join(str(platform) for platform in platforms)
-    there = ", ".join(dict.fromkeys(str(entry.platform) for entry in index.images if entry.platform))
-    return NotFound(
-        f"{reference} has nothing for {wanted}",
-        cause=f"it has {there}" if there else "none of its entries has a platform",
-    )
-
-
-def check_platform(reference: str, config: ImageConfig | None, platforms: Sequence[Platform]) -> None:
-    """Raise NotFound unless an image is for one of these platforms.
-
-    Args:
-        reference: what it is called.
-        config: its config; None for an artifact, which is for no platform.
-        platforms: those that were asked for.
-    """
-    if config is None or not any(config.platform.satisfies(platform) for platform in platforms):
-        raise NotFound(
-            f"{reference} has nothing for {', '.join(str(platform) for platform in platforms)}",
-            cause="it is an artifact" if config is None else f"it is an image for {config.platform}",
-        )
 
 
 async def _child(store: Readable, entry: Descriptor) -> AnyManifest | None:

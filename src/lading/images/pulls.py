@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from lading.errors import DigestMismatch, InvalidContent, NotFound
+from lading.io.tasks import gather
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -15,7 +16,6 @@ from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.model.selection import Content, Gap, PullClient, Selection, select
 from lading.store import AnyManifest, Readable, fetch_manifest, read
-from lading.transfer.graph import gather
 
 _DEPTH_LIMIT = 32
 

@@ -12,7 +12,8 @@ from typing import cast
 import msgspec
 
 from lading.errors import DigestMismatch, InvalidContent, NotFound
-from lading.io.tasks import Limits, Once, first_failure, gather
+from lading.io.sources import Source
+from lading.io.tasks import Limits, Once, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result
@@ -34,13 +35,11 @@ from lading.store import (
 )
 from lading.transfer.events import Meter, Outcome, counted_bytes
 
-__all__ = ["Copied", "Copier", "first_failure", "gather"]
-
 _DEPTH_LIMIT = 16
 _SMALL = 64 * 1024
 
 
-class Copied(Result, msgspec.Struct):
+class CopyCounts(Result, msgspec.Struct):
     """What a copy did, or would do."""
 
     manifests: int = 0
@@ -113,9 +112,9 @@ class Copier:
         return list(self._steps.values())
 
     @property
-    def done(self) -> Copied:
+    def done(self) -> CopyCounts:
         """All of it, counted."""
-        done = Copied()
+        done = CopyCounts()
         for step in self._steps.values():
             if step.outcome == "present":
                 done.present += 1
@@ -152,7 +151,7 @@ class Copier:
         *,
         names: Iterable[str] = (),
         only: Collection[Digest] | None = None,
-        check: Callable[[], Awaitable[None]] | None = None,
+        before_names: Callable[[], Awaitable[None]] | None = None,
     ) -> AnyManifest:
         """Copy a manifest with everything it refers to, children before parents, tags last.
 
@@ -161,7 +160,7 @@ class Copier:
             content: the manifest, or its descriptor where it has to be read from `source` first.
             names: the tags it gets in the target; none leaves it there by digest.
             only: bring only these of an index's entries; None for all.
-            check: is called when all is there but the tags; what it raises leaves those as they are.
+            before_names: is called when all is there but the tags; what it raises leaves those as they are.
 
         Returns:
             The manifest.
@@ -177,8 +176,8 @@ class Copier:
         self._meter.found(manifest.descriptor)
         if not is_there:
             await self._children(source, manifest, None, 0, only)
-        if check is not None:
-            await check()
+        if before_names is not None:
+            await before_names()
         await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there)
         return manifest
 
@@ -261,29 +260,36 @@ class Copier:
         self._meter.found(blob)
         if self._is_same(source) and not self._verify:
             self._count(blob, "present", platform)
-            return
-        if self._dry_run:
+        elif self._dry_run:
             self._count(blob, await self._plan(source, blob), platform)
-            return
-        if self._verify and await self._is_intact(blob):
+        elif self._verify and await self._is_intact(blob):
             self._count(blob, "present", platform)
-            return
-        is_small = blob.size <= _SMALL
-        is_asked = not self._verify and self._is_worth_asking(blob, is_config)
-        # A mount in a registry costs one request whether the blob is there or not, and comes before the question.
-        mounts = self._mounts if self._is_sibling(source) else None
-        if mounts is not None and mounts.asks_first and is_asked and await self.target.contains(blob):
+        elif self._is_sibling(source) and self._mounts is not None:
+            await self._mount(self._mounts, supply, blob, platform, is_config)
+        else:
+            await self._ask_and_send(supply, blob, platform, is_config)
+
+    async def _mount(
+        self, mounts: Mounts, supply: Source, blob: Descriptor, platform: str | None, is_config: bool
+    ) -> None:
+        source = cast("Readable", supply.origin)
+        # A mount in a registry costs one request whether the blob is there or not: it comes before the question.
+        if mounts.asks_first and self._is_worth_asking(blob, is_config) and await self.target.contains(blob):
             self._count(blob, "present", platform)
-            return
-        if mounts is not None:
-            if await mounts.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
-                self._count(blob, "mounted", platform)
-                return
-            is_asked = False
-        claims = self._claims if is_asked and is_small else None
+        elif await mounts.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
+            self._count(blob, "mounted", platform)
+        else:
+            await self._send(supply, blob, platform)
+
+    async def _ask_and_send(self, supply: Source, blob: Descriptor, platform: str | None, is_config: bool) -> None:
+        is_asked = self._is_worth_asking(blob, is_config)
+        claims = self._claims if is_asked and blob.size <= _SMALL else None
         if is_asked and claims is None and await self.target.contains(blob):
             self._count(blob, "present", platform)
-            return
+        else:
+            await self._send(supply, blob, platform, claims)
+
+    async def _send(self, supply: Source, blob: Descriptor, platform: str | None, claims: Mounts | None = None) -> None:
         async with self._limits.place(blob.size):
             if claims is not None and await claims.mount(blob, self.target):
                 self._count(blob, "present", platform)
@@ -298,7 +304,9 @@ class Copier:
         self._count(blob, "copied", platform, counted_bytes(read))
 
     def _is_worth_asking(self, blob: Descriptor, is_config: bool) -> bool:
-        # The config of an image that is not there is not there, either, and small: it is sent unasked.
+        """Whether the target is asked if it has a blob; the config of an image that is not there is sent unasked."""
+        if self._verify:
+            return False
         return isinstance(self.target, ChecksGraphs) or not (is_config and blob.size <= _SMALL)
 
     async def _plan(self, source: Readable, blob: Descriptor) -> Outcome:

@@ -6,20 +6,20 @@ digest: `sha256-….sig`, `.att`, `.sbom`. Knows stores, and not which ones.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
 
-from lading.errors import NotFound, Unsupported
+from lading.errors import LadingError, NotFound, Unsupported
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.tags import cosign_tags, is_fallback, subject_of
 from lading.store import AnyManifest, Readable, fetch_manifest
+from lading.transfer.report import CopiedImage
 
 
 class Referrer(msgspec.Struct, frozen=True):
@@ -45,17 +45,14 @@ class Finder:
         self._types = frozenset(artifact_types)
         self._tags: dict[Digest, list[str]] | None = None
 
-    async def of(self, manifest: AnyManifest, entries: Iterable[Descriptor] | None = None) -> list[Referrer]:
-        """Everything that refers to a manifest, to the entries of an index, or to what refers to those.
+    async def of(self, subjects: Sequence[Descriptor]) -> list[Referrer]:
+        """Everything that refers to these manifests, and to what refers to them.
 
         Args:
-            manifest: what is copied.
-            entries: those of its entries that are; all, if not given.
+            subjects: what is copied: an image or an index, and those of its entries that go along.
         """
         if self._tags is None:
             self._tags = await self._digest_tags()
-        children = manifest.manifests if isinstance(manifest, Index) else ()
-        subjects = [manifest.descriptor, *(children if entries is None else entries)]
         seen: set[Digest] = {subject.digest for subject in subjects}
         found: list[Referrer] = []
         is_first = True
@@ -63,41 +60,12 @@ class Finder:
             direct = [
                 referrer for group in await gather(self._of_one(s, is_first) for s in subjects) for referrer in group
             ]
-            subjects = []
-            for referrer in direct:
-                found.append(referrer)
-                if referrer.content.digest not in seen:
-                    seen.add(referrer.content.digest)
-                    subjects.append(referrer.content)
+            found += direct
+            fresh = {referrer.content.digest: referrer.content for referrer in direct}
+            subjects = [content for digest, content in fresh.items() if digest not in seen]
+            seen |= fresh.keys()
             is_first = False
         return found
-
-    async def direct(
-        self, subject: Descriptor, entries: Iterable[Descriptor], *, with_tags: bool = True
-    ) -> set[Digest]:
-        """What refers to a manifest and to entries of it, without what refers to that: for a request each.
-
-        Args:
-            subject: the manifest.
-            entries: the entries.
-            with_tags: whether to look for cosign's tags of the manifest, too, for three requests.
-        """
-        looks = [self._digests_listed(one) for one in (subject, *entries)]
-        if with_tags:
-            looks += [self._digests_tagged(tag) for tag in cosign_tags(subject.digest)]
-        return set[Digest]().union(*await gather(looks))
-
-    async def _digests_listed(self, subject: Descriptor) -> set[Digest]:
-        try:
-            return {item.digest async for item in self._source.referrers(subject)}
-        except (NotFound, Unsupported):
-            return set()
-
-    async def _digests_tagged(self, tag: str) -> set[Digest]:
-        try:
-            return {(await self._source.resolve(tag)).digest}
-        except NotFound:
-            return set()
 
     async def _of_one(self, subject: Descriptor, is_first: bool) -> list[Referrer]:
         listed = [Referrer(item.content, subject.digest) async for item in self._listed(subject, is_first)]
@@ -131,6 +99,89 @@ class Finder:
         except (NotFound, Unsupported):
             return found
         return found
+
+
+class LeftBehind:
+    """What refers to the images of a copy and does not go along, to be said at its end: one question an image.
+
+    Args:
+        source: the store that they are copied from.
+    """
+
+    def __init__(self, source: Readable) -> None:
+        self.tags: Sequence[str] = ()
+        """All tags of the source, where they were listed for the copy: then cosign's need not be asked for."""
+        self._source = source
+        self._found: dict[str, set[Digest]] = {}
+        self._unknown: list[str] = []
+
+    def is_told_by_tags(self, subject: Digest) -> bool:
+        """Whether a tag that was listed says already that something refers to a manifest."""
+        return any(subject_of(tag) == subject for tag in self.tags)
+
+    async def look(self, title: str, root: Descriptor) -> None:
+        """Ask what refers to an image itself; an answer that does not come is no reason not to copy, and is told, too.
+
+        Costs one request, and three more for cosign's tags where the source's tags were not listed.
+
+        Args:
+            title: what the image is called.
+            root: its manifest; those that it lists are not asked for.
+        """
+        tags = () if self.tags else cosign_tags(root.digest)
+        try:
+            looks = await gather([self._listed(root), *map(self._tagged, tags)])
+        except LadingError as error:
+            self._unknown.append(
+                f"whether something refers to {title}, such as signatures, was not found out: {error.message}"
+            )
+        else:
+            self._found[title] = set[Digest]().union(*looks)
+
+    def notes(self, images: Sequence[CopiedImage], holder: str | None) -> Iterator[str]:
+        """What a user should know of it.
+
+        Args:
+            images: what was copied.
+            holder: what one of the targets is called that holds no referrers; None where all of them do.
+        """
+        copied = {
+            image.original or image.digest
+            for image in images
+            if any(change.state != "kept" for change in image.targets)
+        }
+        chosen = {image.source.rpartition(":")[2] for image in images}
+        tags = [tag for tag in self.tags if tag not in chosen and subject_of(tag) in copied]
+        if tags:
+            yield f"{_count(tags, 'tag')} with signatures or referrers stayed behind: {_way(tags, holder)}"
+        found = {title: left for title, referrers in self._found.items() if (left := referrers - copied)}
+        if found:
+            left = set[Digest]().union(*found.values())
+            what = next(iter(found)) if len(found) == 1 else f"{len(found)} images"
+            yield f"{_count(left, 'referrer')} of {what} stayed behind: {_way(left, holder)}"
+        yield from self._unknown
+
+    async def _listed(self, root: Descriptor) -> set[Digest]:
+        try:
+            return {item.digest async for item in self._source.referrers(root)}
+        except (NotFound, Unsupported):
+            return set()
+
+    async def _tagged(self, tag: str) -> set[Digest]:
+        try:
+            return {(await self._source.resolve(tag)).digest}
+        except NotFound:
+            return set()
+
+
+def _count(things: Collection[str], name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
+
+
+def _way(things: Collection[str], holder: str | None) -> str:
+    if holder:
+        return f"{holder} holds none"
+    return f"a copy with referrers brings {'them' if len(things) > 1 else 'it'} along"
 
 
 def artifact_types(manifest: AnyManifest, tag: str) -> set[str]:

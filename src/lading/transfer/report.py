@@ -6,41 +6,82 @@ from typing import Literal
 
 import msgspec
 
+from lading.errors import UsageError
 from lading.io.tasks import JOBS
 from lading.model.digest import Digest
 from lading.model.document import Result
-from lading.model.media_types import Family, LayerCompression
 from lading.model.patterns import choose
-from lading.model.platform import Platform
+from lading.model.reference import is_tag
 from lading.model.text import counted, size_text
-from lading.transfer.graph import Copied, Step
+from lading.transfer.graph import CopyCounts, Step
 from lading.transfer.guard import Guard
-
-Format = Family
-Compression = LayerCompression
+from lading.transfer.transform import Transform
 
 
 class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to copy; see `AsyncClient.copy`."""
+    """How an operation copies.
+
+    Raises:
+        UsageError: the options do not go together.
+        InvalidPattern: a pattern cannot be read.
+    """
 
     tags: tuple[str, ...] = ()
-    platforms: tuple[Platform, ...] = ()
-    sparse: bool = False
+    """More tags in each target."""
     all_tags: bool = False
+    """Every tag of the source, under its own name."""
     include: tuple[str, ...] = ()
+    """Of all tags only those that match one of these patterns (`lading.model.patterns`)."""
     exclude: tuple[str, ...] = ()
-    referrers: bool = False
+    """Of all tags none that matches one of these."""
+    transforms: tuple[Transform, ...] = ()
+    """What is made of a manifest before it is written, in this order."""
+    referrers: bool | None = None
+    """Whether what refers to the content goes along. None: no, and the report says what stayed behind."""
     artifact_types: tuple[str, ...] = ()
+    """Of referrers only these types; all, if there are none."""
     guard: Guard = Guard()
-    dry_run: bool = False
+    """What a name in a target must stand for."""
+    looks: bool = True
+    """Whether it is asked what the names in the targets stand for; without it, only a guard asks."""
     verify: bool = False
+    """Believe no target that it has something: walk everything, and read it back."""
+    dry_run: bool = False
+    """Write nothing; the report says what would be done."""
     jobs: int = JOBS
-    format: Format | None = None
-    compression: Compression | None = None
+    """How many blobs are under way at once."""
 
     def __post_init__(self) -> None:
-        """Refuse patterns that cannot be read before anything is opened."""
+        """Refuse what does not go together before anything is opened."""
         choose((), self.include, self.exclude)
+        if self.jobs < 1:
+            raise UsageError(f"jobs is {self.jobs}", cause="at least one blob has to be under way")
+        for tag in self.tags:
+            if not is_tag(tag):
+                elsewhere = "/" in tag or ":" in tag
+                raise UsageError(
+                    f"{tag!r} is not a tag",
+                    cause="further tags are of the target's repository",
+                    remedy="name what is elsewhere as one more target" if elsewhere else None,
+                )
+        if self.all_tags and (self.tags or self.guard.expected):
+            raise UsageError(
+                "with all tags go neither further tags nor a digest to expect",
+                cause="every tag keeps its name",
+                code="all-tags-and-names",
+            )
+        if (self.include or self.exclude) and not self.all_tags:
+            raise UsageError(
+                "patterns choose among all tags, and not all were asked for",
+                remedy="ask for all tags",
+                code="patterns-of-one-tag",
+            )
+        if self.artifact_types and not self.referrers:
+            raise UsageError(
+                "types of artifacts choose among referrers, and none were asked for",
+                remedy="ask for referrers",
+                code="types-without-referrers",
+            )
 
 
 class CopiedTag(Result, msgspec.Struct, kw_only=True):
@@ -76,7 +117,7 @@ class CopyReport(Result, msgspec.Struct, kw_only=True):
     """What a copy did, or would do."""
 
     images: list[CopiedImage]
-    copied: Copied
+    copied: CopyCounts
     """Over all targets."""
     steps: list[Step]
     """Each blob and manifest that was looked at, with what became of it."""

@@ -18,6 +18,7 @@ from lading.errors import UsageError
 @click.argument("location")
 @click.argument("references", type=values.location, metavar="REF...", nargs=-1, required=True)
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
+@click.option("--by-digest", is_flag=True, help="Give no tag: it is there by its digest.")
 @copy_options
 @common(pushes=True)
 def push(options: Options, location: str, references: tuple[str, ...], **given: Any) -> None:
@@ -39,4 +40,4 @@ def push(options: Options, location: str, references: tuple[str, ...], **given: 
             f"{location} is in a registry, not on this machine",
             remedy=f"from the container engine: docker-daemon:{location}    between registries: lading copy",
         )
-    run_copy(options, location, references, given, own_tags=not given["tags"])
+    run_copy(options, location, references, given | {"all_tags": None if not given["tags"] else False})

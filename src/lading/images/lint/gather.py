@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from lading.errors import InvalidContent, NotFound
-from lading.images.overview import image_config
-from lading.io.tasks import Once
+from lading.images.platforms import image_config
+from lading.io.tasks import Once, gather
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -21,7 +21,6 @@ from lading.model.media_types import INDEXES, MANIFESTS, is_foreign_layer
 from lading.model.platform import Platform
 from lading.model.text import excerpt
 from lading.store import AnyManifest, Readable, fetch_manifest
-from lading.transfer.graph import gather
 
 READ_LIMIT = 64 * 1024 * 1024
 """How large a manifest may be to be looked at, in bytes: more than registries take, which is then a finding."""

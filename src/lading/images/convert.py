@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -34,21 +35,20 @@ from lading.model.media_types import (
 )
 from lading.store import AnyManifest, fetch_manifest, is_manifest
 from lading.stores.overlay import Overlay
-from lading.transfer.report import Compression, Format
+from lading.transfer.transform import Graph, Transform
 
-FORMATS: tuple[Format, ...] = ("oci", "docker")
-COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")
+Format = Literal["oci", "docker"]
+Compression = Literal["gzip", "zstd", "none"]
 
 _ABOUT_ENCODING = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/", "io.containers.estargz.")
 _ZSTD_ENTRY = "io.github.containers.compression.zstd"
 _CHUNK = 1024 * 1024
 
 
-class Converter:
-    """Encodes images anew; layers that several of them share once.
+def convert(format: Format | None, compression: Compression | None, limits: Limits | None = None) -> Transform:
+    """Encode images anew: manifests in a format, layers in a compression; digests change.
 
     Args:
-        overlay: where new content goes.
         format: the format of the manifests; None keeps what they have.
         compression: of the layers; None keeps what they have.
         limits: how many layers may be under way at once.
@@ -56,14 +56,39 @@ class Converter:
     Raises:
         UsageError: the two do not go together, or zstd cannot be written here.
     """
+    if format == "docker" and compression == "zstd":
+        raise UsageError("Docker's format has no zstd layers", remedy="use --to oci, or --compression gzip")
+    if compression == "zstd" and not has_zstd():
+        raise UsageError("zstd cannot be written here", remedy="pip install backports.zstd, or use Python 3.14")
+    limits = limits or Limits()
+
+    async def transform(graph: Graph) -> Graph:
+        overlay = await graph.resources.enter_async_context(Overlay(graph.store))
+        converter = _Converter(overlay, format, compression, limits)
+        manifest = await converter.convert(graph.manifest)
+        notes = converter.notes
+        if manifest.digest != graph.manifest.digest:
+            notes.append(
+                f"{graph.title} has another digest now: signatures and attestations of the original do not cover it"
+            )
+        return graph.changed(*notes, manifest=manifest, store=overlay)
+
+    return transform
+
+
+class _Converter:
+    """Encodes one image or index anew; layers that several images of it share once.
+
+    Args:
+        overlay: where new content goes.
+        format: the format of the manifests; None keeps what they have.
+        compression: of the layers; None keeps what they have.
+        limits: how many layers may be under way at once.
+    """
 
     def __init__(
         self, overlay: Overlay, format: Format | None, compression: Compression | None, limits: Limits
     ) -> None:
-        if format == "docker" and compression == "zstd":
-            raise UsageError("Docker's format has no zstd layers", remedy="use --to oci, or --compression gzip")
-        if compression == "zstd" and not has_zstd():
-            raise UsageError("zstd cannot be written here", remedy="pip install backports.zstd, or use Python 3.14")
         self.notes: list[str] = []
         """What was lost on the way, one sentence each."""
         self._overlay = overlay

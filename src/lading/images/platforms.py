@@ -1,0 +1,216 @@
+"""Which images of an index are meant: those for some platforms, those that are there, or the one for an engine.
+
+Reads of a store only what it takes to choose. The transforms at the end choose what a copy takes along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from lading.errors import NotFound, UsageError
+from lading.io.tasks import gather
+from lading.model.config import ImageConfig
+from lading.model.descriptor import Descriptor
+from lading.model.index import Index, is_attestation
+from lading.model.manifest import Manifest
+from lading.model.media_types import IMAGE_CONFIGS
+from lading.model.platform import Platform
+from lading.store import AnyManifest, Readable, fetch_manifest, read_config
+from lading.transfer.transform import Graph, Transform
+
+
+async def choose(store: Readable, manifest: AnyManifest, platforms: Sequence[Platform], what: str) -> AnyManifest:
+    """What of a manifest is for these platforms.
+
+    Args:
+        store: what the manifest is in.
+        manifest: an index, or an image: then its config has to say that it is for one of them.
+        platforms: the platforms; there has to be something for each of them in an index.
+        what: what the manifest is called in messages.
+
+    Returns:
+        The index with only the entries for these platforms and the attestations of those entries; everything else it
+        says stays, and an index of which nothing is left out stays as it is, byte for byte. Or the image itself.
+
+    Raises:
+        NotFound: nothing is for one of the platforms.
+    """
+    if not isinstance(manifest, Index):
+        config = await image_config(store, manifest)
+        if not is_for_any(config, platforms):
+            raise no_platform(what, platforms, config)
+        return manifest
+    for platform in platforms:
+        if not manifest.select([platform], attestations=False):
+            raise no_platform(what, [platform], manifest)
+    chosen = manifest.select(platforms)
+    if len(chosen) == len(manifest.manifests):
+        return manifest
+    return Index.build(chosen, manifest.media_type, manifest.annotations, base=manifest.document)
+
+
+async def choose_image(store: Readable, manifest: AnyManifest, platform: Platform, what: str) -> Descriptor:
+    """The first image for a platform: an entry of an index, or the image itself; see `choose`."""
+    chosen = await choose(store, manifest, [platform], what)
+    return chosen.images[0] if isinstance(chosen, Index) else chosen.descriptor
+
+
+def nearest_image(index: Index, machine: Platform, what: str) -> Descriptor:
+    """The image that a container engine on a machine runs best, of those for its architecture.
+
+    Args:
+        index: the list.
+        machine: the machine; its variant counts where it has one: `arm/v7` runs what is for v7, else v6, else v5.
+        what: what the index is called in messages.
+
+    Raises:
+        NotFound: none is for it.
+    """
+    from lading.model.selection.platforms import Library, only
+
+    architecture = msgspec.structs.replace(machine, variant="")
+    there = [entry for entry in index.images if entry.platform and entry.platform.satisfies(architecture)]
+    matcher = only(machine, Library.RC_4, machine)
+    ranks = [(rank, entry) for entry in there if entry.platform and (rank := matcher.rank(entry.platform)) is not None]
+    if ranks:
+        return min(ranks, key=lambda ranked: ranked[0])[1]
+    if not there or machine.variant:
+        raise no_platform(what, [machine], index)
+    return there[0]
+
+
+def no_platform(what: str, platforms: Sequence[Platform], found: Index | ImageConfig | None) -> NotFound:
+    """The error that there is nothing for any of these platforms.
+
+    Args:
+        what: what has nothing.
+        platforms: what was asked for.
+        found: the index, or the config of the image; None for an artifact, which is for no platform.
+    """
+    there: list[str] = []
+    if isinstance(found, Index):
+        there = list(dict.fromkeys(str(entry.platform) for entry in found.images if entry.platform))
+        cause = f"it has {', '.join(there)}" if there else "none of its entries has a platform"
+    else:
+        cause = f"it is an image for {found.platform}" if found is not None else "it is an artifact"
+    wanted = [str(platform) for platform in platforms]
+    return NotFound(
+        f"{what} has nothing for {', '.join(wanted)}",
+        cause=cause,
+        remedy="choose one of those" if there else None,
+        code="no-platform",
+        fields={"reference": what, "platforms": wanted, "available": there},
+    )
+
+
+def is_for_any(config: ImageConfig | None, platforms: Sequence[Platform]) -> bool:
+    """Whether an image is for one of these platforms, by its config; an artifact has none, and is for no platform."""
+    return config is not None and any(config.platform.satisfies(platform) for platform in platforms)
+
+
+async def image_config(store: Readable, manifest: Manifest) -> ImageConfig | None:
+    """The config of an image, or None where the manifest is no image's; raises what `read_config` does."""
+    if manifest.config is None or manifest.config.media_type not in IMAGE_CONFIGS:
+        return None
+    return await read_config(store, manifest)
+
+
+# Transforms
+
+
+def only(platforms: Sequence[Platform], *, sparse: bool = False) -> Transform:
+    """Take of an index only the entries for these platforms; an image has to be for one of them.
+
+    Args:
+        platforms: the platforms.
+        sparse: keep the index as it is, and leave its other entries behind.
+    """
+
+    async def transform(graph: Graph) -> Graph:
+        chosen = await choose(graph.store, graph.manifest, platforms, graph.title)
+        if not isinstance(chosen, Index) or chosen is graph.manifest:
+            return graph
+        subjects = (graph.subjects[0], *chosen.manifests)
+        if not sparse:
+            return graph.changed(manifest=chosen, subjects=subjects)
+        return graph.changed(only=frozenset(entry.digest for entry in chosen.manifests), subjects=subjects)
+
+    return transform
+
+
+def what_is_there(*, is_told: bool = True) -> Transform:
+    """Take of an index what its store has of it: container engines list all platforms, and have those that they run.
+
+    Args:
+        is_told: whether it is said that platforms are missing.
+    """
+
+    async def transform(graph: Graph) -> Graph:
+        index, store = graph.manifest, graph.store
+        if not isinstance(index, Index):
+            return graph
+        there = await gather(store.contains(entry.content) for entry in index.manifests)
+        present = [entry for entry, is_there in zip(index.manifests, there, strict=True) if is_there]
+        images = [entry for entry in present if not is_attestation(entry)]
+        if len(present) == len(index.manifests) or not images:
+            return graph
+        notes = []
+        if is_told and len(images) < len(index.images):
+            platforms = ", ".join(str(entry.platform) for entry in images)
+            notes.append(
+                f"of the {len(index.images)} platforms of {graph.title} only {platforms} is there, and was copied"
+            )
+        subjects = (graph.subjects[0], *present)
+        if len(present) == 1:
+            image = await fetch_manifest(store, images[0].content)
+            return graph.changed(*notes, manifest=image, subjects=subjects)
+        part = Index.build(present, index.media_type, index.annotations, base=index.document)
+        return graph.changed(*notes, manifest=part, subjects=subjects)
+
+    return transform
+
+
+def one_image(platforms: Sequence[Platform], machine: Platform, holder: str) -> Transform:
+    """Take of an index the image for one platform.
+
+    Args:
+        platforms: the platform; without one it is chosen for the machine.
+        machine: where the image is to run.
+        holder: what the store is called that holds no more than one.
+    """
+
+    async def transform(graph: Graph) -> Graph:
+        index = graph.manifest
+        if not isinstance(index, Index):
+            return await only(platforms)(graph) if platforms else graph
+        if len(platforms) > 1:
+            raise UsageError(f"{holder} takes one platform", cause=f"{len(platforms)} were asked for")
+        if platforms:
+            entry = await choose_image(graph.store, index, platforms[0], graph.title)
+        else:
+            entry = nearest_image(index, machine, graph.title)
+        chosen_for_user = entry.platform if not platforms and len(index.images) > 1 else None
+        return graph.changed(
+            manifest=await fetch_manifest(graph.store, entry.content),
+            subjects=(graph.subjects[0], entry),
+            platform=chosen_for_user,
+        )
+
+    return transform
+
+
+def no_index(cause: str) -> Transform:
+    """Refuse an index.
+
+    Args:
+        cause: why it cannot be copied.
+    """
+
+    async def transform(graph: Graph) -> Graph:
+        if isinstance(graph.manifest, Index):
+            raise UsageError(f"{graph.title} is an index, and {cause}")
+        return graph
+
+    return transform

@@ -1,0 +1,54 @@
+"""The hook of a copy: a transform takes a manifest and its store, and gives what is copied instead.
+
+A transform is any asynchronous function from a `Graph` to a `Graph`. Those of a copy are applied in their order, after
+the manifest was read and before anything is written; in a dry run, too, so that it shows the digest that comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index
+from lading.model.platform import Platform
+from lading.store import AnyManifest, Readable
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest with all that it leads to, and the store to read it from."""
+
+    store: Readable
+    """Has the manifest's blobs and children."""
+    manifest: AnyManifest
+    title: str
+    """What the manifest is called in messages, such as `localhost:5000/app:1.0`, whatever it was transformed to."""
+    subjects: tuple[Descriptor, ...] = ()
+    """The manifests of the source that are copied, the root first: what refers to them is what refers to the copy."""
+    only: frozenset[Digest] | None = None
+    """The entries of an index that are copied, while the others are only listed; None for all."""
+    platform: Platform | None = None
+    """The platform whose image was taken of an index because the target holds one image, and none was asked for."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of what was done: a sentence each."""
+    resources: AsyncExitStack = msgspec.field(default_factory=AsyncExitStack)
+    """Is closed when the copy is done: what a transform has made for it goes then."""
+
+    @classmethod
+    def of(cls, store: Readable, manifest: AnyManifest, title: str, resources: AsyncExitStack) -> Graph:
+        """The graph of a manifest as it is in a store."""
+        entries = manifest.manifests if isinstance(manifest, Index) else ()
+        subjects = (manifest.descriptor, *entries)
+        return cls(store=store, manifest=manifest, title=title, subjects=subjects, resources=resources)
+
+    def changed(self, *notes: str, **fields: Any) -> Graph:
+        """The same graph with other fields, and more notes."""
+        return msgspec.structs.replace(self, notes=(*self.notes, *notes), **fields)
+
+
+Transform = Callable[[Graph], Awaitable[Graph]]
+"""Makes of a graph the one that is copied instead."""
