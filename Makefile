@@ -13,7 +13,7 @@ help:
 	@echo 'make demo    see lading at work, against a registry of its own'
 	@echo 'make test    run the tests but the slow ones  (ARGS="-k name" for some, LADING_TEST_REAL=all for every one)'
 	@echo 'make lint    formatting, lint, architecture'
-	@echo 'make types   mypy, strict'
+	@echo 'make types   mypy and pyright, strict'
 	@echo 'make check   all of these'
 	@echo 'make format  put the formatting right'
 	@echo 'make pages   make the pages again that are made from the code: JSON documents, public names, lint codes'
@@ -34,6 +34,7 @@ lint: $(VENV)/.ready-dev
 
 types: $(VENV)/.ready-dev
 	$(PY) -m mypy
+	$(VENV)/bin/pyright
 
 check: lint types test
 

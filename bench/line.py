@@ -43,7 +43,7 @@ class End(asyncio.Protocol):
         """Keep it for its time."""
         self._keep(data)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Tell the other end, as late as everything."""
         self._keep(None)
 

@@ -311,7 +311,7 @@ class Stored(Source):
     def __init__(
         self, store: Readable, content: Descriptor, rest: Callable[[int], AsyncIterator[bytes]] | None = None
     ) -> None:
-        self.origin: Readable = store
+        self.origin = self._store = store
         self._content = content
         self._rest = rest
 
@@ -323,14 +323,14 @@ class Stored(Source):
                     async for chunk in rest:
                         yield chunk
                 return
-            async with self.origin.open(self._content) as reader, closing(aiter(reader)) as chunks:
+            async with self._store.open(self._content) as reader, closing(aiter(reader)) as chunks:
                 async for chunk in chunks:
                     if start < len(chunk):
                         yield chunk[start:] if start else chunk
                     start = max(0, start - len(chunk))
         except NotFound as error:
             raise NotFound(
-                f"{self.origin.name} does not have {self._content.digest}, which a manifest of it lists",
+                f"{self._store.name} does not have {self._content.digest}, which a manifest of it lists",
                 cause=error.cause,
                 remedy="it has to be pushed there again; nothing that needs it was written",
                 status=error.status,

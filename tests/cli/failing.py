@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from support.certs import Authority
 from support.fakes import Reply, ScriptedServer
@@ -84,7 +85,11 @@ class OutwardServer(ScriptedServer):
 
     def start(self) -> None:
         create = socket.create_server
-        socket.create_server = lambda address, **options: create(("", address[1]), **options)
+
+        def create_outward(address: Any, **options: Any) -> socket.socket:
+            return create(("", address[1]), **options)
+
+        socket.create_server = create_outward
         try:
             super().start()
         finally:

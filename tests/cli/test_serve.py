@@ -158,7 +158,8 @@ def test_every_limit_is_kept_to(lading: Lading, tmp_path: Path) -> None:
         left = tmp_path / "r" / ".lading" / "uploads" / "nobody-left"
         left.touch()
     for hours in (1, 3):
-        os.utime(left, (time.time() - hours * 3600,) * 2)
+        changed = time.time() - hours * 3600
+        os.utime(left, (changed, changed))
         with lading.serve("--upload-expiry=2h", "--storage", str(tmp_path / "r")):
             assert left.exists() == (hours < 2)
 

@@ -92,7 +92,8 @@ def test_annotations_make_the_list_oci_and_that_is_said(store: DraftStore) -> No
 def test_a_docker_list_holds_no_annotations(store: DraftStore) -> None:
     annotate(store, LIST, type="docker")
     before = store.load(LIST)
-    for given in ({"index_annotations": {"a": "1"}}, {"image": "arm", "annotations": {"a": "1"}}):
+    cases: list[dict[str, Any]] = [{"index_annotations": {"a": "1"}}, {"image": "arm", "annotations": {"a": "1"}}]
+    for given in cases:
         with pytest.raises(UsageError, match="cannot be a Docker manifest list"):
             annotate(store, LIST, **given)
     assert store.load(LIST) == before

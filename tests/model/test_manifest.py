@@ -298,7 +298,12 @@ def test_an_image_in_dockers_format() -> None:
     made = Manifest.of(LAYERS, config, DOCKER_MANIFEST)
     assert made.raw.startswith(b'{\n   "schemaVersion": 2,')
     assert list(made.document["layers"][0]) == ["mediaType", "size", "digest"]
-    for option in ({"annotations": {"a": "b"}}, {"artifact_type": "a/b"}, {"subject": made.descriptor}):
+    options: list[dict[str, Any]] = [
+        {"annotations": {"a": "b"}},
+        {"artifact_type": "a/b"},
+        {"subject": made.descriptor},
+    ]
+    for option in options:
         with pytest.raises(InvalidContent, match="no place"):
             Manifest.of(LAYERS, config, DOCKER_MANIFEST, **option)
 

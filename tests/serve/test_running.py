@@ -42,6 +42,7 @@ async def test_runs_on_the_current_loop() -> None:
 
 
 async def test_stops_when_its_body_fails() -> None:
+    url = ""
     with pytest.raises(KeyError):
         async with running() as url:
             raise KeyError("body")

@@ -74,7 +74,7 @@ class TokenService(Server):
     ) -> None:
         super().__init__(tls=tls, hostname=hostname)
         self.users = dict(users or {})
-        self.grants = dict(grants or {})
+        self.grants: Mapping[str, Grants] = dict(grants or {})
         self.anonymous = anonymous
         self.expires_in = expires_in
         self.says_expires_in: int | None = expires_in

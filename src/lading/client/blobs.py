@@ -181,8 +181,7 @@ def _content(data: object) -> bytes | os.PathLike[str] | AsyncIterator[bytes]:
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     if callable(data):
-        chunks: AsyncIterator[bytes] = data()
-        return chunks
+        return cast("AsyncIterator[bytes]", data())
     if not hasattr(data, "read") or isinstance(data, io.TextIOBase):
         raise UsageError(
             f"what is to be put as a blob is a {type(data).__name__}",

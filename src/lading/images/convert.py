@@ -93,7 +93,7 @@ class _Converter:
         """What was lost on the way, one sentence each."""
         self._overlay = overlay
         self._format = format
-        self._compression = compression
+        self._compression: Compression | None = compression
         self._limits = limits
         self._layers: dict[Digest, asyncio.Task[Descriptor]] = {}
 

@@ -18,7 +18,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import h11
 import uvicorn
@@ -82,7 +82,7 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is not None and not cycle.response_complete:
             self._since = self.loop.time()  # but headers, however slowly they come, have to be complete in time
 
@@ -103,7 +103,7 @@ class _Protocol(H11Protocol):
     def _waits(self) -> bool:
         """Whether the client has to do something now, and has done nothing."""
         before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is None or cycle.response_complete:
             return self.timeout_keep_alive_task is None  # else it is between requests, where uvicorn looks after it
         if self._sending is not None:

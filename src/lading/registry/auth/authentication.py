@@ -43,7 +43,7 @@ class Ask(Protocol):
     """Sends a request to a token service, whose address has been checked."""
 
     def __call__(
-        self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None
+        self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes | None, /
     ) -> Awaitable[Reply]:
         """Send it, and read at most TOKEN_REPLY_LIMIT bytes of the answer."""
 

@@ -79,8 +79,12 @@ class Token(msgspec.Struct, frozen=True):
 class TokenCache(Protocol):
     """What outlives a session of one registry's authentication."""
 
-    challenge: Challenge | None
-    """The challenge that the registry answered with last; None where it is not known."""
+    @property
+    def challenge(self) -> Challenge | None:
+        """The challenge that the registry answered with last; None where it is not known."""
+
+    @challenge.setter
+    def challenge(self, challenge: Challenge | None) -> None: ...
 
     def tokens(self, proof: Proof | None, account: str = "") -> Sequence[Token]:
         """The tokens that were given for a proof and have not expired.

@@ -54,7 +54,8 @@ def inspect(options: Options, names: tuple[str, ...], verbose: bool, raw: bool, 
     from lading.drafts.store import DraftStore
     from lading.stores.location import parse_location, registry_reference
 
-    location, store = parse_location(names[0]).full(), DraftStore()
+    first = next(iter(names))
+    location, store = parse_location(first).full(), DraftStore()
     # A local list has a reference for its name, and what Docker prints has references in it.
     reference = registry_reference(location) if location.is_registry or verbose or len(names) == 2 else None
     if reference is not None and (len(names) == 2 or (not remote and store.exists(reference))):
