@@ -215,6 +215,18 @@ def test_what_is_half_read_when_the_client_closes_brings_nothing_back(registry: 
     assert _lading_threads() == before
 
 
+def test_the_thread_of_a_client_that_nothing_refers_to_ends(registry: RealRegistry, repository: str) -> None:
+    push(registry.host, repository, "1", make_image())
+    before = _lading_threads()
+    client = Client()
+    assert client.digest(f"{registry.host}/{repository}:1")
+    (thread,) = _lading_threads() - before
+    del client
+    gc.collect()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 def test_a_callback_cannot_wait_for_its_own_client(registry: RealRegistry, repository: str) -> None:
     push(registry.host, repository, "1", make_image())
     name = f"{registry.host}/{repository}:1"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent import futures
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -38,13 +39,15 @@ class Run(Protocol):
 class Runner:
     """Runs asynchronous work on an event loop of its own, in a private thread that the first call begins.
 
-    Any number of threads may use it at once. A forked child gets a loop and a thread of its own.
+    Any number of threads may use it at once. A forked child gets a loop and a thread of its own. The thread ends when
+    the runner is closed, or is no longer referred to.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._forgotten: weakref.finalize[..., Any] | None = None
         self._of_parent: list[object] = []
         call_after_fork(self._after_fork)
 
@@ -109,14 +112,16 @@ class Runner:
             if self._loop is None or self._thread is None:
                 return
             asyncio.run_coroutine_threadsafe(_end(last), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            if self._forgotten is not None:
+                self._forgotten()
             self._thread.join()
-            self._loop.close()
             self._loop = self._thread = None
 
     def _after_fork(self) -> None:
         # The loop and the thread are the parent's; the lock, too, which another of its threads may hold.
         self._of_parent += (self._loop, self._thread)
+        if self._forgotten is not None:
+            self._forgotten.detach()
         self._lock, self._loop, self._thread = threading.Lock(), None, None
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> futures.Future[T]:
@@ -125,10 +130,19 @@ class Runner:
             raise _circle()
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="lading", daemon=True)
+                loop = self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_run_until_stopped, args=(loop,), name="lading", daemon=True)
                 self._thread.start()
+                self._forgotten = weakref.finalize(self, loop.call_soon_threadsafe, loop.stop)
+                self._forgotten.atexit = False
             return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 async def _end(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
