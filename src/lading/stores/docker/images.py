@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from lading.errors import DigestMismatch, InvalidContent, NotFound, UsageError
-from lading.io.tarball import Compression
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
@@ -31,6 +30,8 @@ from lading.model.media_types import (
     OCI_CONFIG,
     OCI_INDEX,
     OCI_MANIFEST,
+    LayerCompression,
+    LayerType,
     is_foreign_layer,
 )
 from lading.model.reference import Reference, is_tag
@@ -43,8 +44,6 @@ IMAGE_NAME = "io.containerd.image.name"
 _MANIFEST = "manifest.json"
 _INDEX = "index.json"
 _LAYOUT = "oci-layout"
-_DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
-_OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 _NAMED_BY_DIGEST = re.compile(r"(?:.*/|sha256:)?([0-9a-f]{64})(?:\.[a-z0-9.]+)?", re.DOTALL)
 _LISTED = 10
 
@@ -268,15 +267,7 @@ class SavedImages:
         oci = any(layer.kind == "zstd" for layer in layers)
         media_type = OCI_MANIFEST if oci else DOCKER_MANIFEST
         described = msgspec.structs.replace(described, media_type=OCI_CONFIG if oci else DOCKER_CONFIG)
-        return Manifest.build(
-            {
-                "schemaVersion": 2,
-                "mediaType": media_type,
-                "config": described.to_document(size_first=not oci),
-                "layers": [layer.described(oci=oci).to_document(size_first=not oci) for layer in layers],
-            },
-            media_type,
-        )
+        return Manifest.of((layer.described(oci=oci) for layer in layers), described, media_type)
 
     def _layer(self, path: str, diff_id: Digest, sources: dict[str, Any]) -> _Layer:
         if diff_id in sources:
@@ -378,15 +369,14 @@ class _ArchiveEntry(msgspec.Struct):
 
 class _Layer(NamedTuple):
     content: Descriptor
-    kind: Compression
+    kind: LayerCompression
     foreign: bool = False
 
     def described(self, *, oci: bool) -> Descriptor:
         if self.foreign:
             return self.content
-        base = _OCI_LAYER if oci else _DOCKER_LAYER
-        suffix = "" if self.kind == "none" else f"{'+' if oci else '.'}{self.kind}"
-        return msgspec.structs.replace(self.content, media_type=base + suffix)
+        kind = LayerType("oci" if oci else "docker", self.kind)
+        return msgspec.structs.replace(self.content, media_type=str(kind))
 
 
 def blob_path(digest: Digest) -> str:
