@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lading import AsyncClient, Client, Descriptor, Digest
-from lading.errors import DigestMismatch, InvalidContent, InvalidDigest, LadingError, NotFound, UsageError
+from lading.errors import DigestMismatch, InvalidContent, InvalidDigest, LadingError, NotFound, Unsupported, UsageError
 from lading.store import from_bytes
 from support.images import make_image
 from support.proxy import CountingProxy
@@ -83,6 +83,13 @@ def test_what_is_no_content_is_refused(content: object, place: str, client: Clie
 def test_a_file_that_is_not_there(place: str, client: Client, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="does not exist"):
         client.blobs.put(place, tmp_path / "nothing")
+
+
+def test_where_only_whole_images_go(client: Client, tmp_path: Path) -> None:
+    for place in (f"docker-archive:{tmp_path}/a.tar", "docker-daemon:app:1", "oci-archive:-"):
+        with pytest.raises(Unsupported, match="a single blob cannot be put into"):
+            client.blobs.put(place, DATA)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_contains(place: str, client: Client) -> None:

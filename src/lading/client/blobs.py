@@ -22,7 +22,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
 from lading.store import Measures, Readable, Reader, Source
-from lading.stores.location import AnyLocation
+from lading.stores.location import AnyLocation, as_location
 from lading.stores.overlay import Overlay
 
 _CHUNK = 1024 * 1024
@@ -69,9 +69,12 @@ class Blobs:
             UsageError: `data` is none of these.
             Unsupported: single blobs are not written there.
         """
+        location = as_location(place)
+        if location.is_docker or location.is_stream:
+            raise Unsupported(f"a single blob cannot be put into {location.place}", remedy="copy a whole image there")
         async with Overlay(name="the blob to be put") as new:
             content = await new.add(_content(data), media_type)
-            async with self._context.open(place, writing=True) as store:
+            async with self._context.open(location, writing=True) as store:
                 if not await store.contains(content):
                     await store.write(content, new.source(content))
         return content
