@@ -45,6 +45,7 @@ SECTIONS = {
         "TagInfo",
         "TagChange",
         "Deletion",
+        "Place",
         "CopyReport",
         "Overview",
         "LintReport",

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from lading.store import Readable, Reader, Source, Store
     from lading.stores.location import AnyLocation, Location
     from lading.transfer.events import Event, Finished, OnEvent, Progressed, Started, Totals
+    from lading.transfer.operation import Place
     from lading.transfer.report import CopyReport
 
 _HOME = {
@@ -106,6 +107,7 @@ _HOME = {
     "store": ("Readable", "Reader", "Source", "Store"),
     "stores.location": ("AnyLocation", "Location"),
     "transfer.events": ("Event", "Finished", "OnEvent", "Progressed", "Started", "Totals"),
+    "transfer.operation": ("Place",),
     "transfer.report": ("CopyReport",),
 }
 """For each module the public names that it has."""
@@ -150,6 +152,7 @@ __all__ = [
     "OnEvent",
     "Override",
     "Overview",
+    "Place",
     "Platform",
     "Progressed",
     "PullClient",

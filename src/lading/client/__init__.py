@@ -31,7 +31,6 @@ from lading.transfer.guard import Guard, find_named
 
 if TYPE_CHECKING:
     from lading.client.blobs import Blobs
-    from lading.client.copying import AnySource, AnyTarget
     from lading.client.registries import Registries
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from lading.registry.hosts.configuration import Config
     from lading.results import Resolution
     from lading.transfer.events import OnEvent
+    from lading.transfer.operation import Place
     from lading.transfer.report import CopyReport
 
 AnyPlatform = Platform | str
@@ -583,8 +583,8 @@ class AsyncClient:
 
     async def copy(
         self,
-        source: AnySource,
-        *targets: AnyTarget,
+        source: AnyLocation | Place | Readable,
+        *targets: AnyLocation | Place | Store,
         tags: Iterable[str] | str = (),
         platforms: Iterable[AnyPlatform] | AnyPlatform = (),
         sparse: bool = False,

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from lading.images.convert import Compression, Format
     from lading.registry.auth.credentials import Credentials
 
-AnySource = AnyLocation | Place | Readable
-AnyTarget = AnyLocation | Place | Store
-
 _LIKE_A_TAG = r"latest|v?[0-9][0-9A-Za-z._-]*"
 
 
@@ -157,7 +154,10 @@ class Copying:
         """What is written to on this machine, each opened once however many names in it were given."""
 
     async def run(
-        self, source: AnySource | Graph, targets: Sequence[AnyTarget], on_event: OnEvent | None = None
+        self,
+        source: AnyLocation | Graph | Place | Readable,
+        targets: Sequence[AnyLocation | Place | Store],
+        on_event: OnEvent | None = None,
     ) -> CopyReport:
         """Open the places, copy, and close them."""
         here = source if isinstance(source, Graph | Place | Readable) else as_location(source)
