@@ -8,7 +8,7 @@ import pytest
 from lading.errors import Denied, UsageError
 from lading.folders import user_folder
 from lading.registry.hosts import registries_conf
-from lading.registry.hosts.configuration import Candidate, Config
+from lading.registry.hosts.configuration import Alternative, Config
 from lading.registry.hosts.settings import HostConfig, Mirror, Override, parse_addresses, parse_headers
 
 
@@ -243,7 +243,7 @@ class TestPrecedence:
         assert settings["ca_file"] == ((str(file.parent / "own.pem"),), f'{file}, hosts."a.example"')
         assert settings["cert_file"] == (str(place / "c.cert"), str(place))
         assert settings["insecure"] == (False, f'{file}, hosts."a.example"')
-        assert config.candidates("a.example", "x", "tag") == (Candidate("a.example", "x"),)
+        assert config.alternatives("a.example", "x", "tag") == (Alternative("a.example", "x"),)
         assert config.settings("b.example")["insecure"] == (True, str(registries_conf.SYSTEM))
 
         given = Config.load(file, override=Override(ca_file="/given.pem", cert_file="/both.pem"))
@@ -281,18 +281,20 @@ class TestPrecedence:
             insecure = true
         """)
         config = Config.load(file)
-        hub = Candidate("docker.io", "library/alpine")
-        cache = Candidate("cache.example:5000", "hub/library/alpine", True)
-        digests = Candidate("digests.example", "library/alpine")
-        assert config.candidates("docker.io", "library/alpine", "tag") == (cache, hub)
-        assert config.candidates("docker.io", "library/alpine", "digest") == (cache, digests, hub)
-        assert config.candidates("docker.io", "library/alpine", None) == (hub,)
-        assert config.candidates("docker.io", "acme/web", "tag") == (Candidate("intern.example", "acme/web", True),)
-        assert config.candidates("docker.io", "acme/web", None) == (Candidate("docker.io", "acme/web"),), "and with TLS"
-        assert config.candidates("a.example", "lax/x", None) == (Candidate("a.example", "lax/x", True),)
-        assert config.candidates("a.example", "x", None) == (Candidate("a.example", "x"),)
+        hub = Alternative("docker.io", "library/alpine")
+        cache = Alternative("cache.example:5000", "hub/library/alpine", True)
+        digests = Alternative("digests.example", "library/alpine")
+        assert config.alternatives("docker.io", "library/alpine", "tag") == (cache, hub)
+        assert config.alternatives("docker.io", "library/alpine", "digest") == (cache, digests, hub)
+        assert config.alternatives("docker.io", "library/alpine", None) == (hub,)
+        assert config.alternatives("docker.io", "acme/web", "tag") == (Alternative("intern.example", "acme/web", True),)
+        assert config.alternatives("docker.io", "acme/web", None) == (Alternative("docker.io", "acme/web"),), (
+            "and with TLS"
+        )
+        assert config.alternatives("a.example", "lax/x", None) == (Alternative("a.example", "lax/x", True),)
+        assert config.alternatives("a.example", "x", None) == (Alternative("a.example", "x"),)
         with pytest.raises(Denied, match=r"a\.example is blocked") as caught:
-            config.candidates("a.example", "secret/x", None)
+            config.alternatives("a.example", "secret/x", None)
         assert str(registries_conf.SYSTEM) in (caught.value.cause or "")
 
     def test_places_by_ladings_own(self, file: Path) -> None:
@@ -306,13 +308,13 @@ class TestPrecedence:
             blocked = true
         """)
         config = Config.load(file)
-        mirror = Candidate("cache.example", "hub/x")
-        assert config.candidates("docker.io", "x", "tag") == (mirror, Candidate("tags.example", "x"))
-        assert config.candidates("docker.io", "x", "digest") == (mirror,)
-        assert config.candidates("docker.io", "x", None) == (Candidate("docker.io", "x"),)
-        assert config.candidates("a.example", "x", "tag") == (Candidate("a.example", "team/x/x"),)
+        mirror = Alternative("cache.example", "hub/x")
+        assert config.alternatives("docker.io", "x", "tag") == (mirror, Alternative("tags.example", "x"))
+        assert config.alternatives("docker.io", "x", "digest") == (mirror,)
+        assert config.alternatives("docker.io", "x", None) == (Alternative("docker.io", "x"),)
+        assert config.alternatives("a.example", "x", "tag") == (Alternative("a.example", "team/x/x"),)
         with pytest.raises(Denied):
-            config.candidates("b.example", "", None)
+            config.alternatives("b.example", "", None)
 
     @pytest.mark.parametrize(
         "name, expanded",

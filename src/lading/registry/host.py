@@ -34,7 +34,7 @@ from lading.registry.http.transport import (
 from lading.registry.limits import Limiter
 from lading.registry.routing import headers_for, route_to
 
-Ask = Callable[["Host", str, str, Sequence[tuple[str, str]], bytes | None], Awaitable[Reply]]
+AskForHost = Callable[["Host", str, str, Sequence[tuple[str, str]], bytes | None], Awaitable[Reply]]
 """Sends a request to a token service for a host: method, address, header fields and body."""
 
 DOWN_TIME = 60.0
@@ -68,7 +68,7 @@ class Host:
         credentials: Credentials | None,
         asking: asyncio.Lock,
         alone: bool,
-        ask: Ask,
+        ask: AskForHost,
     ) -> None:
         self.name = name
         self.address: str = HUB_ADDRESS if name == DOCKER_HUB[0] else name

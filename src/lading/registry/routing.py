@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from lading.errors import UsageError
 from lading.registry import urls
 from lading.registry.auth.scopes import Scope
-from lading.registry.hosts.configuration import Candidate, Config
+from lading.registry.hosts.configuration import Alternative, Config
 from lading.registry.hosts.settings import HostConfig, Override
 from lading.registry.http.transport import Route
 
@@ -44,33 +44,38 @@ def destinations_of(config: Config, target: Destination, *, mirrors: bool = Fals
     by: Literal["digest", "tag"] | None = None
     if mirrors and match is not None and match["kind"] in ("manifests", "blobs"):
         by = "digest" if ":" in match["name"] else "tag"
-    return tuple(
-        _moved(target, place, repository, match) for place in config.candidates(target.registry, repository, by)
-    )
+    found = config.alternatives(target.registry, repository, by)
+    return tuple(_moved(target, alternative, repository, match) for alternative in found)
 
 
-def _moved(target: Destination, place: Candidate, repository: str, match: re.Match[str] | None) -> Destination:
-    """A target at a place of its repository; `match` has what follows that in its path, unless that is as it was given.
+def _moved(target: Destination, alternative: Alternative, repository: str, match: re.Match[str] | None) -> Destination:
+    """A destination at another place of its repository.
 
-    What a registry itself named, such as where an upload goes on, is there already: it needs what it needs there.
+    Args:
+        target: the destination as it was asked for.
+        alternative: the place.
+        repository: the repository's name, as it was asked for.
+        match: what follows the repository in the path; None where the path is kept: a registry itself named it, such as
+            the address at which an upload goes on.
     """
-    moved = target._replace(registry=place.registry, insecure=place.insecure)
-    if place.repository == repository or not repository:
+    moved = target._replace(registry=alternative.registry, insecure=alternative.insecure)
+    there = alternative.repository
+    if there == repository or not repository:
         return moved
 
-    def there(name: str) -> str:
+    def renamed(name: str) -> str:
         if name == repository:
-            return place.repository
-        # A neighbour is below the same path.
-        return place.repository.removesuffix(repository) + name if place.repository.endswith(f"/{repository}") else name
+            return there
+        # Its neighbours are below the same path.
+        return there.removesuffix(repository) + name if there.endswith(f"/{repository}") else name
 
     return moved._replace(
-        path=f"/v2/{place.repository}{match[0]}" if match is not None else target.path,
+        path=f"/v2/{there}{match[0]}" if match is not None else target.path,
         scopes=tuple(
-            scope._replace(repository=there(scope.repository)) if scope.kind == "repository" else scope
+            scope._replace(repository=renamed(scope.repository)) if scope.kind == "repository" else scope
             for scope in target.scopes
         ),
-        query=tuple((key, there(value) if key == "from" else value) for key, value in target.query),
+        query=tuple((key, renamed(value) if key == "from" else value) for key, value in target.query),
     )
 
 

@@ -280,7 +280,7 @@ class Session:
             Denied: the registry is blocked.
             Unreachable, TLSFailure: no answer came.
         """
-        self._configuration().candidates(registry, "", None)  # it may be blocked
+        self._configuration().alternatives(registry, "", None)  # it may be blocked
         host = self._host(registry, named=True)
         call = Call(method, host, path, (), (), None, None, range(600), registry)
         async with AsyncExitStack() as stack:

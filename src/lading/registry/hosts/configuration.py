@@ -27,7 +27,7 @@ from lading.registry.hosts.registries_conf import Endpoint, RegistriesConf
 from lading.registry.hosts.settings import DEFAULTS, DOCKER_HUB, HostConfig, Mirror, Override, Setting, canonical
 
 
-class Candidate(NamedTuple):
+class Alternative(NamedTuple):
     """Where a repository is, or may be: a registry, and the repository's name there."""
 
     registry: str
@@ -64,7 +64,7 @@ class Config:
         self._registries_conf: RegistriesConf | None = None
         self._known: dict[tuple[str, bool], dict[str, Setting]] = {}
         self._configs: dict[tuple[str, bool], HostConfig] = {}
-        self._candidates: dict[tuple[str, str, str | None], tuple[Candidate, ...]] = {}
+        self._alternatives: dict[tuple[str, str, str | None], tuple[Alternative, ...]] = {}
 
     @classmethod
     def load(cls, path: Path | None = None, *, override: Override | None = None, others: bool = True) -> Config:
@@ -131,7 +131,9 @@ class Config:
             self._known[name, named] = {key: settings[key] for key in HostConfig.__struct_fields__}
         return self._known[name, named]
 
-    def candidates(self, registry: str, repository: str, by: Literal["digest", "tag"] | None) -> tuple[Candidate, ...]:
+    def alternatives(
+        self, registry: str, repository: str, by: Literal["digest", "tag"] | None
+    ) -> tuple[Alternative, ...]:
         """Where a repository may be, in the order in which they are asked; the last one decides.
 
         Args:
@@ -144,13 +146,13 @@ class Config:
             UsageError: a file of Docker's or podman's is not valid.
         """
         key = (registry, repository, by)
-        if key not in self._candidates:
-            self._candidates[key] = self._find_candidates(registry, repository, by)
-        return self._candidates[key]
+        if key not in self._alternatives:
+            self._alternatives[key] = self._find_alternatives(registry, repository, by)
+        return self._alternatives[key]
 
-    def _find_candidates(
+    def _find_alternatives(
         self, registry: str, repository: str, by: Literal["digest", "tag"] | None
-    ) -> tuple[Candidate, ...]:
+    ) -> tuple[Alternative, ...]:
         host = self.settings(registry)
         entry = self._conf().find(f"{registry}/{repository}") if self._others else None
         blocked = host["blocked"]
@@ -159,7 +161,7 @@ class Config:
         if blocked.value:
             raise Denied(f"{registry} is blocked: nothing was sent", cause=f"{blocked.source} says so")
         prefix = host["path_prefix"].value
-        itself = Candidate(registry, f"{prefix}/{repository}" if prefix else repository)
+        itself = Alternative(registry, f"{prefix}/{repository}" if prefix else repository)
         if entry is not None and host["insecure"].source == "default":
             is_here = _host_of(entry.origin.location or registry) == registry
             itself = itself._replace(insecure=is_here and entry.origin.insecure)
@@ -285,10 +287,10 @@ def _mirror(endpoint: Endpoint) -> str | Mirror:
     return endpoint.location if endpoint.pull == "all" else Mirror(endpoint.location, endpoint.pull)
 
 
-def _below(endpoint: Endpoint, rest: str) -> Candidate:
+def _below(endpoint: Endpoint, rest: str) -> Alternative:
     """The place of what is below an endpoint; `rest` begins with a slash, or is empty."""
     registry, _, repository = (endpoint.location + rest).partition("/")
-    return Candidate(canonical(registry), repository, endpoint.insecure)
+    return Alternative(canonical(registry), repository, endpoint.insecure)
 
 
 def _host_of(location: str) -> str:

@@ -1,1 +1,1 @@
-"""Who may do what in the embedded registry. Knows no content."""
+"""Access to the embedded registry: its users, tokens and rules, and the gate that applies them. Knows no content."""

@@ -1,1 +1,1 @@
-"""The distribution protocol as an ASGI application. Knows no files and no users."""
+"""The distribution protocol as an ASGI application over a storage. Knows no files and no users."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-Scope = Mapping[str, Any]
+ASGIScope = Mapping[str, Any]
 """Of a request (ASGI)."""
 
 TOKEN = "token"
@@ -43,7 +43,7 @@ class Resource(NamedTuple):
     """What is in the path, as it stands there: `name`, and `upload`, `digest` or `reference`."""
 
 
-def find(scope: Scope) -> Resource | None:
+def find(scope: ASGIScope) -> Resource | None:
     """What a request's path is about; None if the protocol has no such path."""
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     inner = "" if path == "/v2" else path.removeprefix("/v2/")
@@ -55,18 +55,18 @@ def find(scope: Scope) -> Resource | None:
     return None
 
 
-def location(scope: Scope, path: str) -> str:
+def location(scope: ASGIScope, path: str) -> str:
     """A path below `/v2/` as the client of a request reaches it, for a header of the answer."""
     return f"{quote(scope.get('root_path', ''))}/v2/{path}"
 
 
-def shown(scope: Scope) -> str:
+def shown(scope: ASGIScope) -> str:
     """A request's path for a log: as it was sent, without its query, which may hold secrets."""
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
     return raw.decode("ascii", "backslashreplace")
 
 
-def visible(scope: Scope) -> Callable[[str], bool]:
+def visible(scope: ASGIScope) -> Callable[[str], bool]:
     """Tells of a repository whether the client of a request may know what is in it."""
     decide: Callable[[str], bool] = scope.get(VISIBLE, _everything)
     return decide

@@ -1,1 +1,1 @@
-"""A storage that gets from another registry what it lacks."""
+"""A storage that fetches from another registry what it lacks: a pull-through cache. Knows no HTTP of this registry."""

@@ -1,1 +1,1 @@
-"""Where the embedded registry keeps content: memory or a folder of layouts. Knows no HTTP."""
+"""The storages of the embedded registry: in memory, or in a folder of layouts. They know no HTTP."""
