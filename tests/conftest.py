@@ -14,13 +14,13 @@ from lading.serve import background
 from support.certs import Authority
 from support.docker import DockerCLI, dockerd
 from support.lading import Lading
-from support.parts import missing, need
+from support.parts import missing, need, times
 from support.process import bare_environment, run
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
 # How long an example takes says how busy the machine is.
-hypothesis.settings.register_profile("lading", deadline=None)
+hypothesis.settings.register_profile("lading", deadline=None, max_examples=times(50, 400))
 hypothesis.settings.load_profile("lading")
 
 

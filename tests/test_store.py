@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import DigestMismatch, InvalidContent, NotFound
@@ -109,7 +109,6 @@ def _reader(promised: bytes, *chunks: bytes) -> Reader:
 # --- Reader
 
 
-@settings(max_examples=60)
 @given(st.lists(st.binary(max_size=6), max_size=6))
 async def test_content_in_any_chunks(chunks: list[bytes]) -> None:
     whole = b"".join(chunks)

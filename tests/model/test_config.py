@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidContent
@@ -127,7 +127,6 @@ _keys = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
 @given(st.dictionaries(_keys, _json | st.text(max_size=3), max_size=4) | st.dictionaries(_keys, st.text(), max_size=9))
 def test_any_json_is_a_config_or_invalid_content(document: dict[str, Any]) -> None:
     raw = json.dumps(document).encode()

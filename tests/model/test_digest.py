@@ -4,7 +4,7 @@ import hashlib
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import DigestMismatch, InvalidDigest
@@ -78,7 +78,6 @@ def test_no_digest_is_made_that_could_not_be_read_again(algorithm: str) -> None:
         Digest.of(b"", algorithm)
 
 
-@settings(max_examples=200)
 @given(st.text(max_size=80) | st.text("sha256:0af+._-\n", max_size=80))
 def test_any_text_is_a_digest_or_an_invalid_one(text: str) -> None:
     try:
@@ -89,7 +88,6 @@ def test_any_text_is_a_digest_or_an_invalid_one(text: str) -> None:
     assert len(digest.hex) == ALGORITHMS[digest.algorithm]
 
 
-@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=20), max_size=8), st.sampled_from(sorted(ALGORITHMS)), st.booleans())
 def test_content_may_be_cut_anywhere(chunks: list[bytes], algorithm: str, sized: bool) -> None:
     whole = b"".join(chunks)
@@ -102,7 +100,6 @@ def test_content_may_be_cut_anywhere(chunks: list[bytes], algorithm: str, sized:
     assert verifier.seen == len(whole)
 
 
-@settings(max_examples=60)
 @given(st.binary(min_size=1, max_size=40), st.data())
 def test_one_changed_byte_is_noticed(content: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(content) - 1))

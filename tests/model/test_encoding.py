@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidContent
@@ -177,7 +177,6 @@ def test_half_a_character_survives() -> None:
     assert encode_compact(decode(raw)) == '{"\\ud800":"\\udc00 😀"}'.encode()
 
 
-@settings(max_examples=300)
 @given(st.binary(max_size=60) | st.text('{}[]",:\\ 0123456789.eE+-ntfu"aN\n', max_size=40).map(str.encode))
 def test_any_bytes_are_a_document_or_invalid_content(raw: bytes) -> None:
     try:
@@ -255,7 +254,6 @@ def test_a_number_is_a_number() -> None:
     assert Number("1.50").text == "1.50"
 
 
-@settings(max_examples=150)
 @given(_objects)
 def test_the_encoders_agree_with_pythons_but_for_escapes(document: Document) -> None:
     compact = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
@@ -277,7 +275,6 @@ def test_the_encoders_agree_with_pythons_but_for_escapes(document: Document) -> 
 _number_texts = st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,5})?", fullmatch=True)
 
 
-@settings(max_examples=150)
 @given(st.lists(_number_texts, max_size=5))
 @example(["-0", "1e99999", "1E-99999", "0.10", "10000000000000000000000"])
 def test_numbers_keep_their_spelling(numbers: list[str]) -> None:
@@ -286,7 +283,6 @@ def test_numbers_keep_their_spelling(numbers: list[str]) -> None:
     assert encode_compact(decode(raw)) == raw
 
 
-@settings(max_examples=150)
 @given(_objects)
 def test_what_go_wrote_is_written_again_the_same(document: Document) -> None:
     compact, docker = encode_compact(document), encode_docker(document)
@@ -322,7 +318,6 @@ def test_reindent_as_go(raw: bytes, laid_out: bytes) -> None:
     assert reindent(raw, "\t") == laid_out
 
 
-@settings(max_examples=150)
 @given(_values, st.sampled_from(["", " ", "   ", "\t"]), st.booleans(), st.sampled_from([None, 2, "\t"]))
 def test_reindent_changes_the_layout_and_nothing_else(
     value: Any, indent: str, ascii_only: bool, before: str | int | None

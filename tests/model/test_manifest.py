@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import DigestMismatch, InvalidContent
@@ -582,19 +582,16 @@ def _check_index(manifest: Index) -> None:
             assert before.to_document() | {"platform": None} == after.to_document() | {"platform": None}
 
 
-@settings(max_examples=100)
 @given(st.binary(max_size=50), _media_types)
 def test_any_bytes(raw: bytes, media_type: str | None) -> None:
     _check(raw, media_type)
 
 
-@settings(max_examples=200)
 @given(st.dictionaries(_fields, _json, max_size=5), st.booleans(), _media_types)
 def test_any_json(document: Json, versioned: bool, media_type: str | None) -> None:
     _check(json.dumps({"schemaVersion": 2} | document if versioned else document).encode(), media_type)
 
 
-@settings(max_examples=300)
 @given(st.data())
 def test_valid_manifests_with_changes(data: st.DataObject) -> None:
     document = copy.deepcopy(data.draw(st.sampled_from(_valid)))
@@ -616,7 +613,6 @@ def test_valid_manifests_with_changes(data: st.DataObject) -> None:
     _check(json.dumps(document).encode(), data.draw(st.none() | st.sampled_from(ACCEPT)))
 
 
-@settings(max_examples=150)
 @given(st.sampled_from(_valid), st.data())
 def test_valid_manifests_with_damaged_bytes(document: Json, data: st.DataObject) -> None:
     raw = bytearray(json.dumps(document).encode())

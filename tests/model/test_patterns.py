@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidPattern, UsageError
@@ -110,7 +110,6 @@ _SIGNS = {
 }
 
 
-@settings(max_examples=300)
 @given(
     versions,
     st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,2}){2,3}(-[0-9a-z]{1,3})?", fullmatch=True),
@@ -124,7 +123,6 @@ def test_ranges_and_the_order_agree(tag: str, limit: str, sign: str) -> None:
     assert matcher(f"semver:{sign} v{limit}")(tag) == (is_offered and _SIGNS[sign](version, bound))
 
 
-@settings(max_examples=200)
 @given(anything)
 def test_every_version_and_nothing_else_is_a_version(tag: str) -> None:
     version = Version.from_tag(tag)
@@ -132,7 +130,6 @@ def test_every_version_and_nothing_else_is_a_version(tag: str) -> None:
     assert matcher("semver:>=0-0")(tag) == (version is not None and version >= Version.parse("0-0"))
 
 
-@settings(max_examples=200)
 @given(versions, st.lists(st.integers(0, 99), min_size=1, max_size=3))
 def test_what_begins_so_is_one_stretch_of_the_order(tag: str, start: list[int]) -> None:
     version = Version.parse(tag)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidContent, InvalidPlatform
@@ -202,7 +202,6 @@ _part = st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True) | st.sampled_from(
 )
 
 
-@settings(max_examples=150)
 @given(_part, _part, st.none() | _part)
 def test_text_and_back(os: str, architecture: str, variant: str | None) -> None:
     platform = Platform.parse("/".join(filter(None, (os, architecture, variant))))
@@ -216,7 +215,6 @@ def test_text_and_back(os: str, architecture: str, variant: str | None) -> None:
     assert Platform.from_document(platform.to_document()) == platform
 
 
-@settings(max_examples=200)
 @given(st.text(max_size=20) | st.text("linux/arm64v8:. \n", max_size=24))
 def test_any_text_is_a_platform_or_an_invalid_one(text: str) -> None:
     try:

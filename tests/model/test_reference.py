@@ -1,7 +1,7 @@
 """References are read as Docker reads them: every row of its table, and nothing else gets through."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidReference, UsageError
@@ -176,7 +176,6 @@ _tag = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,9}", fullmatch=True)
 _digest = st.sampled_from([SHA256, SHA384, SHA512])
 
 
-@settings(max_examples=150)
 @given(st.none() | _host, _path, st.none() | _tag, st.none() | _digest)
 def test_text_and_back(host: str | None, path: str, tag: str | None, digest: str | None) -> None:
     if host is None:
@@ -190,7 +189,6 @@ def test_text_and_back(host: str | None, path: str, tag: str | None, digest: str
     assert reference.tag == (tag if tag or digest else "latest")
 
 
-@settings(max_examples=400)
 @given(st.text(max_size=40) | st.text("aA0./:@-_[] \nİß٣\0\ud800sha256", max_size=60))
 @example("a@" + "é" * 64)
 @example("İ")

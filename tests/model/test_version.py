@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidVersion, UsageError
@@ -89,7 +89,6 @@ def test_what_does_not_count() -> None:
         assert hash(Version.parse(text)) == hash(Version.parse("1.0.0"))
 
 
-@settings(max_examples=300)
 @given(versions, versions, versions)
 def test_a_total_order(first: str, second: str, third: str) -> None:
     a, b, c = (Version.parse(text) for text in (first, second, third))
@@ -111,7 +110,6 @@ def test_a_round_trip(text: str) -> None:
     assert Version.parse(str(version)).numbers == version.numbers
 
 
-@settings(max_examples=200)
 @given(st.lists(anything, max_size=6))
 def test_one_order_of_all_tags(tags: list[str]) -> None:
     ordered = ascending(tags)
@@ -125,7 +123,6 @@ def test_one_order_of_all_tags(tags: list[str]) -> None:
     assert highest(tags, 100) == [str(version) for version in whole[::-1]]
 
 
-@settings(max_examples=80)
 @given(
     st.lists(st.integers(0, 10**30), min_size=1, max_size=4), st.lists(st.integers(0, 10**30), min_size=1, max_size=4)
 )
