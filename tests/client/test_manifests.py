@@ -114,9 +114,12 @@ def test_put_only_where_nothing_has_changed(client: Client, name: str, image: Bu
     assert client.digest(f"{name}:new") == other.digest
 
 
-def test_put_what_is_not_whole(client: Client, name: str) -> None:
-    with pytest.raises(NotFound):
-        client.put(make_image().content, f"{name}:1")
+def test_put_what_is_not_whole(client: Client, name: str, tmp_path: Path) -> None:
+    for place in (name, f"oci:{tmp_path}/layout"):
+        for built in (make_image(), make_index([make_image()])):
+            with pytest.raises(NotFound):
+                client.put(built.content, f"{place}:1")
+            assert not client.contains(f"{place}:1")
     with pytest.raises(InvalidContent):
         client.put(b"{}", f"{name}:1")
 

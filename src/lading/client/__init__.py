@@ -21,6 +21,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
+from lading.model.media_types import is_foreign_layer
 from lading.model.platform import Platform
 from lading.model.reference import is_tag
 from lading.results import Deletion, TagChange, TagInfo
@@ -274,7 +275,7 @@ class AsyncClient:
             DigestMismatch: `target` has another digest than the manifest; or the registry stored other bytes.
             InvalidContent: the bytes are no manifest that lading reads.
             Conflict: the tag names something else than `if_digest`; nothing was changed.
-            NotFound: the registry lacks something that the manifest refers to.
+            NotFound: something that the manifest refers to is not there.
             Unsupported: single manifests are not written there.
         """
         location = as_location(target).full()
@@ -289,6 +290,10 @@ class AsyncClient:
             if guard and tag is not None:
                 now = await find_named(store, tag)
                 guard.check(str(location), now.digest if now is not None else None, parsed.digest)
+            if not store.traits.is_remote:  # a registry looks itself
+                for child in parsed.children:
+                    if not is_foreign_layer(child.media_type) and not await store.contains(child):
+                        raise NotFound(f"{store.name} lacks {child.digest}, which is part of what is to be put there")
             await put_manifest(store, parsed, [tag] if tag is not None else [])
         return parsed.descriptor
 
