@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -21,7 +21,7 @@ from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
-from lading.store import Measures, Readable, Reader, Source
+from lading.store import Measures, Readable, Reader
 from lading.stores.location import AnyLocation, as_location
 from lading.stores.overlay import Overlay
 
@@ -49,7 +49,7 @@ class Blobs:
     async def put(
         self,
         place: AnyLocation,
-        data: bytes | os.PathLike[str] | BinaryIO | Source,
+        data: bytes | os.PathLike[str] | BinaryIO | Callable[[], AsyncIterator[bytes]],
         *,
         media_type: str = OCTET_STREAM,
     ) -> Descriptor:
@@ -58,7 +58,8 @@ class Blobs:
         Args:
             place: where to; a tag or digest in it is ignored. A layout that does not exist is made.
             data: its bytes; or the path of a file, as `pathlib.Path` has it, which is read where it is; or a file that
-                is open for reading bytes, from where it stands to its end; or a source, which is called once.
+                is open for reading bytes, from where it stands to its end; or a source, or another function that begins
+                a stream of bytes.
             media_type: what its descriptor says that it is; stores keep it nowhere.
 
         Returns:
