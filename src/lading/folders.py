@@ -18,7 +18,7 @@ def user_folder(kind: Literal["config", "cache"]) -> Path:
         named = os.environ.get(f"XDG_{kind.upper()}_HOME", "").strip()
         base = Path(named) if named.startswith("/") else Path.home() / f".{kind}"
         return base / "lading"
-    else:
+    else:  # noqa: RET505  # so that type checkers know which machine they are on
         import platformdirs
 
         find = platformdirs.user_config_path if kind == "config" else platformdirs.user_cache_path

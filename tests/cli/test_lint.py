@@ -83,7 +83,7 @@ MENDED: dict[str, list[Manifest | Entry]] = {
 def test_each_command_it_gives_mends_what_it_found(
     lading: Lading, registry: RealRegistry, repository: str, kind: str
 ) -> None:
-    name, code = f"{registry.host}/{repository}:list", kind.split()[0]
+    name, code = f"{registry.host}/{repository}:list", kind.split(maxsplit=1)[0]
     index = make_index(MENDED[kind], kind="oci")
     push(registry.host, repository, "list", index)
 

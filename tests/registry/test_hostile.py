@@ -16,6 +16,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -234,7 +235,7 @@ class TestLeadingAstray:
                 return Reply(status=202, headers={"Location": target})
             return error_reply(404, "NOT_FOUND")
 
-        stage.registry.script = lambda request: stage.serve(request)
+        stage.registry.script = stage.serve
         assert stage.run("copy", f"{stage.name}:1", f"oci:{tmp_path / 'layout'}:1").returncode == 0
         stage.registry.script = answer
         ran = stage.run("copy", f"oci:{tmp_path / 'layout'}:1", f"{stage.name}:2")
@@ -392,7 +393,7 @@ class Endless(threading.Thread):
                 client.sendall(self._body)
                 self.sent += len(self._body)
 
-    def __enter__(self) -> "Endless":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -63,7 +63,7 @@ class Played:
             return error_reply(401, "UNAUTHORIZED", "authentication required", headers={"WWW-Authenticate": challenge})
         return self.script(request)
 
-    def __enter__(self) -> "Played":
+    def __enter__(self) -> Self:
         self.server.start()
         credentials = GivenCredentials(self.credential) if self.credential is not None else None
         self.session = Session(

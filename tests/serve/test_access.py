@@ -347,7 +347,7 @@ class TestRules:
     ) -> None:
         rules = Rules([f"{who}:{where}:{','.join(what)}" for who, where, what in given])
         expected = any(
-            (who == user or who == "anonymous" or (who == "*" and user is not None))
+            (who in (user, "anonymous") or (who == "*" and user is not None))
             and where in {repository, "*"}
             and (action in what or (action == "pull" and "push" in what))
             for who, where, what in given

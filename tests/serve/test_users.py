@@ -139,5 +139,5 @@ NAMES = st.text(st.characters(exclude_characters=":\n", exclude_categories=["Cs"
 
 @given(st.dictionaries(NAMES, st.from_regex(r"\$2[aby]\$(0[4-9]|[12][0-9])\$[./A-Za-z0-9]{53}", fullmatch=True)))
 def test_every_user_is_read(users: dict[str, str]) -> None:
-    text = "# users\n" + "\n\n".join(f"  {name}:{hash} \r" for name, hash in users.items())
-    assert parse_htpasswd(text, "FILE") == {name: hash.encode() for name, hash in users.items()}
+    text = "# users\n" + "\n\n".join(f"  {name}:{hashed} \r" for name, hashed in users.items())
+    assert parse_htpasswd(text, "FILE") == {name: hashed.encode() for name, hashed in users.items()}

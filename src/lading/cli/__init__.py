@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None, *, prog_name: str = "lading") -
         # Python must not complain about it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # no traceback for people
         if debug:
             import traceback
 

@@ -167,14 +167,14 @@ def common(
             wrapped = _flag("--verbose", help="Show requests, with secrets masked.")(wrapped)
         wrapped = _flag("-q", "--quiet", help="Print the answer only.")(wrapped)
         if insecure:
-            for name, (metavar, help) in reversed(_REACHING.items()):
+            for name, (metavar, text) in reversed(_REACHING.items()):
                 wrapped = click.option(
                     f"--{name.replace('_', '-')}",
                     cls=ReachOption,
                     is_described=described,
                     metavar=metavar,
                     multiple=name in ("authfile", "header", "resolve"),
-                    help=help,
+                    help=text,
                 )(wrapped)
             wrapped = _flag("--insecure", help="Accept plain HTTP and any certificate.")(wrapped)
         if pushes:

@@ -64,7 +64,7 @@ def template(text: str) -> jinja2.Template:
         raise UsageError(
             f"{text!r} is no output format", cause="formats are text, json or a template such as '{{ digest }}'"
         )
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)  # noqa: S701  # no HTML
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
     text = text.replace("\\n", "\n").replace("\\t", "\t")
     try:

@@ -25,7 +25,7 @@ from lading.io.forks import call_after_fork
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
-P_contra = ParamSpec("P_contra")
+P_contra = ParamSpec("P_contra")  # noqa: PLC0105
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -204,7 +204,7 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> B
 
     @wraps(method)
     def call(face: Face[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
-        return face._runner.run(getattr(face._inner, name)(*args, **kwargs))
+        return face._runner.run(getattr(face._inner, name)(*args, **kwargs))  # noqa: SLF001  # of the class that this is for
 
     return cast("Blocking[P, T]", call)
 

@@ -22,7 +22,7 @@ def call_after_fork(method: Callable[[], None]) -> None:
     Args:
         method: the bound method of an object.
     """
-    global _is_registered
+    global _is_registered  # noqa: PLW0603  # one for the process
     if not _is_registered:
         os.register_at_fork(after_in_child=_tell)
         _is_registered = True

@@ -183,7 +183,8 @@ def extents(file: BinaryIO, what: str) -> dict[str, Extent] | None:
             elif member.islnk() or member.issym():
                 links[name] = link_target(member)
                 found.pop(name, None)
-    for name, target in links.items():
+    for name, first in links.items():
+        target = first
         for _ in range(_LINKS):
             if target not in links:
                 break

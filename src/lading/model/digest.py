@@ -26,7 +26,7 @@ class Digest(str):
 
     __slots__ = ()
 
-    def __new__(cls, text: str) -> Digest:
+    def __new__(cls, text: str) -> Digest:  # noqa: PYI034  # what is one already stays what it is
         """Check and keep the text."""
         if isinstance(text, Digest):
             return text

@@ -317,7 +317,7 @@ class Repository:
             return
         # What streams from one registry to another takes slots at both, in one order: see `host.slots`.
         origin = source.origin
-        hosts = [*self._blob_hosts(), *(origin._blob_hosts() if isinstance(origin, Repository) else ())]
+        hosts = [*self._blob_hosts(), *(origin._blob_hosts() if isinstance(origin, Repository) else ())]  # noqa: SLF001  # of its own class
         async with slots(hosts if len(hosts) > 1 and self.uploads.streams(content) else ()):
             await self.uploads.upload(content, source)
 

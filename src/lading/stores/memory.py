@@ -125,7 +125,7 @@ class Memory:
         """Share a blob with another store in memory."""
         if not isinstance(source, Memory) or is_manifest(content):
             return False
-        data = source._blobs.get(content.digest)
+        data = source._blobs.get(content.digest)  # noqa: SLF001  # of its own class
         if data is None or len(data) != content.size:
             return False
         self._blobs[content.digest] = data

@@ -21,7 +21,7 @@ class VersionDocument(TypedDict):
 @click.command(cls=Command, short_help="Print versions")
 @format_option
 @common(insecure=False)
-def version(options: Options, format_: str) -> None:
+def version(_: Options, format_: str) -> None:
     """Print the version of lading, of Python and of the machine."""
     import platform
 

@@ -45,7 +45,7 @@ def _is_reference(value: str) -> bool:
     return True
 
 
-def _is_anything(value: str) -> bool:
+def _is_anything(_: str) -> bool:
     return True
 
 

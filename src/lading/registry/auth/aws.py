@@ -191,7 +191,7 @@ def _client(session: Any, ecr: AmazonRegistry) -> Any:
     return session.create_client(ecr.service, region_name=ecr.region, config=config)
 
 
-class _explained:
+class _explained:  # noqa: N801  # used as a function is
     """Turns what can go wrong with AWS into errors that say what to do."""
 
     def __init__(self, registry: str, what: str | None = None) -> None:

@@ -73,8 +73,7 @@ def is_excluded(host: str, port: int, no_proxy: str) -> bool:
         address = ipaddress.ip_address(name)
     except ValueError:
         address = None
-    for entry in no_proxy.lower().split(","):
-        entry = entry.strip()
+    for entry in map(str.strip, no_proxy.lower().split(",")):
         if entry == "*":
             return True
         if not entry:

@@ -135,7 +135,7 @@ class OpenSSLTransport(LibraryTransport):
             trust_env=False,  # it would send what ~/.netrc has, too
         )
         # There is no other way to have it send a request once only; aiohttp's own tests use this one.
-        self._session._retry_connection = False
+        self._session._retry_connection = False  # noqa: SLF001  # there is no other way to tell aiohttp
         return self._session
 
 

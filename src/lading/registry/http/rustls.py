@@ -96,7 +96,7 @@ class ReqwestTransport(LibraryTransport):
     def _connected(self) -> Client:
         if self._client is not None:
             return self._client
-        global _used_in
+        global _used_in  # noqa: PLW0603  # one for the process
         _used_in = _used_in or os.getpid()
         from datetime import timedelta
 
@@ -167,7 +167,7 @@ async def _library_at_rest() -> None:
 
     for _ in range(1000):
         ours = {thread.ident for thread in threading.enumerate()}
-        if sys._current_frames().keys() <= ours:
+        if sys._current_frames().keys() <= ours:  # noqa: SLF001  # which threads there are
             return
         await asyncio.sleep(0.001)
 
@@ -196,7 +196,7 @@ def _proxies(route: Route) -> Iterator[ProxyBuilder]:
         raise bad_proxy() from None
 
 
-def _failure(error: Exception, host: str, seconds: float, proxy: str | None = None) -> Exception:
+def _failure(error: Exception, host: str, seconds: float, proxy: str | None = None) -> Exception:  # noqa: C901  # one text after the other
     """What a failure of the library means.
 
     The library tells kinds apart by the texts of its chain of causes only. The first of them repeats the request's

@@ -300,7 +300,7 @@ class LibraryTransport(ABC):
                 with heeding():
                     async with patience:
                         answer = await stack.enter_async_context(begun)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # a library's own
                 if upload is not None and upload.failure is not None:
                     raise SourceFailure(upload.failure) from None
                 raise self._explained(error, request.url, limit) from None
@@ -335,7 +335,7 @@ class LibraryTransport(ABC):
                 with heeding():
                     async with asyncio.timeout(patience):
                         chunk = await answer.read()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # a library's own
                 if type(error) is TimeoutError and got:
                     cause = f"only {got} bytes came in {self._stall_timeout:g} seconds"
                     raise ConnectionBroken(f"{host_of(url)} stopped answering", cause=cause) from None

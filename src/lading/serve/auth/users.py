@@ -80,8 +80,7 @@ def parse_htpasswd(text: str, name: str) -> Mapping[str, bytes]:
         UsageError: a line is not `USER:HASH`, or its hash not bcrypt's.
     """
     users: dict[str, bytes] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.strip()
+    for number, line in enumerate(map(str.strip, text.split("\n")), 1):
         if not line or line.startswith("#"):
             continue
         user, colon, hashed = line.partition(":")

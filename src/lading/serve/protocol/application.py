@@ -117,7 +117,7 @@ class RegistryApplication:
             if refusal is None:
                 what = f"{request.method} {routes.shown(request.scope)} failed"
                 if isinstance(error, LadingError):  # which says itself what happened
-                    log.error("%s: %s", what, error)
+                    log.error("%s: %s", what, error)  # noqa: TRY400
                 else:
                     log.exception("%s", what)
                 refusal = Problem(500, "UNKNOWN", "the registry failed; its log says why")

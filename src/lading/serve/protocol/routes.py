@@ -72,5 +72,5 @@ def visible(scope: ASGIScope) -> Callable[[str], bool]:
     return decide
 
 
-def _everything(repository: str) -> bool:
+def _everything(_: str) -> bool:
     return True

@@ -376,7 +376,7 @@ class _Fetch:
     async def _run(self) -> None:
         try:
             size = await self._receive()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it was, those who wait hear of it
             log.warning("%s@%s could not be had from %s: %s", self._name, self._digest, self._proxy.name, error)
             for future in (self._size, self._whole):
                 if not future.done():

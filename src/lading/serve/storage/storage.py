@@ -295,8 +295,8 @@ class _MemoryRepository:
         if missing := [digest for digest in needs if digest not in content]:
             raise Incomplete(missing)
         existing = self.keep(manifest.digest, manifest.raw)
-        existing._manifests[manifest.digest] = manifest, _summary_of(manifest)
-        existing._tags.update(dict.fromkeys(tags, manifest.digest))
+        existing._manifests[manifest.digest] = manifest, _summary_of(manifest)  # noqa: SLF001  # of its own class
+        existing._tags.update(dict.fromkeys(tags, manifest.digest))  # noqa: SLF001  # of its own class
 
     async def delete_manifest(self, digest: Digest) -> bool:
         if self._manifests.pop(digest, None) is None:

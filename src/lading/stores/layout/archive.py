@@ -72,7 +72,7 @@ async def read_archive(path: str | os.PathLike[str]) -> AsyncIterator[LayoutRead
             files = await in_thread(extents, file, path)
             if files is not None:
                 store = _PackedLayout(name, Path(path), file, files)
-                await in_thread(store._listing)
+                await in_thread(store._listing)  # noqa: SLF001  # of its own room
                 yield store
                 return
     with ExitStack() as stack:

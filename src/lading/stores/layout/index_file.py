@@ -170,14 +170,14 @@ class IndexFile:
                 attempt = documents.copy()
                 try:
                     change.make(attempt)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  # those who wait hear of it
                     change.error = error
                 else:
                     documents = attempt
             if documents != before:
                 with changing(self._name):
                     self.write(listing.changed(documents))
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: BLE001  # those who wait hear of it
             for change in changes:
                 change.error = change.error or failure
         for change in changes:

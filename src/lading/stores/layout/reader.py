@@ -373,7 +373,7 @@ class _FileReader(Reader):
             async for chunk in super().__aiter__():
                 yield chunk
         except DigestMismatch as error:
-            raise self._store._is_damaged(self.content.digest, error.cause) from None
+            raise self._store._is_damaged(self.content.digest, error.cause) from None  # noqa: SLF001  # of its own room
 
 
 async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from lading.errors import NotFound
 @click.command(cls=Command, short_help="Remove local lists")
 @click.argument("manifest_lists", nargs=-1, required=True, metavar="MANIFEST_LIST...")
 @common(insecure=False)
-def rm(options: Options, manifest_lists: tuple[str, ...]) -> None:
+def rm(_: Options, manifest_lists: tuple[str, ...]) -> None:
     """Remove local manifest lists. What is in the registry stays: for that there is `lading delete`."""
     from lading.drafts.store import DraftStore
     from lading.stores.location import registry_reference
