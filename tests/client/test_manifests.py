@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lading import Client, Index, Manifest
+from lading import Client, Index, Manifest, Place
 from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound, Unsupported
 from lading.store import from_bytes
 from support.images import Manifest as Built
@@ -198,3 +198,11 @@ def test_an_archive_is_written_when_the_block_ends_and_only_if_it_ends_well(
     done.append("2")
     fill()
     assert client.get(f"oci-archive:{path}:1").digest == image.digest
+
+
+def test_stores_are_copied_between(client: Client, name: str, image: Built, tmp_path: Path) -> None:
+    with client.open(name) as source, client.open(f"oci:{tmp_path}/layout", writing=True) as target:
+        client.copy(Place(source.store, "1"), Place(target.store, "2"))
+        assert target.resolve("2").digest == image.digest
+        client.copy(Place(target.store, "2"), f"{name}:3")
+    assert client.digest(f"{name}:3") == image.digest

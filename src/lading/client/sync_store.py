@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 from lading.io.blocking import Face, Run, blocking, each
 from lading.model.descriptor import Descriptor
@@ -62,6 +62,11 @@ class SyncReadable(Face[Readable]):
         """What the store is like."""
         return self._inner.traits
 
+    @property
+    def store(self) -> Readable:
+        """The store itself, as `Client.copy` and `Place` take it."""
+        return self._inner
+
     resolve: Final = blocking(Readable.resolve)
     contains: Final = blocking(Readable.contains)
 
@@ -95,6 +100,11 @@ class SyncReadable(Face[Readable]):
 
 class SyncStore(SyncReadable):
     """A store that is also written to without an event loop: the same methods, each returning its result."""
+
+    @property
+    def store(self) -> Store:
+        """The store itself, as `Client.copy` and `Place` take it."""
+        return cast("Store", self._inner)
 
     write: Final = blocking(Store.write)
     tag: Final = blocking(Store.tag)
