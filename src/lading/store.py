@@ -311,7 +311,8 @@ class Stored(Source):
     def __init__(
         self, store: Readable, content: Descriptor, rest: Callable[[int], AsyncIterator[bytes]] | None = None
     ) -> None:
-        self.origin = self._store = store
+        self.origin: object = store
+        self._store = store
         self._content = content
         self._rest = rest
 
