@@ -75,9 +75,9 @@ def keeping(what: str, folder: Path | None = None) -> Iterator[None]:
 
 
 def _roomy() -> str:
-    # /tmp is memory on many machines.
-    has_other = not os.environ.get("TMPDIR") and os.access("/var/tmp", os.W_OK)  # noqa: S108  # folders in it have names that nobody can guess
-    return "/var/tmp" if has_other else tempfile.gettempdir()  # noqa: S108  # folders in it have names that nobody can guess
+    # /tmp is memory on many machines. In either the folders have names that nobody can guess.
+    has_other = not os.environ.get("TMPDIR") and os.access("/var/tmp", os.W_OK)  # noqa: S108
+    return "/var/tmp" if has_other else tempfile.gettempdir()  # noqa: S108
 
 
 @contextmanager
