@@ -5,30 +5,19 @@ This room puts the others together. It may use everything but the command line, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, overload
 
 from lading.arguments import several
-from lading.client import tagging
 from lading.client.context import Context
-from lading.errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, Unsupported, UsageError
-from lading.io.tasks import gather
-from lading.model.config import ImageConfig
-from lading.model.descriptor import Descriptor
+from lading.errors import NotFound
 from lading.model.digest import Digest
-from lading.model.index import Index
-from lading.model.manifest import Manifest, parse
-from lading.model.media_types import is_foreign_layer
 from lading.model.platform import Platform
-from lading.model.reference import is_tag
-from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Readable, Store, fetch_manifest, put_manifest
-from lading.stores.location import AnyLocation, Location, as_location
-from lading.stores.opening import check_changeable, fetch_location, open_to_change, resolve_location
-from lading.transfer.guard import Guard, find_named
+from lading.stores.location import AnyLocation, as_location
+from lading.stores.opening import check_changeable, fetch_location, resolve_location
 
 if TYPE_CHECKING:
     from lading.client.blobs import Blobs
@@ -38,11 +27,16 @@ if TYPE_CHECKING:
     from lading.images.convert import Compression, Format
     from lading.images.lint import LintReport
     from lading.images.overview import Overview
+    from lading.model.config import ImageConfig
+    from lading.model.descriptor import Descriptor
+    from lading.model.index import Index
+    from lading.model.manifest import Manifest
     from lading.model.patterns import TagOrder
     from lading.model.selection import PullClient
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
-    from lading.results import Resolution
+    from lading.results import Deletion, Resolution, TagChange, TagInfo
+    from lading.store import AnyManifest, Readable, Store
     from lading.transfer.events import OnEvent
     from lading.transfer.operation import Place
     from lading.transfer.report import CopyReport
@@ -199,10 +193,9 @@ class AsyncClient:
         Raises:
             NotFound: there is none, or none for the platform.
         """
-        location = as_location(reference).full()
-        wanted = parse_platform(platform) if platform is not None else None
-        async with self.open(location, mirrored=True) as store:
-            return await _fetch_image(store, location, wanted)
+        from lading.client import manifests
+
+        return await manifests.get(self._context, reference, _wanted(platform))
 
     async def get_manifest(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> Manifest:
         """Get the manifest of an image or an artifact, verified: one request, and one more for an entry of an index.
@@ -215,14 +208,9 @@ class AsyncClient:
             NotFound: there is none, or none for the platform.
             InvalidContent: it is an index, and no platform was given; or the index's entry is an index itself.
         """
-        found = await self.get(reference, platform=platform)
-        if not isinstance(found, Manifest):
-            raise InvalidContent(
-                f"{as_location(reference).full()} is an index, not the manifest of an image",
-                remedy="choose one of its images by a platform" if platform is None else "choose one of its entries",
-                code="is-index",
-            )
-        return found
+        from lading.client import manifests
+
+        return await manifests.get_manifest(self._context, reference, _wanted(platform))
 
     async def get_index(self, reference: AnyLocation) -> Index:
         """Get an index (Docker: a manifest list), verified: one request.
@@ -234,12 +222,9 @@ class AsyncClient:
             NotFound: there is none.
             InvalidContent: it is the manifest of an image or an artifact.
         """
-        found = await self.get(reference)
-        if not isinstance(found, Index):
-            raise InvalidContent(
-                f"{as_location(reference).full()} is the manifest of an image, not an index", code="is-no-index"
-            )
-        return found
+        from lading.client import manifests
+
+        return await manifests.get_index(self._context, reference)
 
     async def contains(self, reference: AnyLocation) -> bool:
         """Whether there is a manifest or an index with this name: one request, which counts as no pull.
@@ -278,24 +263,9 @@ class AsyncClient:
             NotFound: something that the manifest refers to is not there.
             Unsupported: single manifests are not written there.
         """
-        location = as_location(target).full()
-        parsed = parse(manifest) if isinstance(manifest, bytes) else manifest
-        if location.pinned not in (None, parsed.digest):
-            raise DigestMismatch(f"what is to be put as {location} has another digest", cause=f"it is {parsed.digest}")
-        if location.is_docker:
-            raise Unsupported(f"a single manifest cannot be put into {location.place}", remedy="copy the image there")
-        tag = location.own_tag
-        guard = Guard.of(if_digest)
-        async with self._change(location, writing=True) as store:
-            if guard and tag is not None:
-                now = await find_named(store, tag)
-                guard.check(str(location), now.digest if now is not None else None, parsed.digest)
-            if not store.traits.is_remote:  # a registry looks itself
-                for child in parsed.children:
-                    if not is_foreign_layer(child.media_type) and not await store.contains(child):
-                        raise NotFound(f"{store.name} lacks {child.digest}, which is part of what is to be put there")
-            await put_manifest(store, parsed, [tag] if tag is not None else [])
-        return parsed.descriptor
+        from lading.client import manifests
+
+        return await manifests.put(self._context, manifest, target, if_digest)
 
     async def digest(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> Digest:
         """The digest a tag names: one request, which counts as no pull.
@@ -306,7 +276,7 @@ class AsyncClient:
                 to be for it.
         """
         location = as_location(reference).full()
-        wanted = parse_platform(platform) if platform is not None else None
+        wanted = _wanted(platform)
         async with self.open(location, mirrored=True) as store:
             if wanted is None:
                 return (await resolve_location(store, location)).digest
@@ -321,18 +291,9 @@ class AsyncClient:
         Raises:
             UsageError: the reference names an index, and no platform was given.
         """
-        from lading.images.platforms import image_config
+        from lading.client import manifests
 
-        location = as_location(reference).full()
-        wanted = parse_platform(platform) if platform is not None else None
-        async with self.open(location, mirrored=True) as store:
-            manifest = await _fetch_image(store, location, wanted)
-            if isinstance(manifest, Index) and wanted is None:
-                raise UsageError(f"{location} is an index", remedy="choose one of its images with --platform")
-            config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
-        if config is None:
-            raise NotFound(f"{location} has no image config", cause="it is an artifact")
-        return config
+        return await manifests.config(self._context, reference, _wanted(platform))
 
     async def inspect(self, reference: AnyLocation, *, platforms: Iterable[AnyPlatform] | AnyPlatform = ()) -> Overview:
         """An overview of an index, an image or an artifact: 1 + N requests for N platforms, in two round trips."""
@@ -391,8 +352,7 @@ class AsyncClient:
                 shelf = Shelf(self.connect(reference.reference), by_digest)
                 for entry in reference.entries:
                     if entry.raw is not None:
-                        known = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest)
-                        shelf.add(known, by_digest[entry.digest])
+                        shelf.add(entry.manifest(), by_digest[entry.digest])
                 found = await selections(shelf, reference.index, who, platform=asked, host=machine, name=str(name))
         else:
             async with self.open(name, mirrored=True) as store:
@@ -430,6 +390,7 @@ class AsyncClient:
         from lading.drafts.draft import Draft
         from lading.images.lint import gather_facts, lint, platforms_of
         from lading.images.lint.gather import READ_LIMIT
+        from lading.model.index import Index
 
         compared = None
         if against is not None:
@@ -481,7 +442,9 @@ class AsyncClient:
         ...     [info.tag for info in client.tags(f"{registry}/app", include="semver:>=1", latest=5)]
         ['1.0']
         """
+        from lading.client import tagging
         from lading.model.patterns import listed
+        from lading.results import TagInfo
 
         arrange = partial(listed, include=include, exclude=exclude, sort=sort, latest=latest)
         arrange(())  # which refuses what cannot be understood before anything is sent
@@ -518,30 +481,11 @@ class AsyncClient:
         Raises:
             Conflict: a tag names something else than `if_digest`; no tag was changed.
         """
+        from lading.client import tagging
+
         location = as_location(source).full()
-        goals = [self._target(location, target) for target in targets]
-        guard = Guard.of(if_digest)
-        here = [goal for goal in goals if goal.place == location.place]
-        elsewhere = [goal for goal in goals if goal.place != location.place]
-        async with self._change(location, writing=True) if here and not dry_run else self.open(location) as store:
-            manifest = await fetch_location(store, location)
-            before: dict[Location, Digest | None] = {}
-            if guard or dry_run:
-                asked = goals if dry_run else here
-                found = await gather(self._present(store, location, goal) for goal in asked)
-                before = dict(zip(asked, found, strict=True))
-                for goal, now in before.items():
-                    guard.check(str(goal), now, manifest.digest)
-            if dry_run:
-                return tagging.planned(goals, manifest, [before[goal] for goal in goals])
-            if elsewhere:
-                await self._copy_as_it_is(store, location, manifest, elsewhere, guard)
-            if here and isinstance(store, Store):
-                names = {goal.name or "": (str(goal), before.get(goal)) for goal in here}
-                if elsewhere:
-                    await guard.check_again(store, names)
-                await gather(put_manifest(store, manifest, (name,)) for name in names)
-        return [TagChange(reference=goal, digest=manifest.digest, state="set") for goal in goals]
+        goals = [tagging.goal_of(location, target) for target in targets]
+        return await tagging.tag(self._context, location, goals, if_digest=if_digest, dry_run=dry_run)
 
     async def delete(self, reference: AnyLocation, *, if_digest: str | None = None) -> Deletion:
         """Delete a manifest, and with it every tag that names it.
@@ -556,15 +500,19 @@ class AsyncClient:
             Conflict: the tag names something else than `if_digest`; or it is in a layout, and an index there lists it.
             Unsupported: nothing is deleted there; nothing was changed.
         """
+        from lading.client import tagging
+
         location = as_location(reference).full()
-        async with self._change(location) as store:
-            return await tagging.delete(store, location, Guard.of(if_digest))
+        async with self._context.change(location) as store:
+            return await tagging.delete(store, location, if_digest)
 
     async def deletion(self, reference: AnyLocation) -> Deletion:
         """What deleting this would take: every tag that names it, and the indexes that list it.
 
         Costs one request for each tag of the repository, and one for each of its indexes, many at once.
         """
+        from lading.client import tagging
+
         location = as_location(reference).full()
         check_changeable(location)
         async with self.open(location) as store:
@@ -581,10 +529,12 @@ class AsyncClient:
             Conflict: the tag names something else than `if_digest`.
             Unsupported: that cannot be done there; nothing was changed.
         """
+        from lading.client import tagging
+
         location = as_location(reference).full()
         tagging.tag_to_remove(location)
-        async with self._change(location) as store:
-            await tagging.untag(store, location, Guard.of(if_digest))
+        async with self._context.change(location) as store:
+            await tagging.untag(store, location, if_digest)
 
     async def copy(
         self,
@@ -649,6 +599,7 @@ class AsyncClient:
             NotFound: the source lacks something; no tag was changed.
         """
         from lading.client.copying import Copying, Shape
+        from lading.transfer.guard import Guard
         from lading.transfer.report import CopyOptions
 
         options = CopyOptions(
@@ -675,50 +626,6 @@ class AsyncClient:
         )
         return await copying.run(source, targets, on_event)
 
-    # Inside
-
-    def _change(self, location: Location, *, writing: bool = False) -> AbstractAsyncContextManager[Store]:
-        if location.is_registry:
-            return nullcontext(self.connect(location, writing=writing))
-        return open_to_change(location)
-
-    async def _copy_as_it_is(
-        self, store: Readable, source: Location, manifest: AnyManifest, goals: Sequence[Location], guard: Guard
-    ) -> None:
-        """Copy a manifest that was read to other places, and say what stays behind."""
-        from lading.client.copying import Copying
-        from lading.transfer.report import CopyOptions
-        from lading.transfer.transform import Graph
-
-        async with AsyncExitStack() as resources:
-            graph = Graph.of(store, manifest, str(source), resources)
-            copying = Copying(self._context, CopyOptions(guard=guard, looks=False), None)
-            report = await copying.run(graph, goals)
-        for note in report.notes:
-            self._context.note(note)
-
-    def _target(self, source: Location, target: AnyLocation) -> Location:
-        if isinstance(target, str) and is_tag(target):
-            return source.with_tag(target)
-        goal = as_location(target).full()
-        if goal.pinned is not None:
-            raise InvalidReference(f"{goal} cannot be a new tag", cause="it has a digest")
-        if goal.own_tag is None:
-            raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:{'REPOSITORY:' if goal.is_docker else ''}TAG")
-        return goal.with_tag(goal.own_tag)
-
-    async def _present(self, store: Readable, source: Location, goal: Location) -> Digest | None:
-        """What a new tag names now; None where it does not exist, or what it would be in."""
-        if goal.place == source.place:
-            found = await find_named(store, goal.name or "")
-        else:
-            try:
-                async with self.open(goal) as other:
-                    found = await find_named(other, goal.name or "")
-            except NotFound:
-                return None
-        return found.digest if found is not None else None
-
 
 def unshared() -> TypeError:
     """The error for a client that is to be pickled or copied."""
@@ -727,17 +634,10 @@ def unshared() -> TypeError:
     )
 
 
-async def _fetch_image(store: Readable, location: Location, platform: Platform | None) -> AnyManifest:
-    """The manifest of a location; with a platform, the image for it."""
-    manifest = await fetch_location(store, location)
-    if platform is None:
-        return manifest
-    from lading.images.platforms import choose_image
-
-    entry = await choose_image(store, manifest, platform, str(location))
-    return manifest if entry.digest == manifest.digest else await fetch_manifest(store, entry.content)
-
-
 def parse_platform(platform: AnyPlatform) -> Platform:
     """A platform from its text, or as it is."""
     return Platform.parse(platform) if isinstance(platform, str) else platform
+
+
+def _wanted(platform: AnyPlatform | None) -> Platform | None:
+    return parse_platform(platform) if platform is not None else None

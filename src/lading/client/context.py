@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -13,8 +13,8 @@ from lading.registry.cache import Cache
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import Readable, Store
-from lading.stores.location import AnyLocation, as_location, registry_reference
-from lading.stores.opening import open_to_read, open_to_write
+from lading.stores.location import AnyLocation, Location, as_location, registry_reference
+from lading.stores.opening import open_to_change, open_to_read, open_to_write
 
 if TYPE_CHECKING:
     from lading.model.reference import Reference
@@ -116,6 +116,20 @@ class Context:
         else:
             async with open_to_write(location) if writing else open_to_read(location) as store:
                 yield store
+
+    def change(self, location: Location, *, writing: bool = False) -> AbstractAsyncContextManager[Store]:
+        """The store of a location, to change what is in it.
+
+        Args:
+            location: a place in a registry or elsewhere.
+            writing: whether something will be written to a registry, so that the first token allows it.
+
+        Raises:
+            Unsupported: what is there can only be read, or replaced as a whole.
+        """
+        if location.is_registry:
+            return nullcontext(self.connect(location, writing=writing))
+        return open_to_change(location)
 
     def note(self, text: str) -> None:
         """Say what went otherwise than expected, and was got over, to whoever wants to know."""

@@ -1,24 +1,25 @@
 """Tags and deletion in any store: what names what, giving names, and taking away.
 
-Knows stores and locations, and nothing of how the stores are reached.
+Knows stores and locations; a client's `Context` reaches them.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
-from lading.errors import InvalidContent, NotFound, Unsupported, UsageError
+from lading.client.context import Context
+from lading.errors import InvalidContent, InvalidReference, NotFound, Unsupported, UsageError
 from lading.io.tasks import gather
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Readable, Store, Untags, fetch_manifest
-from lading.stores.location import Location
-from lading.stores.opening import resolve_location
-from lading.transfer.guard import Guard
+from lading.store import AnyManifest, Readable, Store, Untags, fetch_manifest, put_manifest
+from lading.stores.location import AnyLocation, Location, as_location
+from lading.stores.opening import fetch_location, resolve_location
+from lading.transfer.guard import Guard, find_named
 
 
 async def tags_in(store: Readable, location: Location) -> AsyncIterator[str]:
@@ -49,6 +50,51 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
     return [info for info in await gather(look(tag) for tag in tags) if info is not None]
 
 
+async def tag(
+    context: Context, source: Location, goals: Sequence[Location], *, if_digest: str | None, dry_run: bool
+) -> list[TagChange]:
+    """Give a manifest more tags; see `AsyncClient.tag`."""
+    guard = Guard.of(if_digest)
+    here = [goal for goal in goals if goal.place == source.place]
+    elsewhere = [goal for goal in goals if goal.place != source.place]
+    async with context.change(source, writing=True) if here and not dry_run else context.open(source) as store:
+        manifest = await fetch_location(store, source)
+        before: dict[Location, Digest | None] = {}
+        if guard or dry_run:
+            asked = goals if dry_run else here
+            found = await gather(_present(context, store, source, goal) for goal in asked)
+            before = dict(zip(asked, found, strict=True))
+            for goal, now in before.items():
+                guard.check(str(goal), now, manifest.digest)
+        if dry_run:
+            return planned(goals, manifest, [before[goal] for goal in goals])
+        if elsewhere:
+            await _copy_as_it_is(context, store, source, manifest, elsewhere, guard)
+        if here and isinstance(store, Store):
+            names = {goal.name or "": (str(goal), before.get(goal)) for goal in here}
+            if elsewhere:
+                await guard.check_again(store, names)
+            await gather(put_manifest(store, manifest, (name,)) for name in names)
+    return [TagChange(reference=goal, digest=manifest.digest, state="set") for goal in goals]
+
+
+def goal_of(source: Location, target: AnyLocation) -> Location:
+    """Where a new tag is to be: a tag of the source's own repository, or another location.
+
+    Raises:
+        InvalidReference: it has a digest.
+        UsageError: it names no tag.
+    """
+    if isinstance(target, str) and is_tag(target):
+        return source.with_tag(target)
+    goal = as_location(target).full()
+    if goal.pinned is not None:
+        raise InvalidReference(f"{goal} cannot be a new tag", cause="it has a digest")
+    if goal.own_tag is None:
+        raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:{'REPOSITORY:' if goal.is_docker else ''}TAG")
+    return goal.with_tag(goal.own_tag)
+
+
 def planned(goals: Sequence[Location], manifest: AnyManifest, before: Sequence[Digest | None]) -> list[TagChange]:
     """What giving a manifest these names would change."""
     return [
@@ -73,29 +119,31 @@ def tag_to_remove(location: Location) -> str:
     return location.own_tag
 
 
-async def untag(store: Store, location: Location, guard: Guard) -> None:
+async def untag(store: Store, location: Location, if_digest: str | None) -> None:
     """Remove the tag that a location says, and leave the manifest.
 
     Raises:
         UsageError: it says none, or a digest besides.
-        Conflict: it names something else than the guard expects.
+        Conflict: it names something else than `if_digest`.
         Unsupported: no tags are removed there; nothing was changed.
     """
     tag = tag_to_remove(location)
     if not isinstance(store, Untags):
         raise Unsupported(f"lading removes no tags from {store.name}; nothing was changed")
+    guard = Guard.of(if_digest)
     if guard:
         guard.check(str(location), (await resolve_location(store, location)).digest)
     await store.untag(tag)
 
 
-async def delete(store: Store, location: Location, guard: Guard) -> Deletion:
+async def delete(store: Store, location: Location, if_digest: str | None) -> Deletion:
     """Delete the manifest that a location names, and with it every tag that names it.
 
     Raises:
-        Conflict: it names something else than the guard expects.
+        Conflict: it names something else than `if_digest`.
         Unsupported: nothing is deleted there; nothing was changed.
     """
+    guard = Guard.of(if_digest)
     found = await resolve_location(store, location)
     guard.check(str(location), found.digest)
     try:
@@ -155,3 +203,32 @@ async def _listing(store: Readable, digest: Digest, infos: Sequence[TagInfo]) ->
             if name not in broken and any(entry.digest in broken for entry in index.manifests)
         }
     return [info.tag for info in infos if info.digest in broken and info.digest != digest]
+
+
+async def _copy_as_it_is(
+    context: Context, store: Readable, source: Location, manifest: AnyManifest, goals: Sequence[Location], guard: Guard
+) -> None:
+    """Copy a manifest that was read to other places, and say what stays behind."""
+    from lading.client.copying import Copying
+    from lading.transfer.report import CopyOptions
+    from lading.transfer.transform import Graph
+
+    async with AsyncExitStack() as resources:
+        graph = Graph.of(store, manifest, str(source), resources)
+        copying = Copying(context, CopyOptions(guard=guard, looks=False), None)
+        report = await copying.run(graph, goals)
+    for note in report.notes:
+        context.note(note)
+
+
+async def _present(context: Context, store: Readable, source: Location, goal: Location) -> Digest | None:
+    """What a new tag names now; None where it does not exist, or what it would be in."""
+    if goal.place == source.place:
+        found = await find_named(store, goal.name or "")
+    else:
+        try:
+            async with context.open(goal) as other:
+                found = await find_named(other, goal.name or "")
+        except NotFound:
+            return None
+    return found.digest if found is not None else None
