@@ -26,6 +26,7 @@ from lading.registry.hosts.configuration import Config
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import Connect, Store, fetch_manifest
+from lading.transfer.events import Event, Started, Totals
 from support.images import (
     Entry,
     RegistryClient,
@@ -434,6 +435,20 @@ async def test_content_of_another_registry_is_copied_once(
         assert target.lines[-1] == "PUT /v2/x/y/manifests/list"
         for image in shared:
             assert get_manifest(target.host, "x/y", image.digest)[0] == image.content
+
+
+async def test_what_is_brought_with_a_list_is_told_in_events(
+    store: DraftStore, connect: Connect, registry: RealRegistry, repository: str
+) -> None:
+    put(registry.host, repository, "a", make_image("linux/amd64", layers=2))
+    events: list[Event] = []
+    with RealRegistry() as other:
+        await create(connect, store, f"{other.host}/x/y:list", [f"{registry.host}/{repository}:a"])
+        await push(connect, store, f"{other.host}/x/y:list", on_event=events.append)
+    assert len([event for event in events if isinstance(event, Started)]) == 3
+    last = events[-1]
+    assert isinstance(last, Totals)
+    assert (last.contents, last.finished) == (5, 5)  # three blobs, the image and the list
 
 
 async def test_a_copy_that_fails_names_the_entry_and_pushes_no_list(

@@ -75,7 +75,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
                 found.append(one_image(self.platforms, engine_platform(), holders[0]))
             elif self.platforms:
-                found.append(only(self.platforms, sparse=self.sparse))
+                is_told = any(target.traits.is_remote for target in targets)
+                found.append(only(self.platforms, sparse=self.sparse, is_told=is_told))
         if self.format or self.compression:
             from lading.images.convert import convert
 

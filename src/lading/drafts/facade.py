@@ -25,6 +25,7 @@ from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.store import Connect
 from lading.stores.location import AnyLocation, registry_reference
+from lading.transfer.events import OnEvent
 
 
 class Drafts:
@@ -147,6 +148,7 @@ class Drafts:
         if_digest: str | None = None,
         dry_run: bool = False,
         purge: bool = False,
+        on_event: OnEvent | None = None,
     ) -> _push.PushedDraft:
         """Push a draft: first what its registry lacks of its entries, then the list, under its tag and any others.
 
@@ -158,6 +160,7 @@ class Drafts:
                 the tag is set.
             dry_run: only compute what would be pushed; nothing is sent but the question for `if_digest`.
             purge: remove the draft afterwards.
+            on_event: called with what happens while entries are brought: see `lading.transfer.events`.
 
         Raises:
             NotFound: there is no such draft, it is empty, or something an entry needs is not in the registry.

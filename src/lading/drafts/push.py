@@ -7,8 +7,8 @@ kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, TypedDict
 
 import msgspec
@@ -18,6 +18,7 @@ from lading.drafts.content import open_source
 from lading.drafts.draft import Draft, DraftEntry, check_type
 from lading.drafts.store import DraftStore, no_draft
 from lading.errors import LadingError, NotFound, UsageError
+from lading.io.sources import closing
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -26,10 +27,25 @@ from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.reference import Reference, is_tag
 from lading.model.text import counted
-from lading.store import AnyManifest, Connect, Readable, Store, put_manifest
+from lading.store import (
+    Connect,
+    Readable,
+    Reader,
+    Source,
+    Traits,
+    from_bytes,
+    from_store,
+    is_manifest,
+    put_manifest,
+    read,
+)
 from lading.stores.location import registry_reference
-from lading.transfer.graph import Copier, CopyCounts
+from lading.transfer.events import OnEvent
+from lading.transfer.graph import CopyCounts
 from lading.transfer.guard import Guard, find_named
+from lading.transfer.operation import Place, copy
+from lading.transfer.report import CopyOptions
+from lading.transfer.transform import Graph
 
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
 
@@ -102,6 +118,7 @@ async def push(
     if_digest: str | None = None,
     dry_run: bool = False,
     purge: bool = False,
+    on_event: OnEvent | None = None,
 ) -> PushedDraft:
     """Push a draft; see `Drafts.push`."""
     target = registry_reference(target)
@@ -114,20 +131,31 @@ async def push(
     foreign = tuple(entry for entry in draft.entries if entry.location or entry.reference.name != target.name)
     reference = msgspec.structs.replace(target, digest=index.digest)
     repository = connect(target)
-    before: dict[str, tuple[str, Digest | None]] = {}
-    if guard:
-        name = target.tag or target.locator
-        found = await find_named(repository, name)
-        before[name] = (str(target), found.digest if found is not None else None)
-        guard.check(*before[name], index.digest)
+    if guard and (dry_run or not target.tag):
+        # What has no tag is guarded by its digest, which stands for the same for ever.
+        now = await find_named(repository, target.tag or target.locator)
+        guard.check(str(target), now.digest if now is not None else None, index.digest)
     if dry_run:
         return PushedDraft(reference, index, names, foreign, dry_run=True)
-    copier = Copier(repository)
-    await gather(_bring(copier, connect, entry) for entry in foreign)
-    await guard.check_again(repository, before)
-    await _put(repository, draft, index, names)
+    async with AsyncExitStack() as resources:
+        homes = _Homes(draft, connect, resources)
+        graph = Graph(
+            store=homes,
+            manifest=index,
+            title=str(target),
+            subjects=(index.descriptor,),
+            only=frozenset(entry.digest for entry in foreign),
+        )
+        options = CopyOptions(guard=guard if target.tag else Guard(), looks=False, referrers=False)
+        try:
+            report = await copy(graph, [Place(repository, names[0] if names else None)], options, on_event)
+        except LadingError as error:
+            if homes.has_failed or error.registry_code not in _MISSING:
+                raise
+            raise await _explained(error, repository, draft) from error
+    await gather(put_manifest(repository, index, (name,)) for name in names[1:])
     warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
-    return PushedDraft(reference, index, names, foreign, copier.done, warnings=warnings)
+    return PushedDraft(reference, index, names, foreign, report.copied, warnings=(*warnings, *report.notes))
 
 
 def _pushable(draft: Draft) -> Index:
@@ -160,42 +188,139 @@ def _tag_names(target: Reference, tags: Iterable[str] | str) -> tuple[str, ...]:
     return names
 
 
-async def _bring(copier: Copier, connect: Connect, entry: DraftEntry) -> None:
-    content: Descriptor | AnyManifest = entry.descriptor.content
-    if entry.raw is not None:
-        content = parse(entry.raw, entry.descriptor.media_type, digest=entry.digest, what=str(entry.reference))
-    try:
-        if not entry.location:
-            await copier.copy(connect(entry.reference), content)
-        # What was pushed before is there, even if it is no longer here.
-        elif not await copier.target.contains(entry.descriptor):
-            async with open_source(entry.location) as source:
-                await copier.copy(source, content)
-    except LadingError as error:
-        error.cause = f"needed for the entry {entry.location or entry.reference}" + (
-            f"; {error.cause}" if error.cause else ""
-        )
-        raise
+class _Homes:
+    """The content of a draft's entries, each where it is: on this machine, or in a repository.
 
+    What is on this machine is opened when it is read: what the registry has already may be gone here.
 
-async def _put(repository: Store, draft: Draft, index: Index, names: Sequence[str]) -> None:
-    try:
-        await put_manifest(repository, index, names[:1])
-    except LadingError as error:
-        missing = await _missing(repository, draft) if error.registry_code in _MISSING else []
-        if not missing:
+    Args:
+        draft: the draft.
+        connect: gives the store of a reference.
+        resources: closes what is opened.
+    """
+
+    traits = Traits(is_remote=True)
+
+    def __init__(self, draft: Draft, connect: Connect, resources: AsyncExitStack) -> None:
+        self.name = str(draft.reference)
+        self.has_failed = False
+        """Whether something could not be read."""
+        self._connect = connect
+        self._resources = resources
+        self._opening = asyncio.Lock()
+        self._opened: dict[str, Readable] = {}
+        self._entries = {entry.digest: entry for entry in draft.entries}
+        """For what an entry leads to, too, once its manifest was read."""
+
+    async def resolve(self, name: str) -> Descriptor:
+        """The entry with this digest."""
+        entry = self._entries.get(Digest(name))
+        if entry is None:
+            raise NotFound(f"{self.name} has no entry {name}")
+        return entry.descriptor.content
+
+    @asynccontextmanager
+    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
+        """Read a manifest, or a blob of one that was read before."""
+        entry = self._entries[content.digest]
+        with self._needed_for(entry):
+            raw = entry.raw if entry.digest == content.digest else None
+            home = await self._home(entry)
+            if is_manifest(content):
+                raw = raw or await read(home, content)
+                manifest = parse(raw, content.media_type, digest=content.digest, what=str(entry.reference))
+                for child in manifest.children:
+                    self._entries.setdefault(child.digest, entry)
+                yield Reader(content, from_bytes(raw)())
+            else:
+                async with home.open(content) as reader:
+                    yield reader
+
+    def source(self, content: Descriptor) -> Source:
+        """A blob of a manifest that was read before."""
+        entry = self._entries[content.digest]
+        return _EntrySource(from_store(self._opened[_place(entry)], content), self._needed_for, entry)
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Whether it is known of."""
+        return content.digest in self._entries
+
+    async def tags(self) -> AsyncIterator[str]:
+        """None: entries have digests."""
+        nothing: tuple[str, ...] = ()
+        for tag in nothing:
+            yield tag
+
+    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
+        """None: they do not belong to a list."""
+        nothing: tuple[Descriptor, ...] = ()
+        for referrer in nothing:
+            yield referrer
+
+    async def _home(self, entry: DraftEntry) -> Readable:
+        place = _place(entry)
+        async with self._opening:
+            if place not in self._opened:
+                self._opened[place] = (
+                    await self._resources.enter_async_context(open_source(entry.location))
+                    if entry.location
+                    else self._connect(entry.reference)
+                )
+        return self._opened[place]
+
+    @contextmanager
+    def _needed_for(self, entry: DraftEntry) -> Iterator[None]:
+        """Say of what goes wrong which entry needed it."""
+        try:
+            yield
+        except LadingError as error:
+            self.has_failed = True
+            needed = f"needed for the entry {entry.location or entry.reference}"
+            if needed not in (error.cause or ""):
+                error.cause = f"{needed}; {error.cause}" if error.cause else needed
             raise
-        raise NotFound(
-            f"{repository.name} does not have {missing[0].reference}"
-            + (f" and {len(missing) - 1} more entries" if missing[1:] else ""),
-            cause=error.cause or error.message,
-            remedy="amend the draft, which looks its tags up again",
-            code="entries-missing",
-            fields={"draft": str(draft.reference), "entries": [str(entry.reference) for entry in missing]},
-            status=error.status,
-            registry_code=error.registry_code,
-        ) from error
-    await gather(put_manifest(repository, index, (name,)) for name in names[1:])
+
+
+class _EntrySource(Source):
+    """A source that says of what goes wrong which entry needed it."""
+
+    def __init__(
+        self, source: Source, needed_for: Callable[[DraftEntry], AbstractContextManager[None]], entry: DraftEntry
+    ) -> None:
+        self.is_verified = source.is_verified
+        self.origin = source.origin
+        self._source = source
+        self._needed_for = needed_for
+        self._entry = entry
+
+    async def since(self, start: int) -> AsyncIterator[bytes]:
+        """Read it from the byte at `start`."""
+        with self._needed_for(self._entry):
+            async with closing(self._source.since(start)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+
+def _place(entry: DraftEntry) -> str:
+    """Where the content of an entry is."""
+    return entry.location or entry.reference.name
+
+
+async def _explained(error: LadingError, repository: Readable, draft: Draft) -> LadingError:
+    """The error that a registry does not have what it is said to have, with the entries that it lacks."""
+    missing = await _missing(repository, draft)
+    if not missing:
+        return error
+    return NotFound(
+        f"{repository.name} does not have {missing[0].reference}"
+        + (f" and {len(missing) - 1} more entries" if missing[1:] else ""),
+        cause=error.cause or error.message,
+        remedy="amend the draft, which looks its tags up again",
+        code="entries-missing",
+        fields={"draft": str(draft.reference), "entries": [str(entry.reference) for entry in missing]},
+        status=error.status,
+        registry_code=error.registry_code,
+    )
 
 
 async def _missing(repository: Readable, draft: Draft) -> list[DraftEntry]:

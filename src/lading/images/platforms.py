@@ -120,12 +120,13 @@ async def image_config(store: Readable, manifest: Manifest) -> ImageConfig | Non
 # Transforms
 
 
-def only(platforms: Sequence[Platform], *, sparse: bool = False) -> Transform:
+def only(platforms: Sequence[Platform], *, sparse: bool = False, is_told: bool = False) -> Transform:
     """Take of an index only the entries for these platforms; an image has to be for one of them.
 
     Args:
         platforms: the platforms.
         sparse: keep the index as it is, and leave its other entries behind.
+        is_told: whether it is said what a sparse copy leaves behind: a registry does not say that it lacks something.
     """
 
     async def transform(graph: Graph) -> Graph:
@@ -135,7 +136,13 @@ def only(platforms: Sequence[Platform], *, sparse: bool = False) -> Transform:
         subjects = (graph.subjects[0], *chosen.manifests)
         if not sparse:
             return graph.changed(manifest=chosen, subjects=subjects)
-        return graph.changed(only=frozenset(entry.digest for entry in chosen.manifests), subjects=subjects)
+        entries = graph.manifest.children
+        told = (
+            f"{len(entries) - len(chosen.manifests)} of the {len(entries)} entries of {graph.title} stayed behind: of "
+            "what is in a registry, only a copy that verifies brings them later"
+        )
+        taken = frozenset(entry.digest for entry in chosen.manifests)
+        return graph.changed(*((told,) if is_told else ()), only=taken, subjects=subjects)
 
     return transform
 

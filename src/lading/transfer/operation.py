@@ -254,7 +254,7 @@ class _Operation:
         async with AsyncExitStack() as resources:
             if not await self._is_done(found, namings):
                 graph = await self._prepare(source, root, namings, resources)
-                self._note(*graph.notes, *self._told_of_sparse(graph))
+                self._note(*graph.notes)
                 referrers = await self._referrers(graph)
             digest = graph.manifest.digest if graph is not None else found
             self._plan(namings, digest)
@@ -463,16 +463,6 @@ class _Operation:
             return False
         targets = [naming.target for naming in namings if not naming.is_kept]
         return not all([_is_same(target.store, source) or await target.had(root) for target in targets])
-
-    def _told_of_sparse(self, graph: Graph) -> Iterator[str]:
-        """What is to be said of an index whose entries do not all go along."""
-        if graph.only is not None and any(target.store.traits.is_remote for target in self._targets):
-            entries = graph.manifest.children
-            left = sum(entry.digest not in graph.only for entry in entries)
-            yield (
-                f"{left} of the {len(entries)} entries of {graph.title} stayed behind: of what is in a registry, only "
-                "a copy that verifies brings them later"
-            )
 
     def _tell_what_stayed(self, images: Sequence[CopiedImage]) -> None:
         if self._options.referrers is None:
