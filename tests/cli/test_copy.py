@@ -140,7 +140,7 @@ def test_push_by_digest_gives_no_tag(
     ran = lading.run("push", "--by-digest", archive, f"{source}-pushed")
     name, _, digest = ran.stdout.strip().rpartition("@")
     assert name == f"{source}-pushed"
-    assert images.get_manifest(registry.host, f"{repository}-pushed", digest)
+    assert images.get_manifest(registry.host, f"{repository}-pushed", digest)[2] == digest
     assert images.list_tags(registry.host, f"{repository}-pushed") == []
     for words in ([f"{source}-pushed:1"], [f"{source}-pushed", "-t", "1"]):
         refused = lading.run("push", "--by-digest", archive, *words, check=False)

@@ -66,11 +66,9 @@ class ImageHandler:
 
     def upload_from_local(self, image: str) -> Digest:
         """Push an engine's image, by its name or its id, without giving it a tag."""
-        client, source = self.registry.client, f"docker-daemon:{image}"
-        # What is pushed by digest has to be named by it: a dry run computes the digest.
-        digest = client.copy(source, self.registry.name, dry_run=True).images[0].digest
-        client.copy(source, f"{self.registry.name}@{digest}", on_event=self._tell)
-        return Digest(digest)
+        source = f"docker-daemon:{image}"
+        report = self.registry.client.copy(source, self.registry.name, by_digest=True, on_event=self._tell)
+        return Digest(report.images[0].digest)
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Finished):

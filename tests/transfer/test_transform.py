@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,12 +185,13 @@ async def test_without_a_tag_content_is_there_by_its_digest(
     assert await client.digest(f"oci:{tmp_path}/layout") == INDEX.digest
     await client.copy(f"oci:{tmp_path}/layout", f"{registry.host}/{repository}/again", by_digest=True)
     assert images.list_tags(registry.host, f"{repository}/again") == []
-    for target, given in (
+    refused: list[tuple[str, dict[str, Any]]] = [
         (f"{registry.host}/{repository}:1", {}),
         (f"oci:{tmp_path}/layout:1", {}),
         (f"{registry.host}/{repository}", {"tags": "1"}),
         (f"{registry.host}/{repository}", {"all_tags": True}),
-    ):
+    ]
+    for target, given in refused:
         with pytest.raises(UsageError, match="by digest gives no"):
             await client.copy(source, target, by_digest=True, **given)
     with pytest.raises(Conflict, match="cannot be what is copied"):
