@@ -21,7 +21,7 @@ from lading.transfer.graph import Copier
 WRITER = """
 import asyncio, sys
 sys.path[:0] = [sys.argv[1]]
-from lading.errors import Conflict
+from lading.io.sources import Source
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
@@ -29,23 +29,21 @@ from lading.store import put_manifest
 from lading.stores.layout.layout import Layout
 from support import images
 
-def slowly(data):
-    async def chunks():
-        for start in range(0, len(data), 65536):
-            yield data[start : start + 65536]
+class Slow(Source):
+    def __init__(self, data):
+        self.data = data
+
+    async def since(self, start):
+        for at in range(start, len(self.data), 65536):
+            yield self.data[at : at + 65536]
             await asyncio.sleep(0.002)
-    return chunks
 
 async def fill(layout, manifest, *names):
     for child in manifest.children:
         await fill(layout, child)
     for digest, data in manifest.blobs.items():
         content = Descriptor(digest=Digest(digest), size=len(data))
-        offset = await layout.resumed(content)
-        try:
-            await layout.write(content, slowly(data[offset:]), offset)
-        except Conflict:
-            await layout.write(content, slowly(data))
+        await layout.write(content, Slow(data))
     await put_manifest(layout, parse(manifest.content, manifest.media_type), names)
 
 async def main():
@@ -180,6 +178,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 import asyncio, resource
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.io.sources import from_chunks
 from lading.store import from_store
 from lading.stores.layout.layout import Layout
 import hashlib
@@ -192,7 +191,7 @@ async def chunks():
 async def main():
     one, two = Layout({str(tmp_path / "one")!r}, create=True), Layout({str(tmp_path / "two")!r}, create=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await one.write(content, chunks)
+    await one.write(content, from_chunks(chunks))
     await two.write(content, from_store(one, content))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 asyncio.run(main())
