@@ -227,6 +227,22 @@ def test_the_thread_of_a_client_that_nothing_refers_to_ends(registry: RealRegist
     assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, ValueError])
+def test_what_a_callback_raises_comes_to_who_called(
+    error: type[BaseException], registry: RealRegistry, repository: str
+) -> None:
+    push(registry.host, repository, "1", make_image())
+    name = f"{registry.host}/{repository}:1"
+
+    def fail(_: object) -> None:
+        raise error("enough")
+
+    with Client() as client:
+        with pytest.raises((error, BaseExceptionGroup)):
+            client.copy(name, f"{name}-copy", on_event=fail)
+        assert client.digest(name)
+
+
 def test_a_callback_cannot_wait_for_its_own_client(registry: RealRegistry, repository: str) -> None:
     push(registry.host, repository, "1", make_image())
     name = f"{registry.host}/{repository}:1"

@@ -111,11 +111,12 @@ class Runner:
         with self._lock:
             if self._loop is None or self._thread is None:
                 return
+            thread = self._thread
             asyncio.run_coroutine_threadsafe(_end(last), self._loop).result()
+            self._loop = self._thread = None
             if self._forgotten is not None:
                 self._forgotten()
-            self._thread.join()
-            self._loop = self._thread = None
+            thread.join()
 
     def _after_fork(self) -> None:
         # The loop and the thread are the parent's; the lock, too, which another of its threads may hold.
@@ -139,10 +140,14 @@ class Runner:
 
 
 def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
+    is_stopped = False
+    while not is_stopped:
+        try:
+            loop.run_forever()
+            is_stopped = True
+        except (KeyboardInterrupt, SystemExit):
+            continue  # raised by what a task called: the task has it, and the thread that waits for the task gets it
+    loop.close()
 
 
 async def _end(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
