@@ -132,6 +132,19 @@ def test_pull_into_a_layout_and_push_from_it(
     assert images.list_tags(registry.host, f"{repository}-pushed") == ["1", "2", "more", "other"]
 
 
+def test_what_stays_behind_is_said_with_the_option_that_brings_it(
+    lading: Lading, source: str, elsewhere: str, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", IMAGES[0])
+    images.push(elsewhere, repository, None, images.make_artifact(subject=IMAGES[0]))
+    for words in (["copy"], ["tag"]):
+        ran = lading.run(*words, f"{elsewhere}/{repository}:1", f"{source}-{words[0]}:1")
+        stayed = f"warning: 1 referrer of {elsewhere}/{repository}:1 stayed behind:"
+        assert [line.startswith(stayed) for line in ran.stderr.splitlines() if line.startswith("warning")] == [True]
+    ran = lading.run("copy", f"{elsewhere}/{repository}:1", f"{source}-again:1", "--platform", "linux/amd64")
+    assert "stayed behind: --referrers brings it along" in ran.stderr
+
+
 def test_push_by_digest_gives_no_tag(
     lading: Lading, source: str, registry: RealRegistry, repository: str, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
     """
     from lading.cli.output import emit
     from lading.cli.progress import shown_progress
+    from lading.cli.wording import noted
     from lading.stores.location import parse_location
 
     format_, style = given.pop("format_"), given.pop("progress")
@@ -92,7 +93,7 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
             )
         )
     for note in report.notes:
-        options.warn(note)
+        options.warn(noted(note))
     if format_ == "text":
         options.note(_summary(report, time.monotonic() - started))
     if is_stream:

@@ -37,6 +37,13 @@ def remedy(text: str | None, code: str, fields: Mapping[str, Any]) -> str | None
     return text and (_said(REMEDIES, code, fields) or text)
 
 
+def noted(text: str) -> str:
+    """A note of a copy, with the options that it is about."""
+    for words, option in _IN_NOTES.items():
+        text = text.replace(words, option)
+    return text
+
+
 def sourced(setting: SettingDocument) -> SettingDocument:
     """A setting of a host, as it is printed: what is given to a client is an option here."""
     from msgspec.structs import replace
@@ -75,6 +82,11 @@ def _denied(words: str) -> Callable[[Mapping[str, Any]], str]:
 _AGAIN = "log in again with: lading login {registry}"
 
 _WITH_AWS = "{command} | lading login --username AWS --password-stdin {registry}"
+
+_IN_NOTES = {
+    "a copy with referrers brings": "--referrers brings",
+    "only a copy that verifies brings": "only --verify brings",
+}
 
 MESSAGES: dict[str, Words] = {
     # Copies
