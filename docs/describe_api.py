@@ -43,6 +43,7 @@ SECTIONS = {
     ],
     "Results": [
         "TagInfo",
+        "TagSuggestions",
         "TagChange",
         "Deletion",
         "Place",

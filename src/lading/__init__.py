@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from lading.registry.diagnose.pull_limits import PullLimits
     from lading.registry.hosts.configuration import Config
     from lading.registry.hosts.settings import HostConfig, Override
-    from lading.results import Deletion, Resolution, TagChange, TagInfo
+    from lading.results import Deletion, Resolution, TagChange, TagInfo, TagSuggestions
     from lading.store import Readable, Reader, Source, Store
     from lading.stores.location import AnyLocation, Location
     from lading.transfer.events import Event, Finished, OnEvent, Progressed, Started, Totals
@@ -103,7 +103,7 @@ _HOME = {
     "registry.diagnose.pull_limits": ("PullLimits",),
     "registry.hosts.configuration": ("Config",),
     "registry.hosts.settings": ("HostConfig", "Override"),
-    "results": ("Deletion", "Resolution", "TagChange", "TagInfo"),
+    "results": ("Deletion", "Resolution", "TagChange", "TagInfo", "TagSuggestions"),
     "store": ("Readable", "Reader", "Source", "Store"),
     "stores.location": ("AnyLocation", "Location"),
     "transfer.events": ("Event", "Finished", "OnEvent", "Progressed", "Started", "Totals"),
@@ -177,6 +177,7 @@ __all__ = [
     "SyncStore",
     "TagChange",
     "TagInfo",
+    "TagSuggestions",
     "Token",
     "Totals",
     "Unreachable",

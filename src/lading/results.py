@@ -53,6 +53,17 @@ class TagInfo(Result, msgspec.Struct, kw_only=True):
         return self.descriptor.media_type if self.descriptor is not None else None
 
 
+class TagSuggestions(Result, msgspec.Struct, kw_only=True):
+    """What may have been meant by a tag that was not found."""
+
+    repository: str
+    """The repository, directory or archive that was looked in."""
+    count: int
+    """How many tags there are."""
+    nearest: list[str]
+    """Those most like it, best first."""
+
+
 class Deletion(Result, msgspec.Struct, kw_only=True):
     """What a deletion takes with it."""
 

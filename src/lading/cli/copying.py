@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lading.cli.groups import Option
-from lading.cli.options import Options, format_option, helped, platform_option
+from lading.cli.options import Options, format_option, platform_option
 
 if TYPE_CHECKING:
     from lading.transfer.graph import Step
@@ -85,13 +85,7 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
         raise click.UsageError("--format prints to standard output, where the archive goes")
     started = time.monotonic()
     with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
-        report = options.run(
-            lambda client: helped(
-                client,
-                [source],
-                client.copy(source, *targets, on_event=on_event, **given),
-            )
-        )
+        report = options.run(lambda client: client.copy(source, *targets, on_event=on_event, **given))
     for note in report.notes:
         options.warn(noted(note))
     if format_ == "text":

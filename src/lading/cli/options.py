@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,6 @@ from lading.errors import NotFound
 if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.registry.hosts.configuration import Config
-    from lading.stores.location import AnyLocation
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,7 +73,11 @@ class Options:
         return Config.load(override=override)
 
     def run(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
-        """Do asynchronous work with a client that is made for it and closed after it."""
+        """Do asynchronous work with a client that is made for it and closed after it.
+
+        Raises:
+            NotFound: a reference names nothing; where it is a tag, it is said which are nearest.
+        """
         import asyncio
 
         from lading.client import AsyncClient
@@ -89,7 +92,13 @@ class Options:
                 on_note=self.warn,
                 on_request=self._trace if self.verbose else None,
             ) as client:
-                return await work(client)
+                try:
+                    return await work(client)
+                except NotFound as error:
+                    from lading.cli.suggestions import suggest
+
+                    await suggest(client, error)
+                    raise
 
         return asyncio.run(main())
 
@@ -124,17 +133,6 @@ class Options:
         from lading.cli.output import shown
 
         click.echo(shown(line), err=True)
-
-
-async def helped(client: AsyncClient, places: Iterable[AnyLocation], work: Awaitable[T]) -> T:
-    """Await `work`; where one of the places is a reference that is not found, the error says which tags are nearest."""
-    try:
-        return await work
-    except NotFound as error:
-        from lading.cli.suggestions import suggest
-
-        await suggest(client, places, error)
-        raise
 
 
 def common(

@@ -1,50 +1,35 @@
-"""A name that is not there: which ones are near it. Shared by all commands that read references."""
+"""A tag that is not there: which ones are near it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lading.errors import LadingError, NotFound
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
-    from lading.model.reference import Reference
-    from lading.stores.location import AnyLocation
-
-NO_REPOSITORY = "the registry has no such repository, or does not show it to you"
 
 
-async def suggest(client: AsyncClient, places: Iterable[AnyLocation], error: NotFound) -> None:
-    """Where one of the places is the reference that was not found, add to the error which tags are nearest."""
-    from lading.stores.location import as_location
-
-    for location in map(as_location, places):
-        reference = location.full().reference
-        if reference is None or not location.is_registry:
-            continue
-        if error.message == f"{location.place} was not found" and error.remedy is None:
-            error.cause, error.remedy = NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
-        missing = error.message.startswith(f"{reference} was not found")
-        if missing and error.remedy is None and reference.digest is None:
-            await _suggest(client, reference, error)
-
-
-async def _suggest(client: AsyncClient, reference: Reference, error: NotFound) -> None:
+async def suggest(client: AsyncClient, error: NotFound) -> None:
+    """Where an error is about a tag in a registry, add to it which tags are nearest."""
     from lading.cli.output import count
-    from lading.model.tags import nearest
+    from lading.model.reference import Reference
 
+    if error.code != "manifest-not-found":
+        return
+    reference = Reference.parse(error.fields["reference"])
+    if reference.digest is not None:
+        return
     try:
-        names = [info.tag for info in await client.tags(reference)]
-    except NotFound:
-        error.cause, error.remedy = NO_REPOSITORY, f"see what there is: lading repos {reference.registry}"
+        found = await client.suggest_tags(reference)
+    except NotFound as missing:
+        error.code, error.fields, error.remedy = missing.code, missing.fields, missing.remedy
         return
     except LadingError:
         return
-    if reference.tag in names:
+    if reference.tag in found.nearest:
         return
-    close = nearest(reference.tag or "", names)
-    error.cause = f"the repository has {count(len(names), 'tag')}"
-    if close:
-        error.cause += f"; the nearest {'are' if len(close) > 1 else 'is'} {', '.join(close)}"
-    error.remedy = f"see them: lading tags {reference.name}" if names else None
+    error.cause = f"the repository has {count(found.count, 'tag')}"
+    if found.nearest:
+        error.cause += f"; the nearest {'are' if len(found.nearest) > 1 else 'is'} {', '.join(found.nearest)}"
+    error.remedy = f"see them: lading tags {found.repository}" if found.count else None

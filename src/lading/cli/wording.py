@@ -98,6 +98,7 @@ MESSAGES: dict[str, Words] = {
 }
 
 CAUSES: dict[str, Words] = {
+    "repository-not-found": "the registry has no such repository, or does not show it to you",
     # Docker says it so.
     "draft-exists": lambda of: (
         "refusing to amend an existing manifest list with no --amend flag" if of["amend"] else None
@@ -124,6 +125,7 @@ REMEDIES: dict[str, Words] = {
     # Registries
     "not-accepted": "see what is there now: lading inspect {what}",
     "repository-missing": "--create-repository makes it; or: {command}",
+    "repository-not-found": "see what there is: lading repos {registry}",
     "tag-not-removable": "to delete the manifest with all its tags: lading delete {reference}",
     "writing-needed": lambda of: f"lading registry check {of['registry']}/{of['repository'] or 'REPOSITORY'} --write",
     "repository-needed": "name one: lading registry check {registry}/REPOSITORY",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lading.model.selection import PullClient
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
-    from lading.results import Deletion, Resolution, TagChange, TagInfo
+    from lading.results import Deletion, Resolution, TagChange, TagInfo, TagSuggestions
     from lading.store import AnyManifest, Readable, Store
     from lading.transfer.events import OnEvent
     from lading.transfer.operation import Place
@@ -452,6 +452,26 @@ class AsyncClient:
         async with self.open(location) as store:
             names = arrange([tag async for tag in tagging.tags_in(store, location)])
             return await tagging.look_up(store, location, names) if digests else [TagInfo(tag=name) for name in names]
+
+    async def suggest_tags(self, reference: AnyLocation, *, count: int = 3) -> TagSuggestions:
+        """The tags most like one that was not found; for telling people what they may have meant.
+
+        Args:
+            reference: what was not found, such as `error.fields["reference"]` of a `NotFound` with the code
+                `manifest-not-found`.
+            count: how many tags at most.
+
+        Raises:
+            NotFound: there is no such repository, or it is not shown.
+        """
+        from lading.model.tags import nearest
+        from lading.results import TagSuggestions
+
+        location = as_location(reference).full()
+        names = [info.tag for info in await self.tags(location)]
+        return TagSuggestions(
+            repository=location.place, count=len(names), nearest=nearest(location.own_tag or "", names, count)
+        )
 
     async def tags_of(self, reference: AnyLocation) -> list[str]:
         """The tags of a repository that name the same manifest as this reference."""

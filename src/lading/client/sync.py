@@ -151,6 +151,7 @@ class Client(Face[AsyncClient]):
     resolve: Final = blocking(AsyncClient.resolve)
     lint: Final = blocking(AsyncClient.lint)
     tags: Final = blocking(AsyncClient.tags)
+    suggest_tags: Final = blocking(AsyncClient.suggest_tags)
     tags_of: Final = blocking(AsyncClient.tags_of)
     tag: Final = blocking(AsyncClient.tag)
     delete: Final = blocking(AsyncClient.delete)

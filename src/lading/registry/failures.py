@@ -145,7 +145,7 @@ def failure(refusal: Refusal, *, method: str, registry: str, what: str) -> Ladin
         message,
         cause=_cause(status, words),
         remedy=remedy,
-        code="not-accepted" if kind is Conflict else None,
+        code=_CODES.get((kind, words.code)) or _CODES.get((kind, "")),
         fields={"registry": registry, "what": what},
         status=status,
         registry_code=words.code or None,
@@ -289,6 +289,15 @@ def _message(kind: type[LadingError], code: str, method: str, registry: str, wha
     if kind is Conflict:
         return f"{registry} did not accept {what}", "see what is there now"
     return f"{registry} did not accept {what}", None
+
+
+_CODES: Mapping[tuple[type[LadingError], str], str] = {
+    (Conflict, ""): "not-accepted",
+    (NotFound, "MANIFEST_BLOB_UNKNOWN"): "content-missing",
+    (NotFound, "BLOB_UPLOAD_UNKNOWN"): "upload-lost",
+    (NotFound, "BLOB_UPLOAD_INVALID"): "upload-lost",
+}
+"""Cases of one kind, by the registry's code; `""` for any."""
 
 
 def _cause(status: int, words: Said) -> str:

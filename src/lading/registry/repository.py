@@ -7,8 +7,8 @@ retries, limits) is the session's business, and no concern here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from lading.errors import (
     InvalidContent,
     InvalidDigest,
     LadingError,
+    NotFound,
     Unreachable,
     Unsupported,
     UsageError,
@@ -113,10 +114,11 @@ class Repository:
         Raises:
             NotFound: there is none.
         """
-        async with self._request(
-            "HEAD", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=self._named(name)
-        ) as response:
-            headers = response.headers
+        with self._looking_for(name):
+            async with self._request(
+                "HEAD", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=self._named(name)
+            ) as response:
+                headers = response.headers
         media_type = (headers.get("content-type") or "").partition(";")[0].strip()
         length = headers.get("content-length") or ""
         digest = _digest_header(headers.get("docker-content-digest"))
@@ -139,10 +141,11 @@ class Repository:
             InvalidContent: not a manifest that lading reads.
         """
         what = self._named(name)
-        async with self._request("GET", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=what) as response:
-            raw = await response.read(limit)
-            media_type = response.headers.get("content-type")
-            said = response.headers.get("docker-content-digest")
+        with self._looking_for(name):
+            async with self._request("GET", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=what) as response:
+                raw = await response.read(limit)
+                media_type = response.headers.get("content-type")
+                said = response.headers.get("docker-content-digest")
         if (media_type or "").lower().startswith("text/html"):
             raise InvalidContent(
                 f"{self.registry} answered with a web page instead of {what}",
@@ -420,9 +423,14 @@ class Repository:
             NotFound: there is no such repository.
         """
         path = f"/v2/{self.repository}/tags/list"
-        async for page in pages(self.session, self.registry, path, self._scopes(), self.name):
-            for tag in convert(page, _Tags, f"the tag list of {self.name}").tags:
-                yield tag
+        try:
+            async for page in pages(self.session, self.registry, path, self._scopes(), self.name):
+                for tag in convert(page, _Tags, f"the tag list of {self.name}").tags:
+                    yield tag
+        except NotFound as error:
+            error.code, error.remedy = "repository-not-found", "see which repositories the registry shows"
+            error.fields["repository"] = self.repository
+            raise
 
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
         """The manifests that refer to this one (distribution-spec §Listing Referrers), each once.
@@ -433,6 +441,17 @@ class Repository:
             yield referrer
 
     # The rest
+
+    @contextmanager
+    def _looking_for(self, name: str) -> Iterator[None]:
+        """Say of a manifest that is not found which it is."""
+        try:
+            yield
+        except NotFound as error:
+            if error.code == NotFound.code:
+                error.code = "manifest-not-found"
+                error.fields |= {"repository": self.repository, "reference": self._named(name)}
+            raise
 
     def _request(
         self,

@@ -9,7 +9,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option, helped
+from lading.cli.options import Options, common, format_option
 from lading.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def delete(
         found = []
         for location, tag in zip(locations, tags, strict=True):
             if untag:
-                digest = await helped(client, [location], client.digest(location))
+                digest = await client.digest(location)
                 found.append(Deletion(reference=location, digest=digest, tags=[tag]))
             else:
-                found.append(await helped(client, [location], client.deletion(location)))
+                found.append(await client.deletion(location))
             guard.check(str(location), Digest(found[-1].digest))
         return found
 

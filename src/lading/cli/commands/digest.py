@@ -8,7 +8,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option, helped, platform_option
+from lading.cli.options import Options, common, format_option, platform_option
 
 
 class DigestDocument(TypedDict):
@@ -36,6 +36,6 @@ def digest(options: Options, reference: str, platform: str | None, full: bool, f
     from lading.stores.location import parse_location
 
     location = parse_location(reference).full()
-    found = options.run(lambda client: helped(client, [location], client.digest(location, platform=platform)))
+    found = options.run(lambda client: client.digest(location, platform=platform))
     document = DigestDocument(reference=str(location.with_digest(found)), digest=found)
     emit(document, format_, lambda: document["reference"] if full else found)

@@ -9,7 +9,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option, helped, platform_option
+from lading.cli.options import Options, common, format_option, platform_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +39,10 @@ def inspect(
         if len(platforms) > 1 or format_ != "text":
             raise click.UsageError("--raw goes with neither --format nor more than one --platform")
         chosen = platforms[0] if platforms else None
-        manifest = options.run(lambda client: helped(client, [reference], client.get(reference, platform=chosen)))
+        manifest = options.run(lambda client: client.get(reference, platform=chosen))
         sys.stdout.buffer.write(manifest.raw)
         return
-    found = options.run(lambda client: helped(client, [reference], client.inspect(reference, platforms=platforms)))
+    found = options.run(lambda client: client.inspect(reference, platforms=platforms))
     emit(found, format_, lambda: _overview(found, len(platforms) > 0, no_trunc))
 
 

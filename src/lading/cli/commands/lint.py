@@ -8,7 +8,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, formats, helped
+from lading.cli.options import Options, common, formats
 
 if TYPE_CHECKING:
     from lading.images.lint import Finding, LintReport
@@ -58,10 +58,7 @@ def lint(
         raise click.UsageError("Missing argument 'REFERENCE'")
     draft = None if remote else local_list(reference)
     what = reference if draft is None else draft
-    names = [*([reference] if draft is None else []), *([against] if against else [])]
-    report = options.run(
-        lambda client: helped(client, names, client.lint(what, against=against, select=select, ignore=ignore))
-    )
+    report = options.run(lambda client: client.lint(what, against=against, select=select, ignore=ignore))
     if draft is not None:
         options.note(f"{report.reference} is a local list; for the registry's: --remote")
     if format_ in ("github", "sarif"):

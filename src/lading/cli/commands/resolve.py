@@ -10,7 +10,7 @@ import click
 from lading.cli import values
 from lading.cli.drafts import local_list
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option, helped, platform_option
+from lading.cli.options import Options, common, format_option, platform_option
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
@@ -50,7 +50,6 @@ def resolve(
     """
     from lading.cli.output import emit
     from lading.model.selection import every
-    from lading.stores.location import parse_location
 
     if clients and all_clients:
         raise click.UsageError("--as and --all-clients exclude each other")
@@ -63,8 +62,7 @@ def resolve(
         what = draft if draft is not None else reference
         return await client.resolve(what, platform=platform, clients=who, host=host)
 
-    is_local = draft is not None or not parse_location(reference).is_registry
-    found = options.run(ask if is_local else lambda client: helped(client, [reference], ask(client)))
+    found = options.run(ask)
     if draft is not None:
         options.note(f"{found.reference} is a local list; for the registry's: --remote")
 

@@ -8,7 +8,7 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option, helped
+from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from lading.results import TagChange
@@ -46,9 +46,7 @@ def tag(
     from lading.stores.location import parse_location
 
     location = parse_location(source).full()
-    changes = options.run(
-        lambda client: helped(client, [location], client.tag(location, *new, if_digest=if_digest, dry_run=dry_run))
-    )
+    changes = options.run(lambda client: client.tag(location, *new, if_digest=if_digest, dry_run=dry_run))
     document = TagDocument(digest=changes[0].digest, tags=changes, dry_run=dry_run)
     full = str(location.with_digest(changes[0].digest))
 

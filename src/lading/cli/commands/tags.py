@@ -8,13 +8,12 @@ import click
 
 from lading.cli import values
 from lading.cli.groups import Command, Option
-from lading.cli.options import Options, common, format_option, helped
-from lading.errors import NotFound, UsageError
+from lading.cli.options import Options, common, format_option
+from lading.errors import UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.model.patterns import TagOrder
-    from lading.model.reference import Reference
     from lading.results import TagInfo
 
 
@@ -74,20 +73,15 @@ def tags(
         wanted: str | None = expected
         if points_at is not None and wanted is None:
             point = location.with_tag(points_at) if is_tag(points_at) else parse_location(points_at).full()
-            wanted = point.pinned or await helped(client, [point], client.digest(point))
-        try:
-            found = await client.tags(
-                location,
-                include=include,
-                exclude=exclude,
-                sort=sort,
-                latest=latest,
-                digests=digests or wanted is not None,
-            )
-        except NotFound as error:
-            if location.reference is None or not location.is_registry:
-                raise
-            raise _no_repository(location.reference, error) from error
+            wanted = point.pinned or await client.digest(point)
+        found = await client.tags(
+            location,
+            include=include,
+            exclude=exclude,
+            sort=sort,
+            latest=latest,
+            digests=digests or wanted is not None,
+        )
         return [info for info in found if wanted is None or info.digest == wanted]
 
     if latest and sort not in (None, "semver"):
@@ -107,15 +101,3 @@ def tags(
     if points_at is not None and not document["tags"]:
         options.note(f"no tag of {location} names that")
         raise click.exceptions.Exit(1)
-
-
-def _no_repository(repository: Reference, error: NotFound) -> NotFound:
-    from lading.cli.suggestions import NO_REPOSITORY
-
-    return NotFound(
-        f"{repository.name} was not found",
-        cause=NO_REPOSITORY,
-        remedy=f"see what there is: lading repos {repository.registry}",
-        status=error.status,
-        registry_code=error.registry_code,
-    )

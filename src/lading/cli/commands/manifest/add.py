@@ -6,7 +6,7 @@ import click
 
 from lading.cli.drafts import attestations_option, platforms_option, tell_made
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, helped
+from lading.cli.options import Options, common
 
 
 @click.command(cls=Command, short_help="Add images to a local list")
@@ -20,10 +20,8 @@ def add(
 ) -> None:
     """Add images to the local MANIFEST_LIST; its other entries stay as they are."""
     added = options.run(
-        lambda client: helped(
-            client,
-            manifests,
-            client.drafts.add(manifest_list, manifests, platforms=platforms, attestations=not no_attestations),
+        lambda client: client.drafts.add(
+            manifest_list, manifests, platforms=platforms, attestations=not no_attestations
         )
     )
     tell_made(options, added)

@@ -8,7 +8,7 @@ import click
 
 from lading.cli.drafts import attestations_option, key_values, platforms_option, tell_made, tell_pushed, type_option
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, helped
+from lading.cli.options import Options, common
 from lading.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def create(
             annotations=pairs,
             type=type_,  # type: ignore[arg-type]
         )
-        created = await helped(client, manifests, making)
+        created = await making
         if not push_:
             return created, None
         tell_made(options, created)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import click
 
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option, helped
+from lading.cli.options import Options, common, format_option
 from lading.errors import NotFound
 
 if TYPE_CHECKING:
@@ -96,11 +96,9 @@ def _show_remote(options: Options, location: Location, verbose: bool, raw: bool,
     if verbose:
         from lading.drafts.inspect import inspect_remote_verbose
 
-        out.write(
-            options.run(lambda client: helped(client, [location], inspect_remote_verbose(client.connect, location)))
-        )
+        out.write(options.run(lambda client: inspect_remote_verbose(client.connect, location)))
         return
-    found = options.run(lambda client: helped(client, [location], client.get(location)))
+    found = options.run(lambda client: client.get(location))
     if raw:
         out.write(found.raw)
     elif format_ != "text":

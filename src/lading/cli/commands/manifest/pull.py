@@ -6,7 +6,7 @@ import click
 
 from lading.cli.drafts import attestations_option, platforms_option
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, helped
+from lading.cli.options import Options, common
 
 
 @click.command(cls=Command, short_help="Make a local list of one in a registry")
@@ -31,12 +31,8 @@ def pull(
     lading manifest push reg.example/app:1.4 --if-digest origin
     """
     pulled = options.run(
-        lambda client: helped(
-            client,
-            [reference],
-            client.drafts.pull(
-                reference, manifest_list, replace=replace, platforms=platforms, attestations=not no_attestations
-            ),
+        lambda client: client.drafts.pull(
+            reference, manifest_list, replace=replace, platforms=platforms, attestations=not no_attestations
         )
     )
     for warning in pulled.warnings:
