@@ -94,6 +94,13 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         {"attestations": True},
         "make it an OCI index with --type oci, or --no-attestations",
     ),
+    "by-digest-and-tags": ({}, "leave out --by-digest, or the tag"),
+    "holds-no-referrers": ({}, "leave out --referrers, or write an oci-archive"),
+    "no-platform": ({}, "choose one of those with --platform"),
+    "no-tags-to-copy": ({"store": "oci:a"}, "see them: lading tags oci:a"),
+    "patterns-of-one-tag": ({}, "add --all-tags"),
+    "sparse-without-platforms": ({}, "say which with --platform"),
+    "types-without-referrers": ({}, "add --referrers"),
     "docker-schema-1": (
         {},
         "push the image again with a current client, or convert it with skopeo copy --format v2s2",
@@ -107,7 +114,7 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_is_to_be_done(code: str) -> None:
     fields, said = SAID[code]
     lines = worded(LadingError("it failed", remedy="in other words", code=code, fields=fields))
-    assert (lines[0], lines[-1]) == ("it failed", said)
+    assert (lines[0], lines[-1]) == (MESSAGES.get(code, "it failed"), said)
 
 
 def test_where_nothing_can_be_done_nothing_is_said() -> None:
