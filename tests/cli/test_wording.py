@@ -95,6 +95,8 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         "make it an OCI index with --type oci, or --no-attestations",
     ),
     "by-digest-and-tags": ({}, "leave out --by-digest, or the tag"),
+    "index-incomplete": ({}, "choose the platforms that are there with --platform"),
+    "zstd-for-docker": ({"instead": "the format oci"}, "add --to oci"),
     "holds-no-referrers": ({}, "leave out --referrers, or write an oci-archive"),
     "no-platform": ({}, "choose one of those with --platform"),
     "no-tags-to-copy": ({"store": "oci:a"}, "see them: lading tags oci:a"),

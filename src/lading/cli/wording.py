@@ -159,6 +159,11 @@ REMEDIES: dict[str, Words] = {
     ),
     # Copies
     "by-digest-and-tags": "leave out --by-digest, or the tag",
+    "index-incomplete": "choose the platforms that are there with --platform",
+    "zstd-for-docker": lambda of: {
+        "the format oci": "add --to oci",
+        "the compression gzip": "add --compression gzip",
+    }.get(of["instead"], "use --to oci, or --compression gzip"),
     "holds-no-referrers": "leave out --referrers, or write an oci-archive",
     "no-platform": "choose one of those with --platform",
     "no-tags-to-copy": "see them: lading tags {store}",

@@ -81,7 +81,9 @@ async def config(context: Context, reference: AnyLocation, platform: Platform | 
     async with context.open(location, mirrored=True) as store:
         manifest = await _fetch(store, location, platform)
         if isinstance(manifest, Index) and platform is None:
-            raise UsageError(f"{location} is an index", remedy="choose one of its images with --platform")
+            raise UsageError(
+                f"{location} is an index", remedy="choose one of its images by a platform", code="is-index"
+            )
         found = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
     if found is None:
         raise NotFound(f"{location} has no image config", cause="it is an artifact")

@@ -57,7 +57,7 @@ def convert(format: Format | None, compression: Compression | None, limits: Limi
         UsageError: the two do not go together, or zstd cannot be written here.
     """
     if format == "docker" and compression == "zstd":
-        raise UsageError("Docker's format has no zstd layers", remedy="use --to oci, or --compression gzip")
+        raise _no_zstd("the format oci, or the compression gzip")
     if compression == "zstd" and not has_zstd():
         raise UsageError("zstd cannot be written here", remedy="pip install backports.zstd, or use Python 3.14")
     limits = limits or Limits()
@@ -155,7 +155,7 @@ class _Converter:
             return manifest
         to_docker = is_docker(manifest.media_type) if self._format is None else self._format == "docker"
         if self._format is None and to_docker and self._compression == "zstd":
-            raise UsageError("Docker's format has no zstd layers", remedy="add --to oci")
+            raise _no_zstd("the format oci")
         layers = await gather(self._layer(layer, to_docker) for layer in manifest.layers)
         media_type = DOCKER_MANIFEST if to_docker else OCI_MANIFEST
         config = msgspec.structs.replace(config, media_type=DOCKER_CONFIG if to_docker else OCI_CONFIG)
@@ -184,7 +184,7 @@ class _Converter:
             return layer
         wanted = kind.compression if kind.is_foreign or self._compression is None else self._compression
         if to_docker and wanted == "zstd" and self._format == "docker":
-            raise UsageError("Docker's format has no zstd layers", remedy="add --compression gzip")
+            raise _no_zstd("the compression gzip")
         if wanted != kind.compression:
             layer = await self._packed(layer, wanted)
         media_type = str(LayerType("docker" if to_docker else "oci", wanted, kind.is_foreign))
@@ -245,3 +245,12 @@ def _pointed(entry: Descriptor, renamed: dict[str, str]) -> Descriptor:
         return entry
     new = renamed[about]
     return msgspec.structs.replace(entry, annotations={**entry.annotations, ATTESTATION_OF: new})
+
+
+def _no_zstd(instead: str) -> UsageError:
+    return UsageError(
+        "Docker's format has no zstd layers",
+        remedy=f"choose {instead}",
+        code="zstd-for-docker",
+        fields={"instead": instead},
+    )

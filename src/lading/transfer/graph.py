@@ -237,7 +237,13 @@ class Copier:
             raise NotFound(
                 f"{source.name} lists {child.digest}, but does not have it",
                 cause=f"entry for {child.platform}" if child.platform else None,
-                remedy="choose the platforms that are there with --platform",
+                remedy="choose the platforms that are there",
+                code="index-incomplete",
+                fields={
+                    "store": source.name,
+                    "digest": str(child.digest),
+                    "platform": str(child.platform) if child.platform else None,
+                },
             ) from error
         await self._children(source, manifest, platform, depth)
         await self._put(manifest, (), platform=platform)
