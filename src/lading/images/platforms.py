@@ -1,4 +1,4 @@
-"""Which images of an index are meant: those for some platforms, those that are there, or the one for an engine.
+"""Which images of an index are meant: for some platforms, what of them is there, or the one for an engine.
 
 Reads of a store only what it takes to choose. The transforms at the end choose what a copy takes along.
 """
@@ -58,7 +58,7 @@ async def choose_image(store: Readable, manifest: AnyManifest, platform: Platfor
 
 
 def nearest_image(index: Index, machine: Platform, what: str) -> Descriptor:
-    """The image that a container engine on a machine runs best, of those for its architecture.
+    """The image of an index that a container engine on a machine runs best.
 
     Args:
         index: the list.
@@ -148,7 +148,7 @@ def only(platforms: Sequence[Platform], *, sparse: bool = False, is_told: bool =
 
 
 def what_is_there(*, is_told: bool = True) -> Transform:
-    """Take of an index what its store has of it: container engines list all platforms, and have those that they run.
+    """Take of an index what its store has of it: a container engine lists all platforms, and has the one that it runs.
 
     Args:
         is_told: whether it is said that platforms are missing.

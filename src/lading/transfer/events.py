@@ -1,4 +1,4 @@
-"""What happens while content is copied, as it happens: the same objects for programs and for `--progress`.
+"""What happens while content is copied, as it happens: for programs, and for a progress bar.
 
 Pure values, and the meter that gives them out. Knows nothing of how they are shown.
 """
@@ -40,7 +40,7 @@ class Progressed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", t
     target: str
     digest: Digest
     done: int
-    """How many bytes are there, those of an earlier run among them."""
+    """How many bytes are there, with the bytes that an earlier run has brought."""
     size: int
 
 
@@ -78,7 +78,7 @@ class Meter:
     """Counts what is copied, over any number of targets, and tells of it.
 
     Args:
-        on_event: who is told; None for nobody.
+        on_event: is called with each event; None where nothing is to be told.
     """
 
     def __init__(self, on_event: OnEvent | None = None) -> None:

@@ -49,7 +49,7 @@ class CopyCounts(Result, msgspec.Struct):
     mounted: int = 0
     """How many blobs were mounted from a sibling."""
     present: int = 0
-    """How many blobs and manifests were there already; what those refer to is not counted."""
+    """How many blobs and manifests were there already; what a manifest among them leads to is not counted."""
     bytes: int = 0
     """How many bytes of blobs were uploaded."""
     mounted_bytes: int = 0
@@ -132,8 +132,8 @@ class Copier:
     async def is_whole(self, content: Descriptor) -> bool:
         """Whether a manifest that the target is known to have is there with all it lists.
 
-        A store that sees all it has at no cost is asked. Any other is believed: a registry takes an index only when it
-        has what that lists, but for those that take sparse ones, and to ask costs a request for each entry.
+        A store that sees all it has at no cost is asked. Any other is believed: most registries take an index only when
+        they have what it lists, and to ask for its entries costs a request each.
         """
         return not isinstance(self.target, ChecksGraphs) or await self.target.contains_all(content)
 

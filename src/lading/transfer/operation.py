@@ -1,7 +1,7 @@
 """A copy as it is asked for: one source, transforms in order, any number of targets, and a guard on their names.
 
 Everything that writes to a store, but for drafts and single blobs, is such an operation. This module puts the others
-of the room together. It knows stores, and not which ones; whoever calls finds them.
+of the room together. It knows stores, and not which ones: the caller finds them.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class _Naming:
         self.target = target
         self.names = list(dict.fromkeys(names))
         self.found: dict[str, Descriptor] = {}
-        """What those that exist stood for when they were looked at."""
+        """What the existing names stood for when they were looked at."""
         self.changes: list[CopiedTag] = []
         """What becomes of each, once that is planned."""
 
@@ -154,7 +154,7 @@ class _Naming:
         return all(change.state == "unchanged" for change in self.changes)
 
     def to_set(self, *, again: bool) -> list[str]:
-        """The tags that are to be set; `again` also those that stand for the content already."""
+        """The tags that are to be set; with `again` also the tags that stand for the content already."""
         return [
             name
             for name, change in zip(self.names, self.changes, strict=True)
@@ -281,7 +281,7 @@ class _Operation:
         return [place.named(_tag_of(source))]
 
     async def _look(self, source: str | Graph, namings: Sequence[_Naming]) -> Descriptor | Digest:
-        """What the source's name stands for; and, at the same time, what those of the targets stand for now."""
+        """What the source's name stands for. What the targets' names stand for is found out at the same time."""
 
         async def find() -> Descriptor | Digest:
             if isinstance(source, Graph):
@@ -333,7 +333,7 @@ class _Operation:
     def _worth_asking(
         self, root: Descriptor | Digest, namings: Sequence[_Naming]
     ) -> Iterator[tuple[Copier, Descriptor]]:
-        """Which targets may have under another name what is copied as it is; those that are asked by a request only."""
+        """The remote targets that may have under another name what is copied as it is."""
         if not isinstance(root, Descriptor) or self._options.transforms or not self._options.looks:
             return
         for naming in namings:
