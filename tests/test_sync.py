@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lading import AsyncClient, Client, LadingError
+from lading import AsyncClient, Client, LadingError, Place
 from lading.client.blobs import Blobs, SyncBlobs
 from lading.client.registries import Registries, SyncRegistries
 from lading.client.sync_store import SyncStore
@@ -34,6 +36,8 @@ for number in range(8):
 AT_ONCE = """
 import asyncio, sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 from lading import AsyncClient
 
 def copied(number):
@@ -298,3 +302,19 @@ def test_a_method_shows_its_parameters() -> None:
 
 def _lading_threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "lading"}
+
+
+def test_a_store_is_copied_from_and_to(registry: RealRegistry, repository: str, tmp_path: Path) -> None:
+    """Also its synchronous face: it would wait for the thread that the copy runs on."""
+    image = make_image()
+    push(registry.host, repository, "1", image)
+    with Client(docker_config=tmp_path / "docker") as client:
+        face: Any = client.connect(f"{registry.host}/{repository}")
+        for number, given in enumerate((face, face.store)):
+            with client.open(f"oci:{tmp_path}/layout{number}", writing=True) as layout:
+                target: Any = layout if given is face else layout.store
+                client.copy(Place(given, "1"), target)
+                assert layout.resolve("1").digest == image.digest
+            client.copy(f"oci:{tmp_path}/layout{number}:1", Place(given, f"back{number}"))
+        tags = client.tags(f"{registry.host}/{repository}", sort="name")
+        assert [info.tag for info in tags] == ["1", "back0", "back1"]

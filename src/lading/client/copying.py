@@ -9,11 +9,12 @@ import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from lading.client.context import Context
+from lading.client.sync_store import SyncReadable
 from lading.errors import Conflict, NotFound, UsageError
 from lading.model.platform import Platform
 from lading.model.reference import DEFAULT_TAG, Reference, is_tag
@@ -161,8 +162,12 @@ class Copying:
         on_event: OnEvent | None = None,
     ) -> CopyReport:
         """Open the places, copy, and close them."""
-        here = source if isinstance(source, Graph | Place | Readable) else as_location(source)
-        there = [target if isinstance(target, Place | Store) else as_location(target) for target in targets]
+        given = _asynchronous(source)
+        here = given if isinstance(given, Graph | Place | Readable) else as_location(given)
+        there: list[Location | Place | Store] = [
+            target if isinstance(target, Place | Store) else as_location(target)
+            for target in map(_asynchronous, targets)
+        ]
         self._check(here, there)
         self._written = {
             target.reference.registry
@@ -286,6 +291,15 @@ class Copying:
         if key not in self._stores:
             self._stores[key] = await stack.enter_async_context(open_to_write(location))
         return self._stores[key]
+
+
+def _asynchronous(place: Any) -> Any:
+    """A place; of the face of a store, which waits for the very thread that this runs on, the store itself."""
+    if isinstance(place, SyncReadable):
+        return place.store
+    if isinstance(place, Place) and isinstance(store := cast("Any", place.store), SyncReadable):
+        return msgspec.structs.replace(place, store=store.store)
+    return place
 
 
 def _said(place: Location | Graph | Place | Readable) -> str | None:
