@@ -59,15 +59,10 @@ async def tag(
     elsewhere = [goal for goal in goals if goal.place != source.place]
     async with context.change(source, writing=True) if here and not dry_run else context.open(source) as store:
         manifest = await fetch_location(store, source)
-        before: dict[Location, Digest | None] = {}
-        if guard or dry_run:
-            asked = goals if dry_run else here
-            found = await gather(_present(context, store, source, goal) for goal in asked)
-            before = dict(zip(asked, found, strict=True))
-            for goal, now in before.items():
-                guard.check(str(goal), now, manifest.digest)
         if dry_run:
+            before = await _checked(context, store, source, goals, guard, manifest.digest)
             return planned(goals, manifest, [before[goal] for goal in goals])
+        before = await _checked(context, store, source, here, guard, manifest.digest) if guard else {}
         if elsewhere:
             await _copy_as_it_is(context, store, source, manifest, elsewhere, guard)
         if here and isinstance(store, Store):
@@ -219,6 +214,21 @@ async def _copy_as_it_is(
         report = await copying.run(graph, goals)
     for note in report.notes:
         context.note(note)
+
+
+async def _checked(
+    context: Context, store: Readable, source: Location, goals: Sequence[Location], guard: Guard, wanted: Digest
+) -> dict[Location, Digest | None]:
+    """What each new tag names now.
+
+    Raises:
+        Conflict: the guard does not let one of them be changed.
+    """
+    found = await gather(_present(context, store, source, goal) for goal in goals)
+    before = dict(zip(goals, found, strict=True))
+    for goal, now in before.items():
+        guard.check(str(goal), now, wanted)
+    return before
 
 
 async def _present(context: Context, store: Readable, source: Location, goal: Location) -> Digest | None:

@@ -44,7 +44,7 @@ from lading.transfer.events import OnEvent
 from lading.transfer.graph import CopyCounts
 from lading.transfer.guard import Guard, find_named
 from lading.transfer.operation import Place, copy
-from lading.transfer.report import CopyOptions
+from lading.transfer.report import CopyOptions, CopyReport
 from lading.transfer.transform import Graph
 
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
@@ -122,9 +122,9 @@ async def push(
 ) -> PushedDraft:
     """Push a draft; see `Drafts.push`."""
     target = registry_reference(target)
-    guard = Guard.of(if_digest) if if_digest != "origin" else None
+    guard = Guard.of(if_digest if if_digest != "origin" else None)
     draft = store.load(target)
-    if guard is None:
+    if if_digest == "origin":
         guard = Guard(draft.origin or "absent")
     index = _pushable(draft)
     names = _tag_names(target, tags)
@@ -137,25 +137,33 @@ async def push(
         guard.check(str(target), now.digest if now is not None else None, index.digest)
     if dry_run:
         return PushedDraft(reference, index, names, foreign, dry_run=True)
-    async with AsyncExitStack() as resources:
-        homes = _Homes(draft, connect, resources)
-        graph = Graph(
-            store=homes,
-            manifest=index,
-            title=str(target),
-            subjects=(index.descriptor,),
-            only=frozenset(entry.digest for entry in foreign),
-        )
-        options = CopyOptions(guard=guard if target.tag else Guard(), looks=False, referrers=False)
-        try:
-            report = await copy(graph, [Place(repository, names[0] if names else None)], options, on_event)
-        except LadingError as error:
-            if homes.has_failed or error.registry_code not in _MISSING:
-                raise
-            raise await _explained(error, repository, draft) from error
+    options = CopyOptions(guard=guard if target.tag else Guard(), looks=False, referrers=False)
+    place = Place(repository, names[0] if names else None)
+    report = await _bring(connect, draft, frozenset(entry.digest for entry in foreign), place, options, on_event)
     await gather(put_manifest(repository, index, (name,)) for name in names[1:])
     warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
     return PushedDraft(reference, index, names, foreign, report.copied, warnings=(*warnings, *report.notes))
+
+
+async def _bring(
+    connect: Connect,
+    draft: Draft,
+    foreign: frozenset[Digest],
+    place: Place,
+    options: CopyOptions,
+    on_event: OnEvent | None,
+) -> CopyReport:
+    """Copy the list, and those of its entries that are elsewhere, to its place."""
+    async with AsyncExitStack() as resources:
+        homes = _Homes(draft, connect, resources)
+        index, title = draft.index, str(draft.reference)
+        graph = Graph(store=homes, manifest=index, title=title, subjects=(index.descriptor,), only=foreign)
+        try:
+            return await copy(graph, [place], options, on_event)
+        except LadingError as error:
+            if homes.has_failed or error.registry_code not in _MISSING:
+                raise
+            raise await _explained(error, place.store, draft) from error
 
 
 def _pushable(draft: Draft) -> Index:
