@@ -2,13 +2,14 @@
 
     python docs/describe_lint.py
 
-The words are those of `lading.images.lint.codes`.
+The words are those of `lading.images.lint.codes`, and the commands those of `lading.cli.findings`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from lading.cli.findings import worded_code
 from lading.images.lint import CODES, Code
 
 FOLDER = Path(__file__).parent / "lint"
@@ -39,7 +40,7 @@ Severity: {code.severity}
 
 ## What to do
 
-{code.remedy}
+{worded_code(code).remedy}
 
 Where it is meant so: `lading lint REF --ignore {code.code}`.
 """

@@ -1,11 +1,15 @@
 """What every error carries, and keeps wherever it is sent."""
 
+import ast
 import copy
 import inspect
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
+import lading
 from lading import errors
 from lading.errors import LadingError, NotFound, UsageError
 from lading.registry.http import transport
@@ -56,3 +60,35 @@ def test_what_was_given_is_repeated_without_passwords() -> None:
     error = UsageError(f"{secret} is wrong", cause=secret, remedy=secret, fields={"location": secret, "count": 3})
     assert "s3cret" not in f"{error!r}{error}{error.remedy}{error.fields}"
     assert error.fields == {"location": "https://***@reg.example/app", "count": 3}
+
+
+OTHER_PROGRAMS = {
+    # Commands of AWS, arguments of Docker and podman, what a client prints, names that lading's registry calls itself.
+    "images/lint/codes.py",
+    "model/selection/c_image.py",
+    "registry/auth/aws.py",
+    "registry/quirks.py",
+    "serve/auth/tokens.py",
+    "serve/server.py",
+    "stores/docker/engine.py",
+}
+
+
+def test_the_library_names_no_flags_and_no_commands() -> None:
+    package = Path(inspect.getfile(lading)).parent
+    named = re.compile(r"(?<![\w-])--[a-z][a-z-]+|\blading (auth|copy|delete|inspect|lint|login|manifest|push|tags?) ")
+    for path in package.rglob("*.py"):
+        name = path.relative_to(package).as_posix()
+        if name.startswith("cli/") or name in OTHER_PROGRAMS:
+            continue
+        tree = ast.parse(path.read_text())
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+                assert not named.search(node.value), f"{name}:{node.lineno}: {node.value}"
+
+
+def test_findings_name_no_commands() -> None:
+    from lading.images.lint import CODES
+
+    assert not [code.code for code in CODES.values() if "lading " in code.remedy]

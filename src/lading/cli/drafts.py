@@ -62,11 +62,12 @@ def _serious(pushed: PushedDraft) -> list[str]:
     """What the list says that will break for whoever pulls it; nothing is read for this."""
     import msgspec
 
+    from lading.cli.findings import worded_finding
     from lading.images.lint import lint, listed_facts
 
     name = str(msgspec.structs.replace(pushed.reference, digest=None))
     report = lint(listed_facts(name, pushed.index))
-    errors = [found for found in report.findings if found.severity == "error"]
+    errors = [worded_finding(found) for found in report.findings if found.severity == "error"]
     return [f"{found.message} ({found.code})\n  {found.remedy}" for found in errors]
 
 

@@ -49,6 +49,7 @@ def lint(
     lading lint reg.example/app:1.5 --against reg.example/app:1.4 --fail-on warning
     """
     from lading.cli.drafts import local_list
+    from lading.cli.findings import worded_report
     from lading.cli.output import emit
 
     if explain is not None:
@@ -59,6 +60,7 @@ def lint(
     draft = None if remote else local_list(reference)
     what = reference if draft is None else draft
     report = options.run(lambda client: client.lint(what, against=against, select=select, ignore=ignore))
+    report = worded_report(report)
     if draft is not None:
         options.note(f"{report.reference} is a local list; for the registry's: --remote")
     if format_ in ("github", "sarif"):
@@ -82,11 +84,13 @@ def _where_to_mend(name: str) -> str:
 
 
 def _print_as(format: str, report: LintReport) -> None:
+    from lading.cli.findings import worded_code
     from lading.cli.output import emit, printable
+    from lading.images.lint import CODES
     from lading.images.lint.formats import to_github, to_sarif
 
     if format == "sarif":
-        emit(to_sarif(report), "json", str)
+        emit(to_sarif(report, {name: worded_code(code) for name, code in CODES.items()}), "json", str)
     elif report.findings:
         click.echo(printable(to_github(report)))
 
@@ -124,11 +128,12 @@ def _summary(report: LintReport) -> str:
 def _explained(name: str) -> str:
     from textwrap import fill
 
+    from lading.cli.findings import worded_code
     from lading.errors import UsageError
     from lading.images.lint import CODES
 
     code = CODES.get(name.upper())
     if code is None:
         raise UsageError(f"there is no finding {name!r}", remedy=f"there are {', '.join(CODES)}")
-    texts = (f"{code.code} {code.severity}: {code.title}", code.why, code.remedy)
+    texts = (f"{code.code} {code.severity}: {code.title}", code.why, worded_code(code).remedy)
     return "\n\n".join(fill(text, 80, break_on_hyphens=False, break_long_words=False) for text in texts)

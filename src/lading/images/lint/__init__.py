@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
-from shlex import quote
 
 import msgspec
 
@@ -74,8 +73,10 @@ def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str
     """
     wanted = _codes(select) or frozenset(CODES)
     wanted -= _codes(ignore)
-    found = list(dict.fromkeys(item for rule in _RULES for item in rule(facts) if item.code in wanted))
-    found = [_addressed(item, facts) for item in found]
+    found: list[Finding] = []
+    for item in (_addressed(item, facts) for rule in _RULES for item in rule(facts) if item.code in wanted):
+        if item not in found:
+            found.append(item)
     order = {severity: number for number, severity in enumerate(SEVERITIES)}
     return LintReport(
         reference=facts.name,
@@ -86,10 +87,12 @@ def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str
 
 
 def _addressed(found: Finding, facts: Facts) -> Finding:
-    """A finding whose remedy names the list and the entry instead of standing for them."""
-    image = found.digest.partition(":")[2][:12] if found.digest else "IMAGE"
-    remedy = found.remedy.replace("`", "").replace("LIST", quote(facts.name)).replace("IMAGE", image)
-    return msgspec.structs.replace(found, remedy=remedy[:1].lower() + remedy[1:].rstrip("."))
+    """A finding that knows the list and the entry, with its remedy as a part of a sentence."""
+    fields = {"list": facts.name, "image": found.digest.partition(":")[2][:12] if found.digest else None}
+    remedy = found.remedy.replace("`", "")
+    return msgspec.structs.replace(
+        found, remedy=remedy[:1].lower() + remedy[1:].rstrip("."), fields=fields | found.fields
+    )
 
 
 def _codes(names: Iterable[str] | str) -> frozenset[str]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,6 +15,10 @@ from lading.model.document import Result
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first."""
+
+
+Action = Literal["annotate", "remove", "add", "pull and push", "resolve"]
+"""A step that mends what was found, or says more of it."""
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -28,7 +32,7 @@ class Code(msgspec.Struct, frozen=True):
     why: str
     """What happens to whoever pulls it, and where the rule comes from."""
     remedy: str
-    """What to do. `LIST` stands for what was looked at, `IMAGE` for the entry."""
+    """What to do."""
 
 
 _REBUILD = "Build the image for its platform (`--platform`), or correct what the list says about it."
@@ -40,7 +44,7 @@ _CODES = (
         "Several entries are for one platform. Clients look at nothing but the platform, and take the first: no date, "
         "no size, no annotation decides. The others can never be pulled by platform, and when the first one's manifest "
         "is gone, no client falls back to the next.",
-        "Keep one entry for each platform: `lading manifest remove LIST IMAGE`.",
+        "Keep one entry for each platform.",
     ),
     Code(
         "LAD102",
@@ -48,7 +52,7 @@ _CODES = (
         "An entry that no client takes",
         "Whatever platform is asked for, none of the clients that lading knows takes this entry. It costs space, and "
         "somebody will think that the image is there.",
-        "Correct its platform, or remove it: `lading manifest remove LIST IMAGE`.",
+        "Correct its platform, or remove it.",
     ),
     Code(
         "LAD103",
@@ -56,7 +60,7 @@ _CODES = (
         "Clients take different images",
         "For one and the same platform some clients take another entry than others. What was tested with Docker is "
         "then not what runs under podman or Kubernetes.",
-        "See who takes what with `lading resolve REF --platform P --all-clients`, and make the platforms exact.",
+        "See who takes what, and make the platforms exact.",
     ),
     Code(
         "LAD104",
@@ -80,7 +84,7 @@ _CODES = (
         "An image without a platform",
         "Docker 20.10 and clients of Docker lists never take such an entry, containerd takes it last and believes the "
         "image's config, podman takes it from OCI indexes only when nothing else fits.",
-        "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
+        "Say what it is for.",
     ),
     Code(
         "LAD201",
@@ -95,7 +99,7 @@ _CODES = (
         "warning",
         "A platform that does not exist",
         "Neither Go nor any client knows this combination of operating system and architecture, so nobody asks for it.",
-        "Correct it with `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
+        "Correct it.",
     ),
     Code(
         "LAD203",
@@ -103,7 +107,7 @@ _CODES = (
         "arm without a variant",
         "What runs on arm differs from v5 to v8. Docker and containerd read an entry without a variant as v7; podman "
         "takes it after every entry that has one.",
-        "Name the variant: `lading manifest annotate --variant v7 LIST IMAGE`.",
+        "Name the variant.",
     ),
     Code(
         "LAD204",
@@ -119,7 +123,7 @@ _CODES = (
         "Windows without os.version",
         "A Windows container runs on hosts of its own build only. Without `os.version` a client cannot tell, and takes "
         "an image that does not start.",
-        "Say it: `lading manifest annotate --os-version 10.0.… LIST IMAGE`.",
+        "Say it.",
     ),
     Code(
         "LAD301",
@@ -150,7 +154,7 @@ _CODES = (
         "A descriptor that does not fit its content",
         "The size or media type in the list is not that of the manifest. containerd refuses to pull a manifest of "
         "another size than it was told, other clients do not look.",
-        "Build the list again from what is in the registry: `lading manifest create`.",
+        "Build the list again from what is in the registry.",
     ),
     Code(
         "LAD305",
@@ -173,7 +177,7 @@ _CODES = (
         "Docker's and OCI's types mixed",
         "A list of one family with manifests of the other, or a manifest with layers of the other, is read by current "
         "clients. Older ones and some registries refuse it, and converting tools produce other digests.",
-        "Bring everything to one family: `lading copy --to oci` (digests change, signatures break).",
+        "Bring everything to one family (digests change, signatures break).",
     ),
     Code(
         "LAD402",
@@ -196,14 +200,14 @@ _CODES = (
         "A list within a list",
         "podman, buildah and skopeo copy no image through a nested list, and Docker 20.10 refuses it; containerd and "
         "newer Dockers follow it.",
-        "List the images themselves: `lading manifest add LIST REF` takes apart a list that REF names.",
+        "List the images themselves.",
     ),
     Code(
         "LAD405",
         "error",
         "An entry of no known media type",
         "containerd, and with it Docker and Kubernetes, refuses an entry without a media type or with an unknown one.",
-        "Build the list again from what is in the registry: `lading manifest create`.",
+        "Build the list again from what is in the registry.",
     ),
     Code(
         "LAD406",
@@ -234,7 +238,7 @@ _CODES = (
         "What breaks Docker's pull",
         "An entry without a platform whose image is for another machine than the one asked for breaks the pull in "
         "Docker 28 and 29 (graph drivers): the connection ends, and the user reads `unexpected EOF`.",
-        "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
+        "Say what it is for.",
     ),
     Code(
         "LAD701",
@@ -242,7 +246,7 @@ _CODES = (
         "A platform that was there before",
         "The release that this one is compared with has an image for a platform, and this one has none: whoever "
         "updates on such a machine is left behind.",
-        "Build and add it, or say that it is dropped and stop comparing: `--ignore LAD701`.",
+        "Build and add it, or say that it is dropped and stop comparing.",
     ),
 )
 CODES: dict[str, Code] = {code.code: code for code in _CODES}
@@ -252,13 +256,19 @@ CODES: dict[str, Code] = {code.code: code for code in _CODES}
 class Finding(Result, msgspec.Struct, frozen=True, kw_only=True):
     """Something that is wrong with an image or a list, or will surprise somebody."""
 
+    document_fields = ("code", "severity", "message", "remedy", "digest", "platform")
+
     code: str
     severity: Severity
     message: str
     """One or two sentences."""
     remedy: str
-    """What to do, with a command where there is one."""
+    """What to do; the command line adds the command, where there is one."""
     digest: Digest | None = None
     """The entry, manifest or blob it is about; None for the whole."""
     platform: str | None = None
     """Of the entry, as the list has it."""
+    action: Action | None = None
+    """The step that `remedy` takes; None where there is none, or the remedy is the code's."""
+    fields: dict[str, Any] = {}
+    """What the action takes, such as the `os` and the `variant` to annotate with; always with `list` and `image`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,6 @@ from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.model.selection import Content, Gap, PullClient, every, select
 
-_REMOVE = "remove it: lading manifest remove LIST IMAGE"
 _ZSTD = "io.github.containers.compression.zstd"
 
 
@@ -32,7 +32,7 @@ def check_entries(facts: Facts) -> Iterator[Finding]:
     for part in facts.images:
         if part.is_nested:
             message = f"{entry_of(part)} is a list itself: podman and Docker 20.10 pull nothing through it."
-            yield finding("LAD404", message, part, remedy=_apart(facts, part))
+            yield finding("LAD404", message, part, **_apart(facts, part))
     asked = _Asked(facts, index)
     yield from _hidden(facts, asked)
     yield from _disagreements(facts, asked)
@@ -91,23 +91,26 @@ def _hidden(facts: Facts, asked: _Asked) -> Iterator[Finding]:
         name, count = short(part.entry.digest), "twice" if times == 2 else f"{times} times"
         if part.entry.digest == first.entry.digest:
             message = f"{platform} ({name}) is listed {count} with the same manifest."
-            yield finding("LAD101", message, part, severity="warning", remedy=_once(facts, part, first))
+            yield finding("LAD101", message, part, severity="warning", **_once(facts, part, first))
             continue
         order = "the first" if first.position < part.position else "another"
         message = f"{platform} is listed {count}. Every client takes {order} ({short(first.entry.digest)})"
-        yield finding("LAD101", f"{message}; {name} can never be pulled.", part, remedy=_REMOVE)
+        message = f"{message}; {name} can never be pulled."
+        yield finding("LAD101", message, part, remedy="remove it", action="remove")
 
 
-def _once(facts: Facts, part: Part, first: Part) -> str:
+def _once(facts: Facts, part: Part, first: Part) -> dict[str, Any]:
     """How to list once what is listed twice; a draft has the same under two names."""
     names = facts.names
     if names and names[part.position] != names[first.position]:
-        return f"remove one: lading manifest remove LIST {names[part.position]}"
-    return "list it once: lading manifest pull LIST, then lading manifest push LIST"
+        return {"remedy": "remove one", "action": "remove", "fields": {"image": names[part.position]}}
+    return {"remedy": "list it once", "action": "pull and push"}
 
 
-def _apart(facts: Facts, part: Part) -> str | None:
-    return f"take it apart: lading manifest add LIST {facts.names[part.position]}" if facts.names else None
+def _apart(facts: Facts, part: Part) -> dict[str, Any]:
+    if not facts.names:
+        return {}
+    return {"remedy": "take it apart", "action": "add", "fields": {"image": facts.names[part.position]}}
 
 
 def _disagreements(facts: Facts, asked: _Asked) -> Iterator[Finding]:
@@ -128,7 +131,9 @@ def _disagreements(facts: Facts, asked: _Asked) -> Iterator[Finding]:
             "LAD103",
             f"Asked for {' or '.join(str(platform) for platform in platforms)}, clients take different images: {said}.",
             facts.parts[positions[0]],
-            remedy=f"see who takes what: lading resolve {facts.name} --platform {platforms[0]} --all-clients",
+            remedy="see who takes what",
+            action="resolve",
+            fields={"platform": str(platforms[0])},
         )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from shlex import quote
+from collections.abc import Mapping
+from typing import Any
 
-from lading.images.lint.codes import CODES, Finding, Severity
+from lading.images.lint.codes import CODES, Action, Finding, Severity
 from lading.images.lint.gather import Part
 from lading.model.digest import Digest
 from lading.model.platform import Platform
@@ -18,6 +19,8 @@ def finding(
     digest: Digest | None = None,
     severity: Severity | None = None,
     remedy: str | None = None,
+    action: Action | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> Finding:
     """Make a finding.
 
@@ -28,6 +31,8 @@ def finding(
         digest: the manifest or blob that it is about, where that is not the entry.
         severity: by default the code's.
         remedy: by default the code's.
+        action: the step that the remedy takes.
+        fields: what the step takes.
     """
     kind = CODES[code]
     if digest is None and part is not None:
@@ -37,23 +42,24 @@ def finding(
         severity=severity or kind.severity,
         message=message,
         remedy=remedy or kind.remedy,
+        action=action if remedy else None,
+        fields=dict(fields or {}),
         digest=digest,
         platform=str(part.entry.platform) if part is not None and part.entry.platform is not None else None,
     )
 
 
-def annotate(part: Part, wanted: Platform) -> str:
-    """The command that makes a list say that an entry is for this platform."""
+def annotate(part: Part, wanted: Platform) -> dict[str, Any]:
+    """The step that makes a list say that an entry is for this platform, as `finding` takes it."""
     said = part.entry.platform or Platform()
-    options = {
-        "--os": wanted.os if wanted.os != said.os else "",
-        "--arch": wanted.architecture if wanted.architecture != said.architecture else "",
-        "--variant": wanted.variant if wanted.variant != said.variant else "",
-        "--clear": "variant" if said.variant and not wanted.variant else "",
-        "--os-version": wanted.os_version if wanted.os_version != said.os_version else "",
+    changes = {
+        "os": wanted.os if wanted.os != said.os else "",
+        "architecture": wanted.architecture if wanted.architecture != said.architecture else "",
+        "variant": wanted.variant if wanted.variant != said.variant else "",
+        "clear": "variant" if said.variant and not wanted.variant else "",
+        "os_version": wanted.os_version if wanted.os_version != said.os_version else "",
     }
-    words = " ".join(f"{name} {quote(value)}" for name, value in options.items() if value)
-    return f"lading manifest annotate {words} LIST IMAGE"
+    return {"action": "annotate", "fields": {name: value for name, value in changes.items() if value}}
 
 
 def entry_of(part: Part) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from lading._version import __version__
-from lading.images.lint import CODES, Finding, LintReport
+from lading.images.lint import CODES, Code, Finding, LintReport
 
 _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
@@ -16,9 +17,14 @@ def to_github(report: LintReport) -> str:
     return "\n".join(_command(report, found) for found in report.findings)
 
 
-def to_sarif(report: LintReport) -> dict[str, Any]:
-    """A SARIF 2.1.0 log with one run, and in it the codes that were found."""
-    used = [CODES[code] for code in sorted({found.code for found in report.findings})]
+def to_sarif(report: LintReport, codes: Mapping[str, Code] = CODES) -> dict[str, Any]:
+    """A SARIF 2.1.0 log with one run, and in it the codes that were found.
+
+    Args:
+        report: what was found.
+        codes: what is said of each code.
+    """
+    used = [codes[code] for code in sorted({found.code for found in report.findings})]
     rules = [
         {
             "id": code.code,

@@ -37,10 +37,10 @@ def _spelling(part: Part) -> Iterator[Finding]:
     if said.os != said.os.lower():
         message = f"{entry_of(part)} ends a Docker 20.10 daemon that pulls from this list."
         small = msgspec.structs.replace(said, os=said.os.lower())
-        yield finding("LAD601", message, part, remedy=f"write it in small letters: {annotate(part, small)}")
+        yield finding("LAD601", message, part, remedy="write it in small letters", **annotate(part, small))
     if (said.os, said.architecture) != (meant.os, meant.architecture):
         message = f"{entry_of(part)} is not how platforms are spelled: podman and skopeo do not find it."
-        yield finding("LAD201", message, part, remedy=f"call it {meant}: {annotate(part, meant)}")
+        yield finding("LAD201", message, part, remedy=f"call it {meant}", **annotate(part, meant))
     base = Platform(os=meant.os, architecture=meant.architecture)
     if not base.is_known and base != _WASI:
         yield finding("LAD202", f"{entry_of(part)} is no platform that exists.", part)
@@ -49,8 +49,8 @@ def _spelling(part: Part) -> Iterator[Finding]:
     if meant.os == "windows" and not said.os_version:
         message = f"{entry_of(part)} does not say which build of Windows it needs."
         its = part.config.platform.os_version if part.config is not None else ""
-        remedy = f"say it: {annotate(part, msgspec.structs.replace(said, os_version=its))}" if its else None
-        yield finding("LAD205", message, part, remedy=remedy)
+        how = annotate(part, msgspec.structs.replace(said, os_version=its)) if its else {}
+        yield finding("LAD205", message, part, remedy="say it" if its else None, **how)
 
 
 def _variant(part: Part, said: Platform, meant: Platform) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def _variant(part: Part, said: Platform, meant: Platform) -> Iterator[Finding]:
     elif said.variant != _written(meant):
         message = f"{entry_of(part)} has a variant that not all clients read as {_written(meant) or 'none'}."
         wanted = msgspec.structs.replace(meant, variant=_written(meant))
-        yield finding("LAD204", message, part, remedy=f"call it {wanted}: {annotate(part, wanted)}")
+        yield finding("LAD204", message, part, remedy=f"call it {wanted}", **annotate(part, wanted))
     elif not meant.is_known and meant.variant:
         known = ", ".join(_VARIANTS.get(meant.architecture, ())) or "none"
         message = f"{entry_of(part)} has a variant that no client asks for."
@@ -83,11 +83,11 @@ def _absent(part: Part) -> Iterator[Finding]:
     if part.is_artifact or part.is_nested:
         return
     real = part.config.platform if part.config is not None else Platform()
-    remedy = f"say what it is for: {annotate(part, real)}" if real.os and real.architecture else None
-    yield finding("LAD106", f"{entry_of(part)} does not say what it is for.", part, remedy=remedy)
-    if remedy is not None:
+    how = {"remedy": "say what it is for", **annotate(part, real)} if real.os and real.architecture else {}
+    yield finding("LAD106", f"{entry_of(part)} does not say what it is for.", part, **how)
+    if how:
         message = f"{entry_of(part)} is for {real}: Docker 28 and 29 break off when another platform is pulled."
-        yield finding("LAD602", message, part, remedy=remedy)
+        yield finding("LAD602", message, part, **how)
 
 
 def _against_configs(images: tuple[Part, ...]) -> Iterator[Finding]:
@@ -115,8 +115,9 @@ def _against_configs(images: tuple[Part, ...]) -> Iterator[Finding]:
         )
     for part, real in wrong:
         if real.canonical().architecture not in everywhere:
-            remedy = f"build it for its platform, or say what it is for: {annotate(part, real.canonical())}"
-            yield finding("LAD104", f"{entry_of(part)} holds an image for {real}.", part, remedy=remedy)
+            remedy = "build it for its platform, or say what it is for"
+            message = f"{entry_of(part)} holds an image for {real}."
+            yield finding("LAD104", message, part, remedy=remedy, **annotate(part, real.canonical()))
 
 
 def _disagree(said: Platform, real: Platform) -> bool:

@@ -1,0 +1,71 @@
+"""What the command line says of findings: the commands that mend them, for each step and each code of lint."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import Any
+
+from msgspec.structs import replace
+
+from lading.images.lint import CODES, Code, Finding, LintReport
+
+REMEDIES = {
+    "LAD101": "Keep one entry for each platform: `lading manifest remove LIST IMAGE`.",
+    "LAD102": "Correct its platform, or remove it: `lading manifest remove LIST IMAGE`.",
+    "LAD103": "See who takes what with `lading resolve REF --platform P --all-clients`, and make the platforms exact.",
+    "LAD106": "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
+    "LAD202": "Correct it with `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
+    "LAD203": "Name the variant: `lading manifest annotate --variant v7 LIST IMAGE`.",
+    "LAD205": "Say it: `lading manifest annotate --os-version 10.0.… LIST IMAGE`.",
+    "LAD304": "Build the list again from what is in the registry: `lading manifest create`.",
+    "LAD401": "Bring everything to one family: `lading copy --to oci` (digests change, signatures break).",
+    "LAD404": "List the images themselves: `lading manifest add LIST REF` takes apart a list that REF names.",
+    "LAD405": "Build the list again from what is in the registry: `lading manifest create`.",
+    "LAD602": "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
+    "LAD701": "Build and add it, or say that it is dropped and stop comparing: `--ignore LAD701`.",
+}
+"""By code. `LIST` stands for what was looked at, `IMAGE` for the entry."""
+
+
+def worded_code(code: Code) -> Code:
+    """A code as `--explain`, SARIF and the pages have it."""
+    return replace(code, remedy=REMEDIES.get(code.code, code.remedy))
+
+
+def worded_report(report: LintReport) -> LintReport:
+    """A report whose remedies name the commands."""
+    return replace(report, findings=tuple(map(worded_finding, report.findings)))
+
+
+def worded_finding(found: Finding) -> Finding:
+    """A finding whose remedy names the command."""
+    of = found.fields
+    if found.action is not None:
+        return replace(found, remedy=f"{found.remedy}: {_command(found.action, of)}")
+    code = CODES[found.code]
+    remedy = REMEDIES.get(found.code)
+    if remedy is None or found.remedy != _inner(code.remedy):
+        return found
+    return replace(
+        found, remedy=_inner(remedy).replace("LIST", quote(of["list"])).replace("IMAGE", of["image"] or "IMAGE")
+    )
+
+
+def _inner(sentence: str) -> str:
+    """A sentence as a part of another one."""
+    text = sentence.replace("`", "")
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _command(action: str, of: dict[str, Any]) -> str:
+    where = f"{quote(of['list'])} {of['image'] or 'IMAGE'}"
+    if action == "annotate":
+        options = {"os": "--os", "architecture": "--arch", "variant": "--variant", "clear": "--clear"}
+        options["os_version"] = "--os-version"
+        words = " ".join(f"{option} {quote(of[name])}" for name, option in options.items() if name in of)
+        return f"lading manifest annotate {words} {where}"
+    if action == "resolve":
+        return f"lading resolve {of['list']} --platform {of['platform']} --all-clients"
+    if action == "pull and push":
+        return f"lading manifest pull {quote(of['list'])}, then lading manifest push {quote(of['list'])}"
+    return f"lading manifest {action} {where}"
