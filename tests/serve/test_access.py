@@ -67,6 +67,13 @@ def test_everything_needs_a_login(guarded: Caller, kind: str) -> None:
     assert guarded("GET", "/v2/", authorization="Bearer " + basic("alice")).status == 401
 
 
+@pytest.mark.parametrize("header", ["Basic Og==", "Basic ", "Basic", "Bearer ", ""])
+def test_whoever_names_nobody_is_told_to_log_in(guarded: Caller, header: str) -> None:
+    """Not that a password is wrong: some clients send empty credentials where they have none."""
+    answer = guarded("GET", "/v2/team/app/tags/list", authorization=header)
+    assert (answer.status, answer.document["errors"][0]["message"]) == (401, "log in first")
+
+
 @pytest.mark.parametrize(
     "method, path, scope",
     [

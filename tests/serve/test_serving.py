@@ -66,12 +66,22 @@ class TestTLS:
         with context.wrap_socket(plain, server_hostname="127.0.0.1") as secured:
             assert secured.version() == "TLSv1.2"
 
-    def test_is_silent_about_clients_that_try_without(self, url: str, capfd: pytest.CaptureFixture[str]) -> None:
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
-            client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")
-            with contextlib.suppress(ConnectionError):
-                client.recv(100)
+    @pytest.mark.parametrize("method, body", [("GET", None), ("PATCH", b"x" * 300_000), ("OPTIONS", None)])
+    def test_answers_clients_that_try_without(
+        self, url: str, method: str, body: bytes | None, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        answer = Caller(url)(method, "/v2/", body)
+        assert (answer.status, answer.code) == (400, "UNSUPPORTED")
+        assert "TLS" in answer.document["errors"][0]["message"]
+        assert answer.headers["connection"] == "close"
         assert capfd.readouterr() == ("", "")
+
+    def test_breaks_off_what_is_neither(self, url: str) -> None:
+        with Line(url) as line:
+            line.send("\x16nonsense that is no record of TLS")
+            with contextlib.suppress(ConnectionError):
+                while line.socket.recv(1):
+                    pass
 
     def test_tokens_are_asked_for_with_tls(self, authority: Authority, tmp_path: Path) -> None:
         settings = Settings(auth=f"token={htpasswd(tmp_path / 'users')}")

@@ -269,3 +269,13 @@ def test_lading_logs_in_and_copies(call: Caller, lading: Lading) -> None:
     lading.run("copy", "-q", f"{call.host}/team/app:v1", f"{call.host}/mine/app:v1")
     assert lading.run("repos", call.host).stdout.split() == ["mine/app", "team/app"]
     lading.run("delete", "--yes", f"{call.host}/mine/app:v1")
+
+
+def test_whoever_names_nobody_asks_anonymously(call: Caller, users: Path) -> None:
+    answer = call("GET", "/v2/token?scope=repository:public/a:pull", authorization="Basic Og==")
+    assert access(answer) == [{"type": "repository", "name": "public/a", "actions": ["pull"]}]
+    with background(settings=Settings(auth=f"token={users}")) as url:
+        asked = Caller(url)("GET", "/v2/token", authorization="Basic Og==")
+        granted = post(Caller(url), grant_type="password", username="", password="")
+    for refused in (asked, granted):
+        assert (refused.status, refused.document["errors"][0]["message"]) == (401, "log in first")

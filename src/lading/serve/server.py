@@ -38,6 +38,10 @@ _LONG_GRACE = 9  # where there is a process to stop: programs that send SIGTERM 
 _KEEP_ALIVE = 75  # seconds that an idle connection is kept
 _PATIENCE = 60.0  # seconds that a client may be silent in the middle of something
 _HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers
+_PLAIN_ANSWER = b'{"errors":[{"code":"UNSUPPORTED","message":"plain HTTP was sent to a port of TLS; use https://"}]}'
+_PLAIN_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+) % (len(_PLAIN_ANSWER), _PLAIN_ANSWER)
 _RENEWAL = 1  # seconds between looks at the certificate
 
 
@@ -48,6 +52,35 @@ class TLS(NamedTuple):
     """A file (PEM) with the certificate and the chain up to its authority."""
     key: str | os.PathLike[str]
     """A file (PEM) with its private key, which is not encrypted."""
+
+
+class _Handshakes(ssl.SSLContext):
+    """Answers clients that speak plain HTTP to a port of TLS: with 400 and words, instead of a broken connection."""
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any) -> ssl.SSLObject:
+        """The server's side of one connection, as the event loop asks for it."""
+        made = cast("_Handshake", super().wrap_bio(incoming, outgoing, *args, **options))
+        made.incoming, made.outgoing = incoming, outgoing
+        return made
+
+
+class _Handshake(ssl.SSLObject):
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
+    _is_plain: bool | None = None  # None until something has come
+
+    def do_handshake(self) -> None:
+        if self._is_plain is None and self.incoming.pending:
+            came = self.incoming.read()
+            self._is_plain = came[:1].isalpha()  # a method of HTTP, where TLS begins with the byte 22
+            if self._is_plain:
+                self.outgoing.write(_PLAIN_HTTP)
+            else:
+                self.incoming.write(came)
+        if self._is_plain:
+            self.incoming.read()
+            raise ssl.SSLWantReadError  # what is outgoing is sent now; the client closes, or time for a handshake ends
+        super().do_handshake()
 
 
 class _Protocol(H11Protocol):
@@ -351,7 +384,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _load_certificate(tls: TLS) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _Handshakes(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _Handshake
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     _load_into(context, tls)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lading.errors import UsageError
 from lading.serve.auth.access import CATALOG, Caller, Need, Rules
-from lading.serve.auth.tokens import SERVICE, WRONG, TokenService, basic_user
+from lading.serve.auth.tokens import LOG_IN, SERVICE, WRONG, TokenService, basic_user, credentials
 from lading.serve.auth.users import Users
 from lading.serve.protocol import routes
 from lading.serve.protocol.problems import Problem, drain, respond
@@ -94,12 +94,12 @@ class Gate:
 
     async def _caller(self, request: Request, needs: Sequence[Need]) -> Caller:
         """The client that sends a request."""
-        header = request.headers.get("authorization")
+        header = credentials(request)
         if header is None:
             # What anonymous clients may do with a repository needs no token; the catalog depends on the user.
             if CATALOG not in needs and any(self._rules.permits(None, need) for need in needs):
                 return Caller()
-            raise self._unauthorized(request, needs, "log in first")
+            raise self._unauthorized(request, needs, LOG_IN)
         scheme, _, value = header.partition(" ")
         if scheme.lower() == "bearer" and self._tokens is not None:
             caller = self._tokens.read(value.strip())
@@ -124,7 +124,7 @@ class Gate:
     def _denied(self, request: Request, needs: Sequence[Need], need: Need, caller: Caller) -> Problem:
         if caller.user is None:
             error = None if caller.granted is None else "insufficient_scope"
-            return self._unauthorized(request, needs, "log in first", error)
+            return self._unauthorized(request, needs, LOG_IN, error)
         message = f"{caller.user} may not {_WORDS[need.action]} {need.name}"
         return Problem(403, "DENIED", message)
 

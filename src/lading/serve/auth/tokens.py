@@ -37,6 +37,7 @@ SERVICE = "lading"
 LIFETIME = 300
 """Seconds that a token is good for."""
 
+LOG_IN = "log in first"
 WRONG = "the user name or the password is wrong"
 
 _ALGORITHM = "HS256"
@@ -134,10 +135,10 @@ class TokenService:
 
     async def _login(self, request: Request) -> _TokenLogin:
         """Who sends a GET request (RFC 7617)."""
-        header = request.headers.get("authorization")
+        header = credentials(request)
         if header is None:
             if not self._rules.for_anybody:
-                raise _refused("log in to get a token")
+                raise _refused(LOG_IN)
             return _TokenLogin(None)
         user = await basic_user(self._users, header)
         if user is None:
@@ -150,6 +151,8 @@ class TokenService:
         kind = values.get("grant_type", "")
         if kind == "password":
             user = values.get("username", "")
+            if not user:
+                raise _refused(LOG_IN)
             if not await self._users.verify(user, values.get("password", "").encode()):
                 raise _refused(WRONG)
             return _TokenLogin(user, values.get("access_type") == "offline")
@@ -217,6 +220,19 @@ class TokenService:
             name, port = scope.get("server") or ("localhost", None)
             host = (f"[{name}]" if ":" in name else name) + (f":{port}" if port else "")
         return f"{scope['scheme']}://{host}{routes.location(scope, routes.TOKEN)}"
+
+
+def credentials(request: Request) -> str | None:
+    """The `Authorization` of a request; None where there is none, or it names nobody (`Basic` of a lone colon)."""
+    header = request.headers.get("authorization", "")
+    scheme, _, value = header.strip().partition(" ")
+    if not value:
+        return None
+    if scheme.lower() == "basic":
+        with contextlib.suppress(binascii.Error):
+            if base64.b64decode(value.strip(), validate=True) in {b"", b":"}:
+                return None
+    return header
 
 
 async def basic_user(users: Users, header: str) -> str | None:
