@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import pickle
 import re
 import shlex
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 import lading
 from lading.cli import lading as root
-from lading.cli.wording import CAUSES, MESSAGES, REMEDIES, worded
+from lading.cli.wording import CAUSES, MESSAGES, NOTES, REMEDIES, noted, worded
 from lading.errors import LadingError
+from lading.transfer.report import Note
 
 REF = "reg.example/app:1"
 CREDENTIALS = {"registry": "reg.example", "subject": "reg.example/app"}
@@ -145,9 +147,25 @@ def test_what_docker_says_of_a_list_that_is_there() -> None:
     ]
 
 
+def test_notes() -> None:
+    def told(**fields: Any) -> str:
+        return noted(Note("in other words", "referrers-left-behind", {"what": "2 referrers", "holder": None} | fields))
+
+    assert told(count=2) == "2 referrers stayed behind: --referrers brings them along"
+    assert told(count=1).endswith("--referrers brings it along")
+    assert told(count=1, holder="a.tar") == "in other words"
+    entries = Note("in other words", "entries-left-behind", {"what": "1 of the 2 entries of a"})
+    assert noted(entries) == (
+        "1 of the 2 entries of a stayed behind: of what is in a registry, only --verify brings them later"
+    )
+    assert noted("a note without a code") == "a note without a code"
+    again = pickle.loads(pickle.dumps(entries))
+    assert (again, again.code, again.fields) == (entries, entries.code, entries.fields)
+
+
 def test_the_library_has_every_case() -> None:
     """No words are kept for a case that no longer is."""
-    assert set(MESSAGES) | set(CAUSES) | set(REMEDIES) <= texts_of_the_library()
+    assert set(MESSAGES) | set(NOTES) | set(CAUSES) | set(REMEDIES) <= texts_of_the_library()
 
 
 def test_what_is_named_is_there() -> None:

@@ -86,8 +86,9 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
     started = time.monotonic()
     with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
         report = options.run(lambda client: client.copy(source, *targets, on_event=on_event, **given))
+    report.notes[:] = map(noted, report.notes)
     for note in report.notes:
-        options.warn(noted(note))
+        options.warn(note)
     if format_ == "text":
         options.note(_summary(report, time.monotonic() - started))
     if is_stream:

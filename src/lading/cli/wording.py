@@ -39,9 +39,9 @@ def remedy(text: str | None, code: str, fields: Mapping[str, Any]) -> str | None
 
 def noted(text: str) -> str:
     """A note of a copy, with the options that it is about."""
-    for words, option in _IN_NOTES.items():
-        text = text.replace(words, option)
-    return text
+    from lading.transfer.report import Note
+
+    return (_said(NOTES, text.code, text.fields) if isinstance(text, Note) else None) or text
 
 
 def sourced(setting: SettingDocument) -> SettingDocument:
@@ -83,9 +83,13 @@ _AGAIN = "log in again with: lading login {registry}"
 
 _WITH_AWS = "{command} | lading login --username AWS --password-stdin {registry}"
 
-_IN_NOTES = {
-    "a copy with referrers brings": "--referrers brings",
-    "only a copy that verifies brings": "only --verify brings",
+NOTES: dict[str, Words] = {
+    "referrers-left-behind": lambda of: (
+        None
+        if of["holder"]
+        else f"{of['what']} stayed behind: --referrers brings {'them' if of['count'] > 1 else 'it'} along"
+    ),
+    "entries-left-behind": "{what} stayed behind: of what is in a registry, only --verify brings them later",
 }
 
 MESSAGES: dict[str, Words] = {

@@ -18,6 +18,7 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable, fetch_manifest, read_config
+from lading.transfer.report import Note
 from lading.transfer.transform import Graph, Transform
 
 
@@ -137,9 +138,11 @@ def only(platforms: Sequence[Platform], *, sparse: bool = False, is_told: bool =
         if not sparse:
             return graph.changed(manifest=chosen, subjects=subjects)
         entries = graph.manifest.children
-        told = (
-            f"{len(entries) - len(chosen.manifests)} of the {len(entries)} entries of {graph.title} stayed behind: of "
-            "what is in a registry, only a copy that verifies brings them later"
+        what = f"{len(entries) - len(chosen.manifests)} of the {len(entries)} entries of {graph.title}"
+        told = Note(
+            f"{what} stayed behind: of what is in a registry, only a copy that verifies brings them later",
+            "entries-left-behind",
+            {"what": what},
         )
         taken = frozenset(entry.digest for entry in chosen.manifests)
         return graph.changed(*((told,) if is_told else ()), only=taken, subjects=subjects)

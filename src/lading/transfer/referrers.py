@@ -19,7 +19,7 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.tags import cosign_tags, is_fallback, subject_of
 from lading.store import AnyManifest, Readable, fetch_manifest
-from lading.transfer.report import CopiedImage
+from lading.transfer.report import CopiedImage, Note
 
 
 class Referrer(msgspec.Struct, frozen=True):
@@ -153,12 +153,12 @@ class LeftBehind:
         chosen = {image.source.rpartition(":")[2] for image in images}
         tags = [tag for tag in self.tags if tag not in chosen and subject_of(tag) in copied]
         if tags:
-            yield f"{_count(tags, 'tag')} with signatures or referrers stayed behind: {_way(tags, holder)}"
+            yield _left_behind(f"{_count(tags, 'tag')} with signatures or referrers", len(tags), holder)
         found = {title: left for title, referrers in self._found.items() if (left := referrers - copied)}
         if found:
             left = set[Digest]().union(*found.values())
             what = next(iter(found)) if len(found) == 1 else f"{len(found)} images"
-            yield f"{_count(left, 'referrer')} of {what} stayed behind: {_way(left, holder)}"
+            yield _left_behind(f"{_count(left, 'referrer')} of {what}", len(left), holder)
         yield from self._unknown
 
     async def _listed(self, root: Descriptor) -> set[Digest]:
@@ -178,10 +178,10 @@ def _count(things: Collection[str], name: str) -> str:
     return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
 
 
-def _way(things: Collection[str], holder: str | None) -> str:
-    if holder:
-        return f"{holder} holds none"
-    return f"a copy with referrers brings {'them' if len(things) > 1 else 'it'} along"
+def _left_behind(what: str, count: int, holder: str | None) -> Note:
+    way = f"{holder} holds none" if holder else f"a copy with referrers brings {'them' if count > 1 else 'it'} along"
+    fields = {"what": what, "count": count, "holder": holder}
+    return Note(f"{what} stayed behind: {way}", "referrers-left-behind", fields)
 
 
 def artifact_types(manifest: AnyManifest, tag: str) -> set[str]:

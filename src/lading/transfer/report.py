@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -16,6 +17,32 @@ from lading.model.text import counted, size_text
 from lading.transfer.graph import CopyCounts, Step
 from lading.transfer.guard import Guard
 from lading.transfer.transform import Transform
+
+
+class Note(str):
+    """A sentence about a copy, for people; programs tell the cases apart.
+
+    Args:
+        text: the sentence.
+        code: which case it is.
+        fields: what the sentence is about, as plain values.
+    """
+
+    __slots__ = ("code", "fields")
+
+    def __new__(cls, text: str, code: str = "", fields: Mapping[str, Any] | None = None) -> Self:
+        """A text with a code and fields."""
+        note = super().__new__(cls, text)
+        note.code = code
+        note.fields = dict(fields or {})
+        return note
+
+    def __reduce__(self) -> tuple[type[Note], tuple[str, str, dict[str, Any]]]:
+        """What makes the same note again, also in another process."""
+        return Note, (str(self), self.code, self.fields)
+
+    code: str
+    fields: dict[str, Any]
 
 
 class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
