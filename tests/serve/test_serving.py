@@ -176,6 +176,28 @@ class Line:
         return said
 
 
+@pytest.mark.parametrize("body", ["zz\nabc\n", "3\nabc\nzz\n", "3\nabcdef"])
+@pytest.mark.parametrize(
+    "asked",
+    ["PATCH {upload}", "PUT /v2/a/manifests/v1", "GET /v2/", "GET /v2/a/blobs/{digest}", "DELETE /v2/b/blobs/0"],
+)
+def test_a_malformed_chunk_is_one_line_with_400(
+    tmp_path: Path, asked: str, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether or not the registry reads the body of such a request."""
+    with background(FolderStorage(tmp_path)) as url:
+        call = Caller(url)
+        call.push_blob("a", digest_of(b"blob"), b"blob")
+        line = asked.format(upload=call.start("a"), digest=digest_of(b"blob"))
+        caplog.set_level(logging.INFO, "lading.serve")
+        with Line(url) as client:
+            client.send(f"{line} HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n{body}")
+            assert client.read().startswith(b"HTTP/1.1 400")
+        assert call("GET", "/v2/").status == 200
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("lading")]
+    assert sorted(lines) == sorted([f"127.0.0.1 None {line} 400", "127.0.0.1 None GET /v2/ 200"])
+
+
 @contextlib.contextmanager
 def impatient(storage: Storage | None = None, patience: float = 0.3) -> Iterator[str]:
     with run_background(app(storage), "127.0.0.1:0", patience=patience) as url:

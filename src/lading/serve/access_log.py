@@ -60,7 +60,7 @@ class AccessLog:
                 "user": scope.get(routes.USER),
                 "method": scope["method"],
                 "path": routes.shown(scope),
-                "status": status,
+                "status": scope.get(routes.ANSWERED, status),
                 "received": received,
                 "sent": sent,
                 "seconds": round(time.perf_counter() - begin, 6),

@@ -26,6 +26,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from lading.errors import Conflict, UsageError
+from lading.serve.protocol.routes import ANSWERED
 
 _log = logging.getLogger("lading.serve.http")
 _log.setLevel(logging.ERROR)
@@ -119,6 +120,18 @@ class _Protocol(H11Protocol):
         if cycle is not None and not cycle.response_complete:
             self._since = self.loop.time()  # but headers, however slowly they come, have to be complete in time
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP. For the application of a request in whose body it came, the client has left."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.abort()
+                return
+            cast("dict[str, Any]", cycle.scope)[ANSWERED] = 400
+        super().send_400_response(msg)
+
     def resume_writing(self) -> None:
         super().resume_writing()
         self._since = self.loop.time()
@@ -164,6 +177,8 @@ class _Protocol(H11Protocol):
         Raises:
             ConnectionError: the client has gone.
         """
+        if self.transport.is_closing():
+            raise ConnectionAbortedError("the client has gone")
         # Of the range h11 looks at the length alone, and gives it back where the bytes go.
         part: Any = range(count)
         pieces: list[Any] = self.conn.send_with_data_passthrough(h11.Data(data=part)) or []

@@ -19,6 +19,8 @@ VISIBLE = "lading.visible"
 """The key of a request's scope under which the gate keeps what `visible` gives."""
 USER = "lading.user"
 """The key of a request's scope under which its user is kept, once the user is known."""
+ANSWERED = "lading.answered"
+"""The key of a request's scope under which the server keeps the status that it answered in the application's place."""
 
 # The last parts of a path say what it is about, so that a repository may be called `a/blobs/manifests`.
 _ROUTES = (
