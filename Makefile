@@ -14,7 +14,7 @@ help:
 	@echo 'make test    run the tests but the slow ones  (ARGS="-k name" for some, LADING_TEST_REAL=all for every one)'
 	@echo 'make lint    formatting, lint, architecture'
 	@echo 'make types   mypy and pyright, strict'
-	@echo 'make check   all of these'
+	@echo 'make check   lint, types and tests: what must hold'
 	@echo 'make format  put the formatting right'
 	@echo 'make pages   make the pages again that are made from the code: JSON documents, public names, lint codes'
 	@echo 'make venv    only make $(VENV), with everything the others need'
@@ -96,5 +96,5 @@ lock: | $(PY)
 	$(COMPILE) requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .venv-lock build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-lock build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

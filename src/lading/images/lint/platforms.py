@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -83,7 +84,9 @@ def _absent(part: Part) -> Iterator[Finding]:
     if part.is_artifact or part.is_nested:
         return
     real = part.config.platform if part.config is not None else Platform()
-    how = {"remedy": "say what it is for", **annotate(part, real)} if real.os and real.architecture else {}
+    how: dict[str, Any] = {}
+    if real.os and real.architecture:
+        how = {"remedy": "say what it is for", **annotate(part, real)}
     yield finding("LAD106", f"{entry_of(part)} does not say what it is for.", part, **how)
     if how:
         message = f"{entry_of(part)} is for {real}: Docker 28 and 29 break off when another platform is pulled."
