@@ -505,7 +505,8 @@ class AsyncClient:
 
         location = as_location(source).full()
         goals = [tagging.goal_of(location, target) for target in targets]
-        return await tagging.tag(self._context, location, goals, if_digest=if_digest, dry_run=dry_run)
+        do = tagging.plan if dry_run else tagging.tag
+        return await do(self._context, location, goals, if_digest)
 
     async def delete(self, reference: AnyLocation, *, if_digest: str | None = None) -> Deletion:
         """Delete a manifest, and with it every tag that names it.

@@ -50,26 +50,29 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
     return [info for info in await gather(look(tag) for tag in tags) if info is not None]
 
 
-async def tag(
-    context: Context, source: Location, goals: Sequence[Location], *, if_digest: str | None, dry_run: bool
-) -> list[TagChange]:
+async def plan(context: Context, source: Location, goals: Sequence[Location], if_digest: str | None) -> list[TagChange]:
+    """What giving a manifest more tags would change; see `AsyncClient.tag`."""
+    async with context.open(source) as store:
+        manifest = await fetch_location(store, source)
+        now = await _checked(context, store, source, goals, Guard.of(if_digest), manifest.digest)
+    return planned(goals, manifest, [now[goal] for goal in goals])
+
+
+async def tag(context: Context, source: Location, goals: Sequence[Location], if_digest: str | None) -> list[TagChange]:
     """Give a manifest more tags; see `AsyncClient.tag`."""
     guard = Guard.of(if_digest)
     here = [goal for goal in goals if goal.place == source.place]
     elsewhere = [goal for goal in goals if goal.place != source.place]
-    async with context.change(source, writing=True) if here and not dry_run else context.open(source) as store:
+    async with context.change(source, writing=True) if here else context.open(source) as store:
         manifest = await fetch_location(store, source)
-        if dry_run:
-            before = await _checked(context, store, source, goals, guard, manifest.digest)
-            return planned(goals, manifest, [before[goal] for goal in goals])
         before = await _checked(context, store, source, here, guard, manifest.digest) if guard else {}
         if elsewhere:
             await _copy_as_it_is(context, store, source, manifest, elsewhere, guard)
-        if here and isinstance(store, Store):
-            names = {goal.name or "": (str(goal), before.get(goal)) for goal in here}
-            if elsewhere:
-                await guard.check_again(store, names)
-            await gather(put_manifest(store, manifest, (name,)) for name in names)
+            await guard.check_again(store, {goal.name or "": (str(goal), before.get(goal)) for goal in here})
+        if isinstance(store, Store):
+            await gather(
+                put_manifest(store, manifest, (name,)) for name in dict.fromkeys(goal.name or "" for goal in here)
+            )
     return [TagChange(reference=goal, digest=manifest.digest, state="set") for goal in goals]
 
 

@@ -122,19 +122,17 @@ async def push(
 ) -> PushedDraft:
     """Push a draft; see `Drafts.push`."""
     target = registry_reference(target)
-    guard = Guard.of(if_digest if if_digest != "origin" else None)
+    given = Guard.of(if_digest) if if_digest != "origin" else None
     draft = store.load(target)
-    if if_digest == "origin":
-        guard = Guard(draft.origin or "absent")
+    guard = given if given is not None else Guard(draft.origin or "absent")
     index = _pushable(draft)
     names = _tag_names(target, tags)
     foreign = tuple(entry for entry in draft.entries if entry.location or entry.reference.name != target.name)
     reference = msgspec.structs.replace(target, digest=index.digest)
     repository = connect(target)
-    if guard and (dry_run or not target.tag):
+    if dry_run or not target.tag:
         # What has no tag is guarded by its digest, which stands for the same for ever.
-        now = await find_named(repository, target.tag or target.locator)
-        guard.check(str(target), now.digest if now is not None else None, index.digest)
+        await _check(guard, repository, target, index.digest)
     if dry_run:
         return PushedDraft(reference, index, names, foreign, dry_run=True)
     options = CopyOptions(guard=guard if target.tag else Guard(), looks=False, referrers=False)
@@ -143,6 +141,13 @@ async def push(
     await gather(put_manifest(repository, index, (name,)) for name in names[1:])
     warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
     return PushedDraft(reference, index, names, foreign, report.copied, warnings=(*warnings, *report.notes))
+
+
+async def _check(guard: Guard, repository: Readable, target: Reference, wanted: Digest) -> None:
+    """Refuse to push where the name does not stand for what the guard expects; free without a condition."""
+    if guard:
+        now = await find_named(repository, target.tag or target.locator)
+        guard.check(str(target), now.digest if now is not None else None, wanted)
 
 
 async def _bring(
