@@ -11,6 +11,7 @@ import pytest
 
 import lading
 from lading import errors
+from lading.cli.wording import CAUSES, MESSAGES, NOTES, REMEDIES
 from lading.errors import LadingError, NotFound, UsageError
 from lading.registry.http import transport
 
@@ -92,3 +93,27 @@ def test_findings_name_no_commands() -> None:
     from lading.images.lint import CODES
 
     assert not [code.code for code in CODES.values() if "lading " in code.remedy]
+
+
+def test_every_code_is_written_down() -> None:
+    package = Path(inspect.getfile(lading)).parent
+    page = (Path(__file__).parents[1] / "docs" / "exit-codes.md").read_text().partition("## Codes of errors")[2]
+    written = set(re.findall(r"`([a-z]+(?:-[a-z0-9]+)*)`", page)) - {"code", "fields", "nearest", *FIELDS}
+    given = {kind.code for kind in KINDS} | set(MESSAGES) | set(CAUSES) | set(REMEDIES) | set(NOTES)
+    texts = set()
+    for path in package.rglob("*.py"):
+        name = path.relative_to(package).as_posix()
+        if name.startswith(("cli/", "serve/", "images/lint/")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
+                given.add(str(node.value.value))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+    assert given - EXAMINED <= written
+    assert written <= texts
+
+
+FIELDS = {"reference", "registry", "repository", "digest", "platform"}
+EXAMINED = {"unverified-certificate", "writing-needed", "repository-needed"}
+"""Cases of what an examination of a registry finds, which are no errors."""

@@ -139,6 +139,8 @@ class InvalidVersion(UsageError):
 class InvalidPattern(UsageError):
     """A text is no pattern for names: a glob, `re:EXPRESSION` or `semver:RANGE`."""
 
+    code = "invalid-pattern"
+
 
 class NotFound(LadingError):
     """The named manifest, blob, repository or draft does not exist."""
