@@ -52,9 +52,10 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
 
 async def plan(context: Context, source: Location, goals: Sequence[Location], if_digest: str | None) -> list[TagChange]:
     """What giving a manifest more tags would change; see `AsyncClient.tag`."""
+    guard = Guard.of(if_digest)
     async with context.open(source) as store:
         manifest = await fetch_location(store, source)
-        now = await _checked(context, store, source, goals, Guard.of(if_digest), manifest.digest)
+        now = await _checked(context, store, source, goals, guard, manifest.digest)
     return planned(goals, manifest, [now[goal] for goal in goals])
 
 
