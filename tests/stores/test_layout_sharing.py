@@ -87,7 +87,7 @@ async def test_what_is_repaired_in_one_is_another_file_in_the_other(
 async def test_what_cannot_be_shared_is_copied(
     refused: str, source: Layout, tmp_path: Path, index: images.Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_room_for_links(source: Path, copy: Path) -> None:
+    def no_room_for_links(place: Path, name: str, copy: Path) -> None:
         raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
 
     target = Layout(tmp_path / "target", create=True)

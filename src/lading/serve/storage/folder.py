@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple, Self
 import msgspec
 
 from lading.errors import InvalidContent, LadingError, UsageError
-from lading.io.files import make_folder
+from lading.io.files import make_folder, path_inside
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
@@ -203,7 +203,11 @@ class _RepositoryLayout(Layout):
 
     def file(self, digest: Digest) -> Path:
         """Where content is."""
-        return self.path / blob_path(digest)
+        return path_inside(self.path, blob_path(digest))
+
+    def open_file(self, digest: Digest) -> BinaryIO:
+        """Open content to be read."""
+        return self._open(blob_path(digest))
 
     async def look(self) -> Listing:
         """What is listed now; nothing where there is no layout yet."""
@@ -236,10 +240,10 @@ class _RepositoryLayout(Layout):
 
     def touch(self, digest: Digest) -> int | None:
         """The size of content in bytes, None where there is none; it counts as asked for."""
-        file = self.file(digest)
         try:
-            self._touch(file)
-            return file.stat().st_size
+            size = self._size(blob_path(digest))
+            self._touch(self.file(digest))
+            return size
         except ABSENT:
             return None
 
@@ -347,7 +351,8 @@ class _FolderRepository:
         if content is None:
             return None
         try:
-            raw = self.layout.file(content.digest).read_bytes()
+            with self.layout.open_file(content.digest) as file:
+                raw = file.read()
         except ABSENT:
             return None
         verify(raw, content.digest, name=str(self.layout.file(content.digest)))
@@ -366,7 +371,7 @@ class _FolderRepository:
 
     async def blob(self, digest: Digest) -> OpenBlob | None:
         try:
-            return _FolderBlob(self.layout.file(digest).open("rb"))
+            return _FolderBlob(self.layout.open_file(digest))
         except ABSENT:
             return None
 
@@ -375,7 +380,7 @@ class _FolderRepository:
 
     async def mount(self, digest: Digest, source: str) -> bool:
         other = self.folder.layout(source).file(digest)
-        if not other.is_file():
+        if self.folder.layout(source).touch(digest) is None:
             return False
         await self.layout.make()
         return await in_thread(self.folder.shared.link, other, digest, self.layout.file(digest))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lading.errors import Conflict, DigestMismatch, LadingError
-from lading.io.files import make_folder
+from lading.io.files import make_folder, open_inside
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
@@ -123,9 +123,11 @@ def part_size(folder: Path, digest: Digest) -> int:
     import fcntl
 
     try:
-        with _part_path(folder, digest).open("rb") as file:
+        path = _part_path(folder, digest)
+        with io.FileIO(open_inside(path.parent, path.name)) as file:
             fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            return status.st_size if status.st_nlink == 1 else 0
     except (*ABSENT, BlockingIOError):
         return 0
 
@@ -211,20 +213,27 @@ def matches(file: BinaryIO, digest: Digest) -> bool:
     return hasher.hexdigest() == digest.hex
 
 
-def share(source: Path, copy: Path) -> None:
+def share(place: Path, name: str, copy: Path) -> None:
     """Make a copy of a file that takes no room: it shares the blocks where the file system can, else it is a link.
 
+    Args:
+        place: the layout that the file is in.
+        name: its path in there.
+        copy: the path of the copy.
+
     Raises:
-        OSError: neither can be done.
+        InvalidContent: the file is none, or a folder on the way to it is a link.
+        OSError: it is not there, or neither can be done.
     """
     import fcntl
 
+    source = place / name
     try:
-        with source.open("rb") as whole, _create(copy, os.O_EXCL) as file:
+        with io.FileIO(open_inside(place, name)) as whole, _create(copy, os.O_EXCL) as file:
             fcntl.ioctl(file.fileno(), _FICLONE, whole.fileno())
     except OSError:
         copy.unlink(missing_ok=True)
-        os.link(source, copy)
+        os.link(source, copy, follow_symlinks=False)
         # A link has the time of the file: without a new one, a garbage collection might take it for forgotten.
         os.utime(copy)
 
@@ -243,7 +252,7 @@ def _part_path(folder: Path, digest: Digest) -> Path:
 
 
 def _create(path: Path, flags: int = 0) -> io.FileIO:
-    return io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o644), "r+")
+    return io.FileIO(open_inside(path.parent, path.name, os.O_RDWR | os.O_CREAT | flags), "r+")
 
 
 def claim(path: Path) -> io.FileIO | None:
@@ -255,8 +264,11 @@ def claim(path: Path) -> io.FileIO | None:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The process that had it may have moved it into place meanwhile: then this is the blob itself.
-            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                return file
+            status = os.fstat(file.fileno())
+            if path.lstat().st_ino == status.st_ino:
+                if status.st_nlink == 1:
+                    return file
+                path.unlink()  # it has another name elsewhere, and what is there is not to be written to
         except BlockingIOError:
             file.close()
             return None

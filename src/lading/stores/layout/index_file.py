@@ -12,12 +12,12 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from lading.errors import Conflict, InvalidContent
-from lading.io.files import make_folder, sync_folder
+from lading.io.files import lock_inside, make_folder_inside, path_inside, sync_folder
 from lading.io.threads import in_thread
 from lading.model.digest import ALGORITHMS
 from lading.model.encoding import Document
@@ -113,7 +113,7 @@ class IndexFile:
         """Replace the file. The caller holds the lock."""
         # The names of what it lists have to be on the disk before it is.
         for algorithm in ALGORITHMS:
-            sync_folder(self._layout / "blobs" / algorithm)
+            sync_folder(path_inside(self._layout, f"blobs/{algorithm}"))
         before = _stamp(self.path)
         # Its time is later than that of the file before, if only by a nanosecond, so that readers see the change.
         moment = max(time.time_ns(), before.modified + 1 if before is not None else 0)
@@ -123,10 +123,7 @@ class IndexFile:
 
     def folder(self) -> Path:
         """The folder of lading's own files; it is made where it is missing."""
-        folder = self._layout / OURS
-        if not folder.is_dir():
-            make_folder(folder)
-        return folder
+        return make_folder_inside(self._layout, OURS)
 
     def temporary(self) -> Path:
         """A path that no other file has, for a file that will be moved into place."""
@@ -142,14 +139,13 @@ class IndexFile:
         Raises:
             Conflict: another process has held the lock for a minute.
         """
-        from filelock import FileLock, Timeout
-
-        with changing(self._name):
-            lock = FileLock(self.folder() / LOCK)
+        lock: int | None = None
         until = time.monotonic() + _PATIENCE
         while not enough():
-            with changing(self._name), suppress(Timeout):
-                lock.acquire(blocking=False)
+            with changing(self._name):
+                self.folder()
+                lock = lock_inside(self._layout, f"{OURS}/{LOCK}")
+            if lock is not None:
                 break
             if time.monotonic() > until:
                 raise Conflict(
@@ -160,7 +156,8 @@ class IndexFile:
         try:
             yield
         finally:
-            lock.release()
+            if lock is not None:
+                os.close(lock)
 
     def _apply(self, changes: Sequence[_Change]) -> None:
         try:
@@ -201,7 +198,7 @@ class _Stamp(NamedTuple):
 
 def _stamp(path: Path) -> _Stamp | None:
     try:
-        return _Stamp.of(path.stat())
+        return _Stamp.of(path.lstat())
     except OSError:
         return None
 

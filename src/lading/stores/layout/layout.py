@@ -24,7 +24,7 @@ from typing import BinaryIO
 import msgspec
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
-from lading.io.files import make_folder
+from lading.io.files import make_folder_inside, open_inside, path_inside, status_inside
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest, verify
@@ -113,15 +113,10 @@ class LayoutFolder(LayoutReader):
         await in_thread(self._listing)
 
     def _open(self, path: str) -> BinaryIO:
-        # Opening a pipe would block until another process writes to it.
-        file = io.FileIO(os.open(self.path / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
-        return io.BufferedReader(file)
+        return io.BufferedReader(io.FileIO(open_inside(self.path, path)))
 
     def _size(self, path: str) -> int:
-        status = (self.path / path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InvalidContent(f"{self._where(path)} is not a file")
-        return status.st_size
+        return status_inside(self.path, path).st_size
 
     def _where(self, path: str) -> str:
         return str(self.path / path)
@@ -328,7 +323,7 @@ class Layout(LayoutFolder):
         """Make content young for garbage collections of other processes: a manifest may be about to refer to it."""
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - _TOUCHED:
-                os.utime(path)
+                os.utime(path, follow_symlinks=False)
 
     # Writing
 
@@ -353,7 +348,7 @@ class Layout(LayoutFolder):
 
     def _make_files(self) -> None:
         with self._changing():
-            make_folder(self.path / "blobs" / "sha256")
+            make_folder_inside(self.path, "blobs/sha256")
             if not (self.path / "oci-layout").exists():
                 self._replace("oci-layout", _VERSION)
             if not self._index.path.exists():
@@ -370,7 +365,7 @@ class Layout(LayoutFolder):
 
         def finish() -> None:
             with self._changing():
-                part.finish(self.path / blob_path(content.digest))
+                part.finish(path_inside(self.path, blob_path(content.digest)))
 
         part = await in_thread(begin)
         try:
@@ -388,13 +383,13 @@ class Layout(LayoutFolder):
         copy = self._index.temporary()
         path = blob_path(content.digest)
         try:
-            share(source.path / path, copy)
+            share(source.path, path, copy)
             # What was verified is what is kept: it is the same file, or has its blocks.
             with copy.open("rb") as file:
                 if os.fstat(file.fileno()).st_size != content.size or not matches(file, content.digest):
                     return False
                 os.fsync(file.fileno())
-            move(copy, self.path / path)
+            move(copy, path_inside(self.path, path))
         except OSError:
             return False
         finally:
@@ -404,7 +399,7 @@ class Layout(LayoutFolder):
     def _kept_part(self, content: Descriptor) -> int:
         """How many bytes of a blob are kept from a write that broke off, not verified yet; 0 for none."""
         with self._changing():
-            size = part_size(self.path / OURS, content.digest)
+            size = part_size(path_inside(self.path, f"{OURS}/part").parent, content.digest)
         return size if size <= content.size else 0
 
     async def _put(self, raw: bytes, content: Descriptor, change: Callable[[list[Document]], None]) -> None:
@@ -428,7 +423,7 @@ class Layout(LayoutFolder):
 
     def _delete(self, content: Descriptor) -> None:
         listing = self._listing()
-        path = self.path / blob_path(content.digest)
+        path = path_inside(self.path, blob_path(content.digest))
         lists = {entry.digest: tag for entry in listing.entries if (tag := lists_referrers(entry))}
         self._check_unlisted(listing, content, lists)
         kept = [entry for entry in listing.documents if entry["digest"] != content.digest]
@@ -511,7 +506,7 @@ class Layout(LayoutFolder):
             ]
             parts = [
                 size
-                for name, size in _sizes(self.path / OURS)
+                for name, size in _sizes(self.path, OURS)
                 if name != LOCK and self._remove(f"{OURS}/{name}", before, dry_run)
             ]
         return Collected(tuple(gone), sum(content.size for content in gone) + sum(parts), len(parts))
@@ -541,7 +536,7 @@ class Layout(LayoutFolder):
         return {
             Digest(f"{algorithm}:{name}"): size
             for algorithm in ALGORITHMS
-            for name, size in _sizes(self.path / "blobs" / algorithm)
+            for name, size in _sizes(self.path, f"blobs/{algorithm}")
             if is_digest(f"{algorithm}:{name}")
         }
 
@@ -578,7 +573,7 @@ class Layout(LayoutFolder):
         Returns:
             Whether it was removed, or would be in a dry run.
         """
-        file = self.path / path
+        file = path_inside(self.path, path)
         aside = self._index.temporary()
         with suppress(FileNotFoundError):
             if file.stat().st_mtime > before:
@@ -594,7 +589,7 @@ class Layout(LayoutFolder):
         return False
 
     def _replace(self, path: str, data: bytes) -> None:
-        replace(self._index.temporary(), self.path / path, data)
+        replace(self._index.temporary(), path_inside(self.path, path), data)
 
     def _changing(self) -> AbstractContextManager[None]:
         return changing(self.name)
@@ -608,9 +603,11 @@ def _device(path: Path) -> int | None:
     return None
 
 
-def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
-    """The files in a folder, with their sizes in bytes; other processes may remove some meanwhile."""
+def _sizes(place: Path, name: str) -> Iterator[tuple[str, int]]:
+    """The files in a folder of a layout, with their sizes in bytes; other processes may remove some meanwhile."""
+    folder = path_inside(place, f"{name}/file").parent
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         with suppress(FileNotFoundError):
-            if file.is_file():
-                yield file.name, file.stat().st_size
+            status = file.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield file.name, status.st_size

@@ -152,7 +152,9 @@ class LayoutReader:
             try:
                 raw = self._read("index.json", listing.SIZE_LIMIT)
             except ABSENT:
-                return self._absent()
+                found = self._absent()
+                self._check_version()
+                return found
         self._check_version()
         return Listing.read(raw, self._where("index.json"))
 
