@@ -36,7 +36,7 @@ from support.images import (
 from support.lading import Lading
 from support.parts import need
 from support.process import run
-from support.proxy import Alter, CountingProxy, first_of, when
+from support.proxy import Alter, CountingProxy, Intercept, first_of, when
 
 IMAGES = [make_image(f"linux/{arch}", kind="oci", layers=2, seed=arch) for arch in ("amd64", "arm64")]
 INDEX = make_index(IMAGES, kind="oci")
@@ -151,7 +151,10 @@ class TestAsks:
         assert call("GET", f"/v2/a/blobs/{digest_of(b'nothing')}").code == "BLOB_UNKNOWN"
         assert call("GET", "/v2/a/manifests/nothing").code == "MANIFEST_UNKNOWN"
         assert call("GET", f"/v2/a/manifests/{digest_of(b'nothing')}").code == "MANIFEST_UNKNOWN"
-        assert call("GET", "/v2/nothing/tags/list").document == {"name": "nothing", "tags": []}
+        missing = call("GET", "/v2/nothing/tags/list")
+        assert (missing.status, missing.code) == (404, "NAME_UNKNOWN")
+        # Of referrers the specification allows no 404 (§Listing Referrers).
+        assert call("GET", f"/v2/nothing/referrers/{digest}").document["manifests"] == []
         assert call("GET", "/v2/_catalog").document == {"repositories": []}
 
     def test_for_a_part_of_what_is_not_here_and_gets_it_all(self, call: Caller, upstream: CountingProxy) -> None:
@@ -269,9 +272,6 @@ class TestKeeps:
             assert call("GET", "/v2/a/manifests/v1").headers["warning"] == answer.headers["warning"]
             assert upstream.lines == []  # it is left alone for a while
             pull(call, "a", "v1")
-            assert call("GET", "/v2/a/tags/list").document["tags"] == ["v1"]
-            referrers = call("GET", f"/v2/a/referrers/{INDEX.digest}").document["manifests"]
-            assert [entry["digest"] for entry in referrers] == [signature.digest]
             refused = call("GET", "/v2/a/manifests/v2")
             assert (refused.status, refused.code) == (502, "UNAVAILABLE")
             assert call("GET", f"/v2/a/blobs/{digest_of(b'other')}").status == 502
@@ -291,6 +291,94 @@ class TestKeeps:
             assert "could not be asked" in call("GET", "/v2/library/nginx/manifests/v1").headers["warning"]
         with background(FolderStorage(folder)) as url:  # it is a registry's folder like any other
             pull(Caller(url), "library/nginx", "v1")
+
+
+class TestListsWhileTheOtherRegistryIsAway:
+    """A list that may lack something says so, or is refused: without its signature an image would look unsigned."""
+
+    @pytest.fixture(params=[Alter(drop="request"), Alter(status=503)], ids=["drops", "fails"])
+    def away(self, request: pytest.FixtureRequest) -> Intercept:
+        return when(request.param)
+
+    def test_tags_are_those_that_are_here(
+        self, start: Start, upstream: CountingProxy, away: Intercept, lading: Lading
+    ) -> None:
+        for tag in ("v1", "v2"):
+            put(upstream, "a", tag, IMAGES[0])
+        with start() as call:
+            call("GET", "/v2/a/manifests/v1")
+            whole = call("GET", "/v2/a/tags/list")
+            assert (whole.document["tags"], whole.headers["warning"]) == (["v1", "v2"], None)
+            upstream.intercept = away
+            said = f"the list of tags of a has only those that are kept here: {upstream.host} could not be asked"
+            for _ in range(2):
+                part = call("GET", "/v2/a/tags/list?n=5")
+                assert (part.status, part.document["tags"]) == (200, ["v1"])
+                assert part.headers["warning"] == f'299 - "{said}"'
+            shown = lading.run("tags", f"{call.host}/a")
+        assert shown.stdout == "v1\n"
+        assert said in shown.stderr
+
+    def test_without_any_tag_there_is_no_list(self, start: Start, upstream: CountingProxy, away: Intercept) -> None:
+        put(upstream, "a", "v1", IMAGES[0])
+        with start() as call:
+            call("GET", f"/v2/a/manifests/{IMAGES[0].digest}")
+            upstream.intercept = away
+            for name in ("a", "never-asked-for"):
+                answer = call("GET", f"/v2/{name}/tags/list")
+                assert (answer.status, answer.code) == (502, "UNAVAILABLE")
+
+    def test_referrers_are_all_or_none(
+        self, start: Start, upstream: CountingProxy, away: Intercept, lading: Lading
+    ) -> None:
+        image = IMAGES[0]
+        put(upstream, "a", "v1", image)
+        kept, other = (make_artifact(f"application/x-{kind}", subject=image) for kind in ("sbom", "signature"))
+        for artifact in (kept, other):
+            put(upstream, "a", None, artifact)
+        with start() as call:
+            for name in ("v1", kept.digest):
+                call("GET", f"/v2/a/manifests/{name}")
+            upstream.intercept = away
+            answer = call("GET", f"/v2/a/referrers/{image.digest}")
+            assert (answer.status, answer.code) == (502, "UNAVAILABLE")
+            assert lading.run("copy", "--referrers", f"{call.host}/a:v1", "oci:copy:v1", check=False).returncode != 0
+
+    def test_referrers_that_were_asked_for_are_as_they_were(
+        self, start: Start, upstream: CountingProxy, away: Intercept
+    ) -> None:
+        image, signed = IMAGES
+        signature = make_artifact("application/x-signature", subject=signed)
+        for manifest in (image, signed, signature):
+            put(upstream, "a", None, manifest)
+        with start() as call:
+            before = [call("GET", f"/v2/a/referrers/{one.digest}") for one in IMAGES]
+            upstream.intercept = away
+            for one, known in zip(IMAGES, before, strict=True):
+                answer = call("GET", f"/v2/a/referrers/{one.digest}")
+                assert (answer.document, known.headers["warning"]) == (known.document, None)
+                assert f"{one.digest} is served as it was: {upstream.host} could not" in answer.headers["warning"]
+
+
+class TestLeavesAlone:
+    def test_what_drops_connections_for_what_is_not_here_either(
+        self, start: Start, upstream: CountingProxy, clock: Clock
+    ) -> None:
+        """All that come within the pause are answered without a request."""
+        other = digest_of(b"other")
+        paths = ["tags/list", "manifests/v1", f"manifests/{other}", f"blobs/{other}", f"referrers/{other}"]
+        asked = [("GET", path) for path in paths] + [("HEAD", f"blobs/{other}")]
+        put(upstream, "a", "v1", IMAGES[0])
+        for first in (asked[0], asked[3], asked[5]):
+            with start() as call:
+                upstream.intercept = when(Alter(drop="request"))
+                upstream.reset()
+                statuses = [call(method, f"/v2/a/{path}").status for method, path in [first, *asked, *asked]]
+                assert statuses == [502] * 13
+                assert {line.partition("?")[0] for line in upstream.lines} == {f"{first[0]} /v2/a/{first[1]}"}
+                clock.now += 11
+                upstream.intercept = None
+                assert call("GET", "/v2/a/tags/list").document["tags"] == ["v1"]
 
 
 class TestGives:

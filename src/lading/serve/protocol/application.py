@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lading.errors import InvalidDigest, LadingError
+from lading.errors import InvalidDigest, LadingError, NotFound
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.media_types import OCI_INDEX
 from lading.model.reference import is_tag
@@ -110,7 +110,8 @@ class RegistryApplication:
         except ClientDisconnect:
             raise
         except Elsewhere as failure:
-            log.warning("%s %s could not be answered: %s", request.method, routes.shown(request.scope), failure)
+            if not isinstance(failure.error, NotFound):
+                log.warning("%s %s could not be answered: %s", request.method, routes.shown(request.scope), failure)
             response = failed_elsewhere(failure.error).response()
         except Exception as error:
             refusal = full_disk(error) if isinstance(error, OSError) else None
@@ -155,20 +156,21 @@ class RegistryApplication:
         repository = self._storage.repository(name)
         if not await repository.exists():
             raise Problem(404, "NAME_UNKNOWN", f"there is no repository {name}", {"name": name})
-        tags, headers = _page(request, await repository.tags())
-        return json_response({"name": name, "tags": tags}, headers=headers)
+        found = await repository.tags()
+        tags, headers = _page(request, found.items)
+        return json_response({"name": name, "tags": tags}, headers=headers | _warning(found.warning))
 
     async def _referrers(self, request: Request, name: str, digest: Digest) -> Response:
         found = await self._storage.repository(name).referrers(digest)
         wanted = request.query_params.get("artifactType")
         entries = [
             referrer.to_document()
-            for referrer in sorted(found, key=lambda referrer: referrer.digest)
+            for referrer in sorted(found.items, key=lambda referrer: referrer.digest)
             if not wanted or referrer.artifact_type == wanted
         ]
         document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
         headers = {"oci-filters-applied": "artifactType"} if wanted else {}
-        return json_response(document, headers=headers, media_type=OCI_INDEX)
+        return json_response(document, headers=headers | _warning(found.warning), media_type=OCI_INDEX)
 
     # ---------------------------------------------------------------- manifests
 
@@ -182,9 +184,7 @@ class RegistryApplication:
             "content-length": str(len(manifest.raw)),
             "docker-content-digest": manifest.digest,
         }
-        if manifest.warning:
-            headers["warning"] = f"299 - {json.dumps(manifest.warning)}"
-        return Response(manifest.raw, headers=headers)
+        return Response(manifest.raw, headers=headers | _warning(manifest.warning))
 
     async def _put_manifest(self, request: Request, name: str, reference: str) -> Response:
         key = _reference(reference)
@@ -400,6 +400,11 @@ def _page(request: Request, names: Iterable[str]) -> tuple[list[str], dict[str, 
         return page, {}
     query = urllib.parse.urlencode({"n": limit, "last": page[-1]})
     return page, {"link": f'<{request.scope["path"]}?{query}>; rel="next"'}
+
+
+def _warning(text: str) -> dict[str, str]:
+    """The header that tells a client something, if there is anything (distribution-spec §Warnings)."""
+    return {"warning": f"299 - {json.dumps(text)}"} if text else {}
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:

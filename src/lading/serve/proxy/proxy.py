@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -20,6 +21,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 from lading.serve.storage.storage import (
     Elsewhere,
+    Listed,
     OpenBlob,
     Storage,
     StoredManifest,
@@ -36,7 +38,8 @@ FRESH = 60
 """How long a tag is taken for what it was, in seconds, before the other registry is asked again."""
 
 _PIECE = 256 * 1024  # bytes of a blob that has come that clients do not get yet, at most
-_PAUSE = 10  # seconds for which a registry that did not answer is left alone, where something is here to be served
+_PAUSE = 10  # seconds for which a registry that did not answer is left alone
+_LISTS = 256  # lists of referrers that are remembered
 _AWAY = (RateLimited, RegistryFailure, Unreachable)
 """It may be there again later."""
 
@@ -101,6 +104,8 @@ class ProxyStorage:
         self._fresh = fresh
         self._fresh_until: dict[tuple[str, str], float] = {}
         self._away_until = float("-inf")
+        self._failure: LadingError | None = None
+        self._referrers: OrderedDict[tuple[str, Digest], Sequence[Descriptor]] = OrderedDict()
         self._clock = clock
         self._close = close
 
@@ -155,11 +160,52 @@ class ProxyStorage:
         """Whether the other registry has just failed to answer."""
         return self._clock() < self._away_until
 
-    def failed(self, what: str, error: LadingError) -> str:
-        """Take note that the other registry does not answer; gives what to say of it."""
+    def check(self) -> None:
+        """Make sure that the other registry is worth asking for what is not here.
+
+        Raises:
+            Elsewhere: it was out of reach a moment ago, and is left alone.
+        """
+        if self.is_away and isinstance(self._failure, Unreachable):
+            raise Elsewhere(self._failure)
+
+    async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
+        """Ask the other registry for what is not here.
+
+        Raises:
+            NotFound: it does not have it.
+            Elsewhere: it failed, or is left alone because it was out of reach a moment ago.
+        """
+        self.check()
+        try:
+            return await question()
+        except NotFound:
+            raise
+        except LadingError as error:
+            if isinstance(error, Unreachable):
+                self.lost(error)
+            raise Elsewhere(error) from None
+
+    def lost(self, error: LadingError) -> None:
+        """Take note that the other registry does not answer: it is left alone for a while."""
         self._away_until = self._clock() + _PAUSE
+        self._failure = error
+
+    def as_it_was(self, what: str, error: LadingError) -> str:
+        """What to say of something that is served although the other registry could not be asked for it."""
         log.warning("%s is served as it was, because %s could not be asked: %s", what, self.name, error)
         return f"{what} is served as it was: {self.name} could not be asked"
+
+    def remember(self, name: str, subject: Digest, referrers: Sequence[Descriptor]) -> None:
+        """Keep a whole list of referrers in mind, for when the other registry is away."""
+        self._referrers[name, subject] = referrers
+        self._referrers.move_to_end((name, subject))
+        if len(self._referrers) > _LISTS:
+            self._referrers.popitem(last=False)
+
+    def remembered(self, name: str, subject: Digest) -> Sequence[Descriptor] | None:
+        """The list of referrers as it was when it was last asked for; None where it is not in mind."""
+        return self._referrers.get((name, subject))
 
 
 class _ProxyRepository:
@@ -174,10 +220,10 @@ class _ProxyRepository:
     async def exists(self) -> bool:
         return True  # the other registry has not been asked yet
 
-    async def tags(self) -> Collection[str]:
+    async def tags(self) -> Listed[str]:
         return await self._proxy.once(self._name, "tags", self._tags)
 
-    async def referrers(self, subject: Digest) -> Sequence[Descriptor]:
+    async def referrers(self, subject: Digest) -> Listed[Descriptor]:
         return await self._proxy.once(self._name, f"referrers of {subject}", lambda: self._referrers(subject))
 
     async def manifest(self, name: str) -> StoredManifest | None:
@@ -195,6 +241,7 @@ class _ProxyRepository:
             known = await self._cache.blob(digest)
             if known is not None:
                 return known
+            self._proxy.check()
             fetch = self._proxy.fetches.get((self._name, digest)) or _Fetch(self._proxy, self._name, digest)
         try:
             return _Arriving(fetch, await fetch.begin())
@@ -234,41 +281,49 @@ class _ProxyRepository:
 
     # What is done once for all requests that need it at the same time
 
-    async def _tags(self) -> Collection[str]:
+    async def _tags(self) -> Listed[str]:
         upstream = self._proxy.connect(self._name, False)
-        try:
+
+        async def listed() -> list[str]:
             return [tag async for tag in upstream.tags()]
-        except NotFound:
-            return await self._cache.tags()
-        except LadingError as error:
-            return await self._otherwise(f"the list of tags of {self._name}", error, self._cache.tags())
 
-    async def _referrers(self, subject: Digest) -> Sequence[Descriptor]:
-        upstream = self._proxy.connect(self._name, False)
         try:
-            return [found async for found in upstream.referrers(Descriptor(digest=subject, size=0))]
-        except NotFound:
-            return ()
-        except LadingError as error:
-            what = f"the list of referrers of {self._name}@{subject}"
-            return await self._otherwise(what, error, self._cache.referrers(subject))
+            return Listed(await self._proxy.ask(listed))
+        except NotFound as error:
+            raise Elsewhere(error) from None
+        except Elsewhere as failure:
+            if not isinstance(failure.error, _AWAY) or not (kept := (await self._cache.tags()).items):
+                raise
+            what = f"the list of tags of {self._name}"
+            log.warning("%s is not whole, because %s could not be asked: %s", what, self._proxy.name, failure)
+            return Listed(kept, f"{what} has only those that are kept here: {self._proxy.name} could not be asked")
 
-    async def _otherwise(self, what: str, error: LadingError, kept: Coroutine[Any, Any, T]) -> T:
-        """What is kept, where that may stand for what could not be asked for."""
-        if isinstance(error, _AWAY) and await self._cache.exists():
-            self._proxy.failed(what, error)
-            return await kept
-        kept.close()
-        raise Elsewhere(error)
+    async def _referrers(self, subject: Digest) -> Listed[Descriptor]:
+        """The whole list: without a signature that is not here, an image would look unsigned."""
+        upstream = self._proxy.connect(self._name, False)
+
+        async def listed() -> list[Descriptor]:
+            return [found async for found in upstream.referrers(Descriptor(digest=subject, size=0))]
+
+        try:
+            found = await self._proxy.ask(listed)
+        except NotFound:
+            found = []
+        except Elsewhere as failure:
+            remembered = self._proxy.remembered(self._name, subject)
+            if not isinstance(failure.error, _AWAY) or remembered is None:
+                raise
+            what = f"the list of referrers of {self._name}@{subject}"
+            return Listed(remembered, self._proxy.as_it_was(what, failure.error))
+        self._proxy.remember(self._name, subject, found)
+        return Listed(found)
 
     async def _size(self, digest: Digest) -> int | None:
         upstream = self._proxy.connect(self._name, False)
         try:
-            size = await upstream.blob_size(digest)
+            size = await self._proxy.ask(lambda: upstream.blob_size(digest))
         except NotFound:
             return None
-        except LadingError as error:
-            raise Elsewhere(error) from None
         if size is not None:
             return size
         blob = await self.blob(digest)
@@ -276,12 +331,11 @@ class _ProxyRepository:
 
     async def _fetch(self, digest: Digest) -> StoredManifest | None:
         """Get a manifest and keep it."""
+        upstream = self._proxy.connect(self._name, False)
         try:
-            manifest = await self._proxy.connect(self._name, False).fetch(digest)
+            manifest = await self._proxy.ask(lambda: upstream.fetch(digest))
         except NotFound:
             return None
-        except LadingError as error:
-            raise Elsewhere(error) from None
         stored = StoredManifest(manifest.raw, manifest.media_type, manifest.digest)
         await self._cache.put_manifest(stored)
         return stored
@@ -295,7 +349,7 @@ class _ProxyRepository:
         upstream = self._proxy.connect(self._name, False)
         try:
             if known is None:
-                manifest = await upstream.fetch(tag)
+                manifest = await self._proxy.ask(lambda: upstream.fetch(tag))
                 current = StoredManifest(manifest.raw, manifest.media_type, manifest.digest)
             else:
                 digest = (await upstream.resolve(tag)).digest
@@ -314,7 +368,8 @@ class _ProxyRepository:
         except LadingError as error:
             if known is None or not isinstance(error, _AWAY):
                 raise Elsewhere(error) from None
-            return known._replace(warning=self._proxy.failed(what, error))
+            self._proxy.lost(error)
+            return known._replace(warning=self._proxy.as_it_was(what, error))
         await self._cache.put_manifest(current, [tag])
         self._proxy.freshen(self._name, tag)
         return current
@@ -378,6 +433,8 @@ class _Fetch:
             size = await self._receive()
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait hear of it
             log.warning("%s@%s could not be had from %s: %s", self._name, self._digest, self._proxy.name, error)
+            if isinstance(error, Unreachable) and not self._size.done():
+                self._proxy.lost(error)
             for future in (self._size, self._whole):
                 if not future.done():
                     future.set_exception(error)

@@ -35,6 +35,7 @@ from lading.serve.storage.shared import SharedFiles
 from lading.serve.storage.storage import (
     CHUNK,
     Incomplete,
+    Listed,
     OpenBlob,
     StoredManifest,
     StoredRepository,
@@ -335,11 +336,11 @@ class _FolderRepository:
     async def exists(self) -> bool:
         return self.layout.exists()
 
-    async def tags(self) -> Collection[str]:
-        return [tag for tag in (await self.layout.look()).tags() if is_tag(tag)]
+    async def tags(self) -> Listed[str]:
+        return Listed([tag for tag in (await self.layout.look()).tags() if is_tag(tag)])
 
-    async def referrers(self, subject: Digest) -> Sequence[Descriptor]:
-        return (await in_thread(self.layout.graph)).referrers.get(subject, ())
+    async def referrers(self, subject: Digest) -> Listed[Descriptor]:
+        return Listed((await in_thread(self.layout.graph)).referrers.get(subject, ()))
 
     async def manifest(self, name: str) -> StoredManifest | None:
         listing = await self.layout.look()

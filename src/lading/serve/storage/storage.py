@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, ParamSpec, Protocol, Self, TypeVar
+from typing import BinaryIO, Generic, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 from lading.errors import InvalidContent, InvalidReference, LadingError
 from lading.model.descriptor import Descriptor
@@ -83,6 +83,15 @@ class StoredManifest(NamedTuple):
     """A warning for the client that gets it; empty for none."""
 
 
+class Listed(NamedTuple, Generic[T]):
+    """What a repository has of one kind."""
+
+    items: Collection[T]
+    """In any order."""
+    warning: str = ""
+    """A warning for the client that gets the list, as that it is not whole; empty for none."""
+
+
 class Elsewhere(Exception):
     """Another registry, which this one stands in front of, refused something or failed.
 
@@ -152,11 +161,11 @@ class StoredRepository(Protocol):
     async def exists(self) -> bool:
         """Whether content was ever put here."""
 
-    async def tags(self) -> Collection[str]:
-        """All tags, in any order."""
+    async def tags(self) -> Listed[str]:
+        """All tags."""
 
-    async def referrers(self, subject: Digest) -> Sequence[Descriptor]:
-        """The manifests that refer to one, in any order, with their artifact types and annotations."""
+    async def referrers(self, subject: Digest) -> Listed[Descriptor]:
+        """The manifests that refer to one, with their artifact types and annotations."""
 
     async def manifest(self, name: str) -> StoredManifest | None:
         """The manifest with a tag or digest."""
@@ -275,13 +284,12 @@ class _MemoryRepository:
     async def exists(self) -> bool:
         return self._name in self._siblings
 
-    async def tags(self) -> Collection[str]:
-        return self._tags
+    async def tags(self) -> Listed[str]:
+        return Listed(self._tags)
 
-    async def referrers(self, subject: Digest) -> Sequence[Descriptor]:
-        return [
-            summary.as_referrer for _, summary in self._manifests.values() if summary and summary.subject == subject
-        ]
+    async def referrers(self, subject: Digest) -> Listed[Descriptor]:
+        summaries = [summary for _, summary in self._manifests.values() if summary and summary.subject == subject]
+        return Listed([summary.as_referrer for summary in summaries])
 
     async def manifest(self, name: str) -> StoredManifest | None:
         digest = Digest(name) if ":" in name else self._tags.get(name)
