@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnyManifest",
+    "Check",
     "ChecksGraphs",
     "ChecksManifests",
     "FetchesManifests",
@@ -41,6 +42,7 @@ __all__ = [
     "Source",
     "Store",
     "Stored",
+    "SwapsTags",
     "Traits",
     "Untags",
     "fetch_manifest",
@@ -213,6 +215,30 @@ class PutsManifests(Protocol):
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
         """Write a manifest under a tag, or by its digest where there is no name."""
+
+
+Check = Callable[[str, Digest | None], None]
+"""Takes a tag and what it names, None where it does not exist; raises `Conflict` where the tag is not to be changed."""
+
+
+@runtime_checkable
+class SwapsTags(Protocol):
+    """A store that looks at what a tag names and changes the tag in one step, whoever else writes to it.
+
+    What a `check` raises leaves the store's tags as they are.
+    """
+
+    swaps_tags: bool
+    """Always True; it tells such a store from one whose methods have no `check`."""
+
+    async def put(self, manifest: AnyManifest, name: str | None = None, *, check: Check | None = None) -> None:
+        """Write a manifest under a tag, or by its digest where there is no name."""
+
+    async def untag(self, name: str, *, check: Check | None = None) -> None:
+        """Remove a tag."""
+
+    async def delete(self, content: Descriptor, *, name: str | None = None, check: Check | None = None) -> None:
+        """Delete a manifest with all its tags, or a blob; `name` is the tag that is checked."""
 
 
 @runtime_checkable
@@ -407,9 +433,22 @@ async def read_config(store: Readable, manifest: Manifest) -> ImageConfig | None
     return ImageConfig.parse(raw, what)
 
 
-async def put_manifest(store: Store, manifest: AnyManifest, names: Sequence[str] = ()) -> None:
-    """Write a manifest and give it tags; without tags it is there by its digest."""
+async def put_manifest(
+    store: Store, manifest: AnyManifest, names: Sequence[str] = (), *, check: Check | None = None
+) -> None:
+    """Write a manifest and give it tags; without tags it is there by its digest.
+
+    Args:
+        store: where it goes.
+        manifest: the manifest.
+        names: the tags.
+        check: is called with each tag in the step that sets it, by a store that `SwapsTags`; others do not call it.
+    """
     first, rest = (names[0], names[1:]) if names else (None, ())
+    if check is not None and isinstance(store, SwapsTags):
+        for name in names or (None,):
+            await store.put(manifest, name, check=check)
+        return
     if isinstance(store, PutsManifests):
         await store.put(manifest, first)
         for name in rest:

@@ -32,7 +32,11 @@ def copy_options(function: F) -> F:
                 help="Compress layers so; digests change.",
             ),
             click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else."),
-            click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this now."),
+            click.option(
+                "--if-digest",
+                metavar="DIGEST",
+                help="Change a tag only if it names this now.",
+            ),
             click.option("--verify", is_flag=True, help="Believe no target: read everything back."),
             click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done."),
             click.option(

@@ -69,7 +69,8 @@ async def put(
             for child in parsed.children:
                 if not is_foreign_layer(child.media_type) and not await store.contains(child):
                     raise NotFound(f"{store.name} lacks {child.digest}, which is part of what is to be put there")
-        await put_manifest(store, parsed, [tag] if tag is not None else [])
+        check = guard.of_names({tag: (str(location), None)}, parsed.digest) if tag is not None else None
+        await put_manifest(store, parsed, [tag] if tag is not None else [], check=check)
     return parsed.descriptor
 
 

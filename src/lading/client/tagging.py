@@ -16,7 +16,7 @@ from lading.model.index import Index
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Readable, Store, Untags, fetch_manifest, put_manifest
+from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_manifest, put_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard, find_named
@@ -71,9 +71,9 @@ async def tag(context: Context, source: Location, goals: Sequence[Location], if_
             await _copy_as_it_is(context, store, source, manifest, elsewhere, guard)
             await guard.check_again(store, {goal.name or "": (str(goal), before.get(goal)) for goal in here})
         if isinstance(store, Store):
-            await gather(
-                put_manifest(store, manifest, (name,)) for name in dict.fromkeys(goal.name or "" for goal in here)
-            )
+            names = {goal.name or "": (str(goal), before.get(goal)) for goal in here}
+            check = guard.of_names(names, manifest.digest)
+            await gather(put_manifest(store, manifest, (name,), check=check) for name in names)
     return [TagChange(reference=goal, digest=manifest.digest, state="set") for goal in goals]
 
 
@@ -132,6 +132,9 @@ async def untag(store: Store, location: Location, if_digest: str | None) -> None
     guard = Guard.of(if_digest)
     if guard:
         guard.check(str(location), (await resolve_location(store, location)).digest)
+        if isinstance(store, SwapsTags):
+            await store.untag(tag, check=guard.of_names({tag: (str(location), None)}))
+            return
     await store.untag(tag)
 
 
@@ -146,7 +149,11 @@ async def delete(store: Store, location: Location, if_digest: str | None) -> Del
     found = await resolve_location(store, location)
     guard.check(str(location), found.digest)
     try:
-        await store.delete(found)
+        if guard and location.own_tag is not None and isinstance(store, SwapsTags):
+            name = location.name or location.own_tag
+            await store.delete(found, name=name, check=guard.of_names({name: (str(location), None)}))
+        else:
+            await store.delete(found)
     except Unsupported as error:
         if location.reference is not None and location.is_registry:
             error.message = f"{location.reference.registry} does not let {location} be deleted"

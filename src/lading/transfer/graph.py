@@ -22,6 +22,7 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.store import (
     AnyManifest,
+    Check,
     ChecksGraphs,
     ChecksManifests,
     HasSiblings,
@@ -152,6 +153,7 @@ class Copier:
         names: Iterable[str] = (),
         only: Collection[Digest] | None = None,
         before_names: Callable[[], Awaitable[None]] | None = None,
+        check: Check | None = None,
     ) -> AnyManifest:
         """Copy a manifest with everything it refers to, children before parents, tags last.
 
@@ -161,6 +163,7 @@ class Copier:
             names: the tags it gets in the target; none leaves it there by digest.
             only: bring only these of an index's entries; None for all.
             before_names: is called when all is there but the tags; what it raises leaves those as they are.
+            check: of a tag; see `put_manifest`.
 
         Returns:
             The manifest.
@@ -178,7 +181,7 @@ class Copier:
             await self._children(source, manifest, None, 0, only)
         if before_names is not None:
             await before_names()
-        await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there)
+        await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there, check=check)
         return manifest
 
     async def ask(self, content: Descriptor) -> None:
@@ -249,13 +252,19 @@ class Copier:
         await self._put(manifest, (), platform=platform)
 
     async def _put(
-        self, manifest: AnyManifest, names: tuple[str, ...], *, platform: str | None = None, is_there: bool = False
+        self,
+        manifest: AnyManifest,
+        names: tuple[str, ...],
+        *,
+        platform: str | None = None,
+        is_there: bool = False,
+        check: Check | None = None,
     ) -> None:
         if self._verify and not self._dry_run:
             is_there = await self._has_manifest(manifest)
         if not self._dry_run and not (is_there and not names):
-            await put_manifest(self.target, manifest, names[:1])
-            await gather(put_manifest(self.target, manifest, (name,)) for name in names[1:])
+            await put_manifest(self.target, manifest, names[:1], check=check)
+            await gather(put_manifest(self.target, manifest, (name,), check=check) for name in names[1:])
         self._count(manifest.descriptor, "present" if is_there else "copied", platform)
 
     # Blobs

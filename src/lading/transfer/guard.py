@@ -1,7 +1,7 @@
 """What a name must stand for before it is set or removed: one guard for everything that changes a store's names.
 
-The names are looked at first, so that nothing is done in vain, and again last, just before they are changed. Knows
-stores, and not which ones; and nothing of what is written there.
+The names are looked at first, so that nothing is done in vain, and again last, just before they are changed: a store
+that `SwapsTags` looks in the step that changes them. Knows stores, and not which ones; and nothing of what is written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lading.errors import Conflict, NotFound
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.store import Readable
+from lading.store import Check, Readable
 
 Expected = Digest | Literal["absent"]
 """The digest that a name must stand for; `absent` where it must not exist."""
@@ -64,6 +64,17 @@ class Guard(msgspec.Struct, frozen=True):
             )
         if not self.clobber and found not in (None, wanted):
             raise Conflict(f"{title} exists, and was not changed", cause=f"it names {found}, not {wanted}")
+
+    def of_names(self, names: Mapping[str, tuple[str, Digest | None]], wanted: Digest | None = None) -> Check | None:
+        """The check for a store that compares and changes in one step; None where there is no condition.
+
+        Args:
+            names: for each name what it is called in the message, first.
+            wanted: what they are to stand for; None where they are to be removed.
+        """
+        if not self:
+            return None
+        return lambda name, found: self.check(names[name][0], found, wanted)
 
     async def check_again(self, store: Readable, names: Mapping[str, tuple[str, Digest | None]]) -> None:
         """Raise Conflict where a name no longer stands for what it did when it was checked; free without a condition.

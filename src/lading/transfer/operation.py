@@ -434,7 +434,8 @@ class _Operation:
                 await copier.copy(self._source.store, referrer.content, names=tag)
             names = naming.to_set(again=options.verify)
             last = self._last(naming, names, at_last)
-            await copier.copy(source, graph.manifest, names=names, only=graph.only, before_names=last)
+            check = options.guard.of_names(naming.before(names), graph.manifest.digest)
+            await copier.copy(source, graph.manifest, names=names, only=graph.only, before_names=last, check=check)
             before = copier.target
             if not options.dry_run:
                 source = before

@@ -32,7 +32,7 @@ class DeleteDocument(TypedDict):
 @click.option("--untag", is_flag=True, help="Remove only the tag, where the registry can; the manifest stays.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would go.")
-@click.option("--if-digest", metavar="DIGEST", help="Delete only what has this digest.")
+@click.option("--if-digest", metavar="DIGEST", help="Delete only what has this digest; registries check, then delete.")
 @format_option
 @common()
 def delete(

@@ -27,7 +27,9 @@ class TagDocument(TypedDict):
 @click.argument("source", type=values.location)
 @click.argument("new", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
-@click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now.")
+@click.option(
+    "--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now; registries check, then set."
+)
 @format_option
 @common(pushes=True)
 def tag(

@@ -34,7 +34,7 @@ from lading.model.manifest import parse
 from lading.model.media_types import OCI_INDEX
 from lading.model.reference import check_tag
 from lading.model.tags import fallback_tag
-from lading.store import AnyManifest, Readable, Reader, Source, is_manifest
+from lading.store import AnyManifest, Check, Readable, Reader, Source, is_manifest
 from lading.stores.layout.files import PartialBlob, changing, matches, move, part_size, pour, replace, share
 from lading.stores.layout.index_file import LOCK, OURS, IndexFile
 from lading.stores.layout.listing import (
@@ -182,8 +182,10 @@ class Layout(LayoutFolder):
                 await self._write(content, source, 0)  # the kept bytes are gone or wrong: write all of them
             self._damaged.discard(content.digest)
 
-    async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
-        """Write a manifest and list it under a tag, or without one.
+    swaps_tags = True
+
+    async def put(self, manifest: AnyManifest, name: str | None = None, *, check: Check | None = None) -> None:
+        """Write a manifest and list it under a tag, or without one; `check` is called while the lock is held.
 
         An entry of an index's child that says nothing but what the index says of it is removed when the index is
         written. A manifest with a subject is also listed under the subject's fallback tag, where regctl looks for it.
@@ -199,6 +201,8 @@ class Layout(LayoutFolder):
         entry = plain(msgspec.structs.replace(manifest.descriptor, artifact_type=manifest.artifact_type))
 
         def change(entries: list[Document]) -> None:
+            if check is not None and name is not None:
+                check(name, self._named_in(entries, name))
             add(entries, entry, name, children)
             if manifest.subject is not None:
                 self._list_referrer(entries, fallback_tag(manifest.subject.digest), manifest.as_referrer)
@@ -240,8 +244,8 @@ class Layout(LayoutFolder):
         """
         await self.put(await self.fetch(content.digest), name)
 
-    async def untag(self, name: str) -> None:
-        """Remove a tag; the manifest stays listed without it.
+    async def untag(self, name: str, *, check: Check | None = None) -> None:
+        """Remove a tag; the manifest stays listed without it. `check` is called while the lock is held.
 
         Raises:
             NotFound: there is no such tag.
@@ -250,12 +254,19 @@ class Layout(LayoutFolder):
         if is_digest(name):
             raise NotFound(f"{name} is a digest, not a tag")
         (await in_thread(self._listing)).find(name, self.name)
-        await self._index.change(lambda entries: untag(entries, name))
 
-    async def delete(self, content: Descriptor) -> None:
+        def change(entries: list[Document]) -> None:
+            if check is not None:
+                check(name, self._named_in(entries, name))
+            untag(entries, name)
+
+        await self._index.change(change)
+
+    async def delete(self, content: Descriptor, *, name: str | None = None, check: Check | None = None) -> None:
         """Delete a manifest with all its tags, or a blob.
 
-        What a deleted manifest refers to stays; `gc` removes it when nothing else does.
+        What a deleted manifest refers to stays; `gc` removes it when nothing else does. `check` is called for the tag
+        `name` while the lock is held.
 
         Raises:
             NotFound: it is not here.
@@ -263,6 +274,8 @@ class Layout(LayoutFolder):
         """
         await in_thread(self._listing)
         async with self._index.locked():
+            if check is not None and name is not None:
+                check(name, self._named_in((await in_thread(self._listing)).documents, name))
             await in_thread(self._delete, content)
 
     async def gc(self, *, dry_run: bool = False, grace: float = GRACE, untagged: bool = False) -> Collected:
@@ -420,6 +433,14 @@ class Layout(LayoutFolder):
         if not await in_thread(self._contains, content, verify=True):
             await in_thread(write)
         await self._index.change(make)
+
+    def _named_in(self, entries: Sequence[Document], name: str) -> Digest | None:
+        """What a name stands for in a state of the list; None where it does not exist."""
+        try:
+            found = Listing.empty().changed(entries).find(name, self.name)
+        except NotFound:
+            return None
+        return found.digest if found is not None else None
 
     def _delete(self, content: Descriptor) -> None:
         listing = self._listing()
