@@ -7,8 +7,8 @@ kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypedDict
 
 import msgspec
@@ -18,7 +18,6 @@ from lading.drafts.content import open_source
 from lading.drafts.draft import Draft, DraftEntry, check_type
 from lading.drafts.store import DraftStore, no_draft
 from lading.errors import LadingError, NotFound, UsageError
-from lading.io.sources import closing
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -166,9 +165,13 @@ async def _bring(
         try:
             return await copy(graph, [place], options, on_event)
         except LadingError as error:
-            if homes.has_failed or error.registry_code not in _MISSING:
-                raise
-            raise await _explained(error, place.store, draft) from error
+            failed = next((entry for entry in draft.entries if entry.digest == error.fields.get("entry")), None)
+            if failed is not None:
+                needed = f"needed for the entry {failed.location or failed.reference}"
+                error.cause = f"{needed}; {error.cause}" if error.cause else needed
+            elif error.registry_code in _MISSING:
+                raise await _explained(error, place.store, draft) from error
+            raise
 
 
 def _pushable(draft: Draft) -> Index:
@@ -216,8 +219,6 @@ class _Homes:
 
     def __init__(self, draft: Draft, connect: Connect, resources: AsyncExitStack) -> None:
         self.name = str(draft.reference)
-        self.has_failed = False
-        """Whether something could not be read."""
         self._connect = connect
         self._resources = resources
         self._opening = asyncio.Lock()
@@ -236,23 +237,20 @@ class _Homes:
     async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
         """Read a manifest, or a blob of one that was read before."""
         entry = self._entries[content.digest]
-        with self._needed_for(entry):
-            raw = entry.raw if entry.digest == content.digest else None
-            home = await self._home(entry)
-            if is_manifest(content):
-                raw = raw or await read(home, content)
-                manifest = parse(raw, content.media_type, digest=content.digest, what=str(entry.reference))
-                for child in manifest.children:
-                    self._entries.setdefault(child.digest, entry)
-                yield Reader(content, from_bytes(raw)())
-            else:
-                async with home.open(content) as reader:
-                    yield reader
+        home = await self._home(entry)
+        if is_manifest(content):
+            raw = (entry.raw if entry.digest == content.digest else None) or await read(home, content)
+            manifest = parse(raw, content.media_type, digest=content.digest, what=str(entry.reference))
+            for child in manifest.children:
+                self._entries.setdefault(child.digest, entry)
+            yield Reader(content, from_bytes(raw)())
+        else:
+            async with home.open(content) as reader:
+                yield reader
 
     def source(self, content: Descriptor) -> Source:
         """A blob of a manifest that was read before."""
-        entry = self._entries[content.digest]
-        return _EntrySource(from_store(self._opened[_place(entry)], content), self._needed_for, entry)
+        return from_store(self._opened[_place(self._entries[content.digest])], content)
 
     async def contains(self, content: Descriptor) -> bool:
         """Whether it is known of."""
@@ -280,38 +278,6 @@ class _Homes:
                     else self._connect(entry.reference)
                 )
         return self._opened[place]
-
-    @contextmanager
-    def _needed_for(self, entry: DraftEntry) -> Iterator[None]:
-        """Say of what goes wrong which entry needed it."""
-        try:
-            yield
-        except LadingError as error:
-            self.has_failed = True
-            needed = f"needed for the entry {entry.location or entry.reference}"
-            if needed not in (error.cause or ""):
-                error.cause = f"{needed}; {error.cause}" if error.cause else needed
-            raise
-
-
-class _EntrySource(Source):
-    """A source that says of what goes wrong which entry needed it."""
-
-    def __init__(
-        self, source: Source, needed_for: Callable[[DraftEntry], AbstractContextManager[None]], entry: DraftEntry
-    ) -> None:
-        self.is_verified = source.is_verified
-        self.origin = source.origin
-        self._source = source
-        self._needed_for = needed_for
-        self._entry = entry
-
-    async def since(self, start: int) -> AsyncIterator[bytes]:
-        """Read it from the byte at `start`."""
-        with self._needed_for(self._entry):
-            async with closing(self._source.since(start)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
 
 
 def _place(entry: DraftEntry) -> str:

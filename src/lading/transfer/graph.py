@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from lading.errors import DigestMismatch, InvalidContent, NotFound
+from lading.errors import DigestMismatch, InvalidContent, LadingError, NotFound
 from lading.io.sources import Source
 from lading.io.tasks import Limits, Once, gather
 from lading.model.descriptor import Descriptor
@@ -227,7 +227,13 @@ class Copier:
             is_config = isinstance(parent, Manifest) and child is parent.config
             work = partial(self._blob, source, child, platform, is_config)
         # Content that several parents share is brought by the first that asks; the others wait for it.
-        await self._once.do((child.digest, is_manifest(child)), work)
+        try:
+            await self._once.do((child.digest, is_manifest(child)), work)
+        except LadingError as error:
+            # Of what an index lists, the entry that it went wrong for: the outermost is the last to be said.
+            if is_manifest(child):
+                error.fields["entry"] = child.digest
+            raise
 
     async def _subtree(self, source: Readable, child: Descriptor, platform: str | None, depth: int) -> None:
         self._meter.found(child)
