@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,6 +173,49 @@ class TestRemoves:
         collect(folder, untagged=True)
         answer = call("PUT", "/v2/a/manifests/v2", index.content, content_type=OCI_INDEX)
         assert (answer.status, answer.code) == (404, "MANIFEST_BLOB_UNKNOWN")
+
+
+@pytest.mark.parametrize("untagged", [False, True])
+@pytest.mark.parametrize("call_", ["open", "stat", "replace", "listdir"])
+def test_passes_over_what_goes_at_any_moment(
+    serve_folder: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch, call_: str, untagged: bool
+) -> None:
+    """Each file, and each folder of files, goes just before the collector opens it, looks at it, or moves it."""
+    with serve_folder() as url:
+        host = Caller(url).host
+        kept, old = (make_image(kind="oci", seed=seed) for seed in ("kept", "old"))
+        push(host, "a", "v1", kept)
+        for loose in (make_artifact(subject=kept), old, make_artifact(subject=old)):
+            push(host, "a", None, loose)
+        push(host, "b", "v1", kept)
+        for name in "ab":
+            Caller(url).push_blob(name, digest_of(b"{ no manifest"), b"{ no manifest")
+        push(host, "a", "v2", old)
+        Caller(url)("DELETE", "/v2/a/manifests/v2")
+        Caller(url)("DELETE", f"/v2/a/manifests/{old.digest}")
+    (folder / ".lading" / "uploads" / "ended-1").write_bytes(b"12345")
+    (folder / "a" / ".lading" / "0123").write_bytes(b"12345")
+    real = getattr(os, call_)
+    left = 0
+
+    def goes_first(path: Any, *args: Any, **options: Any) -> Any:
+        nonlocal left
+        name = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+        is_meant = "/blobs/" in name or "/uploads/" in name or name.endswith("0123")
+        if is_meant and name.startswith(str(copy)) and (left := left - 1) == 0:
+            shutil.rmtree(name) if os.path.isdir(name) else Path(name).unlink(missing_ok=True)  # noqa: PTH112
+        return real(path, *args, **options)
+
+    turn = 0
+    while left <= 0:
+        turn += 1
+        copy = folder.with_name(f"{turn}")
+        shutil.copytree(folder, copy)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call_, goes_first)
+            left = turn
+            assert collect(copy, untagged=untagged).failed == ()
+    assert turn > 1
 
 
 class TestCommand:

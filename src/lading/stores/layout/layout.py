@@ -35,7 +35,7 @@ from lading.model.media_types import OCI_INDEX
 from lading.model.reference import check_tag
 from lading.model.tags import fallback_tag
 from lading.store import AnyManifest, Check, Readable, Reader, Source, is_manifest
-from lading.stores.layout.files import PartialBlob, changing, matches, move, part_size, pour, replace, share
+from lading.stores.layout.files import ABSENT, PartialBlob, changing, matches, move, part_size, pour, replace, share
 from lading.stores.layout.index_file import LOCK, OURS, IndexFile
 from lading.stores.layout.listing import (
     IMAGE_NAME,
@@ -580,12 +580,12 @@ class Layout(LayoutFolder):
         """The summary of a file, if it holds a manifest."""
         if size > SIZE_LIMIT:
             return None
-        with self._open(blob_path(digest)) as file:
-            if not file.read(64).lstrip().startswith(b"{"):
-                return None
         try:
+            with self._open(blob_path(digest)) as file:
+                if not file.read(64).lstrip().startswith(b"{"):
+                    return None
             return self._look(Descriptor(digest=digest, size=size))
-        except DigestMismatch:
+        except (DigestMismatch, *ABSENT):  # another process may have deleted it
             return None
 
     def _remove(self, path: str, before: float, dry_run: bool) -> bool:
@@ -627,8 +627,12 @@ def _device(path: Path) -> int | None:
 def _sizes(place: Path, name: str) -> Iterator[tuple[str, int]]:
     """The files in a folder of a layout, with their sizes in bytes; other processes may remove some meanwhile."""
     folder = path_inside(place, f"{name}/file").parent
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        with suppress(FileNotFoundError):
+    try:
+        files = sorted(folder.iterdir())
+    except ABSENT:
+        return
+    for file in files:
+        with suppress(*ABSENT):
             status = file.lstat()
             if stat.S_ISREG(status.st_mode):
                 yield file.name, status.st_size
