@@ -13,7 +13,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from lading.io.files import make_folder, sync_folder, write_file
+from lading.errors import InvalidContent
+from lading.io.files import make_folder, open_inside, path_inside, sync_folder, write_file
 
 Stamp = tuple[int, int, int]
 """Inode, time of change in nanoseconds, and size: together they tell whether a file is still the same."""
@@ -29,8 +30,10 @@ def stamp(status: os.stat_result) -> Stamp:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all that is in it, if it is there."""
-    if path.is_dir() and not path.is_symlink():
+    """Remove a folder with all that is in it, if it is there; of a link only the link."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.is_dir():
         shutil.rmtree(path)
 
 
@@ -71,16 +74,28 @@ def finish_staged(staged: Path, path: Path) -> None:
     """Carry a staged folder over to its place, if there is one."""
     if not staged.is_dir():
         return
+    path_inside(staged.parent, f"{staged.name}/file")  # refuses a link
     make_folder(path, 0o755)
     for file in sorted(staged.iterdir()):
         if file.name != _REMOVALS:
             file.replace(path / file.name)
-    listed = staged / _REMOVALS
-    if listed.exists():
-        for name in json.loads(listed.read_bytes()):
-            (path / name).unlink(missing_ok=True)
+    for name in _removals(staged):
+        (path / name).unlink(missing_ok=True)
     sync_folder(path)
     remove_tree(staged)
+
+
+def _removals(staged: Path) -> list[str]:
+    """The names of the files that are to go; what is no name of a file in a folder is left out."""
+    try:
+        with os.fdopen(open_inside(staged, _REMOVALS), "rb") as file:
+            names = json.loads(file.read())
+    except FileNotFoundError:
+        return []
+    except ValueError as error:
+        raise InvalidContent(f"{staged / _REMOVALS} is malformed", cause=str(error), remedy="remove it") from error
+    found = names if isinstance(names, list) else []
+    return [name for name in found if isinstance(name, str) and name == Path(name).name and name not in ("", "..")]
 
 
 def exchange(one: Path, other: Path) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import stat
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -46,7 +45,7 @@ class ListFolder(msgspec.Struct):
             InvalidContent: a file is malformed.
         """
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
@@ -65,16 +64,14 @@ class ListFolder(msgspec.Struct):
     def _add(self, handle: int, name: str, path: Path) -> None:
         status = os.lstat(name, dir_fd=handle)
         self.stamps[name] = stamp(status)
-        if stat.S_ISLNK(status.st_mode):
-            with suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=handle)
         what = os.fsencode(path / name).decode("utf-8", "backslashreplace")
         try:
             if not stat.S_ISREG(status.st_mode):
-                raise InvalidContent(f"{what} is not a file")
+                kind = "a link" if stat.S_ISLNK(status.st_mode) else "no file"
+                raise InvalidContent(f"{what} is not a file", cause=f"it is {kind}")
             entry, list_id = decode_entry(_content(handle, name), what)
         except InvalidContent as error:
-            if stat.S_ISREG(status.st_mode) and looks_like_a_name(name):
+            if (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)) and looks_like_a_name(name):
                 error.code, error.fields = "damaged-draft", {"file": what}
                 error.remedy = error.remedy or "make the list anew"
                 raise
@@ -99,5 +96,7 @@ def is_fresh(path: Path) -> bool:
 
 
 def _content(handle: int, name: str) -> bytes:
-    with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=handle), "rb") as file:
+    # Another program may have put something else there meanwhile: a link is not followed, a pipe not waited for.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, dir_fd=handle), "rb") as file:
         return file.read(SIZE_LIMIT + 1)

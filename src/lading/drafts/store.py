@@ -38,7 +38,7 @@ from lading.drafts.draft import Draft, DraftEntry
 from lading.drafts.folder import ListFolder, is_fresh, stamps_of
 from lading.drafts.sidecar import Notes, read_notes, write_notes
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound
-from lading.io.files import make_folder, sync_folder, write_file
+from lading.io.files import lock_inside, make_folder, open_inside, path_inside, sync_folder, write_file
 from lading.model.reference import Reference
 
 LOCK_PATIENCE = 60
@@ -118,7 +118,7 @@ class DraftStore:
         """
         name = file_name(reference)
         with _reporting(self.root), self._locked(name):
-            finish_staged(self._ours(name) / "staged", self.root / name)
+            finish_staged(self._ours(name) / "staged", self._folder(name))
             before = self._read_for_change(name, reference, replace)
             draft = change(before.draft if before.readable else None)
             self._write(name, before, draft)
@@ -183,14 +183,14 @@ class DraftStore:
         """The state of a list; None where there is none, or, without a reference, where it is no list at all."""
         if (self._ours(name) / "staged").is_dir():
             with self._locked(name):
-                finish_staged(self._ours(name) / "staged", self.root / name)
+                finish_staged(self._ours(name) / "staged", self._folder(name))
         for attempt in range(_READS):
             last = attempt == _READS - 1
             try:
-                state = ListFolder.read(self.root / name)
+                state = ListFolder.read(self._folder(name))
             except InvalidContent:
                 # Docker truncates a file before it writes it.
-                if attempt >= _WRITES or not is_fresh(self.root / name):
+                if attempt >= _WRITES or not is_fresh(self._folder(name)):
                     raise
             except FileNotFoundError:
                 if last:
@@ -206,7 +206,7 @@ class DraftStore:
         except InvalidContent:
             if not replace:
                 raise
-            return _State(stamps=stamps_of(self.root / name))
+            return _State(stamps=stamps_of(self._folder(name)))
 
     def _with_notes(self, name: str, folder: ListFolder, reference: Reference | None) -> _State | None:
         notes, forgotten = self._notes_of(name, folder)
@@ -257,25 +257,31 @@ class DraftStore:
         return tuple(sorted(self._ours(name).glob("*.json")))
 
     def _ours(self, name: str) -> Path:
-        return self.root / _OURS / name
+        return path_inside(self.root, f"{_OURS}/{name}/file").parent
+
+    def _folder(self, name: str) -> Path:
+        """Docker's folder of a list."""
+        return path_inside(self.root, f"{name}/file").parent
 
     # Writing
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
         number = hashlib.sha256(os.fsencode(name)).hexdigest()[:2]
-        locks = self.root / _OURS / "locks"
+        locks = path_inside(self.root, f"{_OURS}/locks/{number}").parent
         make_folder(locks, 0o755)
+        until = time.monotonic() + LOCK_PATIENCE
+        while (lock := lock_inside(locks, number)) is None:
+            if time.monotonic() > until:
+                raise Conflict(
+                    f"another lading has been writing to {self.root / name} for {LOCK_PATIENCE} s",
+                    remedy=f"end it, or see who holds {locks / number}",
+                )
+            time.sleep(_PAUSE)
         try:
-            with FileLock(locks / number, timeout=LOCK_PATIENCE):
-                yield
-        except Timeout:
-            raise Conflict(
-                f"another lading has been writing to {self.root / name} for {LOCK_PATIENCE} s",
-                remedy=f"end it, or see who holds {locks / number}",
-            ) from None
+            yield
+        finally:
+            os.close(lock)
 
     def _write(self, name: str, before: _State, draft: Draft) -> None:
         if before.readable and _same(before.draft, draft):
@@ -291,15 +297,15 @@ class DraftStore:
             for entry in small:
                 written = self._ours(name) / "entry"
                 write_file(written, encode_entry(entry, list_id))
-                written.replace(self.root / name / name_of(entry))
-                sync_folder(self.root / name)
+                written.replace(self._folder(name) / name_of(entry))
+                sync_folder(self._folder(name))
             self._write_notes(name, draft, list_id)
         for other in self._notes_files(name):
             if other.stem != list_id:
                 other.unlink(missing_ok=True)
 
     def _write_whole(self, name: str, before: _State, draft: Draft, list_id: str) -> None:
-        ours, path = self._ours(name), self.root / name
+        ours, path = self._ours(name), self._folder(name)
         new = ours / "new"
         remove_tree(new)
         new.mkdir(0o755)
@@ -320,7 +326,7 @@ class DraftStore:
         remove_tree(new)
 
     def _write_notes(self, name: str, draft: Draft, list_id: str, folder: Path | None = None) -> None:
-        status = (folder or self.root / name).stat()
+        status = (folder or self._folder(name)).stat()
         written = self._ours(name) / "notes"
         write_file(written, write_notes(draft, list_id, (status.st_ino, status.st_mtime_ns)))
         written.replace(self._ours(name) / f"{list_id}.json")
@@ -332,7 +338,7 @@ class DraftStore:
             if not self.exists(reference):
                 return False
             with self._locked(name):
-                finish_staged(self._ours(name) / "staged", self.root / name)
+                finish_staged(self._ours(name) / "staged", self._folder(name))
                 state = self._read_for_change(name, reference, replace=True)
                 if not self.exists(reference) or (expected is not None and not _same(expected, state.draft)):
                     return False
@@ -340,9 +346,9 @@ class DraftStore:
                 old = self._ours(name) / "new"
                 remove_tree(old)
                 try:
-                    (self.root / name).rename(old)
+                    self._folder(name).rename(old)
                 except OSError:
-                    remove_tree(self.root / name)
+                    remove_tree(self._folder(name))
                 sync_folder(self.root)
                 remove_tree(self._ours(name))
         return True
@@ -356,7 +362,7 @@ class DraftStore:
             if name == "locks":
                 continue
             with self._locked(name):
-                if not (self.root / name).is_dir() and not (self._ours(name) / "staged").is_dir():
+                if not self._folder(name).is_dir() and not (self._ours(name) / "staged").is_dir():
                     remove_tree(self._ours(name))
 
 
@@ -411,7 +417,8 @@ class _State(msgspec.Struct, kw_only=True):
 
 def _load_notes(path: Path, name: str) -> Notes | None:
     try:
-        notes = read_notes(path.read_bytes())
+        with os.fdopen(open_inside(path.parent, path.name), "rb") as file:
+            notes = read_notes(file.read())
         if notes is None or path.stem != notes.id or file_name(Reference.parse(notes.reference)) != name:
             return None
         notes.describe({})

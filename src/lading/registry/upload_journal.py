@@ -14,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from lading.errors import InvalidContent
+from lading.io.files import open_inside
 from lading.model.digest import Digest
 
 JOURNALED = 4 * 1024 * 1024
@@ -38,10 +40,12 @@ class Journal:
         """The address of an upload that no other process goes on with; None where none is known."""
         path = self._path(registry, repository, digest)
         try:
-            if path.stat().st_size > _SIZE_LIMIT:
+            with os.fdopen(open_inside(path.parent, path.name), "rb") as file:
+                raw = file.read(_SIZE_LIMIT + 1)
+            if len(raw) > _SIZE_LIMIT:
                 return None
-            entry = msgspec.json.decode(path.read_bytes(), type=_Record)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            entry = msgspec.json.decode(raw, type=_Record)
+        except (OSError, InvalidContent, msgspec.DecodeError, UnicodeDecodeError):
             return None
         named = (entry.registry, entry.repository, entry.digest) == (registry, repository, digest)
         fresh = -60 < time.time() - entry.changed < KEPT
@@ -54,9 +58,10 @@ class Journal:
         entry = _Record(registry, repository, str(digest), location, os.getpid(), time.time())
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary = path.with_suffix(f".{os.urandom(8).hex()}")
             # The address may be all that it takes to write to the upload: only its owner may read the file.
-            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
                 file.write(msgspec.json.encode(entry))
             temporary.replace(path)
 
@@ -72,7 +77,7 @@ class Journal:
         with suppress(OSError):
             for path in self._folder.iterdir():
                 with suppress(OSError):
-                    if time.time() - path.stat().st_mtime > KEPT:
+                    if time.time() - path.lstat().st_mtime > KEPT:
                         path.unlink()
 
     def _path(self, registry: str, repository: str, digest: Digest) -> Path:
