@@ -9,7 +9,8 @@ from lading.client import AsyncClient
 from lading.errors import NotFound, UsageError
 from lading.model.platform import Platform
 from lading.registry.auth.lookup import default_sources
-from lading.registry.hosts.settings import parse_addresses, parse_headers
+from lading.registry.hosts.configuration import Config
+from lading.registry.hosts.settings import HostConfig, parse_addresses, parse_headers
 from lading.serve import Settings, app
 from support import images
 from support.registry import RealRegistry
@@ -126,3 +127,11 @@ async def test_several_may_come_from_anything(client: AsyncClient, name: str) ->
     given: Any = (tag for tag in ("a", "b"))
     report = await client.copy(f"{name}:1.0", f"{name}/copy:1", tags=given)
     assert len(report.images[0].targets) == 3
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+async def test_a_host_without_any_job_is_refused(jobs: int, name: str) -> None:
+    host = name.partition("/")[0]
+    async with AsyncClient(config=Config({host: HostConfig(insecure=True, jobs=jobs)})) as client:
+        with pytest.raises(UsageError, match="jobs"):
+            await client.digest(f"{name}:1.0")

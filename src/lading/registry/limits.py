@@ -11,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from lading.errors import UsageError
+
 
 class Limiter:
     """The limits of one host.
@@ -20,6 +22,9 @@ class Limiter:
         rate: how many may begin in a second; None for any number.
         clock: tells the time, in seconds.
         sleep: waits for so many seconds.
+
+    Raises:
+        UsageError: there are no jobs at all, and every request would wait for ever.
     """
 
     def __init__(
@@ -30,6 +35,8 @@ class Limiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        if jobs < 1:
+            raise UsageError(f"jobs is {jobs}", cause="without one no request is ever sent", remedy="give 1 or more")
         self.allowed: float = float(jobs)
         """How many may be under way at once for now; of a part of one, none."""
         self._jobs = jobs
