@@ -1,8 +1,10 @@
 """Uploads that nobody goes on with."""
 
+import contextlib
 import errno
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +117,43 @@ def test_that_cannot_be_discarded_stop_nothing(
     with caplog.at_level(logging.WARNING), background(storage) as url:
         assert Caller(url)("POST", "/v2/a/blobs/uploads/").status == 202
     assert "could not be discarded: [Errno 5] Input/output error" in caplog.text
+
+
+class TestThatTrickle:
+    """A client that sends a byte every forty seconds is never silent, and would hold its place for ever."""
+
+    @pytest.fixture
+    def call(self, storage: Storage, clock: Clock) -> Iterator[Caller]:
+        with serving(clock, Settings(max_uploads=1), storage) as caller:
+            yield caller
+
+    def send(self, call: Caller, clock: Clock, asked: str, piece: bytes, count: int = 1000) -> bytes:
+        """Send a piece every forty seconds, until there is an answer; gives that."""
+        with socket.create_connection(call.host.split(":")) as line:  # type: ignore[arg-type]
+            line.sendall(f"{asked} HTTP/1.1\r\nHost: a\r\nContent-Length: {count * len(piece)}\r\n\r\n".encode())
+            for _ in range(count):
+                line.settimeout(0.02)
+                with contextlib.suppress(TimeoutError):
+                    return line.recv(10_000)
+                clock.ahead += 40
+                line.sendall(piece)
+            line.settimeout(PATIENCE)
+            return line.recv(10_000)
+
+    def test_give_their_place_to_others(self, call: Caller, clock: Clock) -> None:
+        location = call.start("a")
+        answer = self.send(call, clock, f"PATCH {location}", b"x")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"fewer than 1024 bytes per second came" in answer
+        call.push_blob("b", digest_of(b"other"), b"other")
+        came = int(call("GET", location).headers["range"].partition("-")[2]) + 1
+        rest = call("PATCH", location, b"more", content_range=f"{came}-{came + 3}")
+        assert rest.status == 202
+
+    def test_with_manifests_are_refused_too(self, call: Caller, clock: Clock) -> None:
+        assert self.send(call, clock, "PUT /v2/a/manifests/v1", b" ").startswith(b"HTTP/1.1 408")
+
+    def test_are_not_those_on_slow_lines(self, call: Caller, clock: Clock) -> None:
+        piece = b"x" * 50_000  # 1,250 bytes per second
+        answer = self.send(call, clock, f"PATCH {call.start('a')}", piece, 6)
+        assert answer.startswith(b"HTTP/1.1 202")

@@ -21,11 +21,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lading.errors import InvalidDigest, LadingError, NotFound
+from lading.io.sources import closing
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.media_types import OCI_INDEX
 from lading.model.reference import is_tag
 from lading.serve.protocol import manifests, routes
-from lading.serve.protocol.problems import Problem, drain, failed_elsewhere, json_response, respond
+from lading.serve.protocol.problems import Problem, drain, failed_elsewhere, json_response, respond, steady
 from lading.serve.protocol.quota import Quota, full_disk
 from lading.serve.protocol.upload_sessions import UploadSession, UploadSessions
 from lading.serve.settings import Settings
@@ -60,6 +61,7 @@ class RegistryApplication:
     def __init__(self, storage: Storage, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._storage = storage
         self._settings = settings
+        self._clock = clock
         self._quota = Quota(storage, settings.max_size, clock)
         self._uploads = UploadSessions(storage, settings, self._quota, clock)
 
@@ -193,7 +195,7 @@ class RegistryApplication:
         for tag in tags:
             if not is_tag(tag):
                 raise Problem(400, "TAG_INVALID", f"{tag!r} cannot be a tag", {"tag": tag})
-        raw = await _small_body(request, self._settings.max_manifest)
+        raw = await self._small_body(request)
         digest = Digest(key) if by_digest else Digest.of(raw)
         repository = self._storage.repository(name)
         said = request.headers.get("content-type", "").partition(";")[0].strip()
@@ -220,6 +222,20 @@ class RegistryApplication:
             raise _no_manifest(name, reference)
         self._quota.changed()
         return Response(status_code=202)
+
+    async def _small_body(self, request: Request) -> bytes:
+        """Read the body of a request that pushes a manifest."""
+        limit = self._settings.max_manifest
+        body = bytearray()
+        if int(request.headers.get("content-length", "0")) <= limit:
+            async with closing(steady(request, self._settings.min_rate, self._clock)) as parts:
+                async for part in parts:
+                    body += part
+                    if len(body) > limit:
+                        break
+                else:
+                    return bytes(body)
+        raise Problem(413, "SIZE_INVALID", f"a manifest may have {limit} bytes at most")
 
     # ---------------------------------------------------------------- blobs
 
@@ -359,20 +375,6 @@ class _BlobResponse(StreamingResponse):
             count = min(_SENT_AT_ONCE, self._part.stop - offset)
             await send({"type": ZERO_COPY, "file": self._file, "offset": offset, "count": count, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _small_body(request: Request, limit: int) -> bytes:
-    """Read the body of a request that pushes a manifest, of `limit` bytes at most."""
-    body = bytearray()
-    length = request.headers.get("content-length", "0")
-    if int(length) <= limit:
-        async for part in request.stream():
-            body += part
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    raise Problem(413, "SIZE_INVALID", f"a manifest may have {limit} bytes at most")
 
 
 def _digest(text: str) -> Digest:

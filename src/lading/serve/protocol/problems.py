@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,9 +16,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lading.errors import Denied, LadingError, NotFound, RateLimited
+from lading.io.sources import closing
 
 _DRAIN_LIMIT = 8 * 1024 * 1024  # how much of a refused body is read, so that the client reads the answer
 _DRAIN_PATIENCE = 10  # seconds that takes at most
+_WINDOW = 60  # seconds over which the rate of what comes is measured
 _HEADERS = {"docker-distribution-api-version": "registry/2.0"}
 
 
@@ -72,6 +74,32 @@ async def respond(response: Response, scope: Scope, receive: Receive, send: Send
         response.body = b""
     response.headers.update(_HEADERS)
     await response(scope, receive, send)
+
+
+async def steady(request: Request, rate: int, clock: Callable[[], float]) -> AsyncIterator[bytes]:
+    """The body of a request, as it comes.
+
+    Args:
+        request: the one that pushes something.
+        rate: how fast it must come, in bytes per second, over each minute of waiting for the client.
+        clock: gives the time, in seconds.
+
+    Raises:
+        Problem: it comes more slowly.
+    """
+    waited, came = 0.0, 0
+    begin = clock()
+    async with closing(request.stream()) as parts:
+        async for part in parts:
+            waited += clock() - begin  # what this registry does between two parts is not the client's time
+            came += len(part)
+            if waited >= _WINDOW:
+                if part and came < rate * waited:
+                    message = f"fewer than {rate} bytes per second came in {waited:.0f} seconds"
+                    raise Problem(408, "BLOB_UPLOAD_INVALID", message, headers={"connection": "close"})
+                waited, came = 0.0, 0
+            yield part
+            begin = clock()
 
 
 async def drain(request: Request) -> None:

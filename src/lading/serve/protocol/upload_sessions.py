@@ -18,7 +18,7 @@ from starlette.responses import Response
 from lading.io.sources import closing
 from lading.model.digest import Digest
 from lading.serve.protocol import routes
-from lading.serve.protocol.problems import Problem
+from lading.serve.protocol.problems import Problem, steady
 from lading.serve.protocol.quota import Quota
 from lading.serve.settings import Settings
 from lading.serve.storage.storage import Storage, Upload, ahead, call, gathered
@@ -102,8 +102,11 @@ class UploadSessions:
             Problem: it cannot be appended.
         """
         try:
-            await session.receive(request)
+            await session.receive(request, self._settings.min_rate)
         except Problem as problem:
+            if problem.status == 408:
+                session.used = self._clock() - _ACTIVE  # its place is for others; the client may take its turn again
+                self._freed()
             if problem.code == "DENIED":  # there is no place: what came gives its own, and its client may ask why
                 session.refusal = str(problem)
                 await self._discard(session)
@@ -137,6 +140,9 @@ class UploadSessions:
     async def _discard(self, session: UploadSession) -> None:
         await session.upload.discard()
         self._quota.changed()
+        self._freed()
+
+    def _freed(self) -> None:
         self._ended.set()  # later requests wait for the next end
         self._ended = asyncio.Event()
 
@@ -197,12 +203,12 @@ class UploadSession:
         self._algorithm = algorithm
         self._hash = hashlib.new(algorithm)
 
-    async def receive(self, request: Request) -> None:
-        """Append a request's body, which must be where and as long as its headers say."""
+    async def receive(self, request: Request, rate: int) -> None:
+        """Append a request's body, which must be where and as long as its headers say, and as fast as `rate`."""
         begin = self.upload.size
         length = self._announced(request)
         await self._quota.check(int(request.headers.get("content-length", "0")))
-        async with closing(ahead(gathered(request.stream()))) as parts:
+        async with closing(ahead(gathered(steady(request, rate, self._clock)))) as parts:
             async for data in parts:
                 if length is not None and self.upload.size + len(data) > begin + length:
                     raise Problem(400, "SIZE_INVALID", f"more than the {length} bytes of the Content-Range came")
