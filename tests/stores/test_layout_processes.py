@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.store import from_bytes
 from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
@@ -23,6 +25,8 @@ import asyncio, sys
 sys.path[:0] = [sys.argv[1]]
 from lading.io.sources import Source
 from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.store import from_bytes
 from lading.model.digest import Digest
 from lading.model.manifest import parse
 from lading.store import put_manifest
@@ -178,6 +182,8 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 import asyncio, resource
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.store import from_bytes
+from lading.model.digest import Digest
 from lading.io.sources import from_chunks
 from lading.store import from_store
 from lading.stores.layout.layout import Layout
@@ -198,3 +204,29 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 24 * 1024  # KiB, for 256 MiB of content
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """What another process works on is left alone: it holds a lock."""
+
+    def write(data: bytes) -> None:
+        layout = Layout(tmp_path / "layout", create=True)
+        asyncio.run(layout.write(Descriptor(digest=Digest.of(data), size=len(data)), from_bytes(data)))
+
+    write(b"one")
+    ours = tmp_path / "layout" / ".lading"
+    left, used = ours / ("0" * 32), ours / ("1" * 32)
+    code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        subprocess.Popen([sys.executable, "-c", code, str(used)], **pipes) as working,  # type: ignore[call-overload]
+        subprocess.Popen([sys.executable, "-c", code, str(left)], **pipes) as killed,  # type: ignore[call-overload]
+    ):
+        for process in (working, killed):
+            process.stdout.readline()
+        killed.kill()
+        killed.wait()
+        write(b"another")
+        assert not left.exists()
+        assert used.exists()
+        working.communicate(b"\n")

@@ -9,13 +9,14 @@ import errno
 import hashlib
 import io
 import os
+import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from lading.errors import Conflict, DigestMismatch, LadingError
+from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError
 from lading.io.files import make_folder, open_inside
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
@@ -30,6 +31,7 @@ ABSENT = (FileNotFoundError, NotADirectoryError)
 """How the file system says that there is no such file."""
 
 _FICLONE = 0x40049409  # of Linux
+_RANDOM = re.compile(r"[0-9a-f]{32}")
 _CATCH_UP = 16 * CHUNK
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -63,7 +65,7 @@ class PartialBlob:
         file = claim(path) if content.size >= KEPT or offset else None
         if file is None and not offset:
             path = folder / uuid.uuid4().hex
-            return cls(path, _create(path, os.O_EXCL), content, named=False)
+            return cls(path, _claimed(path), content, named=False)
         if file is None or os.fstat(file.fileno()).st_size < offset:
             if file is not None:
                 file.close()
@@ -189,7 +191,7 @@ def replace(temporary: Path, target: Path, data: bytes, modified: int | None = N
         The status of the file.
     """
     try:
-        with _create(temporary, os.O_EXCL) as file:
+        with _claimed(temporary) as file:
             view = memoryview(data)
             while view:
                 view = view[file.write(view) :]
@@ -197,7 +199,7 @@ def replace(temporary: Path, target: Path, data: bytes, modified: int | None = N
                 os.utime(file.fileno(), ns=(modified, modified))
             os.fsync(file.fileno())
             status = os.fstat(file.fileno())
-        move(temporary, target)
+            move(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -249,6 +251,32 @@ def move(temporary: Path, target: Path) -> None:
 
 def _part_path(folder: Path, digest: Digest) -> Path:
     return folder / f"{digest.algorithm}-{digest.hex}"
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """The files with random names in a folder: on their way into place, or left by a process that was killed."""
+    try:
+        return [Path(entry.path) for entry in os.scandir(folder) if _RANDOM.fullmatch(entry.name)]
+    except ABSENT:
+        return []
+
+
+def sweep(paths: Iterable[Path]) -> None:
+    """Remove files that no process holds the lock of: those who wrote them were killed."""
+    import fcntl
+
+    for path in paths:
+        with suppress(OSError, InvalidContent), io.FileIO(open_inside(path.parent, path.name)) as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.lstat().st_ino == os.fstat(file.fileno()).st_ino:
+                path.unlink()
+
+
+def _claimed(path: Path) -> io.FileIO:
+    """Make and lock a file whose name no other process knows."""
+    while (file := claim(path)) is None:
+        pass  # the file was taken for left behind, and is removed at this moment
+    return file
 
 
 def _create(path: Path, flags: int = 0) -> io.FileIO:

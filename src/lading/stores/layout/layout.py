@@ -24,7 +24,7 @@ from typing import BinaryIO
 import msgspec
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
-from lading.io.files import make_folder_inside, open_inside, path_inside, status_inside
+from lading.io.files import lock_inside, make_folder_inside, open_inside, path_inside, status_inside
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest, verify
@@ -35,7 +35,19 @@ from lading.model.media_types import OCI_INDEX
 from lading.model.reference import check_tag
 from lading.model.tags import fallback_tag
 from lading.store import AnyManifest, Check, Readable, Reader, Source, is_manifest
-from lading.stores.layout.files import ABSENT, PartialBlob, changing, matches, move, part_size, pour, replace, share
+from lading.stores.layout.files import (
+    ABSENT,
+    PartialBlob,
+    changing,
+    left_behind,
+    matches,
+    move,
+    part_size,
+    pour,
+    replace,
+    share,
+    sweep,
+)
 from lading.stores.layout.index_file import LOCK, OURS, IndexFile
 from lading.stores.layout.listing import (
     IMAGE_NAME,
@@ -155,6 +167,7 @@ class Layout(LayoutFolder):
         super().__init__(path, name=name)
         self._create = create
         self._is_made = False
+        self._is_tidy = False
         self._verify = verify
         self.replaced_lists: set[Digest] = set()
         """The lists of referrers that this object has replaced by other ones; nothing refers to them."""
@@ -357,7 +370,20 @@ class Layout(LayoutFolder):
             await in_thread(self._listing)
             async with self._index.locked():
                 await in_thread(self._make_files)
+        if not self._is_tidy:
+            self._is_tidy = True
+            await in_thread(self._tidy)
         self._is_made = True
+
+    def _tidy(self) -> None:
+        """Remove what writers left that were killed, unless others hold the lock: they may be moving files."""
+        with self._changing():
+            left = left_behind(path_inside(self.path, f"{OURS}/file").parent)
+            if left and (lock := lock_inside(self.path, f"{OURS}/{LOCK}")) is not None:
+                try:
+                    sweep(left)
+                finally:
+                    os.close(lock)
 
     def _make_files(self) -> None:
         with self._changing():
@@ -393,16 +419,19 @@ class Layout(LayoutFolder):
             raise
 
     def _mount(self, content: Descriptor, source: LayoutFolder) -> bool:
+        import fcntl
+
         copy = self._index.temporary()
         path = blob_path(content.digest)
         try:
             share(source.path, path, copy)
             # What was verified is what is kept: it is the same file, or has its blocks.
-            with copy.open("rb") as file:
+            with io.FileIO(open_inside(copy.parent, copy.name)) as file:
+                fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # so that it is not taken for left behind
                 if os.fstat(file.fileno()).st_size != content.size or not matches(file, content.digest):
                     return False
                 os.fsync(file.fileno())
-            move(copy, path_inside(self.path, path))
+                move(copy, path_inside(self.path, path))
         except OSError:
             return False
         finally:
