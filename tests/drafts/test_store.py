@@ -343,7 +343,7 @@ def count(event, args):
             os._exit(9)
 
 from drafts.entries import make_draft, make_entry, LIST_NAME
-import msgspec, filelock, ctypes
+import msgspec, ctypes
 from lading.drafts import atomic_folder
 from lading.drafts.store import DraftStore
 from lading.drafts.annotate import annotate

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -639,10 +640,9 @@ async def test_what_runs_in_a_thread_has_ended_when_a_cancelled_caller_goes_on()
 async def test_waiting_for_the_lock_can_be_cancelled(
     layout: Layout, path: Path, fill: Fill, image: images.Manifest
 ) -> None:
-    from filelock import FileLock
-
     await fill(layout, image, "1")
-    with FileLock(path / ".lading/lock"):
+    with (path / ".lading/lock").open("rb+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         waiting = asyncio.create_task(layout.untag("1"))
         await asyncio.sleep(0.05)
         waiting.cancel()
