@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
+from typing import cast
 
 from lading.client.context import Context
 from lading.errors import InvalidContent, InvalidReference, NotFound, Unsupported, UsageError
@@ -133,7 +134,8 @@ async def untag(store: Store, location: Location, if_digest: str | None) -> None
     if guard:
         guard.check(str(location), (await resolve_location(store, location)).digest)
         if isinstance(store, SwapsTags):
-            await store.untag(tag, check=guard.of_names({tag: (str(location), None)}))
+            swapping = cast("SwapsTags", store)  # which pyright takes for a Store in the first place
+            await swapping.untag(tag, check=guard.of_names({tag: (str(location), None)}))
             return
     await store.untag(tag)
 
@@ -151,7 +153,8 @@ async def delete(store: Store, location: Location, if_digest: str | None) -> Del
     try:
         if guard and location.own_tag is not None and isinstance(store, SwapsTags):
             name = location.name or location.own_tag
-            await store.delete(found, name=name, check=guard.of_names({name: (str(location), None)}))
+            swapping = cast("SwapsTags", store)  # which pyright takes for a Store in the first place
+            await swapping.delete(found, name=name, check=guard.of_names({name: (str(location), None)}))
         else:
             await store.delete(found)
     except Unsupported as error:
