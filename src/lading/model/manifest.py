@@ -169,6 +169,11 @@ def parse(
     }
     if kind in INDEXES:
         return Index(manifests=descriptors(document.get("manifests"), f"{what}'s manifests"), **common)
+    return _manifest(document, kind, common, what)
+
+
+def _manifest(document: Document, kind: str, common: Mapping[str, Any], what: str) -> Manifest:
+    """The manifest of an image or an artifact; the former OCI artifact manifest has blobs, and needs no config."""
     config = document.get("config")
     if config is None and kind in IMAGES:
         raise InvalidContent(f"{what} is malformed", cause="it has no config")
@@ -186,32 +191,55 @@ _FIELDS = {
 
 
 def _kind(document: Document, said: str, what: str) -> str:
-    # Clients in Go take `Manifests` for `manifests`: what they would see and lading would not is refused.
-    odd = next((key for key in document if _FIELDS.get(key.lower(), key) != key), None)
-    if odd is not None:
-        raise InvalidContent(f"{what} is ambiguous", cause=f"it spells {_FIELDS[odd.lower()]} as {_shown(odd)}")
+    """The media type of a manifest; the fields must be those of that kind.
+
+    Raises:
+        InvalidContent: the manifest is ambiguous, or of an unknown kind.
+    """
+    _check_spelling(document, what)
     inside = document.get("mediaType")
     if inside is not None and not isinstance(inside, str):
         raise InvalidContent(f"{what} is malformed", cause="its mediaType is not a string")
-    if "manifests" in document and ("config" in document or "layers" in document):
+    if "manifests" in document and _is_image_like(document):
         raise InvalidContent(f"{what} is ambiguous", cause="it has both manifests and config or layers")
     if inside and said in MANIFESTS and inside in MANIFESTS and inside != said:
         raise InvalidContent(f"{what} is ambiguous", cause=f"it was sent as {said}, and says it is {inside}")
-    kind = inside if inside in MANIFESTS else said if said in MANIFESTS and not inside else None
-    if kind is None and not inside:
-        if "manifests" in document:
-            kind = OCI_INDEX
-        elif "config" in document:
-            kind = OCI_MANIFEST
+    kind = _known_kind(document, inside or "", said)
     if kind is None:
         raise InvalidContent(
             f"{what} is of an unknown kind", cause=f"its media type is {_shown(inside or said or 'not given')}"
         )
-    if kind not in IMAGES and ("config" in document or "layers" in document):
+    _check_fields(document, kind, what)
+    return kind
+
+
+def _check_spelling(document: Document, what: str) -> None:
+    # Clients in Go take `Manifests` for `manifests`: what they would see and lading would not is refused.
+    odd = next((key for key in document if _FIELDS.get(key.lower(), key) != key), None)
+    if odd is not None:
+        raise InvalidContent(f"{what} is ambiguous", cause=f"it spells {_FIELDS[odd.lower()]} as {_shown(odd)}")
+
+
+def _known_kind(document: Document, inside: str, said: str) -> str | None:
+    """The media type that a manifest has in it, else the one it was sent with, else the one its fields show."""
+    if inside:
+        return inside if inside in MANIFESTS else None
+    if said in MANIFESTS:
+        return said
+    if "manifests" in document:
+        return OCI_INDEX
+    return OCI_MANIFEST if "config" in document else None
+
+
+def _check_fields(document: Document, kind: str, what: str) -> None:
+    if kind not in IMAGES and _is_image_like(document):
         raise InvalidContent(f"{what} is malformed", cause=f"it says it is {kind}, and has config or layers")
     if kind not in INDEXES and "manifests" in document:
         raise InvalidContent(f"{what} is malformed", cause=f"it says it is {kind}, and has manifests")
-    return kind
+
+
+def _is_image_like(document: Document) -> bool:
+    return "config" in document or "layers" in document
 
 
 def _shown(value: object) -> str:

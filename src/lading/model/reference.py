@@ -83,11 +83,7 @@ class Reference(msgspec.Struct, frozen=True, order=True):
         """
         if re.fullmatch(_BARE_HEX, text):
             raise _invalid(text, f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
-        registry, remainder = _split_registry(text)
-        if remainder.startswith("library/") or registry != DEFAULT_REGISTRY or "/" in remainder:
-            rest = remainder
-        else:
-            rest = f"library/{remainder}"
+        registry, rest = _split_registry(text)
         name, at, digest_text = rest.partition("@")
         path, colon, tag = name.partition(":")
         if path != path.lower():
@@ -142,11 +138,14 @@ class Reference(msgspec.Struct, frozen=True, order=True):
 
 
 def _split_registry(text: str) -> tuple[str, str]:
+    """The registry's name and the rest; a repository of Docker Hub without a namespace is in `library`."""
     first, slash, rest = text.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        return DEFAULT_REGISTRY, text
-    if first == "index.docker.io":
+        first, rest = DEFAULT_REGISTRY, text
+    elif first == "index.docker.io":
         first = DEFAULT_REGISTRY
+    if first == DEFAULT_REGISTRY and "/" not in rest:
+        rest = f"library/{rest}"
     return first, rest
 
 

@@ -135,17 +135,15 @@ class _Walk:
             return self._not_there(entry, f"{text}content store: content digest …: not found")
         if manifest is None:
             return self._taken(entry, index)
-        is_image = manifest.config is not None and manifest.config.media_type in IMAGE_CONFIGS
+        is_image = _has_image_config(manifest)
         is_checked = index is not None and entry.platform is None and not (self.is_docker and is_image)
         if is_checked and not self._config_fits(manifest):
             is_unpacking = self.unpacks and not is_image and self.there is None
             return self._no_match(top, entry, is_unpacking=is_unpacking)
-        if self.unpacks:
-            layers = [layer for layer in manifest.layers if is_layer(layer.media_type)]
-            if manifest.layers and not layers:
-                return self._ends(
-                    "fails", entry, error=self._unpacking(manifest.layers[0]), reason="its layers are no file systems"
-                )
+        if self.unpacks and _has_other_layers_only(manifest):
+            return self._ends(
+                "fails", entry, error=self._unpacking(manifest.layers[0]), reason="its layers are no file systems"
+            )
         return self._taken(entry, index)
 
     def _taken(self, entry: Descriptor, index: Index | None) -> Selection:
@@ -303,7 +301,17 @@ def _is_unpacked(pull: Pull, entry: Descriptor) -> bool:
     found = pull.look(entry)
     if not isinstance(found, Manifest):
         return True
-    return found.config is not None and found.config.media_type in IMAGE_CONFIGS
+    return _has_image_config(found)
+
+
+def _has_image_config(manifest: Manifest) -> bool:
+    """Whether the config is that of an image, whatever the artifact type."""
+    return manifest.config is not None and manifest.config.media_type in IMAGE_CONFIGS
+
+
+def _has_other_layers_only(manifest: Manifest) -> bool:
+    """Whether there are layers, and none that containerd takes for a layer of an image."""
+    return bool(manifest.layers) and not any(is_layer(layer.media_type) for layer in manifest.layers)
 
 
 def _every_index(pull: Pull, top: Index) -> Iterator[Index]:

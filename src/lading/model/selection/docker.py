@@ -57,14 +57,7 @@ def default_platform(pull: Pull, *, levels: bool) -> Platform:
 
 
 def _pull_list(pull: Pull, index: Index, asked: Platform | None) -> Selection:
-    if pull.host.os == "windows":
-        order = _rank_for_windows(pull, index, asked)
-    elif pull.client.since("23"):
-        matcher = only(asked or default_platform(pull, levels=True), pull.client.library, pull.host)
-        order = pull.rank(index.manifests, lambda entry: _judge(matcher, entry))
-    else:
-        order = _rank_for_20_10(pull, index, asked or default_platform(pull, levels=False))
-    for entry in order:
+    for entry in _rank(pull, index, asked):
         found = pull.look(entry)
         if found is Gap.MISSING:
             return pull.ends(
@@ -92,6 +85,16 @@ def _pull_list(pull: Pull, index: Index, asked: Platform | None) -> Selection:
         error=f"no matching manifest for {text} in the manifest list entries",
         reason="no entry fits",
     )
+
+
+def _rank(pull: Pull, index: Index, asked: Platform | None) -> list[Descriptor]:
+    """The entries that fit, the best first."""
+    if pull.host.os == "windows":
+        return _rank_for_windows(pull, index, asked)
+    if pull.client.since("23"):
+        matcher = only(asked or default_platform(pull, levels=True), pull.client.library, pull.host)
+        return pull.rank(index.manifests, lambda entry: _judge(matcher, entry))
+    return _rank_for_20_10(pull, index, asked or default_platform(pull, levels=False))
 
 
 def _judge(matcher: Matcher, entry: Descriptor) -> Fit | str:
