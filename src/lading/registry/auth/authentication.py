@@ -196,6 +196,12 @@ class Authenticator:
         if _is_shown(challenge, credential):
             offered = _shown(challenge, credential)
             return None if offered in sent else offered
+        return await self._exchanged(challenge, scopes, last)
+
+    async def _exchanged(
+        self, challenge: Challenge, scopes: Sequence[Scope], last: Authorization
+    ) -> Authorization | None:
+        """A token for what a request needs and what the challenge names; None where the last one was as good."""
         named = [scope for text in challenge.scopes if (scope := Scope.parse(text)) is not None]
         wanted = named if self._exact and named else _merged([*scopes, *named])
         if last.token is not None:
@@ -299,16 +305,7 @@ class Authenticator:
                 return await self._converse(realm, service, scopes, credential)
             if reply.status not in _NOT_SPOKEN:
                 return reply
-        query = [("service", service)] if service else []
-        query += [("scope", str(scope)) for scope in scopes]
-        headers = []
-        if credential is not None and (credential.password or credential.identity_token):
-            if credential.username:
-                query.insert(0, ("account", credential.username))
-            headers.append(("Authorization", _basic(credential, TOKEN_USER)))
-        separator = "&" if "?" in realm else "?"
-        url = f"{realm}{separator}{urlencode(query)}" if query else realm
-        reply = await self._ask("GET", url, headers, None)
+        reply = await self._get(realm, service, scopes, credential)
         if reply.status in _NOT_SPOKEN and credential is not None and credential.password:
             return await self._post(
                 realm,
@@ -319,6 +316,19 @@ class Authenticator:
                 password=credential.password,
             )
         return reply
+
+    async def _get(self, realm: str, service: str, scopes: Sequence[Scope], credential: Credential | None) -> Reply:
+        """Ask with the credentials in the header (distribution's token authentication, `token`)."""
+        query = [("service", service)] if service else []
+        query += [("scope", str(scope)) for scope in scopes]
+        headers = []
+        if credential is not None and (credential.password or credential.identity_token):
+            if credential.username:
+                query.insert(0, ("account", credential.username))
+            headers.append(("Authorization", _basic(credential, TOKEN_USER)))
+        separator = "&" if "?" in realm else "?"
+        url = f"{realm}{separator}{urlencode(query)}" if query else realm
+        return await self._ask("GET", url, headers, None)
 
     async def _post(self, realm: str, service: str, scopes: Sequence[Scope], **form: str) -> Reply:
         """Ask as OAuth2 does (distribution's token authentication, `oauth`)."""

@@ -85,6 +85,12 @@ def decode(text: str, where: str) -> dict[str, Any]:
         raise _corrupt(where, f"it is not JSON: line {error.lineno}, column {error.colno}") from None
     if not isinstance(document, dict):
         raise _corrupt(where, "it is not a JSON object")
+    _check(document, where)
+    return document
+
+
+def _check(document: Mapping[str, Any], where: str) -> None:
+    """Check the types of the parts about credentials and headers."""
     for key in ("auths", "credHelpers", "HttpHeaders"):
         value = document.get(key)
         if value is not None and not isinstance(value, dict):
@@ -98,7 +104,6 @@ def decode(text: str, where: str) -> dict[str, Any]:
                 raise _corrupt(where, f"what {key!r} says of {name!r} is not a text")
     if not isinstance(document.get("credsStore", ""), str):
         raise _corrupt(where, "'credsStore' is not a text")
-    return document
 
 
 def write(path: Path, document: Mapping[str, Any]) -> None:

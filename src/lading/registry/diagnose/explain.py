@@ -19,6 +19,7 @@ from lading.registry.auth.scopes import Scope, Token, granted
 from lading.registry.quirks import hosted
 
 if TYPE_CHECKING:
+    from lading.registry.auth.challenge import Challenge
     from lading.registry.session import Session
 
 AccessOutcome = Literal["allowed", "allowed in part", "denied", "not found", "failed"]
@@ -161,7 +162,7 @@ async def explain(
     whose = credential.proof if credential is not None else None
     remembered = [token.expires for token in session.cache.host(registry).tokens(whose) if token.allows(scopes)]
     return Explanation(
-        subject=subject if name is None else f"{subject}@{name}" if ":" in name else f"{subject}:{name}",
+        subject=subject if name is None else _named(subject, name),
         registry=registry,
         repository=repository,
         known_as=hosted(registry).name,
@@ -172,9 +173,7 @@ async def explain(
         **_remedy(failure, registry, is_missing=bool(missing), is_refused=bool(refused)),
         sources=sources,
         reason=chosen,
-        challenge=None
-        if challenge is None
-        else ChallengeReport(scheme=challenge.scheme, realm=discreet(challenge.realm), service=challenge.service),
+        challenge=None if challenge is None else _challenge(challenge),
         token=_token(tokens[-1]) if tokens else None,
         remembered=datetime.fromtimestamp(max(remembered), UTC) if remembered else None,
     )
@@ -254,6 +253,15 @@ def _missing(token: Token, scopes: Sequence[Scope]) -> list[str]:
     return [str(part) for part in parts if not any(scope.covers(part) for scope in allowed)]
 
 
+def _named(subject: str, name: str) -> str:
+    """A repository with a tag or digest in it."""
+    return f"{subject}@{name}" if ":" in name else f"{subject}:{name}"
+
+
+def _challenge(challenge: Challenge) -> ChallengeReport:
+    return ChallengeReport(scheme=challenge.scheme, realm=discreet(challenge.realm), service=challenge.service)
+
+
 def _token(token: Token) -> TokenReport:
     allowed = granted(token)
     return TokenReport(
@@ -283,24 +291,29 @@ async def _sources(
         if answered is not None or stopped:
             reports.setdefault(where, report)
             continue
-        try:
-            credential = await offer.load()
-        except LadingError as error:
-            report.state, report.detail = "failed", error.cause or error.message
-            stopped = True
-        else:
-            if credential is None:
-                report.state, report.detail = "nothing", f"nothing under {offer.key}"
-            else:
-                report.username, report.kind = credential.username, credential.kind
-                words = next((words for proof, words in refused if proof == credential.proof), None)
-                report.state = "answers" if words is None else "refused"
-                report.detail = words or ""
-                answered = offer if words is None else None
+        await _load(offer, report, refused)
+        stopped = report.state == "failed"
+        answered = offer if report.state == "answers" else None
         known = reports.get(where)
         if known is None or known.state in ("nothing", "not asked"):
             reports[where] = report
     return _in_order(credentials, registry, reports), _reason(answered, [offer for _, offer in offers], repository)
+
+
+async def _load(offer: Offer, report: SourceReport, refused: Sequence[tuple[tuple[str, ...], str]]) -> None:
+    """Get the credentials of an offer, and write into its report what came of that."""
+    try:
+        credential = await offer.load()
+    except LadingError as error:
+        report.state, report.detail = "failed", error.cause or error.message
+        return
+    if credential is None:
+        report.state, report.detail = "nothing", f"nothing under {offer.key}"
+        return
+    report.username, report.kind = credential.username, credential.kind
+    words = next((words for proof, words in refused if proof == credential.proof), None)
+    report.state = "answers" if words is None else "refused"
+    report.detail = words or ""
 
 
 def _in_order(

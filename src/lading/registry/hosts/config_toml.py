@@ -82,6 +82,11 @@ def _host(path: Path, host: str, values: Any) -> tuple[HostConfig, tuple[str, ..
         key = key.rstrip("`") or "mirrors"
         raise _invalid(path, f"{where}.{key}: {what[:1].lower()}{what[1:]}") from None
     _check(path, where, config)
+    return _with_paths(path, where, config), tuple(values)
+
+
+def _with_paths(path: Path, where: str, config: HostConfig) -> HostConfig:
+    """A configuration whose files have their full paths: in the file a path begins at the file's own folder."""
     changes: dict[str, Any] = {}
     for name in _FILES:
         value = getattr(config, name)
@@ -92,10 +97,11 @@ def _host(path: Path, host: str, values: Any) -> tuple[HostConfig, tuple[str, ..
             changes[name] = found if name == "ca_file" else found[0]
     if config.credentials not in (None, "none"):
         changes["credentials"] = str(path.parent / Path(config.credentials or "").expanduser())
-    return msgspec.structs.replace(config, **changes), tuple(values)
+    return msgspec.structs.replace(config, **changes)
 
 
 def _check(path: Path, where: str, config: HostConfig) -> None:
+    # One list of rules, each with its message: the first that is broken is told, so the order is seen here.
     if config.jobs < 1:
         raise _invalid(path, f"{where}.jobs: at least 1 is needed")
     if config.requests_per_second is not None and not 0 < config.requests_per_second < float("inf"):
@@ -108,18 +114,29 @@ def _check(path: Path, where: str, config: HostConfig) -> None:
         raise _invalid(path, f"{where}.path_prefix: {config.path_prefix!r} is no path of a repository")
     for mirror in config.mirrors:
         location = mirror.location if isinstance(mirror, Mirror) else mirror
-        registry, slash, prefix = location.partition("/")
-        if not re.fullmatch(r"[A-Za-z0-9._-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?", registry) or (
-            slash and not _is_path(prefix)
-        ):
+        if not _is_location(location):
             raise _invalid(path, f"{where}.mirrors: {location!r} is not HOST[:PORT][/PATH]")
     for name, value in config.headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[^\r\n\0]*", value):
+        if not _is_field(name, value):
             raise _invalid(path, f"{where}.headers.{name!r} is no header field")  # the value may be a secret
     if config.insecure and config.ca_files:
         raise _invalid(
             path, f"{where}: insecure accepts any certificate, and ca_file says which ones", "leave one of them out"
         )
+
+
+def _is_location(text: str) -> bool:
+    """Whether a text is `HOST[:PORT][/PATH]`."""
+    registry, slash, prefix = text.partition("/")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?", registry):
+        return False
+    return not slash or _is_path(prefix)
+
+
+def _is_field(name: str, value: str) -> bool:
+    """Whether a header can have this name and this value (RFC 9110 §5)."""
+    is_token = re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is not None
+    return is_token and re.fullmatch(r"[^\r\n\0]*", value) is not None
 
 
 def _is_path(text: str) -> bool:

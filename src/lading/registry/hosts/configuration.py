@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from lading.errors import Denied
 from lading.folders import user_folder
 from lading.registry.hosts.certs_d import certified_hosts, find_certificates
-from lading.registry.hosts.registries_conf import Endpoint, RegistriesConf
+from lading.registry.hosts.registries_conf import Endpoint, RegistriesConf, RegistryTable
 from lading.registry.hosts.settings import DEFAULTS, DOCKER_HUB, HostConfig, Mirror, Override, Setting, canonical
 
 
@@ -155,30 +155,26 @@ class Config:
     ) -> tuple[Alternative, ...]:
         host = self.settings(registry)
         entry = self._conf().find(f"{registry}/{repository}") if self._others else None
-        blocked = host["blocked"]
-        if entry is not None and entry.blocked and blocked.source == "default":
-            blocked = Setting(True, entry.source)
-        if blocked.value:
-            raise Denied(f"{registry} is blocked: nothing was sent", cause=f"{blocked.source} says so")
-        prefix = host["path_prefix"].value
-        itself = Alternative(registry, f"{prefix}/{repository}" if prefix else repository)
-        if entry is not None and host["insecure"].source == "default":
-            is_here = _host_of(entry.origin.location or registry) == registry
-            itself = itself._replace(insecure=is_here and entry.origin.insecure)
+        _check_blocked(registry, host["blocked"], entry)
+        itself = _itself(registry, repository, host, entry)
         if by is None:
             return (itself,)
-        theirs = {"default", *(entry.source for entry in self._conf().entries)} if self._others else {"default"}
-        if entry is None or host["mirrors"].source not in theirs:
+        if entry is None or not self._is_of_registries_conf(host["mirrors"]):
             mirrors: Sequence[Endpoint] = [_endpoint(mirror) for mirror in host["mirrors"].value]
             cut = len(registry)
         else:
             mirrors, cut = entry.mirrors, entry.match(f"{registry}/{repository}") or 0
-            if entry.origin.location and not prefix:
+            if entry.origin.location and not host["path_prefix"].value:
                 itself = _below(entry.origin, f"{registry}/{repository}"[cut:])
         found = [_below(mirror, f"{registry}/{repository}"[cut:]) for mirror in mirrors if mirror.pull in ("all", by)]
         if found and not host["fallback"].value:
             return tuple(found)
         return (*found, itself)
+
+    def _is_of_registries_conf(self, setting: Setting) -> bool:
+        """Whether no place but `registries.conf` has a setting: then the entry of the repository itself counts."""
+        theirs = [entry.source for entry in self._conf().entries] if self._others else []
+        return setting.source in ("default", *theirs)
 
     def expand(self, name: str) -> str:
         """A reference with its short name replaced by what that is an alias of; any other as it is.
@@ -275,6 +271,23 @@ def _certificates(host: str) -> dict[str, Setting]:
     if found.cert_file is not None:
         said |= {"cert_file": Setting(found.cert_file, source), "key_file": Setting(found.key_file, source)}
     return said
+
+
+def _check_blocked(registry: str, blocked: Setting, entry: RegistryTable | None) -> None:
+    if entry is not None and entry.blocked and blocked.source == "default":
+        blocked = Setting(True, entry.source)
+    if blocked.value:
+        raise Denied(f"{registry} is blocked: nothing was sent", cause=f"{blocked.source} says so")
+
+
+def _itself(registry: str, repository: str, host: Mapping[str, Setting], entry: RegistryTable | None) -> Alternative:
+    """The place of a repository at its own registry, where it is also written."""
+    prefix = host["path_prefix"].value
+    itself = Alternative(registry, f"{prefix}/{repository}" if prefix else repository)
+    if entry is not None and host["insecure"].source == "default":
+        is_here = _host_of(entry.origin.location or registry) == registry
+        itself = itself._replace(insecure=is_here and entry.origin.insecure)
+    return itself
 
 
 def _endpoint(mirror: str | Mirror) -> Endpoint:

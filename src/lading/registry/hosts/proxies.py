@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from lading.errors import UsageError
 from lading.registry.urls import is_loopback, split_port
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -66,35 +70,35 @@ def is_excluded(host: str, port: int, no_proxy: str) -> bool:
     Its entries are names (`example.com` stands for what is below it, too, `.example.com` for that only), addresses,
     networks (`10.0.0.0/8`) or `*`; any of them may end in a port.
     """
+    name = host.strip("[]").lower().removesuffix(".")
+    return any(_matches(entry, name, port) for entry in map(str.strip, no_proxy.lower().split(",")))
+
+
+def _matches(entry: str, name: str, port: int) -> bool:
+    """Whether one entry of `NO_PROXY` is about a host."""
+    if entry in ("", "*"):
+        return entry == "*"
+    if "/" in entry:
+        return _is_within(name, entry)
+    pattern, entry_port = (entry, None) if _address(entry) is not None else split_port(entry)
+    if entry_port is not None and entry_port != port:
+        return False
+    pattern = pattern.strip("[]").removeprefix("*")
+    address = _address(pattern)
+    if address is not None:
+        return address == _address(name)
+    return name == pattern or name.endswith(pattern if pattern.startswith(".") else f".{pattern}")
+
+
+def _is_within(name: str, network: str) -> bool:
+    """Whether a host is an address of a network, such as `10.0.0.0/8`."""
     import ipaddress
 
-    name = host.strip("[]").lower().removesuffix(".")
+    address = _address(name)
     try:
-        address = ipaddress.ip_address(name)
+        return address is not None and address in ipaddress.ip_network(network, strict=False)
     except ValueError:
-        address = None
-    for entry in map(str.strip, no_proxy.lower().split(",")):
-        if entry == "*":
-            return True
-        if not entry:
-            continue
-        if "/" in entry:
-            try:
-                if address is not None and address in ipaddress.ip_network(entry, strict=False):
-                    return True
-            except ValueError:
-                pass
-            continue
-        pattern, entry_port = (entry, None) if _is_address(entry) else split_port(entry)
-        if entry_port is not None and entry_port != port:
-            continue
-        pattern = pattern.strip("[]").removeprefix("*")
-        if _is_address(pattern):
-            if address is not None and address == ipaddress.ip_address(pattern):
-                return True
-        elif name.endswith(pattern if pattern.startswith(".") else f".{pattern}") or name == pattern:
-            return True
-    return False
+        return False
 
 
 def masked(url: str) -> str:
@@ -104,11 +108,11 @@ def masked(url: str) -> str:
     return f"{scheme}://{'***@' if at and user else ''}{host}"
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is; None for a name."""
     import ipaddress
 
     try:
-        ipaddress.ip_address(text)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None

@@ -38,6 +38,7 @@ from lading.registry.http.transport import (
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
+    from yarl import URL
 
 _FIELD_LIMIT = 64 * 1024
 _SYSTEM_ROOTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -82,16 +83,7 @@ class OpenSSLTransport(LibraryTransport):
                 f"a request to {host_of(request.url)} cannot be sent",
                 cause="its address or a header has a character that HTTP does not allow",
             )
-        proxy = self._route.proxy(request.url)
-        if proxy is not None and not proxy.startswith("http"):
-            raise UsageError(
-                f"{host_of(request.url)} cannot be reached through a SOCKS proxy",
-                cause="with OpenSSL, which its certificate or a forked process needs, only HTTP proxies are used",
-            )
-        try:
-            via = URL(proxy) if proxy is not None else None
-        except ValueError:
-            raise bad_proxy() from None
+        via = _via(self._route.proxy(request.url), request.url)
         answer = await session.request(
             request.method,
             URL(request.url, encoded=True),
@@ -196,6 +188,23 @@ def _resolver(route: Route) -> Any:
             """There is nothing to close."""
 
     return Resolver()
+
+
+def _via(proxy: str | None, url: str) -> URL | None:
+    """The address of the proxy that leads to a request's host."""
+    from yarl import URL
+
+    if proxy is None:
+        return None
+    if not proxy.startswith("http"):
+        raise UsageError(
+            f"{host_of(url)} cannot be reached through a SOCKS proxy",
+            cause="with OpenSSL, which its certificate or a forked process needs, only HTTP proxies are used",
+        )
+    try:
+        return URL(proxy)
+    except ValueError:
+        raise bad_proxy() from None
 
 
 def _fields(answer: ClientResponse) -> list[tuple[str, str]]:

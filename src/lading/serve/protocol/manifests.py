@@ -42,12 +42,7 @@ async def accept(
     try:
         verify(raw, digest, name="the manifest")
         document = decode(raw, "the manifest", len(raw))
-        kind = document.get("mediaType") or said
-        if said and kind != said:
-            cause = f"it was sent as {said}, and says it is {kind}"
-            raise InvalidContent("the manifest is ambiguous", cause=cause)
-        if kind and not (isinstance(kind, str) and _MEDIA_TYPE.fullmatch(kind)):
-            raise InvalidContent("the manifest is malformed", cause=f"{kind!r} is not a media type")
+        kind = _media_type(document, said)
         if kind and kind not in MANIFESTS | SCHEMA1:
             return Accepted(kind, _subject_of(document), ())
         manifest = parse(raw, said, digest=digest, limit=len(raw))
@@ -64,6 +59,17 @@ async def accept(
         return Accepted(manifest.media_type, subject, tuple(child.digest for child in manifest.children))
     needs = (child.digest for child in manifest.children if not is_foreign_layer(child.media_type))
     return Accepted(manifest.media_type, subject, tuple(needs))
+
+
+def _media_type(document: Document, said: str) -> str:
+    """The media type that a manifest has in it and was sent with; empty where there is none in either place."""
+    kind = document.get("mediaType") or said
+    if said and kind != said:
+        cause = f"it was sent as {said}, and says it is {kind}"
+        raise InvalidContent("the manifest is ambiguous", cause=cause)
+    if kind and not (isinstance(kind, str) and _MEDIA_TYPE.fullmatch(kind)):
+        raise InvalidContent("the manifest is malformed", cause=f"{kind!r} is not a media type")
+    return str(kind)
 
 
 class Accepted(NamedTuple):

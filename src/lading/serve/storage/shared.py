@@ -17,6 +17,7 @@ import os
 import shutil
 import uuid
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 
 from lading.io.files import make_folder, sync_folder
@@ -135,22 +136,27 @@ class SharedFiles:
         swept: list[int] = []
         processes = {name for name in names if "-" not in name}
         for process in processes:
-            path = self._uploads / process
-            if (self._process is not None and self._process[0] == path) or (file := claim(path)) is None:
-                continue
-            with file:
-                swept += [
-                    size
-                    for name in names
-                    if name.partition("-")[0] == process != name
-                    and (size := _remove(self._uploads / name, dry_run)) is not None
-                ]
-                if not dry_run:
-                    path.unlink(missing_ok=True)
+            swept += self._sweep_process(process, names, dry_run)
         for name in names:
             path = self._uploads / name
             if name.partition("-")[0] not in processes and (size := _remove(path, dry_run, before)) is not None:
                 swept.append(size)
+        return swept
+
+    def _sweep_process(self, process: str, names: Iterable[str], dry_run: bool) -> list[int]:
+        """Remove what one process was receiving, if it has ended; the sizes of what went, in bytes."""
+        path = self._uploads / process
+        if (self._process is not None and self._process[0] == path) or (file := claim(path)) is None:
+            return []
+        with file:
+            swept = [
+                size
+                for name in names
+                if name.partition("-")[0] == process != name
+                and (size := _remove(self._uploads / name, dry_run)) is not None
+            ]
+            if not dry_run:
+                path.unlink(missing_ok=True)
         return swept
 
     def _linked(self, shared: Path, link: Path) -> bool:
