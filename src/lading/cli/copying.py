@@ -102,14 +102,12 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
 
 
 def _summary(report: CopyReport, seconds: float) -> str:
+    """One sentence on what was sent, what was there, and what was left out."""
     from lading.cli.output import count, size
 
     done = report.copied
     blobs = done.uploaded + done.mounted
-    kept = sum(tag.state == "kept" for image in report.images for tag in image.targets)
-    left = f"; {count(kept, 'tag')} left as {'it is' if kept == 1 else 'they are'}" if kept else ""
-    only = dict.fromkeys(image.platform for image in report.images if image.platform is not None)
-    left += f"; only for {', '.join(only)}" if only else ""
+    left = _left(report)
     if not done.manifests and not blobs:
         moved = any(tag.state in ("new", "moved", "set") for image in report.images for tag in image.targets)
         return f"{'Nothing to send' if moved else 'Nothing to copy'}: all of it is there already{left}"
@@ -122,6 +120,16 @@ def _summary(report: CopyReport, seconds: float) -> str:
         parts.append(f"{seconds:.1f} s")
     verb = "Would copy" if report.dry_run else "Copied"
     return f"{verb} {count(done.manifests, 'manifest')} and {count(blobs, 'blob')}: {', '.join(parts)}{left}"
+
+
+def _left(report: CopyReport) -> str:
+    """The end of the summary: tags that were not changed, and platforms that the copy is limited to."""
+    from lading.cli.output import count
+
+    kept = sum(tag.state == "kept" for image in report.images for tag in image.targets)
+    left = f"; {count(kept, 'tag')} left as {'it is' if kept == 1 else 'they are'}" if kept else ""
+    only = dict.fromkeys(image.platform for image in report.images if image.platform is not None)
+    return left + (f"; only for {', '.join(only)}" if only else "")
 
 
 def _names(report: CopyReport, quiet: bool) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,6 +43,7 @@ Compression = Literal["gzip", "zstd", "none"]
 
 _ABOUT_ENCODING = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/", "io.containers.estargz.")
 _ZSTD_ENTRY = "io.github.containers.compression.zstd"
+_NO_ANNOTATIONS = "annotations were left out: Docker's format has no place for them"
 _CHUNK = 1024 * 1024
 
 
@@ -118,22 +120,26 @@ class _Converter:
         return changed
 
     async def _index(self, index: Index) -> Index:
-        to_docker = self._format == "docker"
-        kept = [entry for entry in index.manifests if not (to_docker and is_attestation(entry))]
-        if len(kept) < len(index.manifests):
-            self._note("attestations were left out: Docker's format has no place for them")
-        if to_docker and (index.annotations or any(entry.annotations for entry in kept)):
-            self._note("annotations were left out: Docker's format has no place for them")
+        kept = index.manifests if self._format != "docker" else self._fit_for_docker(index)
         converted = await gather(self._entry(entry) for entry in kept)
         renamed = {str(old.digest): str(new.digest) for old, new in zip(kept, converted, strict=True)}
         entries = [_pointed(entry, renamed) for entry in converted]
         media_type = {"oci": OCI_INDEX, "docker": DOCKER_LIST, None: index.media_type}[self._format]
         if media_type == index.media_type and entries == list(index.manifests):
             return index
-        if to_docker:
+        if self._format == "docker":
             entries = [msgspec.structs.replace(entry, annotations={}) for entry in entries]
             return Index.build(entries, media_type)
         return Index.build(entries, media_type, index.annotations, base=index.document)
+
+    def _fit_for_docker(self, index: Index) -> list[Descriptor]:
+        """The entries that Docker's format has a place for; a note says what is lost."""
+        kept = [entry for entry in index.manifests if not is_attestation(entry)]
+        if len(kept) < len(index.manifests):
+            self._note("attestations were left out: Docker's format has no place for them")
+        if index.annotations or any(entry.annotations for entry in kept):
+            self._note(_NO_ANNOTATIONS)
+        return kept
 
     async def _entry(self, entry: Descriptor) -> Descriptor:
         if not is_manifest(entry) or is_attestation(entry):
@@ -147,12 +153,7 @@ class _Converter:
     async def _image(self, manifest: Manifest) -> Manifest:
         config = manifest.config
         if config is None or config.media_type not in IMAGE_CONFIGS or manifest.artifact_type:
-            if self._format == "docker":
-                raise Unsupported(
-                    f"{self._overlay.name}@{manifest.digest} cannot be put in Docker's format",
-                    cause="it is an artifact, not an image",
-                )
-            return manifest
+            return self._artifact(manifest)
         to_docker = is_docker(manifest.media_type) if self._format is None else self._format == "docker"
         if self._format is None and to_docker and self._compression == "zstd":
             raise _no_zstd("the format oci")
@@ -163,15 +164,30 @@ class _Converter:
             return manifest
         document = copy.deepcopy(manifest.document) | {"mediaType": media_type}
         if to_docker:
-            extra = {"annotations", "artifactType", "subject"} & document.keys()
-            if extra or any(item.annotations or item.data for item in (config, *layers)):
-                self._note("annotations were left out: Docker's format has no place for them")
-            document = {key: value for key, value in document.items() if key not in extra}
-            config, *layers = (msgspec.structs.replace(item, annotations={}, data="") for item in (config, *layers))
+            document, (config, *layers) = self._without_annotations(document, [config, *layers])
         document = {"schemaVersion": 2, "mediaType": media_type} | document
         document["config"] = config.to_document(size_first=to_docker)
         document["layers"] = [layer.to_document(size_first=to_docker) for layer in layers]
         return Manifest.build(document, media_type)
+
+    def _artifact(self, manifest: Manifest) -> Manifest:
+        """An artifact as it is: it has one format only."""
+        if self._format == "docker":
+            raise Unsupported(
+                f"{self._overlay.name}@{manifest.digest} cannot be put in Docker's format",
+                cause="it is an artifact, not an image",
+            )
+        return manifest
+
+    def _without_annotations(
+        self, document: dict[str, Any], contents: Sequence[Descriptor]
+    ) -> tuple[dict[str, Any], list[Descriptor]]:
+        """A manifest's document, and the descriptors of its contents, without what Docker's format has no place for."""
+        extra = {"annotations", "artifactType", "subject"} & document.keys()
+        if extra or any(content.annotations or content.data for content in contents):
+            self._note(_NO_ANNOTATIONS)
+        document = {key: value for key, value in document.items() if key not in extra}
+        return document, [msgspec.structs.replace(content, annotations={}, data="") for content in contents]
 
     async def _layer(self, layer: Descriptor, to_docker: bool) -> Descriptor:
         kind = LayerType.parse(layer.media_type)

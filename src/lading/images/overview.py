@@ -5,7 +5,7 @@ This module reads manifests and configs from any store; how they are shown is no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -104,16 +104,10 @@ async def overview(
 
 
 async def _of_index(store: Readable, reference: Location, index: Index, platforms: Sequence[Platform]) -> Overview:
-    chosen = index.select(platforms) if platforms else index.manifests
-    if platforms and not chosen:
-        raise no_platform(str(reference), platforms, index)
+    chosen = _chosen(index, reference, platforms)
     images = [entry for entry in chosen if not is_attestation(entry)]
     attestations = [entry for entry in chosen if is_attestation(entry)]
     found = await gather(_child(store, entry) for entry in images)
-    sizes: dict[str, int] = {}
-    for child in found:
-        if isinstance(child, Manifest):
-            sizes |= {blob.digest: blob.size for blob in child.children}
     entries = [_entry(entry, child) for entry, child in zip(images, found, strict=True)]
     entries += [_entry(entry, None, "not read") for entry in attestations]
     return Overview(
@@ -122,15 +116,23 @@ async def _of_index(store: Readable, reference: Location, index: Index, platform
         media_type=index.media_type,
         kind="index",
         size=index.size,
-        total_size=sum(sizes.values()),
+        total_size=_pulled(child for child in found if isinstance(child, Manifest)),
         entries=entries,
         entry_count=len(index.images),
         attestation_count=len(index.attestations),
-        created=index.annotations.get(CREATED) or max((e.created for e in entries if e.created), default=None),
+        created=index.annotations.get(CREATED) or _latest(entries),
         artifact_type=index.artifact_type or None,
         subject=index.subject.digest if index.subject else None,
         annotations=index.annotations,
     )
+
+
+def _chosen(index: Index, reference: Location, platforms: Sequence[Platform]) -> Sequence[Descriptor]:
+    """The entries for these platforms; all where there are none."""
+    chosen = index.select(platforms) if platforms else index.manifests
+    if platforms and not chosen:
+        raise no_platform(str(reference), platforms, index)
+    return chosen
 
 
 async def _of_manifest(
@@ -150,7 +152,7 @@ async def _of_manifest(
         media_type=manifest.media_type,
         kind="image" if manifest.is_image else "artifact",
         size=manifest.size,
-        total_size=sum({blob.digest: blob.size for blob in manifest.children}.values()),
+        total_size=_pulled([manifest]),
         entries=[msgspec.structs.replace(_entry(content, manifest), created=created or None)],
         entry_count=1,
         created=created or None,
@@ -159,6 +161,16 @@ async def _of_manifest(
         annotations=manifest.annotations,
         config=config.config if config is not None else {},
     )
+
+
+def _pulled(manifests: Iterable[Manifest]) -> int:
+    """Config and layers in bytes; what several manifests share counts once."""
+    return sum({blob.digest: blob.size for manifest in manifests for blob in manifest.children}.values())
+
+
+def _latest(entries: Iterable[Entry]) -> str | None:
+    """When the newest of them was made; None where none says so."""
+    return max((entry.created for entry in entries if entry.created), default=None)
 
 
 def artifact_type_of(manifest: Manifest) -> str | None:

@@ -56,10 +56,42 @@ _KINDS = {
 
 
 def _overview(found: Overview, filtered: bool, whole: bool) -> str:
-    from lading.cli.output import count, paint, short, size, table
+    from lading.cli.output import paint, short, table
 
     images = [entry for entry in found.entries if entry.attests is None]
     lines = [paint(str(found.reference), "cyan")]
+    lines += [f"  {name.ljust(10)} {value}" for name, value in _facts(found, images, filtered)]
+    lines += _annotations(found.annotations)
+    if found.kind == "index":
+        lines += ["", table([_HEAD, *(_row(entry, whole) for entry in images)], right=(2, 3), indent="  ")]
+        lines += _attestations(found.entries)
+        for entry in images:
+            lines += _annotations(entry.annotations, f" of {entry.platform or short(entry.digest)}")
+    else:
+        lines += _runs(found.config)
+    return "\n".join(lines)
+
+
+def _facts(found: Overview, images: list[Entry], filtered: bool) -> list[tuple[str, str]]:
+    """What is said in a line of its own: its name and its value."""
+    facts = [("digest", str(found.digest)), ("type", _type(found, images, filtered))]
+    if found.kind != "index" and images[0].platform:
+        version = f" (version {images[0].os_version})" if images[0].os_version else ""
+        facts.append(("platform", images[0].platform + version))
+    if found.artifact_type:
+        facts.append(("artifact", found.artifact_type))
+    if found.subject:
+        facts.append(("subject", found.subject))
+    if found.created:
+        facts.append(("created", found.created.partition("T")[0]))
+    facts.append(("size", _size(found, images, filtered)))
+    return facts
+
+
+def _type(found: Overview, images: list[Entry], filtered: bool) -> str:
+    """The kind of manifest in words; of an index with how many entries it has."""
+    from lading.cli.output import count
+
     kind = _KINDS.get(found.media_type, found.media_type)
     if found.kind == "artifact":
         kind = f"{kind} of an artifact"
@@ -70,35 +102,18 @@ def _overview(found: Overview, filtered: bool, whole: bool) -> str:
         kind += f", {shown} {noun if found.entry_count == 1 else plural}"
         if found.attestation_count:
             kind += f", {count(found.attestation_count, 'attestation')}"
-    facts = [("digest", found.digest), ("type", kind)]
-    if found.kind != "index" and images[0].platform:
-        version = f" (version {images[0].os_version})" if images[0].os_version else ""
-        facts.append(("platform", images[0].platform + version))
-    if found.artifact_type:
-        facts.append(("artifact", found.artifact_type))
-    if found.subject:
-        facts.append(("subject", found.subject))
-    if found.created:
-        facts.append(("created", found.created.partition("T")[0]))
-    missing = sum(entry.state == "missing" for entry in images)
+    return kind
+
+
+def _size(found: Overview, images: list[Entry], filtered: bool) -> str:
+    """What a pull transfers, and for how much of the index or of the image that holds."""
+    from lading.cli.output import count, size
+
     total = size(found.total_size)
-    if found.kind == "index":
-        total += f" for {len(images) - missing} of {found.entry_count}" if filtered or missing else " in all"
-    else:
-        total += f" in {count(images[0].layers or 0, 'layer')}"
-    facts.append(("size", total))
-    lines += [f"  {name.ljust(10)} {value}" for name, value in facts]
-    lines += _annotations(found.annotations)
-    if found.kind == "index":
-        lines += ["", table([_HEAD, *(_row(entry, whole) for entry in images)], right=(2, 3), indent="  ")]
-        lines += _attestations(found.entries)
-        for entry in images:
-            if entry.annotations:
-                lines += ["", f"  annotations of {entry.platform or short(entry.digest)}"]
-                lines += [f"    {key}={value}" for key, value in sorted(entry.annotations.items())]
-    else:
-        lines += _runs(found.config)
-    return "\n".join(lines)
+    if found.kind != "index":
+        return f"{total} in {count(images[0].layers or 0, 'layer')}"
+    missing = sum(entry.state == "missing" for entry in images)
+    return total + (f" for {len(images) - missing} of {found.entry_count}" if filtered or missing else " in all")
 
 
 _HEAD = ["PLATFORM", "DIGEST", "LAYERS", "SIZE", ""]
@@ -122,10 +137,10 @@ def _row(entry: Entry, whole: bool) -> list[str]:
     return [platform, short(entry.digest, whole), layers, size(entry.total_size), note]
 
 
-def _annotations(annotations: Mapping[str, str]) -> list[str]:
+def _annotations(annotations: Mapping[str, str], owner: str = "") -> list[str]:
     if not annotations:
         return []
-    return ["", "  annotations", *(f"    {key}={value}" for key, value in sorted(annotations.items()))]
+    return ["", f"  annotations{owner}", *(f"    {key}={value}" for key, value in sorted(annotations.items()))]
 
 
 def _attestations(entries: list[Entry]) -> list[str]:

@@ -103,30 +103,41 @@ def _takes(selection: Selection) -> str:
 
 def _several(found: Resolution, whole: bool) -> str:
     """A line for each client, and how far they agree."""
-    from lading.cli.output import paint, short, table
+    from lading.cli.output import paint, table
 
     most = _most(found)
     marks = ["*" if not found.is_unanimous and _answer(item) != most else " " for item in found.selections]
-    rows = [[" " if "*" in marks else "", "CLIENT", "TAKES", "DIGEST", "BECAUSE"]]
+    is_marked = "*" in marks
+    rows = [[" " if is_marked else "", "CLIENT", "TAKES", "DIGEST", "BECAUSE"]]
     for mark, selection in zip(marks, found.selections, strict=True):
-        what = str(selection.taken[0].platform or "an image") if selection.is_pulled else "nothing"
-        if len(selection.taken) > 1:
-            what += f" and {len(selection.taken) - 1} more"
-        digest = short(selection.digest, whole) if selection.is_pulled else "-"
-        rows.append([mark if "*" in marks else "", selection.client.title, what, digest, selection.reason])
+        rows.append([mark if is_marked else "", *_row(selection, whole)])
     lines = table(rows).splitlines()
-    if "*" not in marks:
+    if not is_marked:
         lines = [line[2:] for line in lines]
     text = [lines[0], *(paint(line, "yellow") if line.startswith("*") else line for line in lines[1:])]
     if not found.is_unanimous:
         text.append(_disagreement(found, most))
+    return "\n".join([*text, *_errors(found)])
+
+
+def _row(selection: Selection, whole: bool) -> list[str]:
+    """What one client takes, and why."""
+    from lading.cli.output import short
+
+    what = str(selection.taken[0].platform or "an image") if selection.is_pulled else "nothing"
+    if len(selection.taken) > 1:
+        what += f" and {len(selection.taken) - 1} more"
+    digest = short(selection.digest, whole) if selection.is_pulled else "-"
+    return [selection.client.title, what, digest, selection.reason]
+
+
+def _errors(found: Resolution) -> list[str]:
+    """What clients print that fail, each message once."""
     says: dict[str, list[str]] = {}
     for selection in found.selections:
         if selection.error:
             says.setdefault(selection.error, []).append(selection.client.title)
-    text += [""] if says else []
-    text += [f"{', '.join(who)}: {error}" for error, who in says.items()]
-    return "\n".join(text)
+    return ["", *(f"{', '.join(who)}: {error}" for error, who in says.items())] if says else []
 
 
 def _answer(selection: Selection) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -94,33 +94,42 @@ def _absent(part: Part) -> Iterator[Finding]:
 
 
 def _against_configs(images: tuple[Part, ...]) -> Iterator[Finding]:
-    wrong: list[tuple[Part, Platform]] = []
-    built_for: dict[str, set[str]] = defaultdict(set)
-    for part in images:
-        if part.platform is None or part.platform.os == "unknown":
-            continue
-        if part.config is None or not part.config.platform.architecture:
-            continue
-        real = part.config.platform
-        built_for[real.canonical().architecture].add(part.platform.canonical().architecture)
-        if _disagree(part.platform, real):
-            wrong.append((part, real))
-    # The same build under several names is one mistake, and not one for each entry.
-    everywhere = {real for real, names in built_for.items() if len(names) > 1 and real in names}
+    """Whether the images are for what the index says; the same build under several names is told once."""
+    pairs = [
+        (part, part.platform, part.config.platform)
+        for part in images
+        if part.platform is not None and part.config is not None and part.platform.os != "unknown"
+    ]
+    pairs = [(part, said, real) for part, said, real in pairs if real.architecture]
+    wrong = [(part, real) for part, said, real in pairs if _disagree(said, real)]
+    everywhere = _built_once((said, real) for _, said, real in pairs)
     for architecture in sorted(everywhere):
-        parts = [part for part, real in wrong if real.canonical().architecture == architecture]
-        names = ", ".join(str(part.platform) for part in parts)
-        yield finding(
-            "LAD105",
-            f"The {'images' if len(parts) > 1 else 'image'} for {names} {'were' if len(parts) > 1 else 'was'} built "
-            f"for {architecture}.",
-            parts[0],
-        )
+        yield _one_build(architecture, [part for part, real in wrong if real.canonical().architecture == architecture])
     for part, real in wrong:
         if real.canonical().architecture not in everywhere:
             remedy = "build it for its platform, or say what it is for"
             message = f"{entry_of(part)} holds an image for {real}."
             yield finding("LAD104", message, part, remedy=remedy, **annotate(part, real.canonical()))
+
+
+def _one_build(architecture: str, parts: list[Part]) -> Finding:
+    names = ", ".join(str(part.platform) for part in parts)
+    built = f"images for {names} were built" if len(parts) > 1 else f"image for {names} was built"
+    return finding("LAD105", f"The {built} for {architecture}.", parts[0])
+
+
+def _built_once(pairs: Iterable[tuple[Platform, Platform]]) -> set[str]:
+    """The architectures whose images the index lists under their own name and under another one, too.
+
+    That is one mistake, a build that went out under several names, and not one for each entry.
+
+    Args:
+        pairs: what the index says of each image, and what its config says.
+    """
+    names: dict[str, set[str]] = defaultdict(set)
+    for said, real in pairs:
+        names[real.canonical().architecture].add(said.canonical().architecture)
+    return {real for real, said in names.items() if len(said) > 1 and real in said}
 
 
 def _disagree(said: Platform, real: Platform) -> bool:
