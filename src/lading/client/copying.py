@@ -6,7 +6,7 @@ Knows which stores there are, and nothing of how content is moved.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -176,9 +176,8 @@ class Copying:
         }
         async with AsyncExitStack() as stack:
             origin = await self._open_source(stack, here)
-            if self._keeps_tags and all(_said(place) is None for place in (here, *there)):
-                tags = [tag async for tag in origin.place.store.tags()]
-                self._options = msgspec.structs.replace(self._options, all_tags=bool(tags))
+            if self._keeps_tags:
+                await self._keep_tags(origin, (here, *there))
             if not self._options.all_tags and not isinstance(here, Graph):
                 origin = await _settled(origin)
             places = [await self._open_target(stack, origin, target) for target in there]
@@ -186,12 +185,23 @@ class Copying:
             transforms = self._shape.transforms(origin.place.store, stores) if self._shape is not None else ()
             options = msgspec.structs.replace(self._options, transforms=transforms)
             report = await copy(here if isinstance(here, Graph) else origin.place, places, options, on_event)
-        for target, place in zip(there, places, strict=True):
-            has_name = place.name is not None or options.tags or options.all_tags or self._by_digest
-            if isinstance(target, Location) and target.is_docker and not has_name:
-                name = f"{target.place}:REPOSITORY:TAG"
-                report.notes.append(f"the image has no name in {target.place}: to give it one, write {name}")
+        report.notes += self._nameless(there, places)
         return report
+
+    async def _keep_tags(self, origin: _Source, given: Sequence[Location | Graph | Place | Readable]) -> None:
+        """Copy all tags where no side names one, and the source has any."""
+        if all(_said(place) is None for place in given):
+            tags = [tag async for tag in origin.place.store.tags()]
+            self._options = msgspec.structs.replace(self._options, all_tags=bool(tags))
+
+    def _nameless(self, targets: Sequence[Location | Place | Store], places: Sequence[Place]) -> Iterator[str]:
+        """A note for each target of Docker's in which the image got no name."""
+        if self._options.tags or self._options.all_tags or self._by_digest:
+            return
+        for target, place in zip(targets, places, strict=True):
+            if isinstance(target, Location) and target.is_docker and place.name is None:
+                name = f"{target.place}:REPOSITORY:TAG"
+                yield f"the image has no name in {target.place}: to give it one, write {name}"
 
     def _check(self, source: Location | Graph | Place | Readable, targets: Sequence[Location | Place | Store]) -> None:
         locations = [target for target in targets if isinstance(target, Location)]
@@ -257,20 +267,27 @@ class Copying:
     async def _in_docker(self, stack: AsyncExitStack, source: _Source, location: Location) -> Place:
         """A place where names are whole references."""
         options = self._options
-        wanted, known = location.reference, source.reference
-        if location.pinned is not None:
-            raise UsageError(
-                f"{location} cannot be written", cause="a digest cannot be given: it is that of the content"
-            )
-        if location.word is not None:
-            wanted = _meant(source, location, location.word)
-        reference = wanted or known
+        wanted = _wanted(source, location)
+        reference = wanted or source.reference
         if reference is None and (options.tags or (options.all_tags and not source.is_docker)):
             raise UsageError(
                 f"{location} has no repository for the tags to be in", remedy=f"name one: {location}:REPOSITORY"
             )
+        store = await self._docker_store(stack, location)
+        name = None
+        if reference is not None and reference.digest is None and not options.all_tags and not self._by_digest:
+            name = str(reference.with_tag(reference.tag or DEFAULT_TAG))
+        keeps_names = options.all_tags and source.is_docker and wanted is None
+        return Place(store, name, reference.name if reference is not None and not keeps_names else None)
+
+    async def _docker_store(self, stack: AsyncExitStack, location: Location) -> Store:
+        """An archive that may be written, or an engine that answers.
+
+        Raises:
+            Conflict: the archive exists, and what exists is to be left alone.
+        """
         is_archive = location.kind == "docker-archive"
-        if is_archive and not options.guard.clobber and Path(location.path).is_file():
+        if is_archive and not self._options.guard.clobber and Path(location.path).is_file():
             raise Conflict(
                 f"{location.path} exists, and was not changed", cause="a Docker archive is written as a whole"
             )
@@ -278,13 +295,7 @@ class Copying:
         if not is_archive:
             async for _ in store.tags():
                 break  # the engine answers: better to know before the download than after it
-        has_name = reference is not None and reference.digest is None and not options.all_tags and not self._by_digest
-        keeps_names = options.all_tags and source.is_docker and wanted is None
-        return Place(
-            store,
-            str(reference.with_tag(reference.tag or DEFAULT_TAG)) if reference is not None and has_name else None,
-            reference.name if reference is not None and not keeps_names else None,
-        )
+        return store
 
     async def _store(self, stack: AsyncExitStack, location: Location) -> Store:
         key = (location.kind, Path(location.path).absolute())
@@ -321,26 +332,39 @@ def _title(place: Location | Graph | Place | Readable) -> str:
 
 async def _settled(source: _Source) -> _Source:
     """The source with what its user left open found out: the only manifest's name, or the one that a word means."""
-    store, location = source.place.store, source.location
+    location = source.location
     if source.place.name is None:
-        digest = await _only(store, location)
-        names = [name async for name in store.tags()]
-        place = msgspec.structs.replace(source.place, name=digest)
-        # What is copied without being named keeps the one name that it has.
-        if len(names) == 1 and (await store.resolve(names[0])).digest == digest:
-            if location is None:
-                return _Source(msgspec.structs.replace(place, name=names[0]))
-            location = _renamed(location, names[0])
-        return _Source(place, location)
+        return await _unnamed(source)
     if location is not None and location.kind == "docker-archive" and location.word is not None:
-        # It is read as a name first: then it means `latest`; or else it is the tag of the one image that has it.
-        names = [name async for name in store.tags()]
-        full = [Reference.parse(name) for name in names if not is_tag(name)]
-        tagged = [name for name in full if name.tag == location.word]
-        if Reference.parse(location.word) not in full and len(tagged) == 1:
-            location = msgspec.structs.replace(location, reference=tagged[0])
-            return _Source(msgspec.structs.replace(source.place, name=location.name), location)
+        return await _by_word(source, location, location.word)
     return source
+
+
+async def _unnamed(source: _Source) -> _Source:
+    """The source with the digest of its only manifest, which keeps the one name that it has."""
+    store, location = source.place.store, source.location
+    digest = await _only(store, location)
+    names = [name async for name in store.tags()]
+    place = msgspec.structs.replace(source.place, name=digest)
+    if len(names) == 1 and (await store.resolve(names[0])).digest == digest:
+        if location is None:
+            return _Source(msgspec.structs.replace(place, name=names[0]))
+        location = _renamed(location, names[0])
+    return _Source(place, location)
+
+
+async def _by_word(source: _Source, location: Location, word: str) -> _Source:
+    """The source with the name that a bare word means in a Docker archive.
+
+    It is read as a name first: then it means `latest`; or else it is the tag of the one image that has it.
+    """
+    names = [name async for name in source.place.store.tags()]
+    full = [Reference.parse(name) for name in names if not is_tag(name)]
+    tagged = [name for name in full if name.tag == word]
+    if Reference.parse(word) in full or len(tagged) != 1:
+        return source
+    location = msgspec.structs.replace(location, reference=tagged[0])
+    return _Source(msgspec.structs.replace(source.place, name=location.name), location)
 
 
 async def _only(store: Readable, location: Location | None) -> str:
@@ -361,6 +385,13 @@ def _renamed(location: Location, name: str) -> Location:
     if not location.is_docker:
         return location.with_tag(name) if is_tag(name) else location
     return location if is_tag(name) else msgspec.structs.replace(location, reference=Reference.parse(name))
+
+
+def _wanted(source: _Source, location: Location) -> Reference | None:
+    """The name that a location of Docker's gives to what is written; None where it gives none."""
+    if location.pinned is not None:
+        raise UsageError(f"{location} cannot be written", cause="a digest cannot be given: it is that of the content")
+    return location.reference if location.word is None else _meant(source, location, location.word)
 
 
 def _meant(source: _Source, location: Location, word: str) -> Reference | None:

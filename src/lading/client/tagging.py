@@ -5,7 +5,7 @@ Knows stores and locations; a client's `Context` reaches them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import cast
 
@@ -186,6 +186,13 @@ async def deletion(store: Readable, location: Location) -> Deletion:
 
 async def _listing(store: Readable, digest: Digest, infos: Sequence[TagInfo]) -> list[str]:
     """The tags of the indexes that list a digest, however deeply."""
+    tagged = {info.digest for info in infos if info.digest and info.media_type in INDEXES}
+    listing = _ancestors(digest, await _indexes(store, tagged - {digest}, digest))
+    return [info.tag for info in infos if info.digest in listing]
+
+
+async def _indexes(store: Readable, tagged: set[Digest], leaf: Digest) -> dict[Digest, Index]:
+    """These indexes and all that are nested in them, each read once; what `leaf` lists is left alone."""
     indexes: dict[Digest, Index] = {}
 
     async def read(content: Digest) -> None:
@@ -195,23 +202,28 @@ async def _listing(store: Readable, digest: Digest, infos: Sequence[TagInfo]) ->
             if isinstance(found, Index):
                 indexes[content] = found
 
-    unread = {info.digest for info in infos if info.digest and info.media_type in INDEXES} - {digest}
+    unread = tagged
     seen: set[Digest] = set()
     while unread:
         seen |= unread
         await gather(read(content) for content in unread)
         nested = (entry for index in indexes.values() for entry in index.manifests if entry.media_type in INDEXES)
-        unread = {entry.digest for entry in nested} - seen - {digest}
-    broken: set[Digest] = set()
-    more: set[Digest] = {digest}
+        unread = {entry.digest for entry in nested} - seen - {leaf}
+    return indexes
+
+
+def _ancestors(digest: Digest, indexes: Mapping[Digest, Index]) -> set[Digest]:
+    """Those of the indexes that list a digest, or an index that lists it, and so on."""
+    found = {digest}
+    more = {digest}
     while more:
-        broken |= more
         more = {
             name
             for name, index in indexes.items()
-            if name not in broken and any(entry.digest in broken for entry in index.manifests)
+            if name not in found and any(entry.digest in found for entry in index.manifests)
         }
-    return [info.tag for info in infos if info.digest in broken and info.digest != digest]
+        found |= more
+    return found - {digest}
 
 
 async def _copy_as_it_is(

@@ -363,27 +363,32 @@ class _Operation:
         """Find out what becomes of each name; raise Conflict where one is not to be changed."""
         guard = self._options.guard
         for naming in namings:
-            place = naming.target.place
             for name in naming.names:
-                title = place.title(name or digest)
-                now = naming.found.get(name) if name is not None else None
-                previous = now.digest if now is not None else None
-                if name is not None and is_digest(name) and name != digest:
-                    raise Conflict(f"{title} cannot be what is copied", cause=f"that has the digest {digest}")
-                change = CopiedTag(
-                    reference=title,
-                    full=place.full_title(name, digest),
-                    digest=digest,
-                    state="unchanged" if previous == digest else "moved" if previous else "new",
-                    previous=previous,
-                )
-                if name is None or is_digest(name) or not (previous or self._is_asked(naming.target)):
-                    change.state = "set"
+                change = self._change(naming, name, digest)
                 if self._options.all_tags and change.state == "moved" and not guard.clobber:
                     change.state = "kept"
                 else:
-                    guard.check(title, previous, digest)
+                    guard.check(change.reference, change.previous, digest)
                 naming.changes.append(change)
+
+    def _change(self, naming: _Naming, name: str | None, digest: Digest) -> CopiedTag:
+        """What becomes of a name, if the guard lets it be changed; None for the content without a name."""
+        place = naming.target.place
+        title = place.title(name or digest)
+        now = naming.found.get(name) if name is not None else None
+        previous = now.digest if now is not None else None
+        if name is not None and is_digest(name) and name != digest:
+            raise Conflict(f"{title} cannot be what is copied", cause=f"that has the digest {digest}")
+        change = CopiedTag(
+            reference=title,
+            full=place.full_title(name, digest),
+            digest=digest,
+            state="unchanged" if previous == digest else "moved" if previous else "new",
+            previous=previous,
+        )
+        if name is None or is_digest(name) or not (previous or self._is_asked(naming.target)):
+            change.state = "set"
+        return change
 
     async def _write(self, graph: Graph, referrers: Sequence[Referrer], namings: Sequence[_Naming]) -> None:
         """Write to every target, and ask beside the last request what stays behind.
