@@ -78,7 +78,7 @@ async def test_one_image_of_a_list(client: AsyncClient, name: str, registry: Rea
     assert platform.os_features == ("sse4",)
     await client.drafts.annotate(f"{name}:list", "linux/arm64", annotations={"a": "b", "note": "c"})
     changed = await client.drafts.annotate(
-        f"{name}:list", "linux/arm64", remove_annotations="note", clear="os-features"
+        f"{name}:list", "linux/arm64", remove_annotations="note", clear="os_features"
     )
     assert changed.draft.entries[0].descriptor.annotations == {"a": "b"}
     await client.drafts.push(f"{name}:list", tags="another")

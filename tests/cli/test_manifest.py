@@ -195,6 +195,12 @@ def test_annotate_the_platform(place: Place) -> None:
     place.run("annotate", place.made, f"{place.name}:b", "--clear", "os-features", "--clear", "os-version")
     place.run("annotate", place.made, f"{place.name}:b", "--clear", "variant", "--os-features", "d")
     assert place.raw()["manifests"][1]["platform"] == {"architecture": "arm64", "os": "linux", "os.features": ["d"]}
+    refused = place.lading.run(
+        "manifest", "annotate", place.made, f"{place.name}:b", "--clear", "os_version", check=False
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "os_version is no field" in refused.stderr
+    assert "os, arch, architecture, variant, os-version, os-features, features" in refused.stderr
 
 
 def test_annotate_by_digest_and_by_platform(place: Place) -> None:

@@ -57,12 +57,12 @@ def test_features_are_added_to_and_can_be_cleared(store: DraftStore) -> None:
     annotate(store, LIST, "win", os_features=["a"])
     annotate(store, LIST, "win", os_features=["b", "a"])
     assert store.load(LIST).entries[2].platform == Platform("amd64", "windows", "", ("a", "b"))
-    annotate(store, LIST, "win", clear=["os-features"], os_features=["c"])
+    annotate(store, LIST, "win", clear=["os_features"], os_features=["c"])
     assert store.load(LIST).entries[2].platform == Platform("amd64", "windows", "", ("c",))
 
 
 def test_what_was_set_by_hand_is_remembered(store: DraftStore) -> None:
-    annotate(store, LIST, "arm", variant="v9", clear=["os-version"])
+    annotate(store, LIST, "arm", variant="v9", clear=["os_version"])
     entry = store.load(LIST).entries[1]
     assert entry.overridden == {"variant", "os_version"}
     assert entry.found is not None
@@ -103,6 +103,8 @@ def test_a_docker_list_holds_no_annotations(store: DraftStore) -> None:
 def test_what_cannot_be_done(store: DraftStore) -> None:
     with pytest.raises(UsageError, match="colour is no field"):
         annotate(store, LIST, "arm", clear=["colour"])
+    with pytest.raises(UsageError, match="os-version is no field"):
+        annotate(store, LIST, "arm", clear=["os-version"])
     with pytest.raises(UsageError, match="which image"):
         annotate(store, LIST, None, os="linux")
     with pytest.raises(NotFound, match=f"manifest for image nothing does not exist in {LIST}"):

@@ -19,16 +19,8 @@ from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.stores.location import registry_reference
 
-FIELDS = {
-    "os": "os",
-    "arch": "architecture",
-    "architecture": "architecture",
-    "variant": "variant",
-    "os-version": "os_version",
-    "os-features": "os_features",
-    "features": "features",
-}
-"""The fields of a platform that can be cleared: their names for `clear`, and their names in `Platform`."""
+FIELDS = ("os", "architecture", "variant", "os_version", "os_features", "features")
+"""The fields of a `Platform` that can be cleared."""
 
 
 class AnnotatedDraft(Result, msgspec.Struct, frozen=True):
@@ -76,7 +68,7 @@ def annotate(
         "features": several(features),
     }
     settings = {name: value for name, value in platform.items() if value}
-    cleared = {FIELDS[name] for name in clear}
+    cleared = set(clear)
     on_entry = bool(settings or cleared or annotations or no_annotations)
     if image is None and on_entry:
         raise UsageError("which image of the list is meant was not said")

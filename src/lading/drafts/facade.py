@@ -218,7 +218,7 @@ class Drafts:
             os_version: version of the operating system.
             os_features: added to the features that are there, each once.
             features: of the processor; added likewise. They are never pushed, by Docker or by lading.
-            clear: fields to empty first: `os`, `arch`, `variant`, `os-version`, `os-features`, `features`.
+            clear: fields to empty first: `os`, `architecture`, `variant`, `os_version`, `os_features`, `features`.
             annotations: set on the entry; the list becomes an OCI index.
             remove_annotations: keys to remove from the entry.
             index_annotations: set on the list; it becomes an OCI index.

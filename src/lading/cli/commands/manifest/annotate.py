@@ -8,6 +8,17 @@ from lading.cli.drafts import key_values, type_option
 from lading.cli.groups import Command
 from lading.cli.options import Options, common
 
+_FIELDS = {
+    "os": "os",
+    "arch": "architecture",
+    "architecture": "architecture",
+    "variant": "variant",
+    "os-version": "os_version",
+    "os-features": "os_features",
+    "features": "features",
+}
+"""What `--clear` takes, and the name of that field in `Platform`."""
+
 
 @click.command(cls=Command, short_help="Change what a local list says about an image or itself")
 @click.argument("manifest_list")
@@ -52,9 +63,12 @@ def annotate(
     """
     from lading.drafts.annotate import annotate as change
     from lading.drafts.store import DraftStore
+    from lading.errors import UsageError
 
     if image is None and not (index_annotation or remove_index_annotation or type_):
         raise click.UsageError("name the MANIFEST to annotate, or give --index-annotation for the list itself")
+    if unknown := set(clear) - set(_FIELDS):
+        raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(_FIELDS)}")
     done = change(
         DraftStore(),
         manifest_list,
@@ -64,7 +78,7 @@ def annotate(
         variant=variant,
         os_version=os_version,
         os_features=[name for names in os_features for name in names.split(",") if name],
-        clear=clear,
+        clear=[_FIELDS[name] for name in clear],
         annotations=key_values(annotations),
         remove_annotations=remove_annotation,
         index_annotations=key_values(index_annotation),
