@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -256,7 +256,7 @@ CODES: dict[str, Code] = {code.code: code for code in _CODES}
 class Finding(Result, msgspec.Struct, frozen=True, kw_only=True):
     """Something that is wrong with an image or a list, or will surprise somebody."""
 
-    document_fields = ("code", "severity", "message", "remedy", "digest", "platform")
+    document_fields: ClassVar[tuple[str, ...]] = ("code", "severity", "message", "remedy", "digest", "platform")
 
     code: str
     severity: Severity
