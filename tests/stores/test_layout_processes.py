@@ -217,13 +217,14 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> Non
     ours = tmp_path / "layout" / ".lading"
     left, used = ours / ("0" * 32), ours / ("1" * 32)
     code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with (
-        subprocess.Popen([sys.executable, "-c", code, str(used)], **pipes) as working,  # type: ignore[call-overload]
-        subprocess.Popen([sys.executable, "-c", code, str(left)], **pipes) as killed,  # type: ignore[call-overload]
-    ):
+
+    def holding(path: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    with holding(used) as working, holding(left) as killed:
         for process in (working, killed):
-            process.stdout.readline()
+            assert process.stdout is not None
+            assert process.stdout.readline()
         killed.kill()
         killed.wait()
         write(b"another")
