@@ -40,7 +40,7 @@ def store(root: Path) -> DraftStore:
         ({"os": "macos"}, Platform("arm64", "darwin", variant="v8")),
         ({"clear": ["variant"]}, Platform("arm64", "linux")),
         ({"clear": ["variant"], "variant": "v9"}, Platform("arm64", "linux", variant="v9")),
-        ({"os_version": "1", "clear": ["arch"]}, Platform("", "linux", "1", variant="v8")),
+        ({"os_version": "1", "clear": ["architecture"]}, Platform("", "linux", "1", variant="v8")),
         ({"os_features": ["b", "a", "b"]}, Platform("arm64", "linux", "", ("b", "a"), "v8")),
         ({"features": ["sse4"]}, Platform("arm64", "linux", "", (), "v8", ("sse4",))),
     ],
