@@ -59,7 +59,7 @@ def tell_made(options: Options, created: CreatedDraft) -> None:
 
 
 def _serious(pushed: PushedDraft) -> list[str]:
-    """What the list says that will break for whoever pulls it; nothing is read for this."""
+    """What the list says and clients cannot pull; nothing is read for this."""
     import msgspec
 
     from lading.cli.findings import worded_finding

@@ -213,7 +213,7 @@ async def _indexes(store: Readable, tagged: set[Digest], leaf: Digest) -> dict[D
 
 
 def _ancestors(digest: Digest, indexes: Mapping[Digest, Index]) -> set[Digest]:
-    """Those of the indexes that list a digest, or an index that lists it, and so on."""
+    """The indexes that list a digest, directly or by an index within them."""
     found = {digest}
     more = {digest}
     while more:

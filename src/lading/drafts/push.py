@@ -157,7 +157,7 @@ async def _bring(
     options: CopyOptions,
     on_event: OnEvent | None,
 ) -> CopyReport:
-    """Copy the list, and those of its entries that are elsewhere, to its place."""
+    """Copy the list to its place, with the entries that are elsewhere."""
     async with AsyncExitStack() as resources:
         homes = _Homes(draft, connect, resources)
         index, title = draft.index, str(draft.reference)

@@ -91,7 +91,7 @@ def open_inside(place: Path, name: str, flags: int = os.O_RDONLY, mode: int = 0o
 
 
 def make_folder_inside(place: Path, name: str) -> Path:
-    """Make a folder inside a place, and those above it that are missing; sync their names.
+    """Make a folder inside a place, with the folders above it that are missing; sync their names.
 
     Raises:
         InvalidContent: it, or a folder above it, is a link.
@@ -136,7 +136,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path, mode: int = 0o777) -> None:
-    """Make a folder, and those above it that are missing, as far as the umask allows the mode; sync their names."""
+    """Make a folder, with the missing folders above it, as far as the umask allows the mode; sync their names."""
     if path.is_dir():
         return
     make_folder(path.parent, mode)

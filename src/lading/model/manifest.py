@@ -191,7 +191,7 @@ _FIELDS = {
 
 
 def _kind(document: Document, said: str, what: str) -> str:
-    """The media type of a manifest; the fields must be those of that kind.
+    """The media type of a manifest, whose fields must be the fields of its kind.
 
     Raises:
         InvalidContent: the manifest is ambiguous, or of an unknown kind.
