@@ -213,6 +213,8 @@ class TestPrecedence:
             "/etc/docker/certs.d",
             "/etc/containers/certs.d",
         ]
+        # Rootless Docker goes by XDG_CONFIG_HOME.
+        assert str(folders({"HOME": "/home/ada", "XDG_CONFIG_HOME": "/x"})[0]) == "/x/docker/certs.d"
 
     @pytest.mark.parametrize("name, lacks", [("c.cert", "c.key"), ("c.key", "c.cert")])
     def test_a_certificate_needs_its_key(self, file: Path, tmp_path: Path, name: str, lacks: str) -> None:

@@ -76,6 +76,36 @@ class TestFinding:
         assert found == Credential(username="ada", password="se:cret", source=str(home.file))
         assert await home.credentials.find("quay.io") is None
 
+    @pytest.mark.parametrize("line", ["\n", "\r\n"])
+    async def test_its_base64_may_be_broken_into_lines(self, home: Docker, line: str) -> None:
+        text = auth("ada", "hunter2")
+        home.write({"auths": {"a.example": {"auth": text[:4] + line + text[4:] + line}}})
+        found = await home.credentials.find("a.example")
+        assert found is not None
+        assert (found.username, found.password) == ("ada", "hunter2")
+
+    async def test_keys_are_read_as_go_reads_them(self, home: Docker) -> None:
+        home.write(
+            {
+                "Auths": {"a.example": {"Auth": auth("ada", "hunter2")}, "b.example": {"IdentityToken": "t"}},
+                "credhelpers": {"c.example": "keeper"},
+                "httpheaders": {"X-Team": "a"},
+            }
+        )
+        log = home.helper("keeper", 'echo \'{"Username": "eve", "Secret": "p"}\'')
+        found = await home.credentials.find("a.example"), await home.credentials.find("b.example")
+        assert [credential and credential.password for credential in found] == ["hunter2", ""]
+        assert found[1] is not None
+        assert found[1].identity_token == "t"
+        await home.credentials.find("c.example")
+        assert log.read_text() == "get c.example\n"
+        assert docker_headers(home.folder) == {"X-Team": "a"}
+        # What is written again loses nothing, and has each key once.
+        await home.keeper.store("d.example", Credential(username="eve", password="p"))
+        document = json.loads(home.file.read_text())
+        assert sorted(document["auths"]) == ["a.example", "b.example", "d.example"]
+        assert "Auths" not in document
+
     async def test_user_and_password_in_plain_words(self, home: Docker) -> None:
         home.write({"auths": {"ghcr.io": {"username": "ada", "password": "secret"}}})
         found = await home.credentials.find("ghcr.io")

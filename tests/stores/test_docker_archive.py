@@ -445,6 +445,81 @@ async def use(path: Path) -> None:
                     await read(archive, child)
 
 
+def renamed(form: Files, rename: Callable[[str], str], say: Callable[[str], str]) -> Files:
+    """The same archive with members of other names, and a manifest.json that calls them in another way."""
+    files = {name if name == "manifest.json" else rename(name): content for name, content in form.items()}
+    (found,) = json.loads(form["manifest.json"])
+    found |= {"Config": say(found["Config"]), "Layers": [say(layer) for layer in found["Layers"]]}
+    return files | {"manifest.json": json.dumps([found]).encode()}
+
+
+@pytest.mark.parametrize("form", [legacy, crane])
+@pytest.mark.parametrize(
+    "rename, say",
+    [
+        (lambda name: f"/{name}", lambda name: f"/{name}"),
+        (lambda name: f"/{name}", lambda name: name),
+        (lambda name: f"./{name}", lambda name: f"/{name}"),
+        (lambda name: f"./a/../{name}", lambda name: f"./{name}"),
+        (lambda name: f"{'long/' * 40}{name}", lambda name: f"{'long//' * 40}{name}"),
+        (lambda name: name, lambda name: f"{name}/"),
+    ],
+    ids=["absolute", "absolute members", "absolute paths", "dots", "long", "a slash at the end"],
+)
+@pytest.mark.parametrize("tar_format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+async def test_members_are_found_as_other_programs_find_them(
+    form: Callable[..., Files],
+    rename: Callable[[str], str],
+    say: Callable[[str], str],
+    tar_format: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tarfile, "DEFAULT_FORMAT", tar_format)
+    paths = [tmp_path / "plain.tar", tmp_path / "odd.tar"]
+    for path, files in zip(paths, (form(IMAGE, None), renamed(form(IMAGE, None), rename, say)), strict=True):
+        path.write_bytes(tar(files))
+    digests = []
+    for path in paths:
+        await use(path)
+        async with DockerArchive(path) as archive:
+            digests.append((await archive.resolve("")).digest)
+    assert digests[0] == digests[1]
+
+
+async def test_a_link_may_be_absolute_and_the_last_member_of_a_name_counts(tmp_path: Path) -> None:
+    files = legacy(OTHER, ["app:1"])
+    layer = LAYER
+    content = files.pop(layer)
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(files | {"/real.tar": content, layer: "/real.tar"}))
+    await use(path)
+    once = io.BytesIO(path.read_bytes())
+    with tarfile.open(fileobj=once, mode="a") as archive:
+        member = tarfile.TarInfo("./manifest.json")
+        raw = files["manifest.json"]
+        assert isinstance(raw, bytes)
+        raw = raw.replace(b"app:1", b"app:2")
+        member.size = len(raw)
+        archive.addfile(member, io.BytesIO(raw))
+    path.write_bytes(once.getvalue())
+    async with DockerArchive(path) as archive_:
+        assert [name async for name in archive_.tags()] == ["app:2"]
+
+
+async def test_the_keys_of_its_list_are_read_as_go_reads_them(tmp_path: Path) -> None:
+    files = legacy(IMAGE, ["app:1"])
+    raw = files["manifest.json"]
+    assert isinstance(raw, bytes)
+    for key in (b"Config", b"RepoTags", b"Layers"):
+        raw = raw.replace(key, key.lower())
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(files | {"manifest.json": raw}))
+    await use(path)
+    async with DockerArchive(path) as archive:
+        assert [name async for name in archive.tags()] == ["app:1"]
+
+
 class TestMalformed:
     @pytest.mark.parametrize(
         "files, says",
@@ -461,11 +536,11 @@ class TestMalformed:
             (changed(Layers=["gone/layer.tar"]), "gone/layer.tar: there is no such file"),
             (changed(Layers=[]), "names 1 layers, and manifest.json has 0"),
             (changed(Config="../config.json"), "leads out of the archive"),
-            (changed(Config="/etc/passwd"), "leads out of the archive"),
+            (changed(Config="/etc/passwd"), "/etc/passwd: there is no such file"),
             (changed(Layers=["a/../../layer.tar"]), "leads out of the archive"),
             (changed(RepoTags=["not a name"]), "not a name"),
             (changed(Config=["x"]), "manifest.json"),
-            (changed() | {LAYER: "/etc/passwd"}, "a link leads out of the archive"),
+            (changed() | {LAYER: "/etc/passwd"}, "there is no such file"),
             (changed() | {LAYER: "../../../etc/passwd"}, "a link leads out of the archive"),
             (changed() | {LAYER: "layer.tar"}, "in a circle"),
             (changed() | {CONFIG: OTHER.config + b" "}, "does not match its digest"),

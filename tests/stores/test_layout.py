@@ -282,6 +282,21 @@ async def test_an_empty_index_in_every_form(path: Path, fill: Fill, image: image
     assert await tags(layout) == ["1"]
 
 
+async def test_the_keys_of_an_index_are_read_as_go_reads_them(path: Path, fill: Fill, image: images.Manifest) -> None:
+    content = await fill(Layout(path, create=True), image, "1")
+    text = (path / "index.json").read_text()
+    for key in ("schemaVersion", "mediaType", "manifests", "digest", "annotations"):
+        text = text.replace(f'"{key}"', f'"{key.title()}"')
+    (path / "index.json").write_text(text)
+    (path / "oci-layout").write_text('{"ImageLayoutVersion": "1.0.0"}')
+    layout = Layout(path)
+    assert (await layout.resolve("1")).digest == content.digest
+    await layout.tag(content, "2")
+    document = json.loads((path / "index.json").read_bytes())
+    assert (document["schemaVersion"], len(document["manifests"])) == (2, 2)
+    assert "Manifests" not in document
+
+
 async def test_a_layout_without_an_index(path: Path) -> None:
     path.mkdir()
     (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')

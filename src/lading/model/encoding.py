@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NoReturn, Self
 
 from lading.errors import InvalidContent
@@ -73,6 +73,19 @@ def decode(raw: bytes, what: str = "the document", limit: int = SIZE_LIMIT) -> D
     if not isinstance(value, dict):
         raise InvalidContent(f"{what} is not a JSON object")
     return value
+
+
+def respelled(document: Document, names: Collection[str]) -> Document:
+    """The same object with the keys that Go takes for one of these names spelled so; Go does not heed case.
+
+    Args:
+        document: a decoded object of a file that people may have written.
+        names: the names of the fields. A key that is one of them exactly counts before others.
+    """
+    if all(key in names for key in document):
+        return document
+    exact = {name.casefold(): name for name in names if name not in document}
+    return {exact.pop(key.casefold(), key) if key not in names else key: value for key, value in document.items()}
 
 
 def encode_docker(document: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from lading.errors import UsageError
+from lading.model.encoding import respelled
 from lading.registry.auth.credentials import depth, rank, split_key
+
+_FIELDS = ("auths", "credHelpers", "credsStore", "HttpHeaders")
+_AUTH_FIELDS = ("auth", "username", "password", "identitytoken", "registrytoken")
 
 AuthEntry = dict[str, Any]
 """What `auths` says of one registry."""
@@ -85,7 +89,10 @@ def decode(text: str, where: str) -> dict[str, Any]:
         raise _corrupt(where, f"it is not JSON: line {error.lineno}, column {error.colno}") from None
     if not isinstance(document, dict):
         raise _corrupt(where, "it is not a JSON object")
+    document = respelled(document, _FIELDS)
     _check(document, where)
+    if auths := document.get("auths"):
+        document["auths"] = {key: entry and respelled(entry, _AUTH_FIELDS) for key, entry in auths.items()}
     return document
 
 
@@ -152,13 +159,13 @@ def remove_entries(document: dict[str, Any], key: str) -> bool:
 
 
 def decode_auth(text: str, where: str) -> tuple[str, str]:
-    """The user and the password in an `auth` value.
+    """The user and the password in an `auth` value, which may be broken into lines (as Go reads base64).
 
     Raises:
         UsageError: it is not the base64 of `user:password`.
     """
     try:
-        decoded = base64.b64decode(text, validate=True).decode("utf-8")
+        decoded = base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
         raise _corrupt(where, "its 'auth' is not base64") from None
     username, colon, password = decoded.partition(":")

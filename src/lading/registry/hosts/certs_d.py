@@ -58,8 +58,10 @@ def folders(environ: Mapping[str, str]) -> list[Path]:
     if named is not None:
         return [Path(part) for part in named.split(os.pathsep) if part]
     user = Path(environ.get("HOME") or Path.home()) / ".config"
-    places = (user / "docker", user / "containers", Path("/etc/docker"), Path("/etc/containers"))
-    return [place / "certs.d" for place in places]
+    # Rootless Docker goes by the variable, podman does not.
+    docker = Path(environ.get("XDG_CONFIG_HOME") or user) / "docker"
+    places = (docker, user / "docker", user / "containers", Path("/etc/docker"), Path("/etc/containers"))
+    return [place / "certs.d" for place in dict.fromkeys(places)]
 
 
 def _read(folder: Path) -> Certificates | None:

@@ -21,6 +21,7 @@ from lading.errors import DigestMismatch, InvalidContent, NotFound, UsageError
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
+from lading.model.encoding import respelled
 from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import (
@@ -168,7 +169,8 @@ class SavedImages:
 
     def _entries(self) -> list[_ArchiveEntry]:
         try:
-            return msgspec.json.decode(self._members.read(_MANIFEST), type=list[_ArchiveEntry])
+            documents = msgspec.json.decode(self._members.read(_MANIFEST), type=list[dict[str, Any]])
+            return [msgspec.convert(respelled(document, _ENTRY_FIELDS), _ArchiveEntry) for document in documents]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._malformed(f"{_MANIFEST}: {shown(str(error))}") from None
 
@@ -365,6 +367,9 @@ class _ArchiveEntry(msgspec.Struct):
     tags: list[str] | None = msgspec.field(name="RepoTags", default=None)
     layers: list[str] | None = msgspec.field(name="Layers", default=None)
     sources: dict[str, Any] | None = msgspec.field(name="LayerSources", default=None)
+
+
+_ENTRY_FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(_ArchiveEntry))
 
 
 class _Layer(NamedTuple):

@@ -123,7 +123,6 @@ class Members:
         Raises:
             InvalidContent: there is none, it is no file, or the path leads out of the archive.
         """
-        # An absolute path would lead out of wherever the archive is unpacked.
         path = _target([], name)
         if path is None:
             raise self._bad(name, "it leads out of the archive")
@@ -275,10 +274,8 @@ def _reading(what: str) -> Iterator[None]:
 
 
 def _target(folder: list[str], path: str) -> str | None:
-    """The plain path that `path` means in a folder of the archive; None where it leads out of it."""
-    if path.startswith("/"):
-        return None
-    parts = list(folder)
+    """The plain path that `path` means in a folder of the archive, whose top is `/`; None where it leads out of it."""
+    parts = [] if path.startswith("/") else list(folder)
     for part in path.split("/"):
         if part == "..":
             if not parts:

@@ -14,7 +14,7 @@ from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.encoding import SIZE_LIMIT, decode
+from lading.model.encoding import SIZE_LIMIT, decode, respelled
 from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, is_foreign_layer
 from lading.model.tags import is_fallback
@@ -26,6 +26,7 @@ from lading.stores.manifest_summary import Summary, is_known, summarize
 
 _READ_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
 _SHOWN = 5
+_VERSION = ("imageLayoutVersion",)
 
 
 class LayoutReader:
@@ -170,7 +171,7 @@ class LayoutReader:
                 raw = self._read("oci-layout", SIZE_LIMIT)
         except ABSENT:
             return  # Tools leave it out, and index.json says enough.
-        version = decode(raw, self._where("oci-layout")).get("imageLayoutVersion")
+        version = respelled(decode(raw, self._where("oci-layout")), _VERSION).get(*_VERSION)
         if not isinstance(version, str) or not version.startswith("1."):
             raise InvalidContent(
                 f"{self.name} is an image layout of a version that lading does not read",
