@@ -688,9 +688,6 @@ WRONG = {
     "manifest push App": ("'App' is not a reference", "must be lowercase"),
     "manifest push a --if-digest b": ("'b' is not a digest", "sha256:<64 hex digits>"),
     "manifest rm App": ("'App' is not a reference", "must be lowercase"),
-    "manifest psh": ("no command 'psh'; did you mean 'push'?", "lading manifest --help"),
-    "insect": ("no command 'insect'; did you mean 'inspect'?", "lading --help"),
-    "xyzzy": ("no such command 'xyzzy'", "lading --help"),
     "completion tcsh": ("'tcsh'", "usage: lading completion"),
     "registry serve --address nowhere": ("nowhere",),
 }

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from lading.errors import UsageError
+
 
 class NobodyReads(Exception):
     """Whoever read the output has seen enough."""
@@ -15,6 +17,20 @@ class NobodyReads(Exception):
 
 class Command(click.Command):
     """A command whose help has what it does first, and apart from it how it talks, which is the same everywhere."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line. Of an option of other tools it is said what it is here."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from lading.cli.vocabulary import option
+
+            if (here := option(error.option_name, self)) is None:
+                raise
+            raise UsageError(
+                f"lading {_path_of(ctx)} has no option {error.option_name}",
+                remedy=f"{here}      see: lading {_path_of(ctx)} --help",
+            ) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in their groups."""
@@ -77,11 +93,20 @@ class Group(click.Group):
         self._names = tuple(names)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Without any argument, what there is to say is the help."""
+        """Without any argument, what there is to say is the help; `help COMMAND` is `COMMAND --help`."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
             ctx.exit()
-        return super().parse_args(ctx, args)
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.NoSuchOption as error:
+            from lading.cli.vocabulary import misplaced
+
+            if (said := misplaced(args, self._names)) is None:
+                raise
+            raise said from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Of how it may end, leave to click nothing that it would end in its own way."""
@@ -114,17 +139,25 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one may have been meant."""
-        try:
+        """Find a command, or say which one does what was meant."""
+        is_group_elsewhere = len(args) > 1 and args[0] in _GROUPS_ELSEWHERE and args[1] in _VERBS
+        if args[0] in self._names and not is_group_elsewhere:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from difflib import get_close_matches
+        from lading.cli.vocabulary import refuse
 
-            close = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            if not close or args[0].startswith("-"):
-                raise
-            message = f"there is no command {args[0]!r}; did you mean {close[0]!r}?"
-            raise click.UsageError(message, ctx) from error
+        if args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        raise refuse(_path_of(ctx).split(), args, self._names)
+
+
+_GROUPS_ELSEWHERE = ("tag", "tags", "repos", "inspect")
+"""Commands that are groups in other tools: `tag ls REPOSITORY` lists tags, and gives none to an image `ls`."""
+_VERBS = ("ls", "list", "rm", "remove", "delete", "del", "add", "create", "digest", "image")
+
+
+def _path_of(ctx: click.Context) -> str:
+    """The command as it is typed after `lading`."""
+    return ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
 
 
 def _summary(command: click.Command) -> str:

@@ -1,0 +1,287 @@
+"""What docker, podman, crane, oras, regctl and skopeo call things that lading calls otherwise: commands and options.
+
+It is loaded when a command line cannot be understood, and knows commands only by their names.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import click
+
+from lading.errors import UsageError
+
+JOBS: tuple[tuple[str, str, str], ...] = (
+    (
+        "a registry's repositories",
+        "lading repos REGISTRY",
+        "catalog, images, image ls, image list, list, ls, search, repo ls, repo list, repositories, registry "
+        "ls, registry list, registry catalog, repository ls, repository list, repos ls",
+    ),
+    (
+        "a repository's tags",
+        "lading tags REPOSITORY",
+        "images, image ls, image list, list, ls, list-tags, ls-tags, tag ls, tag list, tags ls, tags list, "
+        "repo tags, repo show-tags, repo",
+    ),
+    (
+        "what a name stands for",
+        "lading inspect REF",
+        "image inspect, inspect image, show, info, describe, image show, imagetools inspect, image history, "
+        "history, config, image config, ls-layers, layers, image tree, tree, platforms, get, image",
+    ),
+    (
+        "a name's digest",
+        "lading digest REF",
+        "head, image digest, manifest digest, manifest head, manifest-digest, sha, tag digest, exists, "
+        "manifest exists, image exists, resolve-digest",
+    ),
+    ("another tag", "lading tag REF NEW", "image tag, retag, promote, tag add, tag create, repo tag, alias"),
+    (
+        "to delete a manifest with its tags",
+        "lading delete REF",
+        "remove, rm, rmi, del, image rm, image remove, image rmi, image delete, manifest delete, repo rm, repo delete",
+    ),
+    (
+        "to remove a tag alone",
+        "lading delete --untag REF",
+        "rm, untag, image untag, tag rm, tag delete, tag del, tag remove",
+    ),
+    ("to copy", "lading copy SRC DST", "cp, image copy, image cp, artifact copy, manifest copy, mv, rename, clone"),
+    (
+        "to copy every tag",
+        "lading copy --all-tags SRC DST",
+        "sync, mirror, repo copy, repo sync, repo mirror, image sync",
+    ),
+    ("to keep every tag in a layout", "lading copy --all-tags REPOSITORY oci:DIR", "backup"),
+    ("to bring a layout to a registry", "lading push oci:DIR REPOSITORY", "restore, layout push"),
+    ("to write an archive", "lading pull REF docker-archive:FILE", "save, export, image save, image export"),
+    ("to write a layout", "lading pull REF oci:DIR:TAG", "export, image export, download, layout pull"),
+    (
+        "to bring an archive to a registry",
+        "lading push docker-archive:FILE REF",
+        "load, import, image load, image import",
+    ),
+    ("to bring an image to this machine", "lading pull REF", "image pull, download, fetch, image get"),
+    ("to bring an image to a registry", "lading push LOCATION REF", "image push, upload, put, image put"),
+    (
+        "a manifest",
+        "lading manifest inspect REF",
+        "manifest get, manifest fetch, manifest show, manifest cat, cat, manifest view, manifest "
+        "list-entries, image manifest, get, fetch, index inspect, index get",
+    ),
+    ("its exact bytes", "lading manifest inspect --raw REF", "manifest fetch, manifest get, raw, manifest raw"),
+    ("a list of images", "lading manifest create LIST IMAGE…", "create, index create, imagetools create, manifest new"),
+    (
+        "more images for a list",
+        "lading manifest add LIST IMAGE…",
+        "add, index append, manifest append, manifest join, index add",
+    ),
+    ("the local lists", "lading manifest ls", "manifest list, index list, manifests, index ls, index"),
+    ("to take images out of a list", "lading manifest remove LIST IMAGE…", "index delete, manifest drop, index remove"),
+    (
+        "to say what an entry is for",
+        "lading manifest annotate LIST IMAGE",
+        "annotate, manifest edit, manifest update, edit, index annotate",
+    ),
+    ("some platforms of an index", "lading copy --platform OS/ARCH SRC DST", "index filter"),
+    ("which image a client takes", "lading resolve REF", "which, select, image resolve"),
+    ("what is wrong with an image", "lading lint REF", "validate, verify, audit, image check-base, check-image, scan"),
+    ("to log in", "lading login REGISTRY", "auth login, registry login, signin, auth add"),
+    ("to log out", "lading logout REGISTRY", "auth logout, registry logout, signout, auth rm, auth remove"),
+    ("what credentials are kept for", "lading auth ls", "whoami, registry whoami, auth list, auth status, auth whoami"),
+    ("how access comes about", "lading auth explain REF", "auth check, auth test, auth debug, why"),
+    ("a token", "lading auth token REF", "token"),
+    (
+        "to examine a registry",
+        "lading registry check REGISTRY",
+        "check, ping, doctor, registry ping, registry test, status",
+    ),
+    (
+        "the pulls that are left",
+        "lading registry limits REF",
+        "limits, ratelimit, image ratelimit, rate-limit, registry limit",
+    ),
+    (
+        "the settings that count",
+        "lading registry config",
+        "set, config get, config set, registry set, settings, context",
+    ),
+    ("to run a registry", "lading registry serve", "serve, registry run, registry start, server, daemon, run-registry"),
+    (
+        "to tidy up a registry's folder",
+        "lading registry gc FOLDER",
+        "gc, garbage-collect, registry garbage-collect, registry prune",
+    ),
+    (
+        "to remove the local lists that are pushed",
+        "lading manifest prune",
+        "prune, image prune, clean, cleanup, index prune",
+    ),
+    ("the versions", "lading version", "about, ver"),
+    ("a tour", "lading demo", "tour, tutorial, example, init, quickstart"),
+    ("a list for its registry", "lading manifest push LIST", "index push"),
+    ("a list to change", "lading manifest pull REF", "index pull"),
+    ("to forget a local list", "lading manifest rm LIST", "index rm"),
+)
+"""What is to be done, the command for that, and what others call it."""
+
+ELSEWHERE: tuple[tuple[str, str], ...] = (
+    (
+        "no command of lading reads or writes single blobs; from Python: Client.blobs",
+        "blob, blob get, blob fetch, blob put, blob push, blob delete, blob head, blob copy, blob mount, layer",
+    ),
+    (
+        "no command of lading writes artifacts or lists referrers; from Python: Client.put, Store.referrers",
+        "attach, discover, referrers, artifact, artifact get, artifact put, artifact list, artifact tree, "
+        "manifest put, manifest fetch-config, manifest diff, diff, manifest index",
+    ),
+    (
+        "lading changes no images; to bring one to a registry again: lading push LOCATION REF",
+        "append, mutate, flatten, rebase, image mod, image create, squash, optimize",
+    ),
+    (
+        "lading signs nothing; to copy an image with its signatures: lading copy --referrers SRC DST",
+        "sign, standalone-sign, standalone-verify, trust, attest",
+    ),
+    (
+        "lading builds no images and runs no containers; to bring a built one to a registry: lading push "
+        "docker-daemon:NAME REF",
+        "build, run, exec, ps, start, stop, kill, restart, logs, commit, container, compose, buildx, image "
+        "build, volume, network, system, top, stats, events, attach-container, rmc, pause, wait",
+    ),
+)
+"""What no command does, and what others call it."""
+
+
+def refuse(path: Sequence[str], args: Sequence[str], known: Iterable[str]) -> UsageError | None:
+    """What to say of a command that there is not: the command that does its job, or one that is spelt like it.
+
+    Args:
+        path: the group that it was looked for in, such as `manifest`; empty for lading itself.
+        args: what was typed after that.
+        known: the commands of the group.
+    """
+    words = [*path, *_words(args)]
+    typed = list(args)
+    if words[:1] == ["buildx"] and words[1:2] == ["imagetools"]:
+        words, typed = words[1:], typed[1:]
+    for length in range(min(len(words), 2), len(path), -1):
+        remedy = "      ".join(_found(" ".join(words[:length]), typed[length - len(path) :]))
+        if remedy:
+            return UsageError(f"there is no command {' '.join(words[:length])!r}", remedy=remedy)
+    from difflib import get_close_matches
+
+    close = get_close_matches(args[0], list(known), n=1)
+    within = " ".join(["lading", *path])
+    remedy = f"did you mean: {within} {close[0]}" if close else f"see those there are: {within} --help"
+    return UsageError(f"there is no command {' '.join([*path, args[0]])!r}", remedy=remedy)
+
+
+def _words(args: Sequence[str]) -> Iterator[str]:
+    for word in args:
+        if word.startswith("-"):
+            return
+        yield word
+
+
+def _found(phrase: str, rest: Sequence[str]) -> list[str]:
+    """What does the job of this phrase; with what was typed after it, where that is what the command takes."""
+    jobs = dict.fromkeys((said, command) for said, command, names in JOBS if phrase in names.split(", "))
+    if not jobs:
+        return [said for said, names in ELSEWHERE if phrase in names.split(", ")][:1]
+    ready = [(said, filled) for said, command in jobs if (filled := _filled(command, rest)) is not None]
+    return [f"{said}: {command}" for said, command in ready or jobs]
+
+
+def _filled(command: str, rest: Sequence[str]) -> str | None:
+    """A command with what was typed; None where that is nothing, or does not fit."""
+    holes = [word for word in command.split() if word.isupper()]
+    if not rest or len(holes) != len(rest) or any(word.startswith("-") for word in rest):
+        return None
+    if ("REGISTRY" in holes) == ("/" in rest[0]) and {"REGISTRY", "REPOSITORY"} & set(holes):
+        return None
+    values = iter(rest)
+    return " ".join(shlex.quote(next(values)) if word.isupper() else word for word in command.split())
+
+
+_LOGIN = "credentials are kept by: lading login REGISTRY -u NAME --password-stdin"
+_ALL = "everything that SRC names is copied, all platforms of an index, too; every tag: --all-tags"
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("-o", "--output", "--go-template", "--template", "--pretty", "--json"), ("--format json",)),
+    **dict.fromkeys(
+        (
+            *("--plain-http", "--tls-verify", "--src-tls-verify", "--dest-tls-verify", "--insecure-registry", "--tls"),
+            *("--from-plain-http", "--to-plain-http", "--src-plain-http", "--dst-plain-http", "--skip-tls-verify"),
+            *("--insecure-skip-tls-verify", "--insecure-skip-verify", "--http", "--no-tls", "-k"),
+        ),
+        ("--insecure",),
+    ),
+    **dict.fromkeys(("-f", "--force", "--assume-yes", "--no-prompt"), ("--yes", "--replace")),
+    **dict.fromkeys(
+        ("--arch", "--os", "--override-arch", "--override-os", "--override-variant", "--variant", "--platforms"),
+        ("--platform OS/ARCH",),
+    ),
+    **dict.fromkeys(
+        (
+            *("--creds", "--src-creds", "--dest-creds", "--username", "--user", "-u", "--password", "-p"),
+            *("--registry-token", "--src-registry-token", "--dest-registry-token", "--from-username"),
+            *("--from-password", "--to-username", "--to-password", "--password-stdin", "--identity-token-stdin"),
+        ),
+        (_LOGIN,),
+    ),
+    **dict.fromkeys(("--cacert", "--cert-dir", "--ca", "--tls-ca", "--ca-cert", "--registry-ca"), ("--ca-file FILE",)),
+    **dict.fromkeys(("--cert", "--tls-cert", "--client-cert"), ("--cert-file FILE",)),
+    **dict.fromkeys(("--key", "--tls-key", "--client-key"), ("--key-file FILE",)),
+    **dict.fromkeys(
+        ("--registry-config", "--src-registry-config", "--to-registry-config", "--creds-file"), ("--authfile FILE",)
+    ),
+    **dict.fromkeys(
+        ("-r", "--recursive", "--with-referrers", "--include-referrers", "--digest-tags"), ("--referrers",)
+    ),
+    **dict.fromkeys(("--concurrency", "-j", "--parallel", "--threads", "--image-parallel-copies"), ("--jobs N",)),
+    **dict.fromkeys(("-d", "-v", "--log-level", "--trace"), ("--verbose",)),
+    **dict.fromkeys(("-s", "--silent", "--no-tty"), ("--quiet",)),
+    **dict.fromkeys(("-a", "--all", "--multi-arch"), ("--all-tags", "--all-clients", "--amend")),
+    **dict.fromkeys(("-n", "--limit", "--last"), ("--latest N",)),
+    **dict.fromkeys(("--filter", "--grep", "--match"), ("--include PATTERN",)),
+    **dict.fromkeys(("--full-ref", "--with-digest"), ("--full", "--digests")),
+    **dict.fromkeys(("--tags", "--additional-tag"), ("--tag TAG",)),
+    **dict.fromkeys(("--dryrun", "--simulate", "--check", "--plan"), ("--dry-run",)),
+    **dict.fromkeys(("--oci",), ("--to oci", "--type oci")),
+    **dict.fromkeys(("--no-overwrite", "--keep-existing"), ("--no-clobber",)),
+    **dict.fromkeys(("--if-not-exists", "--if-absent"), ("--if-digest absent", "--no-clobber")),
+    **dict.fromkeys(("--preserve-digests",), ("digests stay the same; nothing has to be said for it",)),
+    **dict.fromkeys(("--retry", "--retry-times", "--retries"), ("lading tries again by itself",)),
+    **dict.fromkeys(("-H",), ("--header 'NAME: VALUE'",)),
+}
+"""Options of others, and what they are here: the first that the command has, or a sentence."""
+
+
+def option(name: str, command: click.Command) -> str | None:
+    """What an option of others is here, where the command has such a thing.
+
+    Args:
+        name: the option that the command does not have.
+        command: the command.
+    """
+    has = {opt for param in command.params for opt in param.opts}
+    for said in OPTIONS.get(name, ()):
+        if not said.startswith("-"):
+            return said
+        if said.partition(" ")[0] in has:
+            return f"did you mean: {said}"
+    return None
+
+
+def misplaced(args: Sequence[str], names: Iterable[str]) -> UsageError | None:
+    """What to say of options that stand before the command: where they belong."""
+    known = set(names)
+    name = next((word for word in args if word in known), None)
+    if name is None:
+        return None
+    return UsageError(
+        f"{args[0].partition('=')[0]} stands before the command",
+        remedy=f"options come after it: lading {name} {args[0].partition('=')[0]} …",
+    )

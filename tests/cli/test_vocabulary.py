@@ -1,0 +1,126 @@
+"""Command lines of other tools: the command that does their job is named, and nothing is sent."""
+
+import re
+import shlex
+
+import click
+import pytest
+
+from cli.failing import USAGE, assert_failed
+from cli.place import AMD64, Place
+from lading.cli import lading as root
+from lading.cli.vocabulary import JOBS, OPTIONS
+from support.lading import Lading
+from support.parts import need
+from support.process import run
+
+HOST = "localhost:1"
+SAID = {
+    "catalog": ("'catalog'", "lading repos REGISTRY"),
+    f"catalog {HOST}": ("'catalog'", f"lading repos {HOST}"),
+    "images": ("'images'", "lading repos REGISTRY", "lading tags REPOSITORY"),
+    f"ls {HOST}": ("'ls'", f"lading repos {HOST}"),
+    f"ls {HOST}/a": ("'ls'", f"lading tags {HOST}/a"),
+    f"list-tags docker://{HOST}/a": ("'list-tags'", f"lading tags docker://{HOST}/a"),
+    f"remove {HOST}/a:1": ("'remove'", f"lading delete {HOST}/a:1"),
+    "rm": ("'rm'", "lading delete REF", "lading delete --untag REF"),
+    "attach x --artifact-type a/b": ("'attach'", "from Python: Client.put"),
+    "get x": ("'get'", "lading manifest inspect x"),
+    "export x x.tar": ("'export'", "lading pull REF docker-archive:FILE", "lading pull REF oci:DIR:TAG"),
+    "save x -o x.tar": ("'save'", "lading pull REF docker-archive:FILE"),
+    "manifest get x": ("'manifest get'", "lading manifest inspect x"),
+    "auth login": ("'auth login'", "lading login REGISTRY"),
+    f"tag ls {HOST}/a": ("'tag ls'", f"lading tags {HOST}/a"),
+    f"tag rm {HOST}/a:1": ("'tag rm'", f"lading delete --untag {HOST}/a:1"),
+    f"repo ls {HOST}": ("'repo ls'", f"lading repos {HOST}"),
+    f"image copy {HOST}/a {HOST}/b": ("'image copy'", f"lading copy {HOST}/a {HOST}/b"),
+    "buildx imagetools inspect x": ("'imagetools inspect'", "lading inspect x"),
+    "help catalog": ("'catalog'", "lading repos REGISTRY"),
+    "frobnicate": ("'frobnicate'", "lading --help"),
+    "insect": ("'insect'", "did you mean: lading inspect"),
+    "manifest psh": ("'manifest psh'", "did you mean: lading manifest push"),
+    f"digest -o json {HOST}/a": ("has no option -o", "--format json"),
+    f"inspect --json {HOST}/a": ("has no option --json", "--format json"),
+    f"copy --src-tls-verify=false {HOST}/a {HOST}/b": ("has no option --src-tls-verify", "--insecure"),
+    f"pull --creds a:b {HOST}/a": ("has no option --creds", "lading login REGISTRY"),
+    f"delete -f {HOST}/a": ("has no option -f", "--yes"),
+    f"manifest create {HOST}/a b --force": ("has no option --force", "--replace"),
+    f"-q digest {HOST}/a": ("-q stands before the command", "lading digest -q …"),
+    f"--format=json digest {HOST}/a": ("--format stands before the command", "lading digest --format …"),
+}
+
+
+@pytest.mark.parametrize("line", SAID)
+def test_the_command_that_does_the_job_is_named(lading: Lading, line: str) -> None:
+    assert_failed(lading.run(*line.split(), check=False), USAGE, SAID[line])
+
+
+@pytest.mark.parametrize("tool", ["crane", "oras", "regctl", "skopeo"])
+def test_every_command_of_other_tools_is_known(tool: str, lading: Lading) -> None:
+    """What lading has under another name, it names; what it does not do, it says."""
+    seen = 0
+    for path in [
+        (),
+        *(() if tool == "skopeo" else [("auth",), ("blob",), ("image",), ("manifest",), ("repo",), ("tag",)]),
+    ]:
+        for name in _commands_of(tool, path):
+            words = [*path, name]
+            if _is_command(words) or name == "help":
+                continue
+            said = lading.run(*words, check=False)
+            assert said.returncode == USAGE, (words, said.stdout)
+            assert re.search(r": lading |lading (signs|changes|builds) no|of lading ", said.stderr), said.stderr
+            assert "did you mean" not in said.stderr, words
+            assert "--help" not in said.stderr, words
+            seen += 1
+    assert seen
+
+
+def _commands_of(tool: str, path: tuple[str, ...]) -> list[str]:
+    """The commands of a group of a tool, as its help lists them."""
+    page = run([need(tool), *path, "--help"], check=False).stdout
+    if path and f"{tool} {' '.join(path)} [command]" not in page:
+        return []
+    listed = page.partition("Available Commands:")[2].partition("\n\n")[0]
+    return re.findall(r"^  ([a-z-]+) ", listed, re.MULTILINE)
+
+
+def _is_command(words: list[str]) -> bool:
+    command: click.Command | None = root
+    for word in words:
+        command = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+    return command is not None
+
+
+def test_what_is_named_can_be_typed() -> None:
+    """Every command that is named takes such a command line, and every option is one of some command."""
+    for _, line, _ in JOBS:
+        command: click.Command | None = root
+        words = shlex.split(re.sub(r"\bOS/ARCH\b", "linux/arm64", line).lower())[1:]
+        while isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, line
+        command.make_context("lading", [word.replace("…", "") for word in words])
+    flags = {flag for command in _every_command(root) for param in command.params for flag in param.opts}
+    named = {said.split()[0] for options in OPTIONS.values() for said in options if said.startswith("-")}
+    assert named <= flags
+
+
+def _every_command(command: click.Command) -> list[click.Command]:
+    if not isinstance(command, click.Group):
+        return [command]
+    inner = [
+        command.get_command(click.Context(command), name) for name in command.list_commands(click.Context(command))
+    ]
+    return [command, *(found for one in inner if one is not None for found in _every_command(one))]
+
+
+@pytest.mark.parametrize("words", ["", "digest", "manifest", "manifest push"])
+def test_help_of_a_command(lading: Lading, words: str) -> None:
+    assert lading.run("help", *words.split()).stdout == lading.run(*words.split(), "--help").stdout
+
+
+def test_an_image_that_is_called_like_a_command(place: Place) -> None:
+    ref = place.push("ls", AMD64)
+    place.run("tag", ref, "list")
+    assert set(place.run("tags", place.name).split()) == {"ls", "list"}
