@@ -17,63 +17,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, Union
 
-from lading import results
-from lading.cli.commands import delete, digest, login, logout, repos, tag, tags, version
-from lading.cli.commands.auth import get, token
-from lading.cli.commands.auth import ls as logins
-from lading.cli.commands.manifest import inspect as manifest
-from lading.cli.commands.manifest import ls as lists
-from lading.cli.commands.registry import gc
-from lading.drafts import draft, push
-from lading.images.lint import LintReport
-from lading.images.overview import Overview
+from lading.cli.documents import COMMANDS, document_of, fields_of, inner_document
 from lading.model.digest import Digest
-from lading.model.document import Result
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.model.selection import pull
-from lading.registry.auth.credentials import Login
-from lading.registry.diagnose.check import Checkup
-from lading.registry.diagnose.explain import Explanation
-from lading.registry.diagnose.pull_limits import PullLimits
-from lading.registry.diagnose.settings import ConfigDocument
 from lading.stores.location import Location
-from lading.transfer.report import CopyReport
-
-COMMANDS: dict[str, type] = {
-    "inspect": Overview,
-    "digest": digest.DigestDocument,
-    "tag": tag.TagDocument,
-    "tags": tags.TagsDocument,
-    "repos": repos.ReposDocument,
-    "copy": CopyReport,
-    "pull": CopyReport,
-    "push": CopyReport,
-    "resolve": results.ResolveDocument,
-    "lint": LintReport,
-    "delete": delete.DeleteDocument,
-    "manifest inspect": manifest.ManifestDocument,
-    "manifest push": push.PushDocument,
-    "manifest ls": lists.DraftsDocument,
-    "registry gc": gc.GarbageDocument,
-    "registry check": Checkup,
-    "registry limits": PullLimits,
-    "registry config": ConfigDocument,
-    "login": login.LoginDocument,
-    "logout": logout.LogoutDocument,
-    "auth explain": Explanation,
-    "auth token": token.TokenDocument,
-    "auth ls": logins.LoginsDocument,
-    "auth get": get.CredentialDocument,
-    "version": version.VersionDocument,
-}
-
-DOCUMENTS: dict[type, type] = {
-    draft.Draft: draft.DraftDocument,
-    draft.DraftEntry: draft.DraftEntryDocument,
-    pull.Selection: pull.PullDocument,
-}
-"""Results whose documents have other fields than they have themselves."""
 
 HEAD = """\
 # What `--format json` prints
@@ -89,7 +37,7 @@ This page is made by `docs/describe_json.py`.
 
 def page() -> str:
     """All of it."""
-    return "\n".join([HEAD, *(_section(command, document) for command, document in COMMANDS.items())])
+    return "\n".join([HEAD, *(_section(command, document_of(command)) for command in COMMANDS)])
 
 
 def _section(command: str, document: type) -> str:
@@ -104,26 +52,8 @@ def _table(document: type) -> list[str]:
     return [
         "| field | type | |",
         "|---|---|---|",
-        *(f"| `{name}` | {_named(kind)} | {meanings.get(name, '')} |" for name, kind in _fields(document).items()),
+        *(f"| `{name}` | {_named(kind)} | {meanings.get(name, '')} |" for name, kind in fields_of(document).items()),
     ]
-
-
-def _fields(document: type) -> dict[str, Any]:
-    # What the documents import for type checkers only is not in their modules.
-    names = (
-        vars(results)
-        | vars(pull)
-        | vars(draft)
-        | {"datetime": datetime, "Login": Login}
-        | vars(sys.modules[document.__module__])
-    )
-    fields = typing.get_type_hints(document, localns=names)
-    if not issubclass(document, Result):
-        return fields
-    for name in document.document_fields:
-        if isinstance(found := getattr(document, name), property):
-            fields[name] = typing.get_type_hints(found.fget, localns=names)["return"]
-    return {name: fields[name] for name in document.document_fields or document.__struct_fields__}
 
 
 def _meanings(document: type) -> dict[str, str]:
@@ -143,10 +73,9 @@ def _meanings(document: type) -> dict[str, str]:
 
 def _parts(document: type) -> Iterator[type]:
     """The documents within a document, each once, outermost first."""
-    for kind in _fields(document).values():
+    for kind in fields_of(document).values():
         for part in (kind, *typing.get_args(kind)):
-            inner = DOCUMENTS.get(part, part)
-            if typing.is_typeddict(inner) or (isinstance(inner, type) and issubclass(inner, Result)):
+            if (inner := inner_document(part)) is not None:
                 yield inner
                 yield from _parts(inner)
 
@@ -166,7 +95,7 @@ def _named(kind: Any) -> str:
         return f"list of {_named(arguments[0])}"
     if origin in (dict, Mapping):
         return "object" if arguments[1] in (Any, object) else f"object of {_named(arguments[1])}"
-    return f"`{DOCUMENTS.get(kind, kind).__name__}`"
+    return f"`{(inner_document(kind) or kind).__name__}`"
 
 
 if __name__ == "__main__":

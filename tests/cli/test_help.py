@@ -83,12 +83,14 @@ def test_examples_can_be_parsed() -> None:
                 continue
             words = shlex.split(example)[1:]
             command: click.Command = root
-            context = click.Context(root, info_name="lading")
+            context, name = click.Context(root, info_name="lading"), ""
             while isinstance(command, click.Group):
-                found = command.get_command(context, words.pop(0))
+                name = words.pop(0)
+                found = command.get_command(context, name)
                 assert found is not None, line
-                command = found
-            command.make_context("lading", words)
+                command, context = found, click.Context(found, context, info_name=name)
+            assert context.parent is not None
+            command.make_context(name, words, context.parent)
             seen += 1
     assert seen > 20
 

@@ -15,6 +15,11 @@ class NobodyReads(Exception):
     """Whoever read the output has seen enough."""
 
 
+def path_of(ctx: click.Context) -> str:
+    """The command as it is typed after `lading`."""
+    return ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
+
+
 class Command(click.Command):
     """A command whose help has what it does first, and apart from it how it talks, which is the same everywhere."""
 
@@ -28,8 +33,8 @@ class Command(click.Command):
             if (here := option(error.option_name, self)) is None:
                 raise
             raise UsageError(
-                f"lading {_path_of(ctx)} has no option {error.option_name}",
-                remedy=f"{here}      see: lading {_path_of(ctx)} --help",
+                f"lading {path_of(ctx)} has no option {error.option_name}",
+                remedy=f"{here}      see: lading {path_of(ctx)} --help",
             ) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -147,17 +152,12 @@ class Group(click.Group):
 
         if args[0].startswith("-"):
             return super().resolve_command(ctx, args)
-        raise refuse(_path_of(ctx).split(), args, self._names)
+        raise refuse(path_of(ctx).split(), args, self._names)
 
 
 _GROUPS_ELSEWHERE = ("tag", "tags", "repos", "inspect")
 """Commands that are groups in other tools: `tag ls REPOSITORY` lists tags, and gives none to an image `ls`."""
 _VERBS = ("ls", "list", "rm", "remove", "delete", "del", "add", "create", "digest", "image")
-
-
-def _path_of(ctx: click.Context) -> str:
-    """The command as it is typed after `lading`."""
-    return ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
 
 
 def _summary(command: click.Command) -> str:

@@ -228,12 +228,14 @@ def _flag(*names: str, help: str) -> Callable[[F], F]:
 def formats(*others: str) -> Callable[[F], F]:
     """Add `--format text|json|TEMPLATE`, with other formats that a command has."""
 
-    def checked(_context: click.Context, _param: click.Parameter, value: str) -> str:
-        """What cannot be read is said before anything is done."""
+    def checked(context: click.Context, _param: click.Parameter, value: str) -> str:
+        """What cannot be read, or does not fit what the command prints, is said before anything is done."""
         if value not in ("text", "json", *others):
-            from lading.cli.output import template
+            from lading.cli.documents import document_of
+            from lading.cli.groups import path_of
+            from lading.cli.templates import check
 
-            template(value)
+            check(value, document_of(path_of(context)))
         return value
 
     return click.option(

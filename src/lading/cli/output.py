@@ -6,14 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-from lading.errors import UsageError
-
-if TYPE_CHECKING:
-    import jinja2
 
 # What a terminal takes for commands, what turns the direction of writing around, and what cannot be encoded.
 _CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -43,48 +38,13 @@ def emit(document: Any, format: str, text: Callable[[], str]) -> None:
     if format == "json":
         click.echo(re.sub(_C1, _escaped, encode_indented(fields, "  ", escape_html=False)))
         return
-    click.echo(printable(_render(format, fields)))
+    from lading.cli.templates import render
+
+    click.echo(printable(render(format, fields)))
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:
     return b"\\u%04x" % ord(found.group().decode())
-
-
-def template(text: str) -> jinja2.Template:
-    """Read a Jinja2 template.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    import json
-
-    import jinja2
-
-    if "{" not in text:
-        raise UsageError(
-            f"{text!r} is no output format", cause="formats are text, json or a template such as '{{ digest }}'"
-        )
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)  # noqa: S701  # no HTML
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    text = text.replace("\\n", "\n").replace("\\t", "\t")
-    try:
-        return environment.from_string(text)
-    except jinja2.TemplateSyntaxError as error:
-        remedy = "templates are Jinja2: {{ digest }}, not {{.Digest}}" if "{{." in text.replace(" ", "") else None
-        raise UsageError("the template cannot be read", cause=error.message, remedy=remedy) from None
-
-
-def _render(text: str, fields: dict[str, Any]) -> str:
-    import jinja2
-
-    try:
-        return template(text).render(fields)
-    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise UsageError(
-            "the template does not fit the document",
-            cause=str(error),
-            remedy=f"its fields are {', '.join(fields)}; see them all with --format json",
-        ) from None
 
 
 def printable(text: str) -> str:

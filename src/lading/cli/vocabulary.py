@@ -155,7 +155,7 @@ ELSEWHERE: tuple[tuple[str, str], ...] = (
 """What no command does, and what others call it."""
 
 
-def refuse(path: Sequence[str], args: Sequence[str], known: Iterable[str]) -> UsageError | None:
+def refuse(path: Sequence[str], args: Sequence[str], known: Iterable[str]) -> UsageError:
     """What to say of a command that there is not: the command that does its job, or one that is spelt like it.
 
     Args:

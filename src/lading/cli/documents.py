@@ -1,0 +1,84 @@
+"""Which document each command prints with `--format`, and which fields it has: from the classes that are printed.
+
+It is loaded for templates, and for the page that describes the documents.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import typing
+from datetime import datetime
+from typing import Any
+
+from lading.model.document import Result
+
+_COMMANDS = "lading.cli.commands"
+COMMANDS = {
+    "inspect": "lading.images.overview:Overview",
+    "digest": f"{_COMMANDS}.digest:DigestDocument",
+    "tag": f"{_COMMANDS}.tag:TagDocument",
+    "tags": f"{_COMMANDS}.tags:TagsDocument",
+    "repos": f"{_COMMANDS}.repos:ReposDocument",
+    "copy": "lading.transfer.report:CopyReport",
+    "pull": "lading.transfer.report:CopyReport",
+    "push": "lading.transfer.report:CopyReport",
+    "resolve": "lading.results:ResolveDocument",
+    "lint": "lading.images.lint:LintReport",
+    "delete": f"{_COMMANDS}.delete:DeleteDocument",
+    "manifest inspect": f"{_COMMANDS}.manifest.inspect:ManifestDocument",
+    "manifest push": "lading.drafts.push:PushDocument",
+    "manifest ls": f"{_COMMANDS}.manifest.ls:DraftsDocument",
+    "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
+    "registry check": "lading.registry.diagnose.check:Checkup",
+    "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",
+    "registry config": "lading.registry.diagnose.settings:ConfigDocument",
+    "login": f"{_COMMANDS}.login:LoginDocument",
+    "logout": f"{_COMMANDS}.logout:LogoutDocument",
+    "auth explain": "lading.registry.diagnose.explain:Explanation",
+    "auth token": f"{_COMMANDS}.auth.token:TokenDocument",
+    "auth ls": f"{_COMMANDS}.auth.ls:LoginsDocument",
+    "auth get": f"{_COMMANDS}.auth.get:CredentialDocument",
+    "version": f"{_COMMANDS}.version:VersionDocument",
+}
+"""By command, in the order of the page: the class of its document."""
+
+
+def document_of(command: str) -> type:
+    """The class of the document that a command prints."""
+    module, _, name = COMMANDS[command].partition(":")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
+
+
+def inner_document(kind: Any) -> type | None:
+    """The class of an object within a document, from the class of the value; None for what is no such object."""
+    from lading.drafts import draft
+    from lading.model.selection import pull
+
+    others: dict[Any, type] = {
+        draft.Draft: draft.DraftDocument,
+        draft.DraftEntry: draft.DraftEntryDocument,
+        pull.Selection: pull.PullDocument,
+    }
+    inner = others.get(kind, kind)
+    return inner if typing.is_typeddict(inner) or (isinstance(inner, type) and issubclass(inner, Result)) else None
+
+
+def fields_of(document: type) -> dict[str, Any]:
+    """The fields of a document, in their order, with the types of their values."""
+    from lading import results
+    from lading.drafts import draft
+    from lading.model.selection import pull
+    from lading.registry.auth.credentials import Login
+
+    # What the documents import for type checkers only is not in their modules.
+    names = vars(results) | vars(pull) | vars(draft) | {"datetime": datetime, "Login": Login}
+    names |= vars(sys.modules[document.__module__])
+    fields = typing.get_type_hints(document, localns=names)
+    if not issubclass(document, Result):
+        return fields
+    for name in document.document_fields:
+        if isinstance(found := getattr(document, name), property):
+            fields[name] = typing.get_type_hints(found.fget, localns=names)["return"]
+    return {name: fields[name] for name in document.document_fields or document.__struct_fields__}
