@@ -1,5 +1,6 @@
 """One request over the wire: what arrives, what comes back, and how failures are told apart."""
 
+import _thread
 import asyncio
 import contextlib
 import itertools
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError
+from lading.registry.http import rustls
 from lading.registry.http.choose import EitherTransport
 from lading.registry.http.openssl import OpenSSLTransport
 from lading.registry.http.rustls import ReqwestTransport
@@ -705,6 +707,33 @@ async def test_a_transport_can_be_used_again_after_it_was_closed(transport: AnyT
         assert await get(transport, server.url) == b"x"
         await transport.close()
         assert await get(transport, server.url) == b"x"
+
+
+async def test_a_thread_that_is_not_the_librarys_is_waited_for_once_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeps = 0
+    sleep = asyncio.sleep
+
+    async def counted(seconds: float) -> None:
+        nonlocal sleeps
+        sleeps += 1
+        await sleep(seconds)
+
+    held = threading.Lock()
+    held.acquire()
+    # `threading` does not know of it: such are those of debuggers, of programs that embed Python, and of pytest-xdist.
+    _thread.start_new_thread(lambda: held.acquire(), ())
+    monkeypatch.setattr(rustls, "_ROUNDS", 200)
+    transport = ReqwestTransport(Route())
+    with ScriptedServer(lambda _: Reply()) as server:
+        try:
+            await get(transport, server.url)
+            await transport.close()
+            await get(transport, server.url)
+            monkeypatch.setattr(asyncio, "sleep", counted)
+            await transport.close()
+        finally:
+            held.release()
+    assert sleeps < 100
 
 
 async def test_a_name_can_have_an_address_of_its_own(make: Made) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
 
 _used_in: int | None = None
 """The process that the library's threads are in, once they have begun."""
+
+_strangers: set[int] = set()
+"""Threads that run Python code and are neither of `threading` nor of the library: those of debuggers and embedders."""
 
 
 def is_usable() -> bool:
@@ -97,7 +102,9 @@ class ReqwestTransport(LibraryTransport):
         if self._client is not None:
             return self._client
         global _used_in  # noqa: PLW0603  # one for the process
-        _used_in = _used_in or os.getpid()
+        if _used_in is None:
+            _used_in = os.getpid()
+            _strangers.update(_unknown_threads())
         from datetime import timedelta
 
         from pyreqwest.client import ClientBuilder
@@ -140,6 +147,9 @@ class ReqwestTransport(LibraryTransport):
         return self._client
 
 
+_ROUNDS = 1000
+"""For how many milliseconds to wait for the threads of the library."""
+
 _SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization"})
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
@@ -160,16 +170,22 @@ async def _library_at_rest() -> None:
     """Wait until no thread of the HTTP library runs Python code, for a second at most.
 
     Its threads hand results over to the event loop, which may go on, and end the process, before such a thread has
-    returned. An interpreter that ends meanwhile aborts ("PyGILState_Release: thread state must be current").
+    returned. An interpreter that ends meanwhile aborts ("PyGILState_Release: thread state must be current"). A thread
+    that runs all that time is not the library's, and is not waited for again.
     """
-    import sys
-    import threading
-
-    for _ in range(1000):
-        ours = {thread.ident for thread in threading.enumerate()}
-        if sys._current_frames().keys() <= ours:  # noqa: SLF001  # which threads there are
+    stayed = _unknown_threads()
+    for _ in range(_ROUNDS):
+        if not (running := _unknown_threads()):
             return
+        stayed &= running
         await asyncio.sleep(0.001)
+    _strangers.update(stayed)
+
+
+def _unknown_threads() -> set[int]:
+    """The threads that run Python code and may be the library's."""
+    known = {thread.ident for thread in threading.enumerate()} | _strangers
+    return {ident for ident in sys._current_frames() if ident not in known}  # noqa: SLF001  # no other way to ask
 
 
 def _fields(headers: HeaderMap) -> list[tuple[str, str]]:
