@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None, *, prog_name: str = "lading") -
         return 2
     except (KeyboardInterrupt, click.exceptions.Abort):
         # A terminal is in the middle of a line: it has shown ^C, or a question.
-        click.echo("\ninterrupted" if sys.stderr.isatty() else "interrupted", err=True)
+        _say(*([""] if sys.stderr.isatty() else []), "interrupted")
         return 130
     except (BrokenPipeError, NobodyReads):
         # Python must not complain about it once more at exit.
@@ -94,15 +94,18 @@ def main(arguments: Sequence[str] | None = None, *, prog_name: str = "lading") -
         if debug:
             import traceback
 
-            traceback.print_exc()
+            # Of what it tells, too, no line passes for one of ours.
+            _say(*(f"  {line}" for line in traceback.format_exc().splitlines()))
         if isinstance(error, LadingError):
             say_error(error)
             return error.exit_code
         if isinstance(error, OSError) and error.strerror:
-            _say(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+            _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
             return 1
-        _say(f"lading failed in a way it should not: {type(error).__name__}: {error}".splitlines()[0])
-        click.echo("  please report it with the output of the same command with --debug", err=True)
+        _fail(
+            f"lading failed in a way it should not: {type(error).__name__}: {error}",
+            "please report it with the output of the same command with --debug",
+        )
         return 1
 
 
@@ -118,32 +121,35 @@ def _prepare_streams() -> None:
 
 def say_error(error: LadingError) -> None:
     """Print an error to stderr: what happened, why, and what to do next."""
-    from lading.cli.output import shown
     from lading.cli.wording import worded
 
-    message, *more = worded(error)
-    _say(message)
-    for line in more:
-        click.echo(shown(f"  {line}"), err=True)
+    _fail(*worded(error))
 
 
-def _say(message: str) -> None:
-    from lading.cli.output import paint, shown
+def _fail(message: str, *more: str) -> None:
+    from lading.cli.output import paint
 
-    click.echo(shown(f"{paint('error:', 'red', err=True)} {message}"), err=True)
+    _say(f"{paint('error:', 'red', err=True)} {message}", *(f"  {line}" for line in more))
+
+
+def _say(*lines: str) -> None:
+    from lading.cli.output import say
+
+    say(*lines, err=True)
 
 
 def _say_usage(error: click.UsageError) -> None:
-    message = error.format_message()
-    _say(message[:1].lower() + message[1:].rstrip("."))
-    if error.ctx is not None:
-        click.echo(f"  {error.ctx.get_usage().replace('Usage: ', 'usage: ')}", err=True)
-        click.echo(f"  see: {error.ctx.command_path} --help", err=True)
+    # What there is to choose from, click has in lines.
+    message = error.format_message().replace("\n\t", " ")
+    usage = error.ctx.get_usage().replace("Usage: ", "usage: ").splitlines() if error.ctx is not None else []
+    see = [f"see: {error.ctx.command_path} --help"] if error.ctx is not None else []
+    _fail(message[:1].lower() + message[1:].rstrip("."), *usage, *see)
 
 
 def _version(context: click.Context, wanted: bool) -> None:
     if wanted:
         from lading._version import __version__
+        from lading.cli.output import say
 
-        click.echo(f"lading {__version__}")
+        say(f"lading {__version__}")
         context.exit()

@@ -96,7 +96,8 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
     if format_ == "text":
         options.note(_summary(report, time.monotonic() - started))
     if is_stream:
-        options.note(_names(report, options.quiet))
+        for name in _names(report, options.quiet):
+            options.note(name)
     else:
         emit(report, format_, lambda: _names(report, options.quiet))
 
@@ -132,11 +133,11 @@ def _left(report: CopyReport) -> str:
     return left + (f"; only for {', '.join(only)}" if only else "")
 
 
-def _names(report: CopyReport, quiet: bool) -> str:
+def _names(report: CopyReport, quiet: bool) -> list[str]:
     """The full name of everything that was made, and before it what a dry run would do."""
     plan = _plan(report) if report.dry_run and not quiet else []
     names = dict.fromkeys(tag.full for image in report.images for tag in image.targets if tag.state != "kept")
-    return "\n".join([*plan, *names])
+    return [*plan, *names]
 
 
 def _plan(report: CopyReport) -> list[str]:
@@ -156,7 +157,7 @@ def _plan(report: CopyReport) -> list[str]:
         if tag.state != "set"
     ]
     head = ["TO DO", "WHAT", "DIGEST", "SIZE", "PLATFORM"]
-    return [*([table([head, *rows], right=[3])] if rows else []), *changes]
+    return [*(table([head, *rows], right=[3]) if rows else []), *changes]
 
 
 _RANK = {"blob": 0, "manifest": 1, "index": 2}

@@ -58,8 +58,8 @@ def tell_made(options: Options, created: CreatedDraft) -> None:
             options.note(str(change))
 
 
-def _serious(pushed: PushedDraft) -> list[str]:
-    """What the list says and clients cannot pull; nothing is read for this."""
+def _serious(pushed: PushedDraft) -> list[tuple[str, str]]:
+    """What the list says and clients cannot pull, each with what to do; nothing is read for this."""
     import msgspec
 
     from lading.cli.findings import worded_finding
@@ -68,24 +68,26 @@ def _serious(pushed: PushedDraft) -> list[str]:
     name = str(msgspec.structs.replace(pushed.reference, digest=None))
     report = lint(listed_facts(name, pushed.index))
     errors = [worded_finding(found) for found in report.findings if found.severity == "error"]
-    return [f"{found.message} ({found.code})\n  {found.remedy}" for found in errors]
+    return [(f"{found.message} ({found.code})", found.remedy) for found in errors]
 
 
 def tell_pushed(options: Options, pushed: PushedDraft, format: str = "text") -> None:
     """Print what was pushed, and on stderr what is wrong with it."""
     from lading.cli.output import emit
 
-    for warning in (*pushed.warnings, *_serious(pushed)):
+    for warning in pushed.warnings:
         options.warn(warning)
+    for warning, remedy in _serious(pushed):
+        options.warn(warning, remedy)
 
-    def text() -> str:
+    def text() -> list[str]:
         name = pushed.reference.name
         lines = [
             f"Pushed ref {name}@{entry.digest} with digest: {entry.digest}"
             for entry in pushed.copied
             if not pushed.dry_run
         ]
-        return "\n".join([*lines, pushed.digest])
+        return [*lines, pushed.digest]
 
     if pushed.dry_run and format == "text":
         for entry in pushed.copied:

@@ -100,7 +100,9 @@ class Group(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without any argument, what there is to say is the help; `help COMMAND` is `COMMAND --help`."""
         if not args and not ctx.resilient_parsing:
-            click.echo(ctx.get_help())
+            from lading.cli.output import say
+
+            say(*ctx.get_help().splitlines())
             ctx.exit()
         if args[:1] == ["help"]:
             args = [*args[1:], "--help"]

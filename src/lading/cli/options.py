@@ -104,10 +104,10 @@ class Options:
 
     def note(self, text: str) -> None:
         """Tell people something on stderr that is not the answer."""
-        from lading.cli.output import shown
+        from lading.cli.output import say
 
         if not self.quiet:
-            click.echo(shown(text), err=True)
+            say(text, err=True)
 
     def ask(self, question: str, otherwise: str) -> None:
         """Ask whether to go on; a no ends the command.
@@ -116,23 +116,30 @@ class Options:
             question: what to ask.
             otherwise: what to say after a no.
         """
-        if not click.confirm(question, err=True):
+        from lading.cli.output import ask
+
+        if not ask(question):
             self.note(otherwise)
             raise click.exceptions.Exit(1)
 
-    def warn(self, text: str) -> None:
-        """Warn on stderr."""
-        from lading.cli.output import paint, shown
+    def warn(self, text: str, *more: str) -> None:
+        """Warn on stderr.
 
-        click.echo(shown(f"{paint('warning:', 'yellow', err=True)} {text}"), err=True)
+        Args:
+            text: what of.
+            more: further lines.
+        """
+        from lading.cli.output import paint, say
+
+        say(f"{paint('warning:', 'yellow', err=True)} {text}", *(f"  {line}" for line in more), err=True)
 
     def _warn_from(self, registry: str, text: str) -> None:
         self.warn(f"{registry} says: {text}")
 
     def _trace(self, line: str) -> None:
-        from lading.cli.output import shown
+        from lading.cli.output import say
 
-        click.echo(shown(line), err=True)
+        say(line, err=True)
 
 
 def common(

@@ -1,55 +1,106 @@
-"""How answers look: documents as JSON or through a template, tables, sizes, times, colour."""
+"""How answers look, and the only way out for them: nothing else in `cli/` prints.
+
+A line is one line: whatever a text from elsewhere has in it that is no text, a line break too, is shown as an escape.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
 
-# What a terminal takes for commands, what turns the direction of writing around, and what cannot be encoded.
-_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-_C1 = rb"\xc2[\x80-\x9f]|\x7f"
+from lading.model.text import json_printable, printable
 
-# Colour is marked with noncharacters, which stand for nothing outside of a program (Unicode §23.7), and becomes escape
-# sequences last of all: so no escape sequence of somebody else's ever passes for ours.
-_COLOURS = {"cyan": "\ufdd0", "green": "\ufdd1", "red": "\ufdd2", "yellow": "\ufdd3"}
-_END = "\ufdd4"
+# A text is marked with colours when it is made, and the marks become escape sequences last of all. No text from
+# elsewhere has a mark: it cannot know the number.
+_NUMBER = os.urandom(8).hex()
+_PLAIN = "plain"
 
 
-def emit(document: Any, format: str, text: Callable[[], str]) -> None:
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines of text.
+
+    Args:
+        lines: each is one line, whatever is in it.
+        err: whether they go to stderr.
+    """
+    if lines:
+        click.echo("\n".join(map(_shown, lines)), err=err)
+
+
+def emit(document: Any, format: str, text: Callable[[], str | Iterable[str]]) -> None:
     """Print an answer.
 
     Args:
         document: what the answer is: a result, or a dict of such; `--format json` prints all of it.
         format: `text`, `json` or a Jinja2 template over the document's fields.
-        text: makes the text for people; called only where it is wanted.
+        text: makes the lines for people, or the one line that there is; called only where they are wanted.
     """
     if format == "text":
-        click.echo(shown(text()))
+        lines = text()
+        say(*([lines] if isinstance(lines, str) else lines))
         return
     from lading.model.document import plain
     from lading.model.encoding import encode_indented
 
     fields = plain(document)
     if format == "json":
-        click.echo(re.sub(_C1, _escaped, encode_indented(fields, "  ", escape_html=False)))
+        emit_json(encode_indented(fields, "  ", escape_html=False))
         return
     from lading.cli.templates import render
 
-    click.echo(printable(render(format, fields)))
+    click.echo(printable(render(format, fields), keep="\n\t"))
 
 
-def _escaped(found: re.Match[bytes]) -> bytes:
-    return b"\\u%04x" % ord(found.group().decode())
+def emit_json(document: bytes, *, end: str = "\n", err: bool = False) -> None:
+    """Print a JSON document as it is laid out; in its strings, what is no text is escaped as JSON does it.
+
+    Args:
+        document: the document.
+        end: what comes after it.
+        err: whether it goes to stderr.
+    """
+    click.echo(f"{json_printable(document.decode())}{end}", nl=False, err=err)
 
 
-def printable(text: str) -> str:
-    """Text from elsewhere without what a terminal would take for commands."""
-    return re.sub(_CONTROL, lambda match: ascii(match.group())[1:-1], text)
+def emit_bytes(content: bytes) -> None:
+    """Print content exactly, with nothing after it; on a terminal what is no text is escaped."""
+    if sys.stdout.isatty():
+        click.echo(json_printable(content.decode("utf-8", "surrogateescape")), nl=False)
+    else:
+        click.echo(content, nl=False)
+
+
+def ask(question: str) -> bool:
+    """Ask on stderr whether to go on."""
+    return click.confirm(_shown(question), err=True)
+
+
+def ask_for(what: str, *, hidden: bool = False) -> str:
+    """Ask on stderr for a text.
+
+    Args:
+        what: what is asked for.
+        hidden: whether what is typed stays invisible.
+    """
+    answer: str = click.prompt(_shown(what), hide_input=hidden, err=True)
+    return answer
+
+
+class LogHandler(logging.Handler):
+    """Prints the records of a log to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record. Of several lines, as a traceback has, all but the first are moved to the right."""
+        try:
+            first, *more = self.format(record).split("\n")
+            say(first, *(f"    {line}" for line in more), err=True)
+        except Exception:  # noqa: BLE001  # a log never ends what it tells of
+            self.handleError(record)
 
 
 def paint(text: str, colour: str, *, err: bool = False) -> str:
@@ -57,25 +108,41 @@ def paint(text: str, colour: str, *, err: bool = False) -> str:
 
     Args:
         text: the text.
-        colour: `cyan`, `green`, `red` or `yellow`.
+        colour: `cyan`, `green`, `red`, `yellow` or `bold`.
         err: whether it goes to stderr.
     """
     stream = sys.stderr if err else sys.stdout
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
         return text
-    return f"{_COLOURS[colour]}{text}{_END}"
+    return f"{_mark(colour)}{text}{_mark(_PLAIN)}"
 
 
-def shown(text: str) -> str:
-    """A text as it is written to a stream: printable, and what `paint` marked in colour."""
-    text = printable(text)
-    for colour, mark in _COLOURS.items():
-        text = text.replace(mark, click.style("", fg=colour, reset=False))
-    return text.replace(_END, click.style(""))
+def _mark(colour: str) -> str:
+    return f"\ufdd0{_NUMBER}{colour}\ufdd1"
 
 
-def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: str = "") -> str:
-    """Align columns; the first row is the head.
+def _shown(line: str) -> str:
+    """A line as it is written to a stream: printable, and what `paint` marked in colour."""
+    first, *marked = line.split(f"\ufdd0{_NUMBER}")
+    parts = [printable(first)]
+    for part in marked:
+        colour, _, text = part.partition("\ufdd1")
+        parts += [_SEQUENCES[colour], printable(text)]
+    return "".join(parts)
+
+
+_SEQUENCES = {
+    "cyan": "\x1b[36m",
+    "green": "\x1b[32m",
+    "red": "\x1b[31m",
+    "yellow": "\x1b[33m",
+    "bold": "\x1b[1m",
+    _PLAIN: "\x1b[0m",
+}
+
+
+def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: str = "") -> list[str]:
+    """Align columns, a line for each row; the first row is the head.
 
     Args:
         rows: the cells.
@@ -83,6 +150,7 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: s
         indent: what each line starts with.
     """
     flush = set(right)
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -91,7 +159,7 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: s
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append(f"{indent}{'  '.join(cells)}".rstrip())
-    return "\n".join(lines)
+    return lines
 
 
 def size(count: int | None) -> str:

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
-
-from lading.cli.output import short, size
+from lading.cli.output import emit_json, say, short, size
+from lading.model.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +55,7 @@ def shown_progress(style: Style, *, quiet: bool = False) -> Iterator[OnEvent | N
 def _json(event: Event) -> None:
     import msgspec
 
-    click.echo(msgspec.json.encode(event, enc_hook=str), err=True)
+    emit_json(msgspec.json.encode(event, enc_hook=str), err=True)
 
 
 class _Lines:
@@ -77,7 +76,7 @@ class _Lines:
         self._told = time.monotonic()
         percent = event.done * 100 // event.size if event.size else 100
         words = [f"{size(event.done)} of {size(event.size)}", *self._rate.words(event.size - event.done)]
-        click.echo(f"  {percent}%  {', '.join(words)}", err=True)
+        say(f"  {percent}%  {', '.join(words)}", err=True)
 
 
 class _Rate:
@@ -116,7 +115,7 @@ def _bars(console: Console | None = None) -> Iterator[_Bars]:
     from rich.table import Column
 
     def text(shown: str) -> ProgressColumn:
-        return TextColumn(shown, table_column=Column(no_wrap=True))
+        return TextColumn(shown, markup=False, table_column=Column(no_wrap=True))
 
     console = console or Console(stderr=True)
     # What is always there, and what finds a place beside it.
@@ -171,7 +170,7 @@ class _Bars:
     def _begin(self, event: Started) -> None:
         # Tasks are drawn in the order in which they came: the total goes, and comes again below.
         total = self._total
-        label = f"{event.platform or '':{_PLATFORM}} {short(event.digest)}"
+        label = f"{printable(event.platform or ''):{_PLATFORM}} {short(event.digest)}"
         task = self._progress.add_task(label, total=event.size, sizes="", rate="")
         self._blobs[event.target, event.digest] = (task, _Rate())
         if total is not None:

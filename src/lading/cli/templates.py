@@ -17,6 +17,7 @@ from jinja2 import nodes
 
 from lading.cli.documents import fields_of, inner_document
 from lading.errors import LadingError, UsageError
+from lading.model.text import json_printable, printable
 
 _Scope = dict[str, Any]
 """The names that a part of a template sees, with their types; `Any` where the type is not known."""
@@ -53,7 +54,7 @@ def render(text: str, fields: Mapping[str, Any]) -> str:
         LadingError: its values are not what the template takes; what the command did is done.
     """
     try:
-        return _environment().from_string(_source(text)).render(fields)
+        return _environment().from_string(_source(text)).render(_values(fields))
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise LadingError(
             "the answer does not fit the template",
@@ -72,8 +73,39 @@ def _source(text: str) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)  # noqa: S701  # no HTML
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["json"] = environment.filters["tojson"] = _json
     return environment
+
+
+class _Value(str):
+    """A text of a document as a template prints it."""
+
+    __slots__ = ("exact",)
+    exact: str
+
+
+def _values(value: Any) -> Any:
+    """A document for a template: in its texts, what is no text is an escape."""
+    if isinstance(value, str):
+        shown = _Value(printable(value))
+        shown.exact = value
+        return shown
+    if isinstance(value, dict):
+        return {_values(key): _values(item) for key, item in value.items()}
+    return [_values(item) for item in value] if isinstance(value, list) else value
+
+
+def _json(value: Any) -> str:
+    """The filter `json`: a value as it is in the document."""
+    return json_printable(json.dumps(_exact(value), ensure_ascii=False))
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_exact(key): _exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(item) for item in value]
+    return value.exact if isinstance(value, _Value) else value
 
 
 def _remedy(fields: Iterable[str]) -> str:

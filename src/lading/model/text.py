@@ -1,6 +1,8 @@
-"""Texts for people: sizes, and excerpts of what strangers wrote."""
+"""Texts for people: sizes, and what strangers wrote in a form that is harmless wherever it is shown."""
 
 from __future__ import annotations
+
+import unicodedata
 
 _EXCERPT = 60
 
@@ -28,7 +30,7 @@ def excerpt(text: str, limit: int = _EXCERPT) -> str:
         text: what a stranger wrote.
         limit: how many characters there may be.
     """
-    shown = text if text.isprintable() else ascii(text)[1:-1]
+    shown = printable(text)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
@@ -41,3 +43,58 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
         plural: what there are several of; by default with an `s`.
     """
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+# What is shown as nothing although it is a letter, a mark or a sign (Unicode's Default_Ignorable_Code_Point, and the
+# braille pattern without dots).
+_INVISIBLE = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
+)
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """A text in which every character that is no text is an escape, such as `\\x1b` or `\\u202e`.
+
+    Such are controls, line and paragraph separators, formats (which turn the direction of writing, or have no width),
+    surrogates, and what stands for nothing.
+
+    Args:
+        text: what a stranger wrote.
+        keep: characters that stay as they are all the same.
+    """
+    return text.translate({ord(character): ascii(character)[1:-1] for character in _no_text(text, keep)})
+
+
+def json_printable(text: str, *, keep: str = "\n\t") -> str:
+    """JSON in which every character that is no text is escaped as JSON does it: the document stays the same.
+
+    Args:
+        text: the JSON text.
+        keep: the characters that it is laid out with.
+    """
+    return text.translate({ord(character): _json_escape(character) for character in _no_text(text, keep)})
+
+
+def _no_text(text: str, keep: str) -> set[str]:
+    if text.isascii() and text.isprintable():
+        return set()
+    return {c for c in set(text).difference(keep) if not _is_text(c)}
+
+
+def _is_text(character: str) -> bool:
+    if character.isprintable():
+        return character not in _INVISIBLE
+    return unicodedata.category(character) == "Zs"
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

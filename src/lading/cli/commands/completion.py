@@ -18,7 +18,8 @@ def completion(shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     from lading.cli import lading
+    from lading.cli.output import say
 
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(lading, {}, "lading", "_LADING_COMPLETE").source())
+    say(*kind(lading, {}, "lading", "_LADING_COMPLETE").source().splitlines())

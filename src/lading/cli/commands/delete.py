@@ -92,11 +92,11 @@ def delete(
                     gone.add((location.place, planned.digest))
 
         options.run(carry_out)
-    emit(document, format_, lambda: "\n".join(_deleted(locations, plans, untag, dry_run)))
+    emit(document, format_, lambda: _deleted(locations, plans, untag, dry_run))
 
 
 def _confirm(options: Options, locations: list[Location], plans: list[Deletion], untag: bool) -> None:
-    from lading.cli.output import shown
+    from lading.cli.output import say
 
     lines = _deleted(locations, plans, untag, True)
     if not sys.stdin.isatty():
@@ -105,8 +105,7 @@ def _confirm(options: Options, locations: list[Location], plans: list[Deletion],
             cause="; ".join(line.strip() for line in lines),
             remedy="to delete without being asked: --yes",
         )
-    for line in lines:
-        click.echo(shown(line), err=True)
+    say(*lines, err=True)
     options.ask("Delete?", "nothing was deleted")
 
 

@@ -79,10 +79,11 @@ def _walk(host: str) -> None:
 
 def _run(line: str) -> None:
     from lading.cli import main
+    from lading.cli.output import paint, say
 
-    click.echo(click.style(f"$ {line}", bold=True) if _colourful() else f"$ {line}")
+    say(paint(f"$ {line}", "bold"))
     code = main(_words(line)[1:])
-    click.echo()
+    say("")
     if code:
         raise click.ClickException(f"the demo's own command ended with {code}: {line}")
 
@@ -105,25 +106,22 @@ def _words(line: str) -> list[str]:
 
 
 def _say(text: str) -> None:
-    click.echo(click.style(f"# {text}", fg="green") if _colourful() else f"# {text}")
+    from lading.cli.output import paint, say
 
-
-def _colourful() -> bool:
-    from lading.cli.output import paint
-
-    return paint("x", "green") != "x"
+    say(paint(f"# {text}", "green"))
 
 
 def _wait(host: str, folder: Path) -> None:
     import signal
     import threading
 
+    from lading.cli.output import say
+
     _say("The registry goes on serving until Ctrl-C. To use the demo's drafts in another terminal:")
-    click.echo(f"export DOCKER_CONFIG={shlex.quote(str(folder))}")
-    click.echo(f"lading inspect {host}/demo/app:latest")
+    say(f"export DOCKER_CONFIG={shlex.quote(str(folder))}", f"lading inspect {host}/demo/app:latest")
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
     try:
         done.wait()
     except KeyboardInterrupt:
-        click.echo()
+        say("")

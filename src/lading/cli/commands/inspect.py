@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -33,14 +32,14 @@ def inspect(
     lading inspect alpine:3.20
     lading inspect alpine:3.20 --format '{{ digest }}'
     """
-    from lading.cli.output import emit
+    from lading.cli.output import emit, emit_bytes
 
     if raw:
         if len(platforms) > 1 or format_ != "text":
             raise click.UsageError("--raw goes with neither --format nor more than one --platform")
         chosen = platforms[0] if platforms else None
         manifest = options.run(lambda client: client.get(reference, platform=chosen))
-        sys.stdout.buffer.write(manifest.raw)
+        emit_bytes(manifest.raw)
         return
     found = options.run(lambda client: client.inspect(reference, platforms=platforms))
     emit(found, format_, lambda: _overview(found, len(platforms) > 0, no_trunc))
@@ -55,7 +54,7 @@ _KINDS = {
 }
 
 
-def _overview(found: Overview, filtered: bool, whole: bool) -> str:
+def _overview(found: Overview, filtered: bool, whole: bool) -> list[str]:
     from lading.cli.output import paint, short, table
 
     images = [entry for entry in found.entries if entry.attests is None]
@@ -63,13 +62,13 @@ def _overview(found: Overview, filtered: bool, whole: bool) -> str:
     lines += [f"  {name.ljust(10)} {value}" for name, value in _facts(found, images, filtered)]
     lines += _annotations(found.annotations)
     if found.kind == "index":
-        lines += ["", table([_HEAD, *(_row(entry, whole) for entry in images)], right=(2, 3), indent="  ")]
+        lines += ["", *table([_HEAD, *(_row(entry, whole) for entry in images)], right=(2, 3), indent="  ")]
         lines += _attestations(found.entries)
         for entry in images:
             lines += _annotations(entry.annotations, f" of {entry.platform or short(entry.digest)}")
     else:
         lines += _runs(found.config)
-    return "\n".join(lines)
+    return lines
 
 
 def _facts(found: Overview, images: list[Entry], filtered: bool) -> list[tuple[str, str]]:

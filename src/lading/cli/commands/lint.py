@@ -50,10 +50,10 @@ def lint(
     """
     from lading.cli.drafts import local_list
     from lading.cli.findings import worded_report
-    from lading.cli.output import emit
+    from lading.cli.output import emit, say
 
     if explain is not None:
-        click.echo(_explained(explain))
+        say(*_explained(explain))
         return
     if reference is None:
         raise click.UsageError("Missing argument 'REFERENCE'")
@@ -85,17 +85,17 @@ def _where_to_mend(name: str) -> str:
 
 def _print_as(format: str, report: LintReport) -> None:
     from lading.cli.findings import worded_code
-    from lading.cli.output import emit, printable
+    from lading.cli.output import emit, say
     from lading.images.lint import CODES
     from lading.images.lint.formats import to_github, to_sarif
 
     if format == "sarif":
         emit(to_sarif(report, {name: worded_code(code) for name, code in CODES.items()}), "json", str)
-    elif report.findings:
-        click.echo(printable(to_github(report)))
+    else:
+        say(*to_github(report))
 
 
-def text_of(report: LintReport, *, quiet: bool = False) -> str:
+def text_of(report: LintReport, *, quiet: bool = False) -> list[str]:
     """The findings for people.
 
     Args:
@@ -105,7 +105,7 @@ def text_of(report: LintReport, *, quiet: bool = False) -> str:
     lines = [line for found in report.findings for line in lines_of(found)]
     if not quiet:
         lines.append(_summary(report))
-    return "\n".join(lines)
+    return lines
 
 
 def lines_of(found: Finding) -> list[str]:
@@ -125,8 +125,8 @@ def _summary(report: LintReport) -> str:
     return ", ".join(counts) if counts else f"{report.reference}: nothing found"
 
 
-def _explained(name: str) -> str:
-    from textwrap import fill
+def _explained(name: str) -> list[str]:
+    from textwrap import wrap
 
     from lading.cli.findings import worded_code
     from lading.errors import UsageError
@@ -136,4 +136,5 @@ def _explained(name: str) -> str:
     if code is None:
         raise UsageError(f"there is no finding {name!r}", remedy=f"there are {', '.join(CODES)}")
     texts = (f"{code.code} {code.severity}: {code.title}", code.why, worded_code(code).remedy)
-    return "\n\n".join(fill(text, 80, break_on_hyphens=False, break_long_words=False) for text in texts)
+    lines = [["", *wrap(text, 80, break_on_hyphens=False, break_long_words=False)] for text in texts]
+    return [line for paragraph in lines for line in paragraph][1:]

@@ -47,7 +47,7 @@ def login(
     lading login ghcr.io -u NAME
     echo "$TOKEN" | lading login ghcr.io -u NAME --password-stdin
     """
-    from lading.cli.output import emit
+    from lading.cli.output import ask_for, emit
 
     if password is not None:
         options.warn("a password on the command line can be read by others on this machine; use --password-stdin")
@@ -60,13 +60,13 @@ def login(
     if username is None:
         if not sys.stdin.isatty():
             raise click.UsageError("there is nobody to ask for a user name: give --username and --password-stdin")
-        username = click.prompt("Username", err=True)
+        username = ask_for("Username")
     if password_stdin:
         password = _from_stdin()
     if password is None:
         if not sys.stdin.isatty():
             raise click.UsageError("there is nobody to ask for a password: give --password-stdin")
-        password = click.prompt("Password", hide_input=True, err=True)
+        password = ask_for("Password", hidden=True)
     if not password:
         raise click.UsageError("the password is empty")
     name, secret = username, password

@@ -37,6 +37,6 @@ def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tu
     names = options.run(lambda client: client.registries.repositories(host, include=include, exclude=exclude))
     document = ReposDocument(registry=host, repositories=names)
     if document["repositories"] or format_ != "text":
-        emit(document, format_, lambda: "\n".join(document["repositories"]))
+        emit(document, format_, lambda: document["repositories"])
     else:
         options.note(f"{host} has no repositories" + (" like that" if include or exclude else ""))

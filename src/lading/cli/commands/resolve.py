@@ -66,9 +66,9 @@ def resolve(
     if draft is not None:
         options.note(f"{found.reference} is a local list; for the registry's: --remote")
 
-    def text() -> str:
+    def text() -> list[str]:
         if options.quiet:
-            return "\n".join((selection.is_pulled and selection.digest) or "-" for selection in found.selections)
+            return [(selection.is_pulled and selection.digest) or "-" for selection in found.selections]
         return _one(found.selections[0], no_trunc) if len(found.selections) == 1 else _several(found, no_trunc)
 
     emit(found, format_, text)
@@ -76,7 +76,7 @@ def resolve(
         raise click.exceptions.Exit(1)
 
 
-def _one(selection: Selection, whole: bool) -> str:
+def _one(selection: Selection, whole: bool) -> list[str]:
     """The answer of one client, with everything it looked at."""
     from lading.cli.output import paint, short, table
 
@@ -90,8 +90,8 @@ def _one(selection: Selection, whole: bool) -> str:
         for item in selection.candidates:
             rank = "-" if item.rank is None else str(item.rank)
             rows.append([rank, str(item.entry.platform or "-"), short(item.digest, whole), item.reason])
-        lines += ["", table(rows, right=(0,), indent="  ")]
-    return "\n".join(lines)
+        lines += ["", *table(rows, right=(0,), indent="  ")]
+    return lines
 
 
 def _takes(selection: Selection) -> str:
@@ -101,7 +101,7 @@ def _takes(selection: Selection) -> str:
     return f"takes {what}, and fails" if selection.taken else "takes nothing"
 
 
-def _several(found: Resolution, whole: bool) -> str:
+def _several(found: Resolution, whole: bool) -> list[str]:
     """A line for each client, and how far they agree."""
     from lading.cli.output import paint, table
 
@@ -111,13 +111,13 @@ def _several(found: Resolution, whole: bool) -> str:
     rows = [[" " if is_marked else "", "CLIENT", "TAKES", "DIGEST", "BECAUSE"]]
     for mark, selection in zip(marks, found.selections, strict=True):
         rows.append([mark if is_marked else "", *_row(selection, whole)])
-    lines = table(rows).splitlines()
+    lines = table(rows)
     if not is_marked:
         lines = [line[2:] for line in lines]
     text = [lines[0], *(paint(line, "yellow") if line.startswith("*") else line for line in lines[1:])]
     if not found.is_unanimous:
         text.append(_disagreement(found, most))
-    return "\n".join([*text, *_errors(found)])
+    return [*text, *_errors(found)]
 
 
 def _row(selection: Selection, whole: bool) -> list[str]:

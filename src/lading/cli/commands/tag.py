@@ -52,9 +52,9 @@ def tag(
     document = TagDocument(digest=changes[0].digest, tags=changes, dry_run=dry_run)
     full = str(location.with_digest(changes[0].digest))
 
-    def text() -> str:
+    def text() -> list[str]:
         if options.quiet:
-            return full
+            return [full]
         names = [str(change.reference) for change in changes]
         width = max(map(len, names))
         was = {"set": "", "new": "new", "unchanged": "names it already"}
@@ -62,6 +62,6 @@ def tag(
             f"{paint(name.ljust(width), 'cyan')}  " + was.get(change.state, f"was {short(change.previous)}")
             for name, change in zip(names, changes, strict=True)
         ]
-        return "\n".join([*(line.rstrip() for line in lines), full])
+        return [*(line.rstrip() for line in lines), full]
 
     emit(document, format_, text)

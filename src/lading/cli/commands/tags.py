@@ -88,11 +88,11 @@ def tags(
         raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
     document = TagsDocument(repository=str(location), tags=options.run(look))
 
-    def text() -> str:
+    def text() -> list[str]:
         if digests and document["tags"] and not options.quiet:
             rows = [["TAG", "DIGEST"], *([info.tag, short(info.digest, no_trunc)] for info in document["tags"])]
             return table(rows)
-        return "\n".join(info.tag for info in document["tags"])
+        return [info.tag for info in document["tags"]]
 
     if document["tags"] or format_ != "text":
         emit(document, format_, text)

@@ -12,9 +12,9 @@ from lading.images.lint import CODES, Code, Finding, LintReport
 _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
 
-def to_github(report: LintReport) -> str:
+def to_github(report: LintReport) -> list[str]:
     """Workflow commands, one line for each finding; GitHub Actions shows them as annotations."""
-    return "\n".join(_command(report, found) for found in report.findings)
+    return [_command(report, found) for found in report.findings]
 
 
 def to_sarif(report: LintReport, codes: Mapping[str, Code] = CODES) -> dict[str, Any]:

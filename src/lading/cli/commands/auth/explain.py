@@ -37,7 +37,7 @@ def explain(options: Options, subject: str, scopes: tuple[str, ...], format_: st
         raise click.exceptions.Exit(1)
 
 
-def _explained(document: Explanation) -> str:
+def _explained(document: Explanation) -> list[str]:
     from lading.cli.output import paint, table
 
     verdicts = {
@@ -54,13 +54,13 @@ def _explained(document: Explanation) -> str:
     if document.sources:
         lines += ["", "Credentials were looked for in these places, in this order:"]
         rows = [["  *" if one.state == "answers" else "   ", one.place, _finding(one)] for one in document.sources]
-        lines += [line.rstrip() for line in table(rows).splitlines()]
+        lines += [line.rstrip() for line in table(rows)]
     lines += ["", *_what_happened(document)]
     if document.cause:
         lines.append(f"{_CAUSES.get(document.outcome, 'It failed')}: {document.cause}.")
     if document.remedy:
         lines += ["", f"What to do: {document.remedy}"]
-    return "\n".join(lines)
+    return lines
 
 
 _CAUSES = {"denied": "It was not allowed", "not found": "It was not found"}

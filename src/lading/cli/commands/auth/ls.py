@@ -32,9 +32,9 @@ def ls(options: Options, format_: str) -> None:
 
     document = LoginsDocument(logins=options.run(lambda client: client.registries.logins()))
 
-    def text() -> str:
+    def text() -> list[str]:
         rows = [[one.registry, one.username or "(a token)", one.kept_in] for one in document["logins"]]
-        return "\n".join(row[0] for row in rows) if options.quiet else table([["FOR", "USER", "KEPT IN"], *rows])
+        return [row[0] for row in rows] if options.quiet else table([["FOR", "USER", "KEPT IN"], *rows])
 
     if document["logins"] or format_ != "text":
         emit(document, format_, text)

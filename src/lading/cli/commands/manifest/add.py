@@ -19,10 +19,12 @@ def add(
     options: Options, manifest_list: str, manifests: tuple[str, ...], platforms: tuple[str, ...], no_attestations: bool
 ) -> None:
     """Add images to the local MANIFEST_LIST; its other entries stay as they are."""
+    from lading.cli.output import say
+
     added = options.run(
         lambda client: client.drafts.add(
             manifest_list, manifests, platforms=platforms, attestations=not no_attestations
         )
     )
     tell_made(options, added)
-    click.echo(added.draft.reference)
+    say(str(added.draft.reference))

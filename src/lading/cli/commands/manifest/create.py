@@ -48,6 +48,7 @@ def create(
     lading manifest create reg.example/app:1.4 reg.example/app:1.4-amd64 reg.example/app:1.4-arm64
     lading manifest create --amend reg.example/app:1.4 reg.example/app:1.4-s390x
     """
+    from lading.cli.output import say
     from lading.model.reference import is_tag
 
     if tags and not push_:
@@ -72,7 +73,7 @@ def create(
         if not push_:
             return created, None
         tell_made(options, created)
-        click.echo(f"Created manifest list {created.draft.reference}")
+        say(f"Created manifest list {created.draft.reference}")
         return created, await client.drafts.push(manifest_list, tags=tags)
 
     created, pushed = options.run(work)
@@ -80,4 +81,4 @@ def create(
         tell_pushed(options, pushed)
         return
     tell_made(options, created)
-    click.echo(f"Created manifest list {created.draft.reference}")
+    say(f"Created manifest list {created.draft.reference}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
@@ -78,35 +77,37 @@ def _load(store: Any, reference: Any, names: tuple[str, ...]) -> Draft:
 
 
 def _show_local(draft: Draft, image: str | None, verbose: bool, raw: bool, format_: str) -> None:
+    from lading.cli.output import emit_bytes, emit_json
     from lading.drafts.docker_inspect import inspect_draft
 
     if not raw and format_ == "text":
-        sys.stdout.buffer.write(inspect_draft(draft, image, verbose=verbose))
+        emit_json(inspect_draft(draft, image, verbose=verbose), end="")
         return
     entry = draft.find(image) if image is not None else None
     found = draft.index if entry is None else entry.manifest()
     if raw:
-        sys.stdout.buffer.write(found.raw)
+        emit_bytes(found.raw)
     else:
         _emit_manifest(str(draft.reference if entry is None else entry.reference), found, True, format_)
 
 
 def _show_remote(options: Options, location: Location, verbose: bool, raw: bool, format_: str) -> None:
-    out = sys.stdout.buffer
+    from lading.cli.output import emit_bytes, emit_json
+
     if verbose:
         from lading.drafts.inspect import inspect_remote_verbose
 
-        out.write(options.run(lambda client: inspect_remote_verbose(client.connect, location)))
+        emit_json(options.run(lambda client: inspect_remote_verbose(client.connect, location)), end="")
         return
     found = options.run(lambda client: client.get(location))
     if raw:
-        out.write(found.raw)
+        emit_bytes(found.raw)
     elif format_ != "text":
         _emit_manifest(str(location), found, False, format_)
     else:
         from lading.drafts.docker_inspect import docker_inspect
 
-        out.write(docker_inspect(found))
+        emit_json(docker_inspect(found), end="")
 
 
 def _emit_manifest(reference: str, found: AnyManifest, local: bool, format_: str) -> None:

@@ -52,13 +52,13 @@ def ls(options: Options, remote: bool, no_trunc: bool, format_: str) -> None:
 
 def _listing(
     options: Options, drafts: tuple[Draft, ...], states: dict[Any, DraftStatus], remote: bool, whole: bool
-) -> str:
+) -> list[str]:
     from datetime import UTC, datetime
 
     from lading.cli.output import ago, table
 
     if options.quiet:
-        return "\n".join(str(draft.reference) for draft in drafts)
+        return [str(draft.reference) for draft in drafts]
     now = datetime.now(UTC)
     rows = [["LIST", "ENTRIES", "PLATFORMS", "CHANGED", *(["IN THE REGISTRY"] if remote else [])]]
     for draft in drafts:

@@ -26,6 +26,8 @@ def prune(options: Options, older_than: float | None, dry_run: bool, yes: bool) 
     """Remove the local lists that their registries have exactly as they are."""
     from datetime import timedelta
 
+    from lading.cli.output import say
+
     age = timedelta(days=older_than) if older_than is not None else None
     if not (dry_run or yes):
         going = options.run(lambda client: client.drafts.prune(older_than=age, dry_run=True))
@@ -38,11 +40,10 @@ def prune(options: Options, older_than: float | None, dry_run: bool, yes: bool) 
                 cause=f"would remove {', '.join(str(name) for name in going)}",
                 remedy="to prune without being asked: --yes",
             )
-        for name in going:
-            click.echo(f"would remove {name}", err=True)
+        say(*(f"would remove {name}" for name in going), err=True)
         options.ask("Remove?", "nothing was removed")
     gone = options.run(lambda client: client.drafts.prune(older_than=age, dry_run=dry_run))
     if not gone:
         options.note("there is nothing to prune")
-    for name in gone:
-        click.echo(name if options.quiet else f"{'would remove' if dry_run else 'removed'} {name}")
+    verb = "would remove" if dry_run else "removed"
+    say(*(str(name) if options.quiet else f"{verb} {name}" for name in gone))

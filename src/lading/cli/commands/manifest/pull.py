@@ -30,6 +30,8 @@ def pull(
     lading manifest pull reg.example/app:1.4
     lading manifest push reg.example/app:1.4 --if-digest origin
     """
+    from lading.cli.output import say
+
     pulled = options.run(
         lambda client: client.drafts.pull(
             reference, manifest_list, replace=replace, platforms=platforms, attestations=not no_attestations
@@ -39,4 +41,4 @@ def pull(
         options.warn(warning)
     entries = len(pulled.draft.entries)
     options.note(f"the local list has {'1 entry' if entries == 1 else f'{entries} entries'}")
-    click.echo(pulled.draft.reference)
+    say(str(pulled.draft.reference))

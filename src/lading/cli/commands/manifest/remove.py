@@ -14,10 +14,11 @@ from lading.cli.options import Options, common
 @common(insecure=False)
 def remove(options: Options, manifest_list: str, manifests: tuple[str, ...]) -> None:
     """Remove images from the local MANIFEST_LIST, named as in create, or by digest or platform."""
+    from lading.cli.output import say
     from lading.drafts.remove import remove as take_out
     from lading.drafts.store import DraftStore
 
     removed = take_out(DraftStore(), manifest_list, manifests)
     for entry in removed.entries:
         options.note(f"{entry.reference} removed ({entry.platform or 'no platform'}, {entry.digest.short})")
-    click.echo(removed.draft.reference)
+    say(str(removed.draft.reference))

@@ -39,16 +39,16 @@ def check(options: Options, what: str, write: bool, format_: str) -> None:
         raise click.exceptions.Exit(report.exit_code)
 
 
-def _checkup(report: Checkup) -> str:
+def _checkup(report: Checkup) -> list[str]:
     from lading.cli.output import paint
 
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     width = max(len(finding.name) for finding in report.findings)
 
-    def line(finding: Examined) -> str:
+    def lines(finding: Examined) -> list[str]:
         state = finding.state.ljust(8)
         colour = colours.get(finding.state)
         head = f"  {finding.name.ljust(width)}  {paint(state, colour) if colour else state} {finding.said}"
-        return f"{head}\n  {'':{width}}           {finding.remedy}" if finding.remedy else head
+        return [head, *([f"  {'':{width}}           {finding.remedy}"] if finding.remedy else [])]
 
-    return "\n".join([report.registry, *map(line, report.findings)])
+    return [report.registry, *(line for finding in report.findings for line in lines(finding))]

@@ -38,20 +38,20 @@ def config(options: Options, host: str | None, format_: str) -> None:
     emit(found, format_, lambda: _config(found))
 
 
-def _config(found: ConfigDocument) -> str:
+def _config(found: ConfigDocument) -> list[str]:
     parts = [f"{found.file}{'' if found.exists else ' (not there)'}"] if len(found.hosts) != 1 else []
-    parts += [_host(host) for host in found.hosts]
+    parts += [line for host in found.hosts for line in _host(host)]
     if found.aliases and len(found.hosts) != 1:
         width = max(map(len, found.aliases))
-        parts.append("\n".join(["aliases", *(f"  {name:{width}}  {name_}" for name, name_ in found.aliases.items())]))
-    return "\n".join(parts)
+        parts += ["aliases", *(f"  {name:{width}}  {name_}" for name, name_ in found.aliases.items())]
+    return parts
 
 
-def _host(host: HostDocument) -> str:
+def _host(host: HostDocument) -> list[str]:
     from lading.cli.output import table
 
     rows = [("SETTING", "VALUE", "FROM"), *((s.name, _value(s.value), s.source) for s in host.settings)]
-    return "\n".join([host.host, table(rows, indent="  ")])
+    return [host.host, *table(rows, indent="  ")]
 
 
 def _value(value: object) -> str:

@@ -115,7 +115,7 @@ def _of_layout(text: str) -> Callable[..., Coroutine[Any, Any, Garbage]]:
 
 def _ask(options: Options, going: Garbage) -> None:
     """Ask before manifests go that somebody may know by their digests."""
-    from lading.cli.output import count
+    from lading.cli.output import count, say
     from lading.errors import UsageError
 
     manifests = [f"{name}@{item.digest}" for name, item in going.content if item.media_type]
@@ -127,8 +127,7 @@ def _ask(options: Options, going: Garbage) -> None:
             cause=f"{count(len(manifests), 'manifest')} would go that may be known by digest",
             remedy="see them with --dry-run; to remove them without being asked: --yes",
         )
-    for manifest in manifests:
-        click.echo(f"would remove {manifest}", err=True)
+    say(*(f"would remove {manifest}" for manifest in manifests), err=True)
     options.ask("Remove?", "nothing was removed")
 
 
@@ -149,7 +148,7 @@ def _document(folder: str, found: Garbage, dry_run: bool) -> GarbageDocument:
     )
 
 
-def _table(document: GarbageDocument) -> str:
+def _table(document: GarbageDocument) -> list[str]:
     from lading.cli.output import short, size, table
 
     rows = [

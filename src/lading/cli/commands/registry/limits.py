@@ -33,9 +33,9 @@ def limits(options: Options, what: str, format_: str) -> None:
     emit(found, format_, lambda: _limits(found))
 
 
-def _limits(found: PullLimits) -> str:
+def _limits(found: PullLimits) -> list[str]:
     if not found.tells:
-        return f"{found.registry} does not tell"
+        return [f"{found.registry} does not tell"]
     within = f" in {_duration(found.window)}" if found.window else ""
     lines = [found.registry]
     if found.limit is not None:
@@ -44,7 +44,7 @@ def _limits(found: PullLimits) -> str:
         lines.append(f"  remaining   {found.remaining}")
     if found.counted_by is not None:
         lines.append(f"  counted by  {found.counted_by}")
-    return "\n".join(lines)
+    return lines
 
 
 def _duration(seconds: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -61,6 +60,7 @@ def serve(
     lading registry serve --auth token=users --allow 'ci:*:push' --allow 'anonymous:*:pull'
     lading registry serve --proxy-of docker.io --storage ./cache
     """
+    from lading.cli.output import say
     from lading.serve import Settings, open_storage
     from lading.serve import proxy_of as in_front_of
     from lading.serve import serve as run
@@ -70,7 +70,7 @@ def serve(
 
     def ready(url: str) -> None:
         _warn(options, address, settings.auth is not None, tls_cert is not None)
-        click.echo(f"serving {url}")
+        say(f"serving {url}")
 
     with _logging(log_format, options):
         content = open_storage(storage, read_only=settings.read_only)
@@ -110,9 +110,10 @@ def _logging(format: str, options: Options) -> Iterator[None]:
     """Write the log to stderr meanwhile: every request and every failure, or with --quiet only failures."""
     import logging
 
+    from lading.cli.output import LogHandler
     from lading.serve.access_log import JSONFormatter, TextFormatter
 
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LogHandler()
     formatter = JSONFormatter if format == "json" else TextFormatter
     handler.setFormatter(formatter(tracebacks=options.verbose))
     ours, servers = (logging.getLogger(name) for name in ("lading", "uvicorn"))
