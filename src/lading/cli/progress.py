@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from lading.cli.output import emit_json, say, short, size
+from lading.cli.output import say, short, size
 from lading.model.text import printable
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ def shown_progress(style: Style, *, quiet: bool = False) -> Iterator[OnEvent | N
 
 
 def _json(event: Event) -> None:
+    import json
+
     import msgspec
 
-    emit_json(msgspec.json.encode(event, enc_hook=str), err=True)
+    say(json.dumps(msgspec.to_builtins(event, enc_hook=str)), err=True)
 
 
 class _Lines:

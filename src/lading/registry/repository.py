@@ -463,11 +463,13 @@ class Repository:
         scopes: Sequence[Scope] = (),
         **rest: Any,
     ) -> AbstractAsyncContextManager[Response]:
-        full = path if path.startswith(("/", "http:", "https:")) else f"/v2/{self.repository}/{quote(path, '/:@')}"
+        if not path.startswith(("/", "http:", "https:")):
+            # A name that a registry lists may be anything that JSON can have.
+            path = f"/v2/{self.repository}/{quote(path, '/:@', errors='surrogatepass')}"
         return self.session.request(
             method,
             self.registry,
-            full,
+            path,
             scopes=scopes or self._scopes(push=push),
             mirrors=self._mirrored and method in ("GET", "HEAD"),
             what=what,

@@ -90,7 +90,7 @@ class TextFormatter(logging.Formatter):
                 lines.append(self.formatException(record.exc_info))
             return "\n".join(lines)
         client, user, method, path, status, received, sent, seconds, agent = request.values()
-        asked = f'{_plain(user or "-")} "{method} {_plain(path)}"'
+        asked = f'{_plain(user or "-")} "{_plain(method)} {_plain(path)}"'
         return f'{time} {client} {asked} {status} {received} {sent} {seconds} "{_plain(agent)}"'
 
 

@@ -1,0 +1,369 @@
+"""Whatever strangers have written, in a registry, a file, a name or an answer: every command prints it as text.
+
+Each command is given places in which every text is hostile. A command that is new fails here until it has lines, too.
+"""
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pytest
+
+from cli.terminal import on_terminal
+from lading.cli import lading as root
+from support.fakes import Reply, ScriptedServer, error_reply, json_reply
+from support.http import Request
+from support.images import OCI_INDEX, OCI_MANIFEST, digest_of
+from support.lading import Lading
+from support.process import Ran
+
+EVIL = "evil\nFORGED \x1b[31m\x07\x9b1m\x7f\u202e\u2066\u200b\u2028\t\ud800\r end"
+TYPED = EVIL.replace("\ud800", "")
+"""A word of a command line may be this."""
+NAME = "evil\nFORGED \x1b[31m\u202e\u200b"
+"""A file may have this name."""
+
+
+class Places(NamedTuple):
+    """Where everything is hostile."""
+
+    lading: Lading
+    kind: str
+    """A registry that gives everything."""
+    angry: str
+    """A registry that refuses everything."""
+    layout: Path
+    archive: Path
+    folder: Path
+
+
+def described(content: bytes, media_type: str, **more: Any) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content), **more}
+
+
+def image(evil: str) -> tuple[bytes, bytes]:
+    """An image and its config, in which every text is this one."""
+    config = json.dumps(
+        {
+            "os": evil,
+            "architecture": evil,
+            "variant": evil,
+            "created": evil,
+            "author": evil,
+            "config": {"Labels": {evil: evil}, "Env": [evil], "Cmd": [evil], "User": evil, "WorkingDir": evil},
+            "history": [{"created_by": evil, "comment": evil}],
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(b"layer")]},
+        }
+    ).encode()
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": evil,
+        "config": described(config, "application/vnd.oci.image.config.v1+json"),
+        "layers": [described(b"layer", "application/vnd.oci.image.layer.v1.tar", annotations={evil: evil})],
+        "annotations": {evil: evil},
+    }
+    return json.dumps(document).encode(), config
+
+
+def index(image: bytes, evil: str) -> bytes:
+    """An index with an image, in which every text is this one."""
+    platform = {"os": evil, "architecture": evil, "variant": evil, "os.version": evil, "os.features": [evil]}
+    entries = [
+        described(image, OCI_MANIFEST, platform=platform, artifactType=evil, annotations={evil: evil}),
+        described(image, OCI_MANIFEST, platform={"os": "linux", "architecture": "arm", "variant": evil}),
+    ]
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "artifactType": evil, "manifests": entries}
+    return json.dumps(document | {"annotations": {evil: evil}}).encode()
+
+
+IMAGE, CONFIG = image(EVIL)
+INDEX = index(IMAGE, EVIL)
+TIDY_IMAGE, TIDY_CONFIG = image(TYPED)
+TIDY = index(TIDY_IMAGE, TYPED)
+"""Without what no file of a local list may have."""
+BROKEN = json.dumps({"schemaVersion": EVIL, "mediaType": EVIL}).encode()
+CONTENTS = {
+    digest_of(content): content for content in (CONFIG, IMAGE, INDEX, TIDY_CONFIG, TIDY_IMAGE, TIDY, BROKEN, b"layer")
+}
+TYPES = {IMAGE: OCI_MANIFEST, INDEX: OCI_INDEX, TIDY_IMAGE: OCI_MANIFEST, TIDY: OCI_INDEX, BROKEN: OCI_MANIFEST}
+WARNING = ("Warning", '299 - "evil \x9b1m \x85 evil"')
+
+
+def gives_all(request: Request) -> Reply:
+    """A registry in which `list`, `image` and `broken` are tags, and all names are hostile."""
+    path = request.target.partition("?")[0]
+    last = path.rpartition("/")[2]
+    if "/tags/list" in path:
+        return json_reply({"name": EVIL, "tags": [EVIL, "list", "image", "broken"]}, headers=[WARNING])
+    if "/_catalog" in path:
+        return json_reply({"repositories": [EVIL, "app"]}, headers=[WARNING])
+    if "/referrers/" in path:
+        entry = described(IMAGE, OCI_MANIFEST, artifactType=EVIL, annotations={EVIL: EVIL})
+        return json_reply({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]})
+    if request.method in ("PUT", "POST", "PATCH"):
+        return Reply(status=201 if request.method == "PUT" else 202, headers=[("Location", path), WARNING])
+    named = {"list": INDEX, "tidy": TIDY, "image": IMAGE, "broken": BROKEN}
+    content = named.get(last) or CONTENTS.get(last)
+    if content is None:
+        return Reply(status=200) if path == "/v2/" else error_reply(404, EVIL, EVIL, detail=EVIL)
+    headers = [("Docker-Content-Digest", digest_of(content)), ("Content-Type", TYPES.get(content, "a/b")), WARNING]
+    return Reply(status=202 if request.method == "DELETE" else 200, headers=headers, body=content)
+
+
+def refuses_all(request: Request) -> Reply:
+    """Refused in hostile words: with a challenge where it is asked first, else without."""
+    if "/v2/challenged/" in request.target:
+        challenge = f'Bearer realm="http://{request.headers.get("Host")}/token",service="\x9b1m",scope="\x85:x:y"'
+        return error_reply(401, EVIL, EVIL, detail={EVIL: EVIL}, headers=[("WWW-Authenticate", challenge)])
+    if "/token" in request.target:
+        return json_reply({"error": EVIL, "error_description": EVIL, "details": EVIL}, status=400)
+    return error_reply(403, EVIL, EVIL, detail=EVIL, headers=[WARNING, ("X-Evil", "\x9b")])
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    folder = tmp_path_factory.mktemp("hostile")
+    lading = Lading(folder / "home")
+    layout = folder / NAME
+    (layout / "blobs" / "sha256").mkdir(parents=True)
+    for digest, content in CONTENTS.items():
+        (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).write_bytes(content)
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    names = {EVIL: IMAGE, "list": INDEX, "image": IMAGE, "broken": BROKEN}
+    entries = [
+        described(content, TYPES[content], annotations={"org.opencontainers.image.ref.name": name, EVIL: EVIL})
+        for name, content in names.items()
+    ]
+    (layout / "index.json").write_text(
+        json.dumps({"schemaVersion": 2, "manifests": entries, "annotations": {EVIL: EVIL}})
+    )
+    archive = folder / f"{NAME}.tar"
+    docker = [{"Config": f"{EVIL[:-6]}.json", "RepoTags": [EVIL, "a:b"], "Layers": ["layer.tar"]}]
+    with tarfile.open(archive, "w") as tar:
+        for name, content in {"manifest.json": json.dumps(docker).encode(), NAME: b"x", "layer.tar": b"layer"}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    helper = folder / "bin" / "docker-credential-evil"
+    helper.parent.mkdir()
+    helper.write_text(f"#!/bin/sh\nprintf '%s' '{NAME}' >&2\nexit 1\n")
+    helper.chmod(0o755)
+    lading.env["PATH"] = f"{helper.parent}:/usr/bin:/bin"
+    with ScriptedServer(gives_all) as kind, ScriptedServer(refuses_all) as angry:
+        auths = {f"{EVIL}.example": {"auth": "YTpi"}, "reg.example": {"username": NAME, "password": "p"}}
+        configuration = {"auths": auths, "credHelpers": {"helped.example": "evil", angry.host: "evil"}}
+        (lading.docker_config / "config.json").write_text(json.dumps(configuration))
+        evil = lading.docker_config / "manifests" / f"{kind.host}_app-evil" / NAME
+        evil.mkdir(parents=True)
+        (evil / NAME).write_text(TYPED)
+        lading.run("manifest", "create", f"{kind.host}/app:made", f"{kind.host}/app:tidy")
+        yield Places(lading, kind.host, angry.host, layout, archive, folder)
+
+
+LINES = """\
+inspect {kind}/app:list
+inspect {kind}/app:image
+inspect {kind}/app:broken
+inspect {kind}/app:none
+inspect {angry}/app:1
+inspect oci:{layout}:list
+inspect oci:{layout}:none
+inspect docker-archive:{archive}
+inspect {kind}/app:list --format json
+inspect {evil}
+inspect {kind}/app:list --format {{{{annotations}}}}
+inspect {kind}/app:list --platform {evil}
+inspect --verbose {kind}/app:image
+inspect --debug {angry}/challenged/app:1
+inspect {layout}
+inspect oci:{layout}:image --format json
+digest {kind}/app:none
+digest oci:{layout}
+digest {evil}
+digest oci:{layout}:{evil}
+digest --debug {kind}/app:none
+digest {kind}/{evil}:a
+tag {kind}/app:image new
+tag {kind}/app:image {evil}
+tag oci:{layout}:image {evil}
+tag {angry}/app:a b
+tag oci:{layout}:none b
+tags {kind}/app
+tags {kind}/app --digests
+tags oci:{layout}
+tags {angry}/app
+tags docker-archive:{archive}
+tags {kind}/app --format json
+repos {kind}
+repos {angry}
+repos {evil}
+repos {kind} --format {{{{repositories}}}}
+repos {kind} --include re:{evil}(
+copy {kind}/app:image oci:{folder}/new:{evil}
+copy oci:{layout}:list {angry}/app:x
+copy docker-archive:{archive} {kind}/app:z
+copy --all-tags --dry-run oci:{layout} {kind}/other
+copy {kind}/app:list oci:{folder}/two:a --progress json
+copy {kind}/app:list oci:{folder}/three:a --dry-run
+copy {kind}/app:image oci:{folder}/four:a --referrers
+pull {kind}/app:image oci:{folder}/five:a
+pull {angry}/app:1 oci:{folder}/six:a
+pull {kind}/app:list {archive}
+push oci:{layout} {kind}/app
+push oci:{layout} {angry}/app
+push {layout} {kind}/app
+push docker-archive:{archive} {kind}/app
+resolve {kind}/app:list
+resolve {kind}/app:list --all-clients
+resolve oci:{layout}:list
+resolve {kind}/app:made
+resolve {kind}/app:list --as {evil}
+lint {kind}/app:list
+lint oci:{layout}:list
+lint {kind}/app:list --format github
+lint {kind}/app:list --format sarif
+lint {kind}/app:made
+lint {angry}/app:1
+lint --explain {evil}
+lint {kind}/app:broken
+delete {kind}/app:image --yes
+delete {kind}/app:image
+delete oci:{layout}:image --dry-run
+delete --untag {angry}/app:1 --yes
+delete oci:{layout}:{evil}
+manifest create {kind}/app:new {kind}/app:list
+manifest create {kind}/app:other oci:{layout}:list
+manifest create {angry}/app:x {angry}/app:1
+manifest create {evil} {evil}
+manifest annotate {kind}/app:made {kind}/app:tidy --os {evil}
+manifest annotate {kind}/app:made {evil} --arch {evil}
+manifest annotate {kind}/app:made {evil}
+manifest inspect {kind}/app:list
+manifest inspect {kind}/app:list -v
+manifest inspect {kind}/app:made
+manifest inspect {kind}/app:made --format json
+manifest inspect {kind}/app:broken
+manifest inspect oci:{layout}:list
+manifest inspect {angry}/app:1
+manifest inspect {kind}/app:made {evil}
+manifest push {kind}/app:made --dry-run
+manifest push {kind}/app:made
+manifest push {kind}/app:evil
+manifest push {kind}/app:made --if-digest {evil}
+manifest rm {kind}/app:nothing
+manifest rm {evil}
+manifest ls
+manifest ls --remote
+manifest ls --no-trunc
+manifest ls --format json
+manifest ls -q
+manifest add {kind}/app:made {kind}/app:tidy
+manifest add {kind}/app:made {evil}
+manifest remove {kind}/app:made {evil}
+manifest remove {kind}/app:evil a
+manifest pull {kind}/app:list --replace
+manifest pull {angry}/app:list
+manifest pull {kind}/app:image
+manifest prune --dry-run
+manifest prune
+auth explain {angry}/challenged/app
+auth explain {angry}/app
+auth explain {kind}/app
+auth explain helped.example/app
+auth explain {angry}/app --format json
+auth explain {evil}
+auth token {angry}/challenged/app
+auth token {kind}/app
+auth token {evil}
+auth ls
+auth ls --format json
+auth ls -q
+auth get helped.example
+auth get reg.example
+auth get {evil}
+auth get reg.example --format json
+registry check {kind}
+registry check {kind}/app --write
+registry check {angry}/app
+registry check {angry}/challenged/app
+registry check {evil}
+registry limits {kind}/app:image
+registry limits {angry}/app:1
+registry limits {evil}
+registry config {kind}
+registry config {evil}
+registry config
+registry serve --address {evil}
+registry serve --storage {layout} --address nowhere:x
+registry serve --auth htpasswd={archive} --address 127.0.0.1:0
+registry gc {folder}/none{evil}
+registry gc oci:{layout} --dry-run --older-than 0s
+registry gc {folder} --dry-run --untagged
+registry gc oci:{layout}:{evil}
+login {angry} -u {evil} --password-stdin
+login {kind} -u {evil} --password-stdin --authfile {archive}
+login helped.example -u a --password-stdin
+logout helped.example
+logout {evil}
+logout reg.example --authfile {archive}
+demo --address {evil}
+completion {evil}
+version --format {evil}
+"""
+"""What every command is given, as words between spaces."""
+
+
+def commands(group: click.Group = root, *path: str) -> Iterator[str]:
+    """The paths of all commands."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield " ".join((*path, name))
+
+
+COMMANDS = list(commands())
+
+
+def lines(command: str) -> list[str]:
+    return [line for line in LINES.splitlines() if f"{line} ".startswith(f"{command} ")]
+
+
+def test_no_command_is_left_out() -> None:
+    assert [command for command in COMMANDS if not lines(command)] == []
+
+
+def harmless(ran: Ran, what: object) -> None:
+    for text in (ran.stdout, ran.stderr):
+        odd = {c for c in re.sub(r"^\t+", "", text, flags=re.MULTILINE) if c != "\n" and not c.isprintable()}
+        assert not odd, (what, odd, text)
+        assert not [line for line in text.split("\n") if line.startswith("FORGED")], (what, text)
+    assert "should not" not in ran.stderr, (what, ran.stderr)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_prints_only_text(command: str, places: Places) -> None:
+    values = places._asdict() | {"evil": TYPED}
+    seen = ""
+    for line in lines(command):
+        words = [word.format(**values) for word in line.split()]
+        ran = places.lading.run(*words, check=False, stdin=b"p")
+        harmless(ran, line)
+        seen += ran.stdout + ran.stderr
+    assert "evil" in seen or command in ("manifest prune", "manifest rm"), seen
+
+
+def test_a_question_and_the_progress_on_a_terminal_are_text(places: Places) -> None:
+    image, copy = f"oci:{places.layout}:image", f"oci:{places.folder}/seven:a"
+    for command in (["delete", image], ["copy", f"{places.kind}/app:list", copy, "--progress", "tty"]):
+        seen = on_terminal(places.lading, *command, answers=[("[y/N]", "n\n")] if command[0] == "delete" else [])
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.text).replace("\r", "\n")
+        harmless(Ran(tuple(command), seen.returncode, text.encode(), b""), command)
