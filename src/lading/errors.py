@@ -54,6 +54,8 @@ class LadingError(Exception):
     """Which case it is, as a word such as `not-found`."""
     retry_after: float | None = None
     """How many seconds the registry asks to wait before the next try (RFC 9110 §10.2.3), if it does."""
+    retries: int = 0
+    """How often the request was sent again before: an earlier try may have done what the last one was refused."""
 
     def __init__(
         self,

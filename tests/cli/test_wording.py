@@ -55,6 +55,10 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         "name it: --header 'reg.example=X-A: …', or headers in lading's config.toml",
     ),
     "not-accepted": ({"what": REF}, f"see what is there now: lading inspect {REF}"),
+    "format-not-accepted": (
+        {"what": REF},
+        "convert it: lading copy --to docker; or, of a local list: lading manifest push --type docker",
+    ),
     "repository-missing": ({"command": "aws ecr"}, "--create-repository makes it; or: aws ecr"),
     "repository-not-found": ({"registry": "reg.example"}, "see what there is: lading repos reg.example"),
     "tag-not-removable": ({"reference": REF}, f"to delete the manifest with all its tags: lading delete {REF}"),

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from lading.errors import Denied, UsageError
+from lading.registry.auth import helpers
 from lading.registry.auth.credential_file import CredentialFile
 from lading.registry.auth.credentials import Credential
 from lading.registry.auth.docker_config import docker_headers
-from lading.registry.auth.lookup import KnownCredentials, writable_file
+from lading.registry.auth.helpers import Helpers
+from lading.registry.auth.lookup import KnownCredentials, default_sources, writable_file
 
 HUB = "https://index.docker.io/v1/"
 
@@ -251,6 +253,95 @@ class TestHelpers:
             await home.credentials.find("a.example")
         assert "hunter2" not in str(caught.value) + (caught.value.remedy or "")
         assert "hunter2" not in "".join(capfd.readouterr())
+
+    @pytest.mark.parametrize(
+        "script, told",
+        [
+            (
+                "echo 'the session ended: sign in again with sso-login' >&2; exit 1",
+                "the session ended: sign in again with sso-login",
+            ),
+            ("echo 'one reason' >&2; echo 'and another' >&2; exit 2", "one reason; and another"),
+            (r"printf 'no\033[31m colour\n' >&2; exit 1", "no [31m colour"),
+            ("echo 'at https://ada:hunter2@a.example it failed' >&2; exit 1", "at https://***@a.example it failed"),
+            ("echo 'the token: hunter2 is no good' >&2; exit 1", "the token: *** is no good"),
+            ("echo 'your password hunter2hunter2hunter2hunter2 is old' >&2; exit 1", "your password *** is old"),
+            (
+                "printf 'Traceback (most recent call last):\n  File x, line 1\nKeyError: no such key\n' >&2; exit 1",
+                "KeyError: no such key",
+            ),
+            ("exit 7", "it ended with status 7"),
+        ],
+    )
+    async def test_what_a_failing_helper_says_is_told_without_secrets(
+        self, home: Docker, script: str, told: str
+    ) -> None:
+        home.write({"credsStore": "all"})
+        home.helper("all", script)
+        with pytest.raises(Denied) as caught:
+            await home.credentials.find("a.example")
+        assert caught.value.cause == told
+        assert "hunter2" not in str(caught.value)
+
+    async def test_what_a_helper_says_beside_its_answer_is_a_note_without_the_secret(self, home: Docker) -> None:
+        home.write({"credsStore": "all"})
+        home.helper("all", f"echo 'your login ends soon: from the helper' >&2; {ANSWERS}")
+        notes: list[str] = []
+        found = default_sources(docker_config_dir=home.folder, environ=home.environ, on_note=notes.append)
+        assert await found.find("a.example") is not None
+        assert notes == ["the credential helper all says: your login ends soon: ***"]
+
+    async def test_a_missing_interpreter_is_told_from_a_missing_program(self, home: Docker) -> None:
+        home.write({"credsStore": "all"})
+        home.helper("all", "")
+        program = home.bin / "docker-credential-all"
+        for first, cause in (
+            ("#!/nonexistent/python3 -u\n", "its interpreter /nonexistent/python3 is not there"),
+            ("#! /usr/bin/env nonexistent-python\n", "nonexistent-python"),
+        ):
+            program.write_text(first)
+            with pytest.raises(Denied) as caught:
+                await Helpers(home.environ).get("all", "a.example")
+            assert cause in (caught.value.cause or "")
+            assert "no program docker" not in str(caught.value)
+
+    @pytest.mark.parametrize("script", ["sleep 600", "sleep 600 >&2 & exec sleep 600"])
+    async def test_a_helper_that_lies_still_is_not_waited_for(
+        self, home: Docker, script: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(helpers, "HELPER_TIMEOUT", 0.3)
+        home.write({"credsStore": "all"})
+        home.helper("all", f"echo 'open https://a.example/device and wait' >&2; {script}")
+        with pytest.raises(Denied) as caught:
+            await home.credentials.find("a.example")
+        said = "it did not answer within 0.3 seconds; it said: open https://a.example/device and wait"
+        assert caught.value.cause == said
+
+    async def test_what_a_helper_leaves_running_is_not_waited_for(
+        self, home: Docker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(helpers, "_GRACE", 0.05)
+        home.write({"credsStore": "all"})
+        home.helper("all", f"sleep 600 & {ANSWERS}")
+        assert await home.credentials.find("a.example") is not None
+
+    async def test_a_helper_without_a_name_is_the_file(self, home: Docker) -> None:
+        home.write(
+            {
+                "credsStore": "all",
+                "credHelpers": {"a.example": "", "b.example": ""},
+                "auths": {"a.example": {"auth": auth("ada", "secret")}},
+            }
+        )
+        log = home.helper("all", """printf '{"a.example":"eve"}'""")
+        found = await home.credentials.find("a.example", "team/app")
+        assert found is not None
+        assert found.password == "secret"
+        assert await home.credentials.find("b.example") is None
+        assert not log.exists()
+        assert [(login.registry, login.username) for login in await home.keeper.logins()] == [("a.example", "ada")]
+        await home.keeper.store("b.example", Credential(username="bob", password="kept"))
+        assert json.loads(home.file.read_text())["auths"]["b.example"] == {"auth": auth("bob", "kept")}
 
     async def test_a_helper_is_no_path(self, home: Docker) -> None:
         home.write({"credsStore": "../../evil"})

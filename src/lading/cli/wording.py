@@ -128,6 +128,9 @@ REMEDIES: dict[str, Words] = {
     "ambiguous-header": "name it: --header '{registry}={header}: …', or headers in lading's config.toml",
     # Registries
     "not-accepted": "see what is there now: lading inspect {what}",
+    "format-not-accepted": (
+        "convert it: lading copy --to docker; or, of a local list: lading manifest push --type docker"
+    ),
     "repository-missing": "--create-repository makes it; or: {command}",
     "repository-not-found": "see what there is: lading repos {registry}",
     "tag-not-removable": "to delete the manifest with all its tags: lading delete {reference}",

@@ -64,7 +64,10 @@ class Context:
             from lading.registry.auth.lookup import default_sources
 
             self._credentials = default_sources(
-                authfiles=self._authfiles, docker_config_dir=self.docker_config, cache=self.cache.host
+                authfiles=self._authfiles,
+                docker_config_dir=self.docker_config,
+                cache=self.cache.host,
+                on_note=self._options["on_note"],
             )
         return self._credentials
 

@@ -19,7 +19,6 @@ from lading.errors import (
     RegistryFailure,
     Unreachable,
     Unsupported,
-    UsageError,
 )
 from lading.registry.http.transport import (
     CertificateWanted,
@@ -34,10 +33,21 @@ BODY_LIMIT = 64 * 1024
 """How much of a refusal's body is read, in bytes."""
 _TEXT_LIMIT = 200
 
+_PASSING = frozenset({408, 425, 500, 502, 503, 504})
+"""The statuses of answers that may be others the next time, where no code says otherwise."""
+
 _TITLE = r"(?is)<title[^>]*>(.*?)</title>"
 
 # As lading's own registry, Harbor and Quay say it.
 _FULL = "(?i)registry is full|exceed the configured upper limit|quota has been exceeded"
+# As Amazon ECR, Artifact Registry, Harbor, Quay and Docker Hub say it (immutable), Nexus (updating, redeploy), Alibaba
+# (overwritten), Azure (disallowed), GitLab (protected): with 400, 401, 403, 405, 409 or 412, and with any code.
+_KEPT = (
+    r"(?i)immutab|cannot be (?:overwritten|updated|modified|changed|deleted)"
+    r"|not allow (?:updating|overwriting|redeploy)|redeploy\w* (?:is |are )?not allowed"
+    r"|operation is disallowed|disallowed_operation"
+    r"|protected (?:container )?tag|tag\b.{0,140}\b(?:is|are) (?:protected|locked)|write[- ]?protected"
+)
 
 # Codes that say more than their status (distribution-spec §Error Codes, and some that are widespread beside them).
 _BY_CODE: Mapping[str, type[LadingError]] = {
@@ -51,30 +61,37 @@ _BY_CODE: Mapping[str, type[LadingError]] = {
     "MANIFEST_INVALID": InvalidContent,
     "MANIFEST_UNVERIFIED": InvalidContent,
     "SIZE_INVALID": InvalidContent,
-    "NAME_INVALID": UsageError,
-    "TAG_INVALID": UsageError,
-    "PAGINATION_NUMBER_INVALID": UsageError,
+    "NAME_INVALID": Unsupported,
+    "TAG_INVALID": Unsupported,
+    "PAGINATION_NUMBER_INVALID": Unsupported,
     "DENIED": Denied,
     "UNAUTHORIZED": Denied,
     "UNSUPPORTED": Unsupported,
     "TOOMANYREQUESTS": RateLimited,
-    "TAG_IMMUTABLE": Conflict,
     "GOOGLE_MANIFEST_DANGLING_TAG": Conflict,
 }
+_VAGUE = ("MANIFEST_INVALID", "UNSUPPORTED", "DENIED", "UNAUTHORIZED")
+"""Codes of the specification beside which another one says more."""
 _BY_STATUS: Mapping[int, type[LadingError]] = {
     401: Denied,
+    402: Denied,
     403: Denied,
     404: NotFound,
     405: Unsupported,
+    406: Unsupported,
     409: Conflict,
     410: NotFound,
     412: Conflict,
     413: InvalidContent,
-    415: InvalidContent,
+    415: Unsupported,
     416: Conflict,
+    422: InvalidContent,
+    423: Conflict,
     429: RateLimited,
+    451: Denied,
     501: Unsupported,
 }
+_READS = frozenset({"GET", "HEAD"})
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -93,20 +110,29 @@ class Said(NamedTuple):
     """On one line, without control characters, shortened."""
     detail: str = ""
     """Where it is short, made like the message."""
+    others: tuple[Said, ...] = ()
+    """What it says beside that, in the same answer."""
 
     def __str__(self) -> str:
         """All of it, as it goes into a sentence."""
         code = self.code.lower().replace("_", " ")
         message = "" if self.message.lower() == code else self.message
         detail = "" if self.detail == self.message else self.detail
-        return clean(": ".join(part for part in (code, message, detail) if part))
+        own = ": ".join(part for part in (code, message, detail) if part)
+        return clean("; ".join(dict.fromkeys(part for part in (own, *map(str, self.others)) if part)))
+
+    @property
+    def unknown(self) -> list[str]:
+        """The digests of the blobs that a manifest needs and that the registry does not have."""
+        every = (self, *self.others)
+        return [digest for one in every if one.code == "MANIFEST_BLOB_UNKNOWN" for digest in _digests(one.detail)]
 
 
 def said(body: bytes) -> Said:
     """Find a registry's own words in the body of a refusal (distribution-spec §Error Codes).
 
-    JSON of the specification's form gives code, message and detail; other JSON its message; HTML its title; any
-    other text its first line.
+    JSON of the specification's form gives code, message and detail of each error, the one that says most first; other
+    JSON its message; HTML its title; any other text its first line.
     """
     text = body[:BODY_LIMIT].decode("utf-8", "replace").strip()
     if not text:
@@ -137,41 +163,63 @@ def failure(refusal: Refusal, *, method: str, registry: str, what: str) -> Ladin
         registry: the registry that answered, for the message.
         what: the name of the thing asked for, for the message.
     """
+    if settled := _settled(refusal, method=method, registry=registry, what=what):
+        return settled
     status = refusal.status
     words = said(refusal.body)
-    kind = _kind(status, words.code)
-    message, remedy = _message(kind, words.code, method, registry, what)
+    kind = _kind(status, words.code, method)
+    message, remedy = _message(kind, status, words.code, method, registry, what)
     return kind(
         message,
         cause=_cause(status, words),
         remedy=remedy,
-        code=_CODES.get((kind, words.code)) or _CODES.get((kind, "")),
-        fields={"registry": registry, "what": what},
+        code=_CODES.get((kind, words.code)) or _CODES.get((kind, str(status))) or _CODES.get((kind, "")),
+        fields={"registry": registry, "what": what} | ({"unknown": words.unknown} if words.unknown else {}),
         status=status,
         registry_code=words.code or None,
     )
 
 
-def full(refusal: Refusal, *, registry: str, what: str) -> RegistryFailure | None:
-    """The error of a request that there was no room for; None for any other refusal.
+def _settled(refusal: Refusal, *, method: str, registry: str, what: str) -> LadingError | None:
+    """The error of a refusal of which only the words tell why, with any status and code; None for any other refusal.
 
-    Most say so with DENIED, as if it were for credentials: only their words tell.
-
-    Args:
-        refusal: the answer.
-        registry: the registry that refused.
-        what: the name of the thing that was sent.
+    There is no room for what was sent, or what is there must stay as it is.
     """
     words = said(refusal.body)
-    if refusal.status != 507 and not re.search(_FULL, str(words)):
+    rest: dict[str, Any] = {
+        "cause": _cause(refusal.status, words),
+        "status": refusal.status,
+        "registry_code": words.code or None,
+    }
+    if refusal.status == 507 or re.search(_FULL, str(words)):
+        remedy = "make room there, or ask who runs it for more"
+        return RegistryFailure(f"{registry} has no room for {what}", remedy=remedy, code="registry-full", **rest)
+    if method in _READS or not re.search(_KEPT, _without(what, refusal.body)):
         return None
-    return RegistryFailure(
-        f"{registry} has no room for {what}",
-        cause=_cause(refusal.status, words),
-        remedy="make room there, or ask who runs it for more",
-        status=refusal.status,
-        registry_code=words.code or None,
+    remedy = "ask who runs the registry to allow it"
+    if method == "PUT" and "@" not in what:
+        remedy = f"choose another tag, or {remedy}"
+    return Conflict(
+        f"{registry} keeps {what} as it is",
+        remedy=remedy,
+        code="immutable",
+        fields={"registry": registry, "what": what},
+        **rest,
     )
+
+
+def _without(what: str, body: bytes) -> str:
+    """What an answer says, without the name of the thing: a tag may be called `immutable`."""
+    text = body[:BODY_LIMIT].decode("utf-8", "replace")
+    for name in re.split("[/:@]", what):
+        if re.search(_KEPT, name):
+            text = text.replace(name, "…")
+    return text
+
+
+def is_passing(error: LadingError) -> bool:
+    """Whether the same request may be answered otherwise the next time; what has a code of its own is settled."""
+    return error.status == 429 or (error.status in _PASSING and error.code in (RegistryFailure.code, RateLimited.code))
 
 
 class Reason(NamedTuple):
@@ -192,16 +240,22 @@ class Reason(NamedTuple):
 def denied(
     refusal: Refusal,
     *,
+    method: str = "GET",
+    what: str = "",
     registry: str,
     wanted: str,
     reason: Reason,
     repository: str | None = None,
     is_given: bool = False,
-) -> Denied:
+) -> LadingError:
     """The error of a request that was not allowed (401 and 403).
+
+    It is no matter of credentials where there is no room, or where what is there must stay: many say that as DENIED.
 
     Args:
         refusal: the answer; one that `reason` has says more.
+        method: the request's method.
+        what: the name of the thing asked for.
         registry: the registry that refused.
         wanted: what was not allowed, such as `repository:a/b:pull`.
         reason: what lading knows about it.
@@ -209,6 +263,8 @@ def denied(
         is_given: whether the credentials were given for this request, so that there is nothing to explain about where
             they are from.
     """
+    if settled := _settled(refusal, method=method, registry=registry, what=what):
+        return settled
     refusal = reason.refusal or refusal
     words = said(refusal.body)
     subject = f"{registry}/{repository}" if repository else registry
@@ -266,14 +322,19 @@ def advised(error: Unreachable) -> Unreachable:
     return error
 
 
-def _kind(status: int, code: str) -> type[LadingError]:
-    # Many registries put their codes on 400; elsewhere the status says it better.
-    if status == 400 or (status == 404 and code == "UNSUPPORTED"):
+def _kind(status: int, code: str, method: str) -> type[LadingError]:
+    if status in {409, 412, 423} and method in _READS:
+        return Denied  # a rule of the registry's, as for images with vulnerabilities in Harbor
+    # Many registries put their codes on 400, and some on 500; elsewhere the status says it better.
+    if status == 400 or (status == 404 and code == "UNSUPPORTED") or (status >= 500 and status != 501):
         return _BY_CODE.get(code, RegistryFailure)
     return _BY_STATUS.get(status, RegistryFailure)
 
 
-def _message(kind: type[LadingError], code: str, method: str, registry: str, what: str) -> tuple[str, str | None]:
+def _message(
+    kind: type[LadingError], status: int, code: str, method: str, registry: str, what: str
+) -> tuple[str, str | None]:
+    refuses = f"{registry} did not {'give out' if method in _READS else 'accept'} {what}"
     if kind is NotFound:
         if code == "MANIFEST_BLOB_UNKNOWN":
             return f"{what} refers to content that {registry} does not have", None
@@ -282,22 +343,39 @@ def _message(kind: type[LadingError], code: str, method: str, registry: str, wha
         return f"{what} was not found", None
     if kind is RateLimited:
         return f"{registry} asks for fewer requests", "try again later, or log in: limits are often higher then"
+    if code in {"NAME_INVALID", "TAG_INVALID"} and kind is Unsupported:
+        return f"{registry} does not take the name {what}", "choose a name that its rules allow"
+    if status in {406, 415}:
+        return f"{registry} does not take {what} in its format", "convert it: some registries take only Docker's format"
     if kind is Unsupported:
         return f"{registry} does not support {method} of {what}", "it has to be allowed where the registry runs"
+    if status == 413:
+        remedy = "a proxy before the registry, or the registry itself, has to allow more in one request"
+        return f"{what} is too large for {registry}, or for a proxy before it", remedy
     if kind is RegistryFailure:
-        return f"{registry} failed to answer for {what}", "try again later; the registry's own log may say more"
+        if status in _PASSING or status < 400:
+            later = "try again later; " if status in _PASSING else ""
+            return f"{registry} failed to answer for {what}", f"{later}the registry's own log may say more"
+        return refuses, "the registry's own log may say more"
     if kind is Conflict:
-        return f"{registry} did not accept {what}", "see what is there now"
-    return f"{registry} did not accept {what}", None
+        return refuses, "see what is there now"
+    if kind is Denied:
+        return refuses, "ask who runs the registry to allow it"
+    return refuses, None
 
 
 _CODES: Mapping[tuple[type[LadingError], str], str] = {
     (Conflict, ""): "not-accepted",
+    (InvalidContent, "413"): "too-large",
     (NotFound, "MANIFEST_BLOB_UNKNOWN"): "content-missing",
     (NotFound, "BLOB_UPLOAD_UNKNOWN"): "upload-lost",
     (NotFound, "BLOB_UPLOAD_INVALID"): "upload-lost",
+    (Unsupported, "NAME_INVALID"): "name-not-accepted",
+    (Unsupported, "TAG_INVALID"): "name-not-accepted",
+    (Unsupported, "406"): "format-not-accepted",
+    (Unsupported, "415"): "format-not-accepted",
 }
-"""Cases of one kind, by the registry's code; `""` for any."""
+"""Cases of one kind, by the registry's code or the status; `""` for any."""
 
 
 def _cause(status: int, words: Said) -> str:
@@ -315,14 +393,39 @@ def _from_document(document: Any) -> Said:
     if not isinstance(document, dict):
         return Said()
     errors = document.get("errors")
-    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
-        first = errors[0]
-        code = clean(_text(first.get("code")), 60)
-        return Said(code, clean(_text(first.get("message"))), clean(_detail(first.get("detail")), 100))
+    if isinstance(errors, list):
+        found = [_from_error(error) for error in errors[:_ERRORS_LIMIT] if isinstance(error, dict)]
+        if found:
+            first, *others = sorted(dict.fromkeys(found), key=_vagueness)
+            return first._replace(others=tuple(other for other in others if _vagueness(other) < _SAYS_NOTHING))
     for key in ("message", "error_description", "error", "details", "detail"):
         if text := _text(document.get(key)):
             return Said("", clean(text))
     return Said()
+
+
+def _from_error(error: dict[str, Any]) -> Said:
+    code = clean(_text(error.get("code")), 60)
+    return Said(code, clean(_text(error.get("message"))), clean(_detail(error.get("detail")), 100))
+
+
+_ERRORS_LIMIT = 100
+"""How many errors of one answer are read."""
+_SAYS_NOTHING = 4
+
+
+def _vagueness(error: Said) -> int:
+    """How little an error says: the least of several is told first."""
+    if error.code in _VAGUE:
+        return 2
+    if error.code in {"UNKNOWN", ""}:
+        says_nothing = not error.detail and error.message.lower() in {"", "unknown", "unknown error"}
+        return _SAYS_NOTHING if says_nothing else 3
+    return 0 if error.code in _BY_CODE else 1
+
+
+def _digests(text: str) -> list[str]:
+    return re.findall(r"sha\d+:[0-9a-f]{32,}", text)
 
 
 def _text(value: Any) -> str:

@@ -172,8 +172,22 @@ class Repository:
             with suppress(InvalidContent):
                 await self._put(manifest, manifest.digest)
         target = name or manifest.digest
-        stored: Digest | None = None
         subject: str | None = None
+        try:
+            subject = await self._put_intact(manifest, target)
+        except LadingError as error:
+            from lading.registry import changes
+
+            refused = changes.of_foreign_layers(error, manifest, self.registry, self._named(target))
+            told = await changes.explained(refused, self._named(target), manifest.digest, partial(self._look, target))
+            if told is not None:
+                raise told from None
+        if manifest.subject is not None and not subject:
+            await self._referrers.add(manifest)
+
+    async def _put_intact(self, manifest: AnyManifest, target: str) -> str | None:
+        """Put a manifest, again where it came to harm on the way; returns the subject that was understood."""
+        harmed: DigestMismatch | None = None
         for tries in range(_PUTS, 0, -1):
             if tries < _PUTS:
                 await asyncio.sleep(_PAUSE)
@@ -182,16 +196,31 @@ class Repository:
             except InvalidContent as error:
                 # Its digest is right: the registry read it while another client was writing the same manifest.
                 if error.registry_code != "DIGEST_INVALID" or tries == 1:
-                    raise
+                    raise harmed or error from None
+                continue
+            except LadingError:
+                if harmed is not None:
+                    raise harmed from None  # that is why this one was refused
+                raise
             # A tag is left with what came to harm on the way only where the registry insists.
             if stored == manifest.digest:
-                break
-        if stored != manifest.digest:
-            raise DigestMismatch(
-                f"{self._named(target)} was stored with other bytes", cause=f"sent {manifest.digest}, stored {stored}"
+                return subject
+            harmed = DigestMismatch(
+                f"{self._named(target)} was stored with other bytes",
+                cause=f"sent {manifest.digest}, stored {stored} as the registry says",
             )
-        if manifest.subject is not None and not subject:
-            await self._referrers.add(manifest)
+        assert harmed is not None
+        raise harmed
+
+    async def _look(self, name: str) -> Digest | None:
+        """The digest of what a name stands for, computed from its bytes; None where there is nothing."""
+        what = self._named(name)
+        try:
+            async with self._request("GET", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=what) as response:
+                algorithm = Digest(name).algorithm if ":" in name else "sha256"
+                return Digest.of(await response.read(SIZE_LIMIT), algorithm)
+        except NotFound:
+            return None
 
     async def _put(self, manifest: AnyManifest, target: str) -> tuple[Digest, str | None]:
         """Put a manifest; returns what was stored, as far as the registry says, and the subject that it understood."""
@@ -223,13 +252,10 @@ class Repository:
         if not is_tag(name):
             raise UsageError(f"{name!r} is not a tag")
         try:
-            async with self._request(
-                "DELETE", f"manifests/{name}", scopes=self._delete_scopes(), what=self._named(name)
-            ):
-                return
+            await self._remove(f"manifests/{name}", name)
         except LadingError as error:
             # Registries from before the specification had it take the tag for a malformed digest.
-            if error.status not in (400, 405, 501):
+            if error.status not in (400, 405, 501) or isinstance(error, Conflict):
                 raise
             raise Unsupported(
                 f"{self.registry} cannot remove the tag {name} by itself; nothing was changed",
@@ -477,13 +503,31 @@ class Repository:
         )
 
     async def _delete(self, content: Descriptor) -> None:
-        path = f"{_kind(content)}/{content.digest}"
         try:
-            async with self._request("DELETE", path, scopes=self._delete_scopes(), what=self._named(content.digest)):
-                pass
+            await self._remove(f"{_kind(content)}/{content.digest}", content.digest)
         except Unsupported as error:
             error.remedy = hosted(self.registry).deletion
             raise
+
+    async def _remove(self, path: str, name: str) -> None:
+        """Delete a tag, a manifest or a blob; where it is in doubt whether that was done, it is looked at."""
+        what = self._named(name)
+
+        async def look() -> Digest | None:
+            if path.startswith("manifests/"):
+                return await self._look(name)
+            async with self._request("HEAD", path, accept=_OK_OR_ABSENT, what=what) as response:
+                return Digest(name) if response.status == 200 else None
+
+        try:
+            async with self._request("DELETE", path, scopes=self._delete_scopes(), what=what):
+                return
+        except LadingError as error:
+            from lading.registry import changes
+
+            told = await changes.explained(error, what, None, look)
+            if told is not None:
+                raise told from None
 
     async def _names_of(self, content: Descriptor) -> AsyncIterator[str]:
         """The tags that name a manifest; Google's registry says that in its list of tags."""

@@ -6,6 +6,7 @@ import time
 
 from lading.errors import LadingError, TLSFailure
 from lading.registry.call import Call
+from lading.registry.failures import is_passing
 from lading.registry.http.transport import (
     ConnectFailed,
     ConnectionBroken,
@@ -16,7 +17,6 @@ from lading.registry.http.transport import (
 
 RETRY_AFTER_LIMIT = 30.0
 """The longest that one `Retry-After` is waited for, in seconds."""
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED_RETRIES = 2
 
 
@@ -83,4 +83,4 @@ def _may_retry(failure: LadingError, call: Call) -> bool:
         return True
     # An upload may be there in part: `uploads` goes on with it, or begins it anew.
     is_upload = call.method == "PATCH" or callable(call.body)
-    return not is_upload and (isinstance(failure, ConnectionBroken) or failure.status in _RETRIED)
+    return not is_upload and (isinstance(failure, ConnectionBroken) or is_passing(failure))

@@ -338,6 +338,7 @@ class Session:
                 continue
             delay = self._retries.delay(failure, call, tries, after)
             if delay is None:
+                failure.retries = tries
                 raise failure
             tries += 1
             await asyncio.sleep(delay)
@@ -583,8 +584,6 @@ class Session:
         refusal = await _refusal(response)
         if refusal.status in {401, 403}:
             return await self._denied(call, refusal, refused=False)
-        if full := failures.full(refusal, registry=call.host.name, what=call.what):
-            return full
         failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
         failure.retry_after = after
         if missing := call.missing_repository(failure):
@@ -616,11 +615,11 @@ class Session:
             refused: whether it was the credentials that were refused, rather than what was asked for with them.
         """
         host = call.host
-        if full := failures.full(refusal, registry=host.name, what=call.what):
-            return full
         repository = repository_of(call.scopes)
         return failures.denied(
             refusal,
+            method=call.method,
+            what=call.what,
             registry=host.name,
             wanted=str(call.scopes[0]) if call.scopes else call.what,
             reason=await host.attempts.why_denied(repository, refused=refused),

@@ -19,6 +19,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
 from lading.registry.call import Send
+from lading.registry.failures import is_passing
 from lading.registry.http.transport import Response
 from lading.registry.retries import RETRY_AFTER_LIMIT
 from lading.registry.upload_journal import JOURNALED, Journal
@@ -35,7 +36,6 @@ _CHUNK_MIN = 1024 * 1024
 _TRIES = 5
 _PAUSE = 0.05
 _REFUSED = frozenset({400, 404, 405, 411, 413, 415, 501})
-_FAILED = frozenset({408, 500, 502, 503, 504})
 _SPOILED = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 _RANGE = r"(?:bytes=)?0-(\d+)"
 
@@ -118,6 +118,8 @@ class Uploads:
                 if error is state.source_failure:
                     raise  # a source has its own ways of going on
                 failures = 0 if state.offset > sent else failures + 1
+                if error.code == "immutable" and await self._is_there(content):
+                    return  # another client has brought it meanwhile, and it is kept (Nexus)
                 if self._adapts(error, state):
                     state.restart()
                 elif state.is_spoiled_by(error):
@@ -283,11 +285,13 @@ class Uploads:
 
         Others may have been sent in the same way at the same time, and have found out before.
         """
-        if state.location is None or error.registry_code in _SPOILED:
-            return False  # no upload was opened, or it was taken
+        if state.location is None or error.code == "immutable":
+            return False  # no upload was opened, or it would make no difference
         if error.status == 413 and state.most > _CHUNK_MIN and not state.refused_chunks:
             self.chunk = min(self.chunk, max(_CHUNK_MIN, min(state.most, state.content.size) // 8))
             return True
+        if error.registry_code in _SPOILED:
+            return False  # it was taken
         if state.in_chunks:
             if (_is_lost(error) and state.offset) or error.status not in {*_REFUSED, 416}:
                 return False
@@ -457,7 +461,8 @@ def _is_lost(error: LadingError) -> bool:
         return error.registry_code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
     if error.retry_after is not None and error.retry_after > _TRIES * RETRY_AFTER_LIMIT:
         return False  # not worth the wait
-    return error.status in {*_FAILED, 416} or isinstance(error, Unreachable)
+    is_over = isinstance(error, Unreachable) or error.status == 416
+    return is_over or (is_passing(error) and not isinstance(error, RateLimited))
 
 
 def _pause(error: LadingError, failures: int) -> float:

@@ -142,8 +142,8 @@ def offers_of(
     """What a configuration in Docker's form may have for a repository, the best first."""
     by_depth: dict[int, list[Offer]] = {}
 
-    def add(depth: int, key: str, helper: str | None) -> None:
-        if helper is None:
+    def add(depth: int, key: str, helper: str) -> None:
+        if not helper:
 
             async def load() -> Credential | None:
                 return _from_entry(document, key, place)
@@ -153,37 +153,43 @@ def offers_of(
             async def load() -> Credential | None:
                 return await runner.get(helper, key)
 
-        by_depth.setdefault(depth, []).append(
-            Offer(key, depth, place if helper is None else helpers.name(helper), load)
-        )
+        by_depth.setdefault(depth, []).append(Offer(key, depth, helpers.name(helper) if helper else place, load))
 
     own: dict[str, str] = document.get("credHelpers") or {}
+    in_file = set()
     for depth, key in docker_config.matching(own, registry, repository):
-        add(depth, server_key(registry) if depth == 0 else key, own[key])
+        if own[key]:
+            add(depth, server_key(registry) if depth == 0 else key, own[key])
+        else:  # what Docker writes for no helper at all
+            in_file.add(depth)
     entries = docker_config.matching(document.get("auths"), registry, repository)
     if store := document.get("credsStore"):
         for depth, key in entries:
-            if depth and not document["auths"][key]:
+            if depth and depth not in in_file and not document["auths"][key]:
                 add(depth, key, store)
-        if 0 not in by_depth:
+        if 0 not in by_depth and 0 not in in_file:
             add(0, server_key(registry), store)
     for depth, key in entries:
         if document["auths"][key]:
-            add(depth, key, None)
+            add(depth, key, "")
     return [offer for depth in sorted(by_depth, reverse=True) for offer in by_depth[depth]]
 
 
 async def logins_of(document: Mapping[str, Any], place: str, runner: Helpers) -> list[Login]:
     """Everything that a configuration in Docker's form keeps, by its keys."""
     found: dict[str, Login] = {}
+    own: dict[str, str] = document.get("credHelpers") or {}
     for key in document.get("auths") or {}:
         credential = _from_entry(document, key, place)
         if credential is not None:
             found[key] = Login(key, credential.username, place)
     if store := document.get("credsStore"):
         for key, username in (await runner.list(store)).items():
-            found[key] = Login(key, username, helpers.name(store))
-    for key, helper in (document.get("credHelpers") or {}).items():
+            if own.get(key) != "":
+                found[key] = Login(key, username, helpers.name(store))
+    for key, helper in own.items():
+        if not helper:
+            continue
         found.pop(key, None)
         if (credential := await runner.get(helper, key)) is not None:
             found[key] = Login(key, credential.username, helpers.name(helper))

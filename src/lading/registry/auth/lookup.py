@@ -227,6 +227,7 @@ def default_sources(
     docker_config_dir: Path | None = None,
     cache: Callable[[str], TokenCache] | None = None,
     environ: Mapping[str, str] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> KnownCredentials:
     """Every source, in the order that the documentation says.
 
@@ -235,10 +236,11 @@ def default_sources(
         docker_config_dir: the folder of `config.json`; by default `$DOCKER_CONFIG`, else `~/.docker`.
         cache: gives the cache of a registry, where logins of AWS outlive the run; None for none.
         environ: the environment variables; by default those of the process.
+        on_note: called with what helpers say to the user.
     """
     files = [Path(path) for path in several(authfiles)]
     return _DefaultCredentials(
-        lambda: _sources(files, docker_config_dir, cache, os.environ if environ is None else environ)
+        lambda: _sources(files, docker_config_dir, cache, os.environ if environ is None else environ, on_note)
     )
 
 
@@ -247,13 +249,14 @@ def _sources(
     docker_config_dir: Path | None,
     cache: Callable[[str], TokenCache] | None,
     environ: Mapping[str, str],
+    on_note: Callable[[str], None] | None,
 ) -> tuple[Sequence[CredentialSource], Sequence[CredentialSource]]:
     from lading.registry.auth.aws import AwsCredentials
     from lading.registry.auth.credential_file import CredentialFile
     from lading.registry.auth.helpers import Helpers
     from lading.registry.auth.netrc import Netrc
 
-    runner = Helpers(environ)
+    runner = Helpers(environ, on_note)
     named: list[CredentialSource] = [
         CredentialFile(path, "the file given", runner=runner, required=True) for path in authfiles
     ]

@@ -159,7 +159,8 @@ class _Running:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
+            # What it started itself may keep its pipes open.
+            await asyncio.wait([asyncio.ensure_future(self._process.wait())], timeout=_GRACE)
         for task in self._heard:
             task.cancel()
         await asyncio.gather(*self._heard, return_exceptions=True)
