@@ -108,7 +108,9 @@ class Reader:
         """
         if limit is not None and self.content.size > limit:
             raise InvalidContent(
-                f"{self.content.digest} is too large", cause=f"{self.content.size} bytes, and {limit} are allowed"
+                f"{self.content.digest} is too large",
+                cause=f"{self.content.size} bytes, and {limit} are allowed",
+                code="too-large",
             )
         return b"".join([chunk async for chunk in self])
 

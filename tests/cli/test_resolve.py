@@ -328,5 +328,5 @@ async def test_indexes_nested_without_end_are_not_followed_without_end(
     from lading.errors import InvalidContent
 
     async with AsyncClient() as client:
-        with pytest.raises(InvalidContent, match="depth"):
+        with pytest.raises(InvalidContent, match="nested too deeply"):
             await client.resolve(f"{registry.host}/{repository}:deep", platform="linux/amd64")

@@ -5,14 +5,20 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lading.client import AsyncClient
 from lading.errors import UsageError
-from lading.images.lint import CODES, LintReport
+from lading.images.lint import CODES, LintReport, lint, listed_facts
+from lading.images.lint import entries as rules
+from lading.model.descriptor import Descriptor
+from lading.model.index import Index
+from lading.model.platform import Platform
 from support.images import (
     OCI_CONFIG,
     OCI_INDEX,
+    OCI_MANIFEST,
     Entry,
     Manifest,
     digest_of,
@@ -217,7 +223,7 @@ async def test_nothing_is_found_in_what_is_good(name: str, tmp_path: Path) -> No
 async def test_every_code_is_shown_by_a_test() -> None:
     shown = {code for _, codes in FOUND.values() for code in codes}
     # Those that need more than one document have tests of their own below.
-    assert shown | {"LAD301", "LAD302", "LAD701"} == set(CODES)
+    assert shown | {"LAD107", "LAD301", "LAD302", "LAD701"} == set(CODES)
 
 
 async def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -297,3 +303,16 @@ def contents(manifest: Manifest) -> Iterator[tuple[str, bytes]]:
     yield from manifest.blobs.items()
     for child in manifest.children:
         yield from contents(child)
+
+
+def test_of_a_list_that_is_too_long_the_first_platforms_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    platforms = [Platform(os="linux", architecture=name) for name in ("amd64", "arm64", "s390x")]
+    entries = [Descriptor.of(text.encode(), OCI_MANIFEST) for text in "abc"]
+    said = [msgspec.structs.replace(entry, platform=of) for entry, of in zip(entries, platforms, strict=True)]
+    hidden = [msgspec.structs.replace(entry, platform=platforms[0]) for entry in entries[1:]]
+    facts = listed_facts("list", Index.build([*said, *hidden]))
+    assert {found.code for found in lint(facts).findings} == {"LAD101"}
+    monkeypatch.setattr(f"{rules.__name__}._TRIED", 10)
+    found = lint(facts).findings
+    assert [(item.code, item.platform) for item in found] == [("LAD101", "linux/amd64")] * 2 + [("LAD107", None)]
+    assert found[-1].message == "list has 5 entries: 2 of 3 platforms were tried with clients."

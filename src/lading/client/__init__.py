@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, overload
 
 from lading.arguments import several
 from lading.client.context import Context
-from lading.errors import NotFound
+from lading.errors import InvalidContent, NotFound
 from lading.model.digest import Digest
 from lading.model.platform import Platform
 from lading.stores.location import AnyLocation, as_location
@@ -349,7 +349,7 @@ class AsyncClient:
         if isinstance(reference, Draft):
             async with homes_of(reference, self.connect) as homes:
                 by_digest = {entry.digest: home for entry, home in zip(reference.entries, homes, strict=True)}
-                shelf = Shelf(self.connect(reference.reference), by_digest)
+                shelf = Shelf(str(name), self.connect(reference.reference), by_digest)
                 for entry in reference.entries:
                     if entry.raw is not None:
                         shelf.add(entry.manifest(), by_digest[entry.digest])
@@ -357,7 +357,8 @@ class AsyncClient:
         else:
             async with self.open(name, mirrored=True) as store:
                 manifest = await fetch_location(store, name)
-                found = await selections(Shelf(store), manifest, who, platform=asked, host=machine, name=str(name))
+                shelf = Shelf(str(name), store)
+                found = await selections(shelf, manifest, who, platform=asked, host=machine, name=str(name))
         return Resolution(reference=name, platform=asked, host=machine, selections=found)
 
     async def lint(
@@ -388,8 +389,7 @@ class AsyncClient:
         """
         from lading.drafts.content import homes_of
         from lading.drafts.draft import Draft
-        from lading.images.lint import gather_facts, lint, platforms_of
-        from lading.images.lint.gather import READ_LIMIT
+        from lading.images.lint import gather_facts, lint, lint_unread, platforms_of
         from lading.model.index import Index
 
         compared = None
@@ -404,7 +404,13 @@ class AsyncClient:
         else:
             location = as_location(reference).full()
             async with self.open(location, mirrored=True) as store:
-                manifest = await fetch_location(store, location, READ_LIMIT)
+                try:
+                    manifest = await fetch_location(store, location)
+                except InvalidContent as error:
+                    if error.code != "too-large":
+                        raise
+                    found = await resolve_location(store, location)
+                    return lint_unread(str(location), found, select=select, ignore=ignore)
                 repository = location.reference.name if location.is_registry and location.reference else None
                 children = manifest.manifests if isinstance(manifest, Index) and repository else ()
                 names = [f"{repository}@{entry.digest}" for entry in children]

@@ -66,7 +66,7 @@ async def put(
             now = await find_named(store, tag)
             guard.check(str(location), now.digest if now is not None else None, parsed.digest)
         if not store.traits.is_remote:  # a registry looks itself
-            for child in parsed.children:
+            for child in dict.fromkeys(child.content for child in parsed.children):
                 if not is_foreign_layer(child.media_type) and not await store.contains(child):
                     raise NotFound(f"{store.name} lacks {child.digest}, which is part of what is to be put there")
         check = guard.of_names({tag: (str(location), None)}, parsed.digest) if tag is not None else None

@@ -21,6 +21,7 @@ from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard, find_named
+from lading.walk import Walk
 
 
 async def tags_in(store: Readable, location: Location) -> AsyncIterator[str]:
@@ -195,20 +196,26 @@ async def _indexes(store: Readable, tagged: set[Digest], leaf: Digest) -> dict[D
     """These indexes and all that are nested in them, each read once; what `leaf` lists is left alone."""
     indexes: dict[Digest, Index] = {}
 
-    async def read(content: Digest) -> None:
+    async def read(content: Digest) -> Index | None:
         # An index that cannot be read is broken already.
         with suppress(NotFound, InvalidContent):
             found = await fetch_manifest(store, content)
             if isinstance(found, Index):
                 indexes[content] = found
+                return found
+        return None
 
-    unread = tagged
-    seen: set[Digest] = set()
+    walk, depth = Walk(f"what is tagged in {store.name}"), 0
+    unread, seen = tagged, {leaf}
     while unread:
         seen |= unread
-        await gather(read(content) for content in unread)
-        nested = (entry for index in indexes.values() for entry in index.manifests if entry.media_type in INDEXES)
-        unread = {entry.digest for entry in nested} - seen - {leaf}
+        found = await gather(read(content) for content in unread)
+        nested = {entry.digest: entry for index in found if index is not None for entry in index.manifests}
+        more = [entry for entry in nested.values() if entry.media_type in INDEXES and entry.digest not in seen]
+        depth += 1
+        if more:
+            walk.enter(more, depth)
+        unread = {entry.digest for entry in more}
     return indexes
 
 

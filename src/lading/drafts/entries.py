@@ -5,8 +5,10 @@ This module reads stores of any kind, and does not know how drafts are kept or p
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Self
 
 import msgspec
@@ -15,7 +17,7 @@ from lading.arguments import several
 from lading.drafts.docker_files import embed, file_name
 from lading.drafts.draft import Draft, DraftEntry
 from lading.errors import InvalidContent, LadingError, NotFound, UsageError
-from lading.io.tasks import gather
+from lading.io.tasks import Once, gather
 from lading.model.descriptor import EMPTY, Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index, attested, is_attestation
@@ -26,8 +28,7 @@ from lading.model.reference import Reference
 from lading.store import AnyManifest, Connect, Readable, fetch_manifest, read_config
 from lading.stores.location import Location, registry_reference
 from lading.stores.opening import fetch_location, open_to_read
-
-_DEPTH_LIMIT = 16
+from lading.walk import Walk
 
 
 class IndexFilter(msgspec.Struct, frozen=True):
@@ -82,6 +83,7 @@ class EntryFinder:
         self._stores: dict[str, Readable] = {}
         self._before = before.entries if before is not None else ()
         self._known = {entry.digest: entry for entry in self._before if entry.raw}
+        self._once = Once()
         self.warnings: list[str] = []
         """Which sources could not be looked up again."""
         self.recalled: dict[Digest, Descriptor] = {}
@@ -150,7 +152,8 @@ class EntryFinder:
         self, source: Reference, store: Readable, manifest: AnyManifest, wanted: IndexFilter
     ) -> tuple[DraftEntry, ...]:
         if isinstance(manifest, Index):
-            return distinct_entries(await self._flatten(source, store, manifest, wanted, 0))
+            found = await self._flatten(source, store, manifest, wanted, Walk(str(source)), 1)
+            return with_files(found)
         known = self._known.get(manifest.digest)
         if known is not None and known.reference == source:
             return (known,)
@@ -158,22 +161,36 @@ class EntryFinder:
         return (entry_of(source, described(manifest, platform or Platform()), manifest),)
 
     async def _flatten(
-        self, source: Reference, store: Readable, index: Index, wanted: IndexFilter, depth: int
+        self, source: Reference, store: Readable, index: Index, wanted: IndexFilter, walk: Walk, depth: int
     ) -> tuple[DraftEntry, ...]:
-        """The entries of an index and of the indexes within it: a list that is pushed holds images only."""
-        if depth > _DEPTH_LIMIT:
-            raise InvalidContent(f"{source} is nested too deeply")
+        """The entries of an index and of the indexes within it, each once: a list that is pushed holds images only.
+
+        Args:
+            source: what the entries are of.
+            store: where they are.
+            index: what lists them.
+            wanted: what to take of it.
+            walk: what they are read with.
+            depth: how many levels they are below the source.
+        """
+        children = wanted.children(index)
+        walk.enter(children, depth)
 
         async def entries_of(child: Descriptor) -> tuple[DraftEntry, ...]:
-            manifest = await fetch_child(store, index, child, self._known.get(child.digest))
+            manifest = await fetch_child(walk, store, index, child, self._known.get(child.digest))
             if isinstance(manifest, Index):
-                return await self._flatten(source, store, manifest, wanted, depth + 1)
+                work = partial(self._flatten, source, store, manifest, wanted, walk, depth + 1)
+                return await self._once.do((source, manifest.digest), work)
             if child.platform is None and manifest.is_image:
-                child = msgspec.structs.replace(child, platform=await platform_of(store, manifest))
+                reading = partial(platform_of, store, manifest)
+                child = msgspec.structs.replace(
+                    child, platform=await self._once.do((store.name, child.digest), reading)
+                )
             return (entry_of(source.with_digest(child.digest), child, manifest, source=source, listed=True),)
 
-        found = await gather(entries_of(child) for child in wanted.children(index))
-        return tuple(entry for entries in found for entry in entries)
+        found = await gather(entries_of(child) for child in children)
+        # What several entries lead to is the same tuple.
+        return distinct_entries(entry for entries in {id(each): each for each in found}.values() for entry in entries)
 
     async def _recall(self, source: Reference, store: Readable) -> None:
         """Find out what Docker found before it annotated: what differs from that was set by hand, and is to stay."""
@@ -192,8 +209,17 @@ def tagged(draft: Draft | None) -> list[Reference]:
     return [source for source in sources if source.digest is None]
 
 
-async def fetch_child(store: Readable, index: Index, child: Descriptor, known: DraftEntry | None = None) -> AnyManifest:
+async def fetch_child(
+    walk: Walk, store: Readable, index: Index, child: Descriptor, known: DraftEntry | None = None
+) -> AnyManifest:
     """A child of an index, from the registry or from what a draft has of it already.
+
+    Args:
+        walk: what it is read with.
+        store: where it is.
+        index: what lists it.
+        child: its entry there.
+        known: what a draft has of it.
 
     Raises:
         NotFound: the index lists it, but the registry does not have it.
@@ -207,7 +233,7 @@ async def fetch_child(store: Readable, index: Index, child: Descriptor, known: D
     if known is not None and known.raw:
         return parse(known.raw, child.media_type, digest=child.digest)
     try:
-        return await fetch_manifest(store, child.content)
+        return await walk.fetch(store, child.content)
     except NotFound as error:
         raise NotFound(
             f"{store.name} lists {child.digest}"
@@ -260,15 +286,20 @@ def entry_of(
 
 
 def distinct_entries(entries: Iterable[DraftEntry]) -> tuple[DraftEntry, ...]:
-    """Entries without repetitions; where one manifest is listed for several platforms, each has a file."""
-    distinct: list[DraftEntry] = []
-    used: set[str] = set()
+    """Entries without repetitions."""
+    distinct: dict[tuple[Reference, bytes], DraftEntry] = {}
     for entry in entries:
-        if any((entry.reference, entry.descriptor) == (other.reference, other.descriptor) for other in distinct):
-            continue
+        distinct.setdefault((entry.reference, entry.descriptor.to_json()), entry)
+    return tuple(distinct.values())
+
+
+def with_files(entries: Iterable[DraftEntry]) -> tuple[DraftEntry, ...]:
+    """Entries each of which has a file: one manifest may be listed for several platforms."""
+    found: list[DraftEntry] = []
+    count: dict[str, int] = defaultdict(int)
+    for entry in entries:
         usual = file_name(entry.reference)
-        names = (usual, *(f"{usual}.{number}" for number in range(2, len(distinct) + 3)))
-        file = next(name for name in names if name not in used)
-        used.add(file)
-        distinct.append(entry if file == usual else msgspec.structs.replace(entry, file=file))
-    return tuple(distinct)
+        count[usual] += 1
+        file = f"{usual}.{count[usual]}"
+        found.append(entry if count[usual] == 1 else msgspec.structs.replace(entry, file=file))
+    return tuple(found)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from lading.drafts.draft import Draft, check_type
-from lading.drafts.entries import IndexFilter, distinct_entries, entry_of, fetch_child
+from lading.drafts.entries import IndexFilter, distinct_entries, entry_of, fetch_child, with_files
 from lading.drafts.merge import Change, CreatedDraft
 from lading.drafts.store import DraftStore, draft_exists
 from lading.errors import InvalidContent
@@ -23,6 +23,7 @@ from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.store import Connect, fetch_manifest
 from lading.stores.location import registry_reference
+from lading.walk import Walk
 
 _KNOWN = ("schemaVersion", "mediaType", "manifests", "annotations")
 
@@ -53,11 +54,14 @@ async def pull(
         )
     wanted = IndexFilter.of(platforms, attestations)
     chosen = wanted.children(index)
-    manifests = await gather(fetch_child(repository, index, child) for child in chosen)
-    entries = distinct_entries(
+    walk = Walk(str(source))
+    walk.enter(chosen, 1)
+    manifests = await gather(fetch_child(walk, repository, index, child) for child in chosen)
+    listed = (
         entry_of(source.with_digest(child.digest), child, manifest, listed=True)
         for child, manifest in zip(chosen, manifests, strict=True)
     )
+    entries = with_files(distinct_entries(listed))
     wanted.check(entries)
     draft = Draft(
         reference=target,

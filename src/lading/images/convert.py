@@ -17,7 +17,7 @@ import msgspec
 from lading.errors import Unsupported, UsageError
 from lading.io.scratch import keeping
 from lading.io.tarball import compressed, decompressed, has_zstd, reading
-from lading.io.tasks import Limits, gather
+from lading.io.tasks import Limits, Once, gather
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -34,9 +34,10 @@ from lading.model.media_types import (
     LayerType,
     is_docker,
 )
-from lading.store import AnyManifest, fetch_manifest, is_manifest
+from lading.store import AnyManifest, is_manifest
 from lading.stores.overlay import Overlay
 from lading.transfer.transform import Graph, Transform
+from lading.walk import Walk
 
 Format = Literal["oci", "docker"]
 Compression = Literal["gzip", "zstd", "none"]
@@ -66,7 +67,7 @@ def convert(format: Format | None, compression: Compression | None, limits: Limi
 
     async def transform(graph: Graph) -> Graph:
         overlay = await graph.resources.enter_async_context(Overlay(graph.store))
-        converter = _Converter(overlay, format, compression, limits)
+        converter = _Converter(overlay, format, compression, limits, Walk(graph.title))
         manifest = await converter.convert(graph.manifest)
         notes = converter.notes
         if manifest.digest != graph.manifest.digest:
@@ -86,10 +87,11 @@ class _Converter:
         format: the format of the manifests; None keeps what they have.
         compression: of the layers; None keeps what they have.
         limits: how many layers may be under way at once.
+        walk: over what the index leads to.
     """
 
     def __init__(
-        self, overlay: Overlay, format: Format | None, compression: Compression | None, limits: Limits
+        self, overlay: Overlay, format: Format | None, compression: Compression | None, limits: Limits, walk: Walk
     ) -> None:
         self.notes: list[str] = []
         """What was lost on the way, one sentence each."""
@@ -98,6 +100,8 @@ class _Converter:
         self._compression: Compression | None = compression
         self._limits = limits
         self._layers: dict[Digest, asyncio.Task[Descriptor]] = {}
+        self._walk = walk
+        self._once = Once()
 
     async def convert(self, manifest: AnyManifest) -> AnyManifest:
         """The same image, index or artifact, encoded anew; unchanged where there is nothing to change.
@@ -106,22 +110,24 @@ class _Converter:
             Unsupported: it cannot be said in the other format.
         """
         try:
-            return await self._convert(manifest)
+            return await self._convert(manifest, 1)
         finally:
             for task in self._layers.values():
                 task.cancel()
             await asyncio.gather(*self._layers.values(), return_exceptions=True)
 
-    async def _convert(self, manifest: AnyManifest) -> AnyManifest:
-        changed = await (self._index(manifest) if isinstance(manifest, Index) else self._image(manifest))
+    async def _convert(self, manifest: AnyManifest, depth: int) -> AnyManifest:
+        """Encode a manifest anew; what it lists is `depth` levels below the beginning."""
+        changed = await (self._index(manifest, depth) if isinstance(manifest, Index) else self._image(manifest))
         if changed.raw == manifest.raw:
             return manifest
         await self._overlay.put(changed)
         return changed
 
-    async def _index(self, index: Index) -> Index:
+    async def _index(self, index: Index, depth: int) -> Index:
         kept = index.manifests if self._format != "docker" else self._fit_for_docker(index)
-        converted = await gather(self._entry(entry) for entry in kept)
+        self._walk.enter((entry for entry in kept if is_manifest(entry)), depth)
+        converted = await gather(self._entry(entry, depth) for entry in kept)
         renamed = {str(old.digest): str(new.digest) for old, new in zip(kept, converted, strict=True)}
         entries = [_pointed(entry, renamed) for entry in converted]
         media_type = {"oci": OCI_INDEX, "docker": DOCKER_LIST, None: index.media_type}[self._format]
@@ -141,10 +147,15 @@ class _Converter:
             self._note(_NO_ANNOTATIONS)
         return kept
 
-    async def _entry(self, entry: Descriptor) -> Descriptor:
+    async def _entry(self, entry: Descriptor, depth: int) -> Descriptor:
         if not is_manifest(entry) or is_attestation(entry):
             return entry
-        new = await self._convert(await fetch_manifest(self._overlay, entry.content))
+
+        async def anew() -> AnyManifest:
+            return await self._convert(await self._walk.fetch(self._overlay, entry.content), depth + 1)
+
+        # What several entries lead to is encoded once.
+        new = await self._once.do((entry.digest, entry.size, entry.media_type), anew)
         changed = msgspec.structs.replace(entry, media_type=new.media_type, digest=new.digest, size=new.size, data="")
         if self._compression in (None, "zstd"):
             return changed

@@ -21,8 +21,9 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import INDEXES
 from lading.model.platform import Platform
 from lading.model.text import size_text
-from lading.store import AnyManifest, Readable, fetch_manifest
+from lading.store import AnyManifest, Readable
 from lading.stores.location import Location
+from lading.walk import LIMITS, Walk
 
 CREATED = "org.opencontainers.image.created"
 
@@ -107,7 +108,9 @@ async def _of_index(store: Readable, reference: Location, index: Index, platform
     chosen = _chosen(index, reference, platforms)
     images = [entry for entry in chosen if not is_attestation(entry)]
     attestations = [entry for entry in chosen if is_attestation(entry)]
-    found = await gather(_child(store, entry) for entry in images)
+    walk = Walk(str(reference))
+    walk.enter(images, 1)
+    found = await gather(_child(walk, store, entry) for entry in images)
     entries = [_entry(entry, child) for entry, child in zip(images, found, strict=True)]
     entries += [_entry(entry, None, "not read") for entry in attestations]
     return Overview(
@@ -180,12 +183,14 @@ def artifact_type_of(manifest: Manifest) -> str | None:
     return manifest.artifact_type or (manifest.config.media_type if manifest.config else None)
 
 
-async def _child(store: Readable, entry: Descriptor) -> AnyManifest | None:
+async def _child(walk: Walk, store: Readable, entry: Descriptor) -> AnyManifest | None:
     try:
-        return await fetch_manifest(store, entry.content)
+        return await walk.fetch(store, entry.content)
     except NotFound:
         return None
-    except InvalidContent:
+    except InvalidContent as error:
+        if error.code in LIMITS:
+            raise
         # An entry of a kind that lading does not read is still an entry: it is shown with what the index says.
         if entry.media_type in INDEXES or "manifest" in entry.media_type:
             raise

@@ -161,8 +161,10 @@ def what_is_there(*, is_told: bool = True) -> Transform:
         index, store = graph.manifest, graph.store
         if not isinstance(index, Index):
             return graph
-        there = await gather(store.contains(entry.content) for entry in index.manifests)
-        present = [entry for entry, is_there in zip(index.manifests, there, strict=True) if is_there]
+        contents = {entry.digest: entry.content for entry in index.manifests}
+        there = await gather(store.contains(content) for content in contents.values())
+        here = {digest for digest, is_there in zip(contents, there, strict=True) if is_there}
+        present = [entry for entry in index.manifests if entry.digest in here]
         images = [entry for entry in present if not is_attestation(entry)]
         if len(present) == len(index.manifests) or not images:
             return graph

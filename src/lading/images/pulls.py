@@ -15,28 +15,33 @@ from lading.model.digest import Digest
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.model.selection import Content, Gap, PullClient, Selection, select
-from lading.store import AnyManifest, Readable, fetch_manifest, read
-
-_DEPTH_LIMIT = 32
+from lading.store import AnyManifest, Readable, read
+from lading.walk import LIMITS, Walk
 
 
 class Shelf:
     """What has been read of what a list leads to, and where more of it is.
 
     Args:
+        name: what the list is called.
         store: where everything is that no other place is known of.
         homes: where else something is, by digest.
     """
 
-    def __init__(self, store: Readable, homes: Mapping[Digest, Readable] | None = None) -> None:
+    def __init__(self, name: str, store: Readable, homes: Mapping[Digest, Readable] | None = None) -> None:
         self.contents: dict[Digest, Content] = {}
+        self._walk = Walk(name)
+        self._depths: dict[Digest, int] = {}
         self._store = store
         self._homes = dict(homes or {})
 
     def add(self, manifest: AnyManifest, home: Readable) -> None:
         """Keep a manifest, whose children are in `home`."""
         self.contents[manifest.digest] = manifest
-        self._homes |= {child.digest: home for child in manifest.children}
+        depth = self._depths.get(manifest.digest, 1) + 1
+        for child in manifest.children:
+            self._homes[child.digest] = home
+            self._depths.setdefault(child.digest, depth)
 
     async def read(self, content: Descriptor, *, is_config: bool) -> None:
         """Read a manifest or a config, or note that it is missing or unreadable.
@@ -47,6 +52,7 @@ class Shelf:
 
         Raises:
             DigestMismatch: the bytes are not those of the digest.
+            InvalidContent: there is more than a walk follows.
         """
         store = self._homes.get(content.digest, self._store)
         try:
@@ -54,13 +60,16 @@ class Shelf:
                 raw = await read(store, content)
                 self.contents[content.digest] = ImageConfig.parse(raw)
                 return
+            self._walk.enter([content], self._depths.get(content.digest, 1))
             # By its digest alone: what the list says of its size may be wrong, and is for the clients to find.
-            found = await fetch_manifest(store, content.digest)
+            found = await self._walk.fetch(store, content.digest)
         except NotFound:
             self.contents[content.digest] = Gap.MISSING
         except DigestMismatch:
             raise
-        except InvalidContent:
+        except InvalidContent as error:
+            if error.code in LIMITS:
+                raise
             self.contents[content.digest] = Gap.UNREADABLE
         else:
             self.add(found, store)
@@ -86,11 +95,11 @@ async def selections(
         name: what is pulled, for the messages of the clients.
 
     Raises:
-        InvalidContent: indexes are nested too deeply to follow.
+        InvalidContent: there is more than a walk follows.
     """
     # As the clients call it: what is on Docker Hub without saying so.
     short = name.removeprefix("docker.io/library/").removeprefix("docker.io/")
-    for _ in range(_DEPTH_LIMIT):
+    while True:
         found = [
             select(manifest, platform, as_=client, host=host, contents=shelf.contents, name=short) for client in clients
         ]
@@ -99,7 +108,6 @@ async def selections(
             return found
         configs = _configs(manifest, shelf.contents.values())
         await gather(shelf.read(content, is_config=content.digest in configs) for content in needs.values())
-    raise InvalidContent(f"{name} has indexes in indexes to a depth that lading does not follow")
 
 
 def _configs(top: AnyManifest, contents: Iterable[Content]) -> set[Digest]:

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from lading.errors import LadingError
 
@@ -48,38 +48,43 @@ def _leaves(failures: BaseExceptionGroup[BaseException]) -> Iterable[BaseExcepti
 
 
 class Once:
-    """Runs work once for all tasks that want its result.
+    """Runs work once for all tasks that want its result. Work is cancelled when no task waits for it any more.
 
-    Work that failed runs again for the next task that wants it. Work is cancelled when no task waits for it any more.
+    Args:
+        again: whether work that failed runs again for the next task that wants it; else that has the same failure.
     """
 
-    def __init__(self) -> None:
-        self._shared: dict[Hashable, _Shared] = {}
+    def __init__(self, *, again: bool = True) -> None:
+        self._again = again
+        self._shared: dict[Hashable, _Shared[Any]] = {}
 
-    async def do(self, key: Hashable, work: Callable[[], Work[None]]) -> None:
-        """Do the work, or wait until it has been done."""
-        shared = self._shared.get(key)
-        if shared is None or shared.is_spent:
+    async def do(self, key: Hashable, work: Callable[[], Work[T]]) -> T:
+        """Do the work, or wait until it has been done; returns its result."""
+        shared: _Shared[T] | None = self._shared.get(key)
+        if shared is None or shared.is_cancelled or (self._again and shared.is_failed):
             shared = self._shared[key] = _Shared(work())
-        await shared.wait()
+        return await shared.wait()
 
 
-class _Shared:
-    def __init__(self, work: Work[None]) -> None:
+class _Shared(Generic[T]):
+    def __init__(self, work: Work[T]) -> None:
         self._task = asyncio.ensure_future(work)
         # Read its exception, so that asyncio does not report it: the tasks that waited may have failures of their own.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._waiting = 0
 
     @property
-    def is_spent(self) -> bool:
-        task = self._task
-        return task.cancelling() > 0 or (task.done() and (task.cancelled() or task.exception() is not None))
+    def is_cancelled(self) -> bool:
+        return self._task.cancelling() > 0 or self._task.cancelled()
 
-    async def wait(self) -> None:
+    @property
+    def is_failed(self) -> bool:
+        return self._task.done() and not self._task.cancelled() and self._task.exception() is not None
+
+    async def wait(self) -> T:
         self._waiting += 1
         try:
-            await asyncio.shield(self._task)
+            return await asyncio.shield(self._task)
         finally:
             self._waiting -= 1
             if not self._waiting and not self._task.done():

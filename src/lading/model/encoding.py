@@ -55,7 +55,9 @@ def decode(raw: bytes, what: str = "the document", limit: int = SIZE_LIMIT) -> D
             or not an object.
     """
     if len(raw) > limit:
-        raise InvalidContent(f"{what} is too large", cause=f"{len(raw)} bytes, and {limit} are allowed")
+        raise InvalidContent(
+            f"{what} is too large", cause=f"{len(raw)} bytes, and {limit} are allowed", code="too-large"
+        )
     if raw.count(b"[") + raw.count(b"{") > DEPTH_LIMIT and _depth(raw) > DEPTH_LIMIT:
         raise InvalidContent(f"{what} is nested too deeply", cause=f"more than {DEPTH_LIMIT} levels")
     try:

@@ -87,10 +87,18 @@ class Memory:
 
     async def contains_all(self, content: Descriptor) -> bool:
         """Whether a manifest is here with everything it leads to, but for foreign layers."""
-        if not await self.contains(content):
-            return is_foreign_layer(content.media_type)
-        found = self._manifests.get(content.digest)
-        return found is None or all([await self.contains_all(child) for child in found.children])
+        waiting, seen = [content], {content.digest}
+        while waiting:
+            content = waiting.pop()
+            if not await self.contains(content):
+                if not is_foreign_layer(content.media_type):
+                    return False
+                continue
+            found = self._manifests.get(content.digest)
+            fresh = {child.digest: child for child in found.children if child.digest not in seen} if found else {}
+            seen |= fresh.keys()
+            waiting += fresh.values()
+        return True
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob.

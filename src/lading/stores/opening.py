@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from lading.errors import Unsupported, UsageError
 from lading.model.descriptor import Descriptor
-from lading.model.encoding import SIZE_LIMIT
 from lading.store import Readable, Store, fetch_manifest
 from lading.stores.location import KINDS, Location
 
@@ -92,15 +91,9 @@ async def resolve_location(store: Readable, location: Location) -> Descriptor:
     return await store.resolve(location.name or "")
 
 
-async def fetch_location(store: Readable, location: Location, limit: int = SIZE_LIMIT) -> AnyManifest:
-    """The manifest that a location names, in one round trip where its store can; see `resolve_location`.
-
-    Args:
-        store: the location's.
-        location: what to find.
-        limit: the largest size accepted, in bytes.
-    """
-    return await fetch_manifest(store, location.name or "", limit)
+async def fetch_location(store: Readable, location: Location) -> AnyManifest:
+    """The manifest that a location names, in one round trip where its store can; see `resolve_location`."""
+    return await fetch_manifest(store, location.name or "")
 
 
 def _opener(location: Location) -> Opener:

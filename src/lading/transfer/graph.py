@@ -35,8 +35,8 @@ from lading.store import (
     put_manifest,
 )
 from lading.transfer.events import Meter, Outcome, counted_bytes
+from lading.walk import Walk
 
-_DEPTH_LIMIT = 16
 _SMALL = 64 * 1024
 
 
@@ -178,7 +178,9 @@ class Copier:
         is_there = may_skip and await self._contains(manifest.descriptor)
         self._meter.found(manifest.descriptor)
         if not is_there:
-            await self._children(source, manifest, None, 0, only)
+            walk = Walk(f"{source.name}@{manifest.digest}")
+            walk.count(manifest)
+            await self._children(source, manifest, walk, None, 1, only)
         if before_names is not None:
             await before_names()
         await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there, check=check)
@@ -204,22 +206,23 @@ class Copier:
         self,
         source: Readable,
         manifest: AnyManifest,
+        walk: Walk,
         platform: str | None,
         depth: int,
         only: Collection[Digest] | None = None,
     ) -> None:
-        if depth > _DEPTH_LIMIT:
-            raise InvalidContent(f"{source.name}@{manifest.digest} is nested too deeply")
         if self._is_same(source) and not self._verify:
             return
         children = [child for child in manifest.children if only is None or child.digest in only]
-        await gather(self._child(source, manifest, child, platform, depth) for child in children)
+        if manifests := [child for child in children if is_manifest(child)]:
+            walk.enter(manifests, depth)
+        await gather(self._child(source, manifest, child, walk, platform, depth) for child in children)
 
     async def _child(
-        self, source: Readable, parent: AnyManifest, child: Descriptor, platform: str | None, depth: int
+        self, source: Readable, parent: AnyManifest, child: Descriptor, walk: Walk, platform: str | None, depth: int
     ) -> None:
         if is_manifest(child):
-            work = partial(self._subtree, source, child, _label(child) or platform, depth + 1)
+            work = partial(self._subtree, source, child, walk, _label(child) or platform, depth)
         elif is_foreign_layer(child.media_type) and child.urls:
             self.foreign[child.digest] = child  # clients fetch it from its `urls`: it need not be where it is named
             return
@@ -235,7 +238,7 @@ class Copier:
                 error.fields["entry"] = child.digest
             raise
 
-    async def _subtree(self, source: Readable, child: Descriptor, platform: str | None, depth: int) -> None:
+    async def _subtree(self, source: Readable, child: Descriptor, walk: Walk, platform: str | None, depth: int) -> None:
         self._meter.found(child)
         if not self._verify and await self._contains(child):
             self._count(child, "present", platform)
@@ -254,7 +257,8 @@ class Copier:
                     "platform": str(child.platform) if child.platform else None,
                 },
             ) from error
-        await self._children(source, manifest, platform, depth)
+        walk.count(manifest)
+        await self._children(source, manifest, walk, platform, depth + 1)
         await self._put(manifest, (), platform=platform)
 
     async def _put(

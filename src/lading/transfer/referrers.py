@@ -20,6 +20,7 @@ from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.tags import cosign_tags, is_fallback, subject_of
 from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.transfer.report import CopiedImage, Note
+from lading.walk import Walk
 
 
 class Referrer(msgspec.Struct, frozen=True):
@@ -50,13 +51,18 @@ class Finder:
 
         Args:
             subjects: what is copied: an image or an index, and those of its entries that go along.
+
+        Raises:
+            InvalidContent: there is more than a walk follows.
         """
         if self._tags is None:
             self._tags = await self._digest_tags()
+        subjects = list({subject.digest: subject for subject in subjects}.values())
         seen: set[Digest] = {subject.digest for subject in subjects}
         found: list[Referrer] = []
-        is_first = True
+        walk, depth = Walk(f"the referrers of {self._source.name}"), 0
         while subjects:
+            is_first, depth = depth == 0, depth + 1
             direct = [
                 referrer for group in await gather(self._of_one(s, is_first) for s in subjects) for referrer in group
             ]
@@ -64,7 +70,8 @@ class Finder:
             fresh = {referrer.content.digest: referrer.content for referrer in direct}
             subjects = [content for digest, content in fresh.items() if digest not in seen]
             seen |= fresh.keys()
-            is_first = False
+            if subjects:
+                walk.enter(subjects, depth)
         return found
 
     async def _of_one(self, subject: Descriptor, is_first: bool) -> list[Referrer]:

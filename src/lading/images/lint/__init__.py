@@ -14,10 +14,11 @@ from lading.arguments import several
 from lading.errors import UsageError
 from lading.images.lint.annotations import check_annotations
 from lading.images.lint.codes import CODES, SEVERITIES, Code, Finding, Severity
-from lading.images.lint.content import check_content
+from lading.images.lint.content import check_content, too_large
 from lading.images.lint.entries import check_entries
 from lading.images.lint.gather import Facts, gather_facts, listed_facts, platforms_of
 from lading.images.lint.platforms import check_platforms
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result
 
@@ -31,6 +32,7 @@ __all__ = [
     "Severity",
     "gather_facts",
     "lint",
+    "lint_unread",
     "listed_facts",
     "platforms_of",
 ]
@@ -71,24 +73,50 @@ def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str
     Raises:
         UsageError: there is no such code.
     """
-    wanted = _codes(select) or frozenset(CODES)
-    wanted -= _codes(ignore)
-    found: list[Finding] = []
-    for item in (_addressed(item, facts) for rule in _RULES for item in rule(facts) if item.code in wanted):
-        if item not in found:
-            found.append(item)
+    found = (item for rule in _RULES for item in rule(facts))
+    return _report(facts.name, facts.manifest.digest, facts.against, found, _wanted(select, ignore))
+
+
+def lint_unread(
+    name: str, content: Descriptor, *, select: Iterable[str] | str = (), ignore: Iterable[str] | str = ()
+) -> LintReport:
+    """Judge a manifest that is too large to be read.
+
+    Args:
+        name: what it is called.
+        content: what is known of it.
+        select: as `lint` has it.
+        ignore: likewise.
+    """
+    return _report(name, content.digest, None, [too_large(name, content)], _wanted(select, ignore))
+
+
+def _wanted(select: Iterable[str] | str, ignore: Iterable[str] | str) -> frozenset[str]:
+    return (_codes(select) or frozenset(CODES)) - _codes(ignore)
+
+
+def _report(
+    name: str, digest: Digest, against: str | None, found: Iterable[Finding], wanted: frozenset[str]
+) -> LintReport:
+    """What was found of the wanted codes, each once and in order."""
+    each = dict.fromkeys(_Told(_addressed(item, name)) for item in found if item.code in wanted)
     order = {severity: number for number, severity in enumerate(SEVERITIES)}
-    return LintReport(
-        reference=facts.name,
-        digest=facts.manifest.digest,
-        against=facts.against,
-        findings=tuple(sorted(found, key=lambda item: (order[item.severity], item.code))),
-    )
+    findings = sorted((told.finding for told in each), key=lambda item: (order[item.severity], item.code))
+    return LintReport(reference=name, digest=digest, against=against, findings=tuple(findings))
 
 
-def _addressed(found: Finding, facts: Facts) -> Finding:
+class _Told(msgspec.Struct, frozen=True):
+    """A finding, which is found again among many others by its code and message."""
+
+    finding: Finding
+
+    def __hash__(self) -> int:
+        return hash((self.finding.code, self.finding.message, self.finding.digest))
+
+
+def _addressed(found: Finding, name: str) -> Finding:
     """A finding that knows the list and the entry, with its remedy as a part of a sentence."""
-    fields = {"list": facts.name, "image": found.digest.partition(":")[2][:12] if found.digest else None}
+    fields = {"list": name, "image": found.digest.partition(":")[2][:12] if found.digest else None}
     remedy = found.remedy.replace("`", "")
     return msgspec.structs.replace(
         found, remedy=remedy[:1].lower() + remedy[1:].rstrip("."), fields=fields | found.fields

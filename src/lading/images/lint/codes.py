@@ -87,6 +87,14 @@ _CODES = (
         "Say what it is for.",
     ),
     Code(
+        "LAD107",
+        "warning",
+        "A list too long to be tried out",
+        "Which client takes which entry is found out for every platform that a list names. Of a list as long as this "
+        "one the first platforms were tried, and LAD101, LAD102 and LAD103 are not told for the others.",
+        "Split the list.",
+    ),
+    Code(
         "LAD201",
         "warning",
         "A platform in another spelling",

@@ -6,39 +6,29 @@ from collections.abc import Iterator
 
 from lading.images.lint.codes import Finding
 from lading.images.lint.findings import entry_of, finding, short
-from lading.images.lint.gather import Facts, Part
+from lading.images.lint.gather import TOO_LARGE, Facts, Part, each_once
+from lading.model.descriptor import Descriptor
+from lading.model.encoding import SIZE_LIMIT
 from lading.model.index import Index, attested
 from lading.model.manifest import Manifest
 from lading.model.media_types import MANIFESTS, SCHEMA1, is_docker, is_foreign_layer
-
-SIZE_LIMIT = 4 * 1024 * 1024
-"""What registries have to take at least, in bytes (distribution-spec §Pushing Manifests)."""
 
 
 def check_content(facts: Facts) -> Iterator[Finding]:
     """Everything about content, for a manifest and all that is under it."""
     yield from _whole(facts)
     yield from _attestations(facts.parts)
-    for part in _all(facts.parts):
+    for part in each_once(facts.parts):
+        yield from _attestations(part.parts)
         yield from _entry(part)
         yield from _blobs(part)
         yield from _family(part)
 
 
-def _all(parts: tuple[Part, ...]) -> Iterator[Part]:
-    for part in parts:
-        yield part
-        yield from _all(part.parts)
-
-
 def _whole(facts: Facts) -> Iterator[Finding]:
     manifest = facts.manifest
     if manifest.size > SIZE_LIMIT:
-        yield finding(
-            "LAD403",
-            f"{facts.name} has {manifest.size:,} bytes; registries take {SIZE_LIMIT:,}.",
-            digest=manifest.digest,
-        )
+        yield too_large(facts.name, manifest.descriptor)
     if not isinstance(manifest, Index):
         return
     if not manifest.manifests:
@@ -51,6 +41,12 @@ def _whole(facts: Facts) -> Iterator[Finding]:
         yield finding("LAD401", f"{facts.name} is {ours}, and {count} {theirs}'s.")
 
 
+def too_large(name: str, content: Descriptor) -> Finding:
+    """The finding of a manifest that registries do not have to take (distribution-spec §Pushing Manifests)."""
+    said = f"{name} has {content.size:,} bytes" if content.size > SIZE_LIMIT else f"{name} is larger than it says"
+    return finding("LAD403", f"{said}; registries take {SIZE_LIMIT:,}.", digest=content.digest)
+
+
 def _entry(part: Part) -> Iterator[Finding]:
     entry = part.entry
     if entry.media_type in SCHEMA1:
@@ -58,7 +54,9 @@ def _entry(part: Part) -> Iterator[Finding]:
     elif entry.media_type not in MANIFESTS and not part.is_artifact:
         said = f"has the media type {entry.media_type}" if entry.media_type else "has no media type"
         yield finding("LAD405", f"{entry_of(part)} {said}, and containerd refuses it.", part)
-    if part.state == "missing":
+    if part.state == TOO_LARGE:
+        yield too_large(entry_of(part), entry)
+    elif part.state == "missing":
         yield finding("LAD301", f"{entry_of(part)} is not there: pulling it fails in every client.", part)
     elif part.state not in ("present", "unread"):
         yield finding("LAD305", f"{entry_of(part)} cannot be read: {part.state.rstrip('.')}.", part)
@@ -100,7 +98,6 @@ def _family(part: Part) -> Iterator[Finding]:
 def _attestations(parts: tuple[Part, ...]) -> Iterator[Finding]:
     listed = {str(part.entry.digest) for part in parts}
     for part in parts:
-        yield from _attestations(part.parts)
         if not part.is_attestation:
             continue
         about = attested(part.entry)

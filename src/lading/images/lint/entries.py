@@ -14,13 +14,15 @@ import msgspec
 from lading.errors import InvalidPlatform
 from lading.images.lint.codes import Finding
 from lading.images.lint.findings import entry_of, finding, short
-from lading.images.lint.gather import Facts, Part
+from lading.images.lint.gather import Facts, Part, each_once
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.model.selection import Content, Gap, PullClient, every, select
 
+_TRIED = 20_000
+"""How many platforms are tried, times how many entries there are: that takes some seconds."""
 _ZSTD = "io.github.containers.compression.zstd"
 
 
@@ -34,6 +36,9 @@ def check_entries(facts: Facts) -> Iterator[Finding]:
             message = f"{entry_of(part)} is a list itself: podman and Docker 20.10 pull nothing through it."
             yield finding("LAD404", message, part, **_apart(facts, part))
     asked = _Asked(facts, index)
+    if asked.untried:
+        tried = f"{len(asked.platforms):,} of {len(asked.platforms) + len(asked.untried):,} platforms"
+        yield finding("LAD107", f"{facts.name} has {len(index.manifests):,} entries: {tried} were tried with clients.")
     yield from _hidden(facts, asked)
     yield from _disagreements(facts, asked)
 
@@ -47,9 +52,12 @@ class _Asked:
     def __init__(self, facts: Facts, index: Index) -> None:
         self._index = index
         self._contents = dict(_contents(facts.parts))
-        self._tops = {id(entry): part for part in facts.parts for entry in _entries(part)}
+        self._tops = _tops(facts.parts)
         self._clients = [client for client in every() if client.name != "ctr"]
-        self.platforms = list(dict.fromkeys(_platforms(facts)))
+        platforms = list(dict.fromkeys(_tried_as(part.platform) for part in facts.images if _is_tried(part)))
+        count = max(1, _TRIED // len(index.manifests)) if platforms else 0
+        self.platforms = platforms[:count]
+        self.untried = frozenset(platforms[count:])
         self.takers: dict[int, list[PullClient]] = defaultdict(list)
         """By the position of an entry, the clients that take it for some platform."""
         for platform in self.platforms:
@@ -75,19 +83,24 @@ class _Asked:
 
 
 def _hidden(facts: Facts, asked: _Asked) -> Iterator[Finding]:
-    alike: dict[Platform, list[Part]] = defaultdict(list)
+    alike: dict[Platform, int] = defaultdict(int)
+    firsts: dict[Platform, Part] = {}
     for part in facts.images:
         if part.platform is not None:
-            alike[part.platform.normalized()].append(part)
+            alike[part.platform.normalized()] += 1
+            if asked.takers.get(part.position):
+                firsts.setdefault(part.platform.normalized(), part)
     for part in facts.images:
         platform = part.platform
         if platform is None or (part.is_artifact and not _is_named(platform)) or asked.takers.get(part.position):
             continue
-        first = next((other for other in alike[platform.normalized()] if asked.takers.get(other.position)), None)
+        if _tried_as(platform) in asked.untried:
+            continue
+        first = firsts.get(platform.normalized())
         if first is None:
             yield finding("LAD102", f"{entry_of(part)} is taken by no client, whatever platform is asked for.", part)
             continue
-        times = len(alike[platform.normalized()])
+        times = alike[platform.normalized()]
         name, count = short(part.entry.digest), "twice" if times == 2 else f"{times} times"
         if part.entry.digest == first.entry.digest:
             message = f"{platform} ({name}) is listed {count} with the same manifest."
@@ -158,11 +171,15 @@ def _is_by_compression(parts: list[Part]) -> bool:
     return len(same) == 1 and any(part.entry.annotations.get(_ZSTD) == "true" for part in parts)
 
 
-def _platforms(facts: Facts) -> Iterator[Platform]:
-    for part in facts.images:
-        if part.platform is not None and _is_named(part.platform):
-            # Clients take an operating system that is not said for their own.
-            yield msgspec.structs.replace(part.platform, os=part.platform.os or "linux", features=())
+def _is_tried(part: Part) -> bool:
+    """Whether clients are asked for the platform of an entry."""
+    return part.platform is not None and _is_named(part.platform)
+
+
+def _tried_as(platform: Platform | None) -> Platform:
+    """A platform as clients are asked for it: an operating system that is not said they take for their own."""
+    found = platform or Platform()
+    return msgspec.structs.replace(found, os=found.os or "linux", features=())
 
 
 def _is_named(platform: Platform) -> bool:
@@ -191,7 +208,7 @@ def _host(platform: Platform) -> Platform:
 
 
 def _contents(parts: tuple[Part, ...]) -> Iterator[tuple[Digest, Content]]:
-    for part in parts:
+    for part in each_once(parts):
         if part.state == "missing":
             yield part.entry.digest, Gap.MISSING
         elif part.manifest is not None:
@@ -200,11 +217,12 @@ def _contents(parts: tuple[Part, ...]) -> Iterator[tuple[Digest, Content]]:
             yield part.entry.digest, Gap.UNREADABLE
         if isinstance(part.manifest, Manifest) and part.manifest.config is not None and part.config is not None:
             yield part.manifest.config.digest, part.config
-        yield from _contents(part.parts)
 
 
-def _entries(part: Part) -> Iterator[object]:
-    """The descriptors that lead to a part or are within it; selections hold these very objects."""
-    yield part.entry
-    for inner in part.parts:
-        yield from _entries(inner)
+def _tops(parts: tuple[Part, ...]) -> dict[int, Part]:
+    """By each descriptor within the parts, the first of them that leads to it; selections hold these very objects."""
+    tops = {id(part.entry): part for part in parts}
+    seen: set[Digest] = set()
+    for part in parts:
+        tops |= {id(inner.entry): part for inner in each_once([part], seen)}
+    return tops

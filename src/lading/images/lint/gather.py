@@ -5,7 +5,8 @@ This module reads; it judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -20,12 +21,11 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import INDEXES, MANIFESTS, is_foreign_layer
 from lading.model.platform import Platform
 from lading.model.text import excerpt
-from lading.store import AnyManifest, Readable, fetch_manifest
+from lading.store import AnyManifest, Readable
+from lading.walk import DEEP, LARGE, Walk
 
-READ_LIMIT = 64 * 1024 * 1024
-"""How large a manifest may be to be looked at, in bytes: more than registries take, which is then a finding."""
-
-_DEPTH_LIMIT = 16
+TOO_LARGE = "it is too large"
+"""The state of what has more bytes than lading reads of a manifest."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +96,26 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(part for part in self.parts if not part.is_attestation)
 
 
+def each_once(parts: Iterable[Part], seen: set[Digest] | None = None) -> Iterator[Part]:
+    """The parts and all that is within them; a list that several of them are is gone into once.
+
+    Args:
+        parts: some entries of a list.
+        seen: the lists that were gone into before; those that are gone into now are added.
+    """
+    seen = set() if seen is None else seen
+    waiting = [iter(parts)]
+    while waiting:
+        part = next(waiting[-1], None)
+        if part is None:
+            waiting.pop()
+            continue
+        yield part
+        if part.parts and part.entry.digest not in seen:
+            seen.add(part.entry.digest)
+            waiting.append(iter(part.parts))
+
+
 StoreOf = Callable[[int], Readable]
 """Where the entry at a position is; -1 for the manifest itself."""
 
@@ -108,7 +128,7 @@ async def gather_facts(
     names: Sequence[str] = (),
     against: tuple[str, tuple[Platform, ...]] | None = None,
 ) -> Facts:
-    """Read all that is under a manifest; each blob is asked for once.
+    """Read all that is under a manifest; each manifest is read once, and each blob is asked for once.
 
     Args:
         name: what to call it.
@@ -116,17 +136,19 @@ async def gather_facts(
         store_of: where its content is.
         names: what its entries are called, where they are in a registry or a draft.
         against: what to compare it with, and the platforms of that.
+
+    Raises:
+        InvalidContent: there is more than a walk follows.
     """
-    reader = _Reader()
+    reader = _Reader(name)
     if isinstance(manifest, Index):
-        entries = enumerate(manifest.manifests)
-        parts = await gather(reader.part(store_of(at), entry, at, 1) for at, entry in entries)
+        parts = await reader.parts(manifest, store_of, 1)
     else:
-        parts = [await reader.read(store_of(-1), Part(entry=manifest.descriptor, manifest=manifest), 1)]
+        parts = ((await reader.read(store_of(-1), manifest, 1)).as_part(manifest.descriptor),)
     return Facts(
         name=name,
         manifest=manifest,
-        parts=tuple(parts),
+        parts=parts,
         names=tuple(names),
         against=against[0] if against else None,
         expected=against[1] if against else (),
@@ -148,60 +170,90 @@ async def platforms_of(store: Readable, manifest: AnyManifest) -> tuple[Platform
     return (config.platform,) if config is not None else ()
 
 
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry leads to, wherever that is listed; see `Part` for the fields."""
+
+    manifest: AnyManifest | None = None
+    state: str = "present"
+    config: ImageConfig | None = None
+    missing: tuple[Descriptor, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+    def as_part(self, entry: Descriptor, position: int = 0) -> Part:
+        """The part that it is as one entry of a list."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return Part(entry=entry, position=position, **fields)
+
+
 class _Reader:
-    """Reads parts; what several of them share is read once."""
+    """Reads parts; what several entries lead to is read once.
 
-    def __init__(self) -> None:
+    Args:
+        name: what the manifest that is looked at is called.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._walk = Walk(name)
         self._once = Once()
-        self._present: dict[tuple[str, Digest], bool] = {}
 
-    async def part(self, store: Readable, entry: Descriptor, position: int, depth: int) -> Part:
-        part = Part(entry=entry, position=position)
-        if entry.media_type and entry.media_type not in MANIFESTS:
-            # Whatever it is, clients do not read it either; that it is there can be seen all the same.
-            there = await store.contains(entry.content)
-            return msgspec.structs.replace(part, state="unread" if there else "missing")
-        try:
-            # Without its size: that one does not fit is a finding, and no reason to stop.
-            manifest = await fetch_manifest(store, str(entry.digest), READ_LIMIT)
-        except NotFound:
-            # A layout finds by its digest only what it can read.
-            there = await store.contains(entry.content)
-            return msgspec.structs.replace(part, state="it is no manifest" if there else "missing")
-        except InvalidContent as error:
-            return msgspec.structs.replace(part, state=error.cause or str(error))
-        return await self.read(store, msgspec.structs.replace(part, manifest=manifest), depth)
+    async def parts(self, index: Index, store_of: StoreOf, depth: int) -> tuple[Part, ...]:
+        """The entries of an index, which are `depth` levels below the beginning."""
+        self._walk.enter((entry for entry in index.manifests if _may_be_manifest(entry)), depth)
+        entries = list(enumerate(index.manifests))
+        found = await gather(self._found(store_of(at), entry, depth) for at, entry in entries)
+        return tuple(each.as_part(entry, at) for each, (at, entry) in zip(found, entries, strict=True))
 
-    async def read(self, store: Readable, part: Part, depth: int) -> Part:
-        manifest = part.manifest
+    async def read(self, store: Readable, manifest: AnyManifest, depth: int) -> _Found:
+        """A manifest with what is under it."""
         if isinstance(manifest, Index):
-            if depth >= _DEPTH_LIMIT:
-                return msgspec.structs.replace(part, state=f"lists are nested more than {_DEPTH_LIMIT} deep")
-            entries = enumerate(manifest.manifests)
-            parts = await gather(self.part(store, entry, at, depth + 1) for at, entry in entries)
-            return msgspec.structs.replace(part, parts=tuple(parts))
-        assert isinstance(manifest, Manifest)
+            try:
+                parts = await self.parts(manifest, lambda _: store, depth + 1)
+            except InvalidContent as error:
+                if error.code != DEEP:
+                    raise
+                return _Found(manifest=manifest, state=str(error.cause))
+            return _Found(manifest=manifest, parts=parts)
         blobs = [blob for blob in dict.fromkeys(manifest.children) if not _is_elsewhere(blob)]
-        there = await gather(self._is_there(store, blob) for blob in blobs)
+        there = await gather(self._is_there(store, blob.content) for blob in blobs)
         missing = tuple(blob for blob, is_there in zip(blobs, there, strict=True) if not is_there)
-        config = None
+        config, state = None, "present"
         if manifest.config is not None and manifest.config not in missing:
             try:
-                config = await image_config(store, manifest)
+                reading = partial(image_config, store, manifest)
+                config = await self._once.do((store.name, manifest.config.digest, "config"), reading)
             except InvalidContent as error:
-                part = msgspec.structs.replace(part, state=f"its config: {error.cause or error}")
+                state = f"its config: {error.cause or error}"
             except NotFound:
                 missing = (manifest.config, *missing)
-        return msgspec.structs.replace(part, config=config, missing=missing)
+        return _Found(manifest=manifest, state=state, config=config, missing=missing)
 
-    async def _is_there(self, store: Readable, blob: Descriptor) -> bool:
-        key = (store.name, blob.digest)
+    async def _found(self, store: Readable, entry: Descriptor, depth: int) -> _Found:
+        content = entry.content
+        key = (store.name, content.digest, content.size, content.media_type)
+        return await self._once.do(key, lambda: self._look(store, content, depth))
 
-        async def ask() -> None:
-            self._present[key] = await store.contains(blob.content)
+    async def _look(self, store: Readable, content: Descriptor, depth: int) -> _Found:
+        if not _may_be_manifest(content):
+            # Whatever it is, clients do not read it either; that it is there can be seen all the same.
+            return _Found(state="unread" if await self._is_there(store, content) else "missing")
+        try:
+            # Without its size: that one does not fit is a finding, and no reason to stop.
+            manifest = await self._walk.fetch(store, content.digest)
+        except NotFound:
+            # A layout finds by its digest only what it can read.
+            return _Found(state="it is no manifest" if await self._is_there(store, content) else "missing")
+        except InvalidContent as error:
+            if error.code == LARGE:
+                raise
+            return _Found(state=TOO_LARGE if error.code == "too-large" else error.cause or str(error))
+        return await self.read(store, manifest, depth)
 
-        await self._once.do(key, ask)
-        return self._present[key]
+    async def _is_there(self, store: Readable, content: Descriptor) -> bool:
+        return await self._once.do((store.name, content.digest), lambda: store.contains(content))
+
+
+def _may_be_manifest(content: Descriptor) -> bool:
+    return not content.media_type or content.media_type in MANIFESTS
 
 
 def _is_elsewhere(blob: Descriptor) -> bool:

@@ -315,19 +315,29 @@ def _has_other_layers_only(manifest: Manifest) -> bool:
 
 
 def _every_index(pull: Pull, top: Index) -> Iterator[Index]:
-    yield top
-    for entry in top.manifests:
+    """The index and all that are within it, each once."""
+    indexes = {top.digest: top}
+    for entry in _every_entry(pull, top, lambda _: True):
         found = pull.look(entry)
         if isinstance(found, Index):
-            yield from _every_index(pull, found)
+            indexes.setdefault(found.digest, found)
+    yield from indexes.values()
 
 
 def _every_entry(pull: Pull, top: Index, reads: Callable[[Descriptor], bool]) -> Iterator[Descriptor]:
-    for entry in filter(reads, top.manifests):
+    """The entries of an index and of those within it, each of which is gone into once."""
+    entered = {top.digest}
+    waiting = [filter(reads, top.manifests)]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
         yield entry
         found = pull.look(entry)
-        if isinstance(found, Index):
-            yield from _every_entry(pull, found, reads)
+        if isinstance(found, Index) and found.digest not in entered:
+            entered.add(found.digest)
+            waiting.append(filter(reads, found.manifests))
 
 
 def _unfetched(pull: Pull, entry: Descriptor) -> str | None:

@@ -6,6 +6,7 @@ import msgspec
 
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGES
@@ -38,7 +39,7 @@ def pull_with_graphdriver(pull: Pull, top: Manifest | Index) -> Selection:
         return pull.ends("refused", error=f"{DAEMON}{refused}")
     if isinstance(top, Manifest):
         return _pull_image(pull, pull.image(top), top, asked, None)
-    return _pull_list(pull, top, asked)
+    return _pull_list(pull, top, asked, set())
 
 
 def default_platform(pull: Pull, *, levels: bool) -> Platform:
@@ -56,7 +57,8 @@ def default_platform(pull: Pull, *, levels: bool) -> Platform:
     return msgspec.structs.replace(pull.host, variant=variant)
 
 
-def _pull_list(pull: Pull, index: Index, asked: Platform | None) -> Selection:
+def _pull_list(pull: Pull, index: Index, asked: Platform | None, failed: set[Digest]) -> Selection:
+    """What is pulled from a list; the lists within it that `failed` are passed over, and more of them are added."""
     for entry in _rank(pull, index, asked):
         found = pull.look(entry)
         if found is Gap.MISSING:
@@ -73,8 +75,11 @@ def _pull_list(pull: Pull, index: Index, asked: Platform | None) -> Selection:
         if is_nested:
             if not isinstance(found, Index):
                 return pull.ends("taken", entry, reason="it is an index that has not been read")
-            within = _pull_list(pull, found, asked)
+            if found.digest in failed:
+                continue
+            within = _pull_list(pull, found, asked, failed)
             if within.outcome == "fails":
+                failed.add(found.digest)
                 continue
             return within
         if found is not Gap.UNREADABLE:

@@ -224,7 +224,7 @@ class Response:
         return data[:limit]
 
     def _too_large(self, cause: str) -> InvalidContent:
-        return InvalidContent(f"the answer of {host_of(self.url)} is too large", cause=cause)
+        return InvalidContent(f"the answer of {host_of(self.url)} is too large", cause=cause, code="too-large")
 
 
 class Transport(Protocol):

@@ -54,9 +54,10 @@ async def accept(
     if allow_missing:
         return Accepted(manifest.media_type, subject, ())
     if isinstance(manifest, Index):
-        if missing := [child.digest for child in manifest.children if not await _is_there(repository, child)]:
+        children = dict.fromkeys(child.content for child in manifest.children)
+        if missing := [child.digest for child in children if not await _is_there(repository, child)]:
             raise incomplete(missing)
-        return Accepted(manifest.media_type, subject, tuple(child.digest for child in manifest.children))
+        return Accepted(manifest.media_type, subject, tuple(child.digest for child in children))
     needs = (child.digest for child in manifest.children if not is_foreign_layer(child.media_type))
     return Accepted(manifest.media_type, subject, tuple(needs))
 

@@ -259,11 +259,8 @@ class LayoutReader:
         if not self._contains(content):
             return False
         try:
-            return all(
-                self._contains(child) or is_foreign_layer(child.media_type)
-                for _, summary in self._walk([content])
-                for child in summary.children
-            )
+            children = {child for _, summary in self._walk([content]) for child in summary.children}
+            return all(self._contains(child) or is_foreign_layer(child.media_type) for child in children)
         except DigestMismatch:
             return False
 
