@@ -7,6 +7,7 @@ the command line words those, by `code` and `fields`.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -209,6 +210,28 @@ class RegistryFailure(LadingError):
     """The registry failed in a way no other error describes (HTTP 5xx and the unexpected)."""
 
     code = "registry-failed"
+
+
+_WAYS_ON = {
+    errno.EACCES: "allow it to this user, or use another place",
+    errno.EPERM: "allow it to this user, or use another place",
+    errno.EROFS: "nothing can be written there: use another place",
+    errno.ENOSPC: "make room there, or use another place",
+    errno.EDQUOT: "make room there, or use another place",
+    errno.EFBIG: "no file can be as large there: use another place",
+    errno.ENOENT: "name one that is there",
+    errno.ENOTDIR: "a part of its path is a file: name another place",
+    errno.EISDIR: "name a file",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EMFILE: "allow more open files (ulimit -n), or do less at once",
+    errno.ENFILE: "close other programs, or do less at once",
+    errno.EIO: "see whether the disk or the network drive works",
+}
+
+
+def way_on(error: OSError) -> str:
+    """What to do about a file or a folder that the operating system refused."""
+    return _WAYS_ON.get(error.errno or 0, "see whether it can be used, or use another place")
 
 
 _PASSWORD = r"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)[^\s'\"/@:]+:[^\s'\"/@]+@(?!sha\d+:)"

@@ -1,11 +1,29 @@
-"""The user's folders of lading: its configuration and its cache. It knows nothing of the files in them."""
+"""The user's folders: the home, and in it those of lading. It knows nothing of the files in them."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+
+NOWHERE: Final = Path("/dev/null/home")
+"""The home of a user who has none: nothing is there, and nobody can put anything there."""
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's own folder: `$HOME`, else what the system says of the user; `NOWHERE` where neither says one."""
+    if named := environ.get("HOME"):
+        return Path(named)
+    try:
+        import pwd
+
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except ModuleNotFoundError:
+        return Path.home()
+    except KeyError:
+        return NOWHERE
 
 
 def user_folder(kind: Literal["config", "cache"]) -> Path:
@@ -16,7 +34,7 @@ def user_folder(kind: Literal["config", "cache"]) -> Path:
     """
     if sys.platform == "linux":  # `platformdirs` says the same, and takes longer to import
         named = os.environ.get(f"XDG_{kind.upper()}_HOME", "").strip()
-        base = Path(named) if named.startswith("/") else Path.home() / f".{kind}"
+        base = Path(named) if named.startswith("/") else home() / f".{kind}"
         return base / "lading"
     else:  # noqa: RET505  # so that type checkers know which machine they are on
         import platformdirs

@@ -31,6 +31,7 @@ from cli.failing import (
     served,
     unchanged,
 )
+from cli.terminal import on_terminal
 from lading.cli import main
 from support.certs import Authority
 from support.fakes import Reply, ScriptedServer, error_reply, json_reply
@@ -751,22 +752,20 @@ def test_a_guard_that_does_not_hold(place: Place) -> None:
 def test_nobody_to_ask(place: Place) -> None:
     """What destroys asks; where there is nobody to ask, it needs to be told."""
     with unchanged(place.lading, place.registry, place.repository):
-        says = ["nothing was deleted", f"would delete {place.name}@{AMD64.digest}", "--yes"]
+        says = ["nothing was deleted", "nobody to ask", "--dry-run", "--yes"]
         fails(place.lading, "delete", f"{place.name}:a", code=USAGE, says=says, stdin=b"y\n")
         fails(place.lading, "delete", "--untag", f"{place.name}:a", code=USAGE, says=["nothing was deleted", "--yes"])
     place.lading.run("manifest", "push", place.list)
     with unchanged(place.lading, place.registry, place.repository):
-        says = ["nothing was removed", place.list, "--yes"]
+        says = ["nothing was removed", "nobody to ask", "--dry-run", "--yes"]
         fails(place.lading, "manifest", "prune", code=USAGE, says=says, stdin=b"y\n")
 
 
 def test_two_tags_of_one_digest_are_deleted_knowingly(place: Place) -> None:
     """Both are named before: this is what a careless script loses."""
     push(place.registry, place.repository, "also-a", AMD64)
-    says = ["nothing was deleted", "the tags a and also-a"]
     with unchanged(place.lading, place.registry, place.repository):
-        ran = place.lading.run("delete", f"{place.name}:a", check=False)
-        assert ran.returncode == USAGE
-        assert says[0] in ran.stderr
-        assert {"a", "also-a"} <= set(ran.stderr.replace(";", " ").replace(",", " ").split())
+        seen = on_terminal(place.lading, "delete", f"{place.name}:a", answers=[("Delete?", "n\n")])
+        assert (seen.text.splitlines()[-1], seen.returncode) == ("nothing was deleted", 1)
+        assert "  and with it the tags also-a and a\n" in seen.text
     assert set(remote(place.registry, place.repository)) == {"a", "b", "also-a"}

@@ -512,7 +512,7 @@ def test_pull_a_part_under_another_name(place: Place) -> None:
 
 def test_prune(place: Place) -> None:
     """Only what the registry has exactly as it is."""
-    assert place.ran("prune").stderr == "there is nothing to prune\n"
+    assert place.ran("prune", "--yes").stderr == "there is nothing to prune\n"
     place.create("a", flags=["--push"])
     place.run("create", f"{place.name}:unpushed", f"{place.name}:b")
     with unchanged(place.lading):

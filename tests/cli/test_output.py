@@ -103,10 +103,8 @@ def test_whoever_has_seen_enough(place: Place) -> None:
     assert (closed.returncode, closed.stderr) == (0, b"")
 
 
-def test_a_closed_stdout_and_a_poor_encoding(place: Place) -> None:
+def test_a_poor_encoding(place: Place) -> None:
     ref = place.push("a", make_image(kind="oci", annotations={"k": "…"}))
-    ran = run([need("bash"), "-c", f"{sys.executable} -m lading inspect {ref} >&-"], env=place.lading.environment)
-    assert ran.stderr == ""
     assert "k=\\u2026" in place.lading.run("inspect", ref, env={"PYTHONIOENCODING": "latin-1"}).stdout
 
 

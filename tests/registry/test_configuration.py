@@ -179,7 +179,7 @@ class TestPrecedence:
 
     @pytest.fixture(autouse=True)
     def files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("LADING_CERTS_D", f"{tmp_path / 'user'}:{tmp_path / 'system'}")
+        monkeypatch.setenv("LADING_CERTS_D", f"{tmp_path / 'user'}:{tmp_path / 'system'}:{tmp_path}")
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
         monkeypatch.setattr(registries_conf, "SYSTEM", tmp_path / "registries.conf")
 

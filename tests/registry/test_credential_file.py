@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lading.errors import Denied, UsageError
+from lading.errors import Denied, LadingError, UsageError
 from lading.registry.auth import helpers
 from lading.registry.auth.credential_file import CredentialFile
 from lading.registry.auth.credentials import Credential
@@ -438,7 +438,7 @@ class TestKeeping:
     @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
     async def test_a_file_that_cannot_be_written_is_an_error(self, home: Docker) -> None:
         home.folder.chmod(0o500)
-        with pytest.raises(UsageError, match="cannot be written"):
+        with pytest.raises(LadingError, match="cannot be written"):
             await home.keeper.store("a.example", self.ADA)
 
     async def test_a_failed_write_leaves_the_old_file(self, home: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,7 +448,7 @@ class TestKeeping:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(Path, "replace", full)
-        with pytest.raises(UsageError, match="no space left"):
+        with pytest.raises(LadingError, match="no space left"):
             await home.keeper.store("a.example", self.ADA)
         assert home.file.read_text() == '{"auths": {}}'
         assert list(home.folder.iterdir()) == [home.file]

@@ -64,7 +64,7 @@ class Stage:
         self.log_in(self.registry.host, auth=BASIC)
         lading.env["NO_PROXY"] = "*"
         lading.env["HTTPS_PROXY"] = f"http://ada:{PROXY}@proxy.example:3128"
-        lading.env["LADING_CERTS_D"] = str(folder / "none")
+        lading.env["LADING_CERTS_D"] = ""
 
     def log_in(self, host: str, headers: dict[str, str] | None = None, **entry: str) -> None:
         document = {"auths": {host: entry}, "HttpHeaders": {"X-Meta": HEADER} if headers is None else headers}

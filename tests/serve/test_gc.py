@@ -265,8 +265,7 @@ class TestCommand:
         assert (stdout, code) == ("", 2)
         assert stderr.splitlines() == [
             "error: nothing was removed, because there is nobody to ask",
-            "  1 manifest would go that may be known by digest",
-            "  see them with --dry-run; to remove them without being asked: --yes",
+            "  see what would go with --dry-run; to go on without being asked: --yes",
         ]
         seen = on_terminal(lading, "registry", "gc", str(folder), "--untagged", answers=[("Remove?", "n\n")])
         assert f"would remove a@{image.digest}\n" in seen.text

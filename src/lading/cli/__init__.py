@@ -5,6 +5,7 @@ This module starts a command and ends it: with its exit code, and with an error 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -100,23 +101,43 @@ def main(arguments: Sequence[str] | None = None, *, prog_name: str = "lading") -
             say_error(error)
             return error.exit_code
         if isinstance(error, OSError) and error.strerror:
-            _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
-            return 1
-        _fail(
-            f"lading failed in a way it should not: {type(error).__name__}: {error}",
-            "please report it with the output of the same command with --debug",
-        )
+            _say_failure(error)
+        else:
+            _fail(
+                f"lading failed in a way it should not: {type(error).__name__}: {error}",
+                "please report it with the output of the same command with --debug",
+            )
         return 1
 
 
 def _prepare_streams() -> None:
-    """Whatever the environment says of encodings, and whichever stream is closed: printing does not fail."""
-    for name in ("stdout", "stderr"):
+    """Whatever the environment says of encodings, and whichever stream is closed: there are three streams.
+
+    A closed standard input is an empty one; on a closed standard output printing fails, and that is said.
+    """
+    for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
-        elif isinstance(stream, io.TextIOWrapper):
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), "r" if name == "stdin" else "w"))
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _say_failure(error: OSError) -> None:
+    """Print what the operating system refused."""
+    import traceback
+
+    from lading.errors import way_on
+
+    cause = str(error.strerror).lower()
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
+    # What prints is click, and what sees to it that all is printed is `main`.
+    if last.f_globals.get("__name__") in ("click.utils", __name__):
+        cause = "standard output is closed" if error.errno == errno.EBADF else f"standard output: {cause}"
+        _fail("the answer could not be written", cause, "give it a file or a program that takes it")
+    else:
+        what = f"{error.filename} cannot be used" if error.filename else "the operating system refused something"
+        _fail(what, cause, way_on(error))
 
 
 def say_error(error: LadingError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lading.cli.groups import CommonOption, ReachOption
-from lading.errors import NotFound
+from lading.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
@@ -44,11 +45,6 @@ class Options:
         self.verbose = verbose
         self.create_repository = create_repository
         self.reach: dict[str, Any] = {name: value for name, value in (reach or {}).items() if value}
-
-    @property
-    def authfile(self) -> str | None:
-        """The file of credentials that is given; of several, the first."""
-        return next(iter(self.reach.get("authfile", ())), None)
 
     def config(self) -> Config:
         """The configuration, with what this command line says over it.
@@ -108,6 +104,18 @@ class Options:
 
         if not self.quiet:
             say(text, err=True)
+
+    def need_somebody(self, otherwise: str) -> None:
+        """See that there is somebody to ask, before anything is sent.
+
+        Args:
+            otherwise: what was not done where there is nobody.
+        """
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"{otherwise}, because there is nobody to ask",
+                remedy="see what would go with --dry-run; to go on without being asked: --yes",
+            )
 
     def ask(self, question: str, otherwise: str) -> None:
         """Ask whether to go on; a no ends the command.
@@ -205,8 +213,16 @@ def _header_lines(values: Sequence[str]) -> list[str]:
     lines: list[str] = []
     for value in values:
         if value.startswith("@"):
-            with click.open_file(value[1:], encoding="utf-8") as file:
-                lines += [line for line in file.read().splitlines() if line.strip()]
+            try:
+                with click.open_file(value[1:], encoding="utf-8") as file:
+                    lines += [line for line in file.read().splitlines() if line.strip()]
+            except (OSError, UnicodeDecodeError) as error:
+                cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+                raise UsageError(
+                    f"{value[1:]} cannot be read",
+                    cause=str(cause).lower(),
+                    remedy="--header @FILE takes a file with lines NAME: VALUE",
+                ) from None
         else:
             lines.append(value)
     return lines

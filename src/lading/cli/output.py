@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import click
@@ -29,7 +30,13 @@ def say(*lines: str, err: bool = False) -> None:
         err: whether they go to stderr.
     """
     if lines:
-        click.echo("\n".join(map(_shown, lines)), err=err)
+        _write("\n".join([*map(_shown, lines), ""]), err=err)
+
+
+def _write(text: str, *, err: bool) -> None:
+    """Write to stdout; or to stderr, where what cannot be told ends nothing."""
+    with suppress(OSError) if err else nullcontext():
+        click.echo(text, nl=False, err=err)
 
 
 def emit(document: Any, format: str, text: Callable[[], str | Iterable[str]]) -> None:
@@ -64,7 +71,7 @@ def emit_json(document: bytes, *, end: str = "\n", err: bool = False) -> None:
         end: what comes after it.
         err: whether it goes to stderr.
     """
-    click.echo(f"{json_printable(document.decode())}{end}", nl=False, err=err)
+    _write(f"{json_printable(document.decode())}{end}", err=err)
 
 
 def emit_bytes(content: bytes) -> None:

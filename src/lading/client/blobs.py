@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, cast
 
 from lading.client.context import Context
 from lading.client.sync_store import SyncReader
-from lading.errors import LadingError, NotFound, Unsupported, UsageError
+from lading.errors import LadingError, NotFound, Unsupported, UsageError, way_on
 from lading.io.blocking import Face, blocking
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
@@ -157,7 +157,7 @@ class Blobs:
                     await in_thread(_settle, file)
             await in_thread(part.replace, target)
         except OSError as error:
-            raise LadingError(f"{target} cannot be written", cause=error.strerror) from error
+            raise LadingError(f"{target} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
         finally:
             part.unlink(missing_ok=True)
         return target

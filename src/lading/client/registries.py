@@ -115,6 +115,7 @@ class Registries:
             Where they are kept.
 
         Raises:
+            UsageError: they cannot be kept there; nothing was sent.
             Denied: the registry refuses them; nothing was kept.
         """
         from lading.registry.auth.credentials import Credential
@@ -123,8 +124,9 @@ class Registries:
 
         host, path = parse_key(registry)
         credential = Credential.of(username, password)
-        await verify(self._context.session, host, credential)
         keeper = writable_file(Path(authfile) if authfile else None, self._context.docker_config)
+        keeper.check_writable()
+        await verify(self._context.session, host, credential)
         return await keeper.store(f"{host}/{path}" if path else host, credential)
 
     async def logout(self, registry: str, *, authfile: Path | str | None = None) -> bool:

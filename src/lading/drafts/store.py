@@ -37,7 +37,8 @@ from lading.drafts.docker_files import (
 from lading.drafts.draft import Draft, DraftEntry
 from lading.drafts.folder import ListFolder, is_fresh, stamps_of
 from lading.drafts.sidecar import Notes, read_notes, write_notes
-from lading.errors import Conflict, InvalidContent, LadingError, NotFound
+from lading.errors import Conflict, InvalidContent, LadingError, NotFound, way_on
+from lading.folders import NOWHERE, home
 from lading.io.files import lock_inside, make_folder, open_inside, path_inside, sync_folder, write_file
 from lading.model.reference import Reference
 
@@ -64,11 +65,13 @@ class DraftStore:
     """
 
     def __init__(self, root: Path | None = None, *, config_dir: Path | None = None) -> None:
-        config = config_dir or Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
+        config = config_dir or Path(os.environ.get("DOCKER_CONFIG") or home() / ".docker")
         self.root: Path = root or config / "manifests"
 
     def list(self) -> tuple[Draft, ...]:
         """Every draft, by name; one that cannot be read has a `problem` instead of entries."""
+        if NOWHERE in self.root.parents:
+            return ()
         with _reporting(self.root):
             drafts = [self._listed(name) for name in self._folders()]
         return tuple(sorted((draft for draft in drafts if draft is not None), key=lambda draft: draft.reference))
@@ -478,4 +481,12 @@ def _reporting(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = os.fsdecode(error.filename) if error.filename is not None else root
-        raise LadingError(f"{where} cannot be used", cause=error.strerror or str(error)) from error
+        if NOWHERE in root.parents:
+            raise LadingError(
+                "there is nowhere to keep local manifest lists",
+                cause="this user has no home, and DOCKER_CONFIG is not set",
+                remedy="set HOME, or DOCKER_CONFIG to a folder",
+                code="no-home",
+            ) from None
+        cause = error.strerror or str(error)
+        raise LadingError(f"{where} cannot be used", cause=cause, remedy=way_on(error)) from error

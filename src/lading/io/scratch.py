@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from lading.errors import LadingError
+from lading.errors import LadingError, way_on
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 
@@ -70,7 +70,7 @@ def keeping(what: str, folder: Path | None = None) -> Iterator[None]:
         raise LadingError(
             f"{what} cannot be kept in a temporary file",
             cause=f"{error.strerror or error} ({parent})",
-            remedy="set TMPDIR to a directory with more room" if parent == Path(_roomy()) else None,
+            remedy="set TMPDIR to a directory with more room" if parent == Path(_roomy()) else way_on(error),
         ) from error
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from lading.errors import LadingError, NotFound
+from lading.errors import LadingError, NotFound, way_on
 
 CHUNK = 1024 * 1024
 """How much is read from a file, or handed to a thread, at once, in bytes."""
@@ -90,7 +90,7 @@ def open_file(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise NotFound(f"the file {path} does not exist") from None
     except OSError as error:
-        raise LadingError(f"{path} cannot be read", cause=error.strerror) from error
+        raise LadingError(f"{path} cannot be read", cause=error.strerror, remedy=way_on(error)) from error
 
 
 async def in_pieces(chunks: AsyncIterator[bytes], size: int = CHUNK) -> AsyncIterator[bytes]:

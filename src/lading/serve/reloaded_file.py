@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from lading.errors import LadingError, UsageError
+from lading.errors import LadingError, UsageError, way_on
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Watched(Generic[T]):
             self._stamp = self._look()
             self._value = self._load()
         except OSError as error:
-            raise UsageError(f"cannot read {path}", cause=error.strerror) from None
+            raise UsageError(f"cannot read {path}", cause=error.strerror, remedy=way_on(error)) from None
 
     @property
     def value(self) -> T:

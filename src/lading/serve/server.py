@@ -25,7 +25,7 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from lading.errors import Conflict, UsageError
+from lading.errors import Conflict, UsageError, way_on
 from lading.serve.protocol.routes import ANSWERED
 
 _log = logging.getLogger("lading.serve.http")
@@ -412,7 +412,7 @@ def _load_into(context: ssl.SSLContext, tls: TLS) -> None:
         try:
             Path(file).read_bytes()
         except OSError as error:
-            raise UsageError(f"cannot read {file}", cause=error.strerror) from None
+            raise UsageError(f"cannot read {file}", cause=error.strerror, remedy=way_on(error)) from None
     try:
         context.load_cert_chain(tls.certificate, tls.key, _no_password)
     except ssl.SSLError as error:

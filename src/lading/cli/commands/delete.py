@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, TypedDict
 
 import click
@@ -10,7 +9,6 @@ import click
 from lading.cli import values
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
-from lading.errors import UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
@@ -62,6 +60,8 @@ def delete(
     locations = [parse_location(reference).full() for reference in references]
     guard = Guard.of(if_digest)
     tags = [tag_to_remove(location) if untag else "" for location in locations]
+    if not (yes or dry_run):
+        options.need_somebody("nothing was deleted")
 
     async def plan(client: AsyncClient) -> list[Deletion]:
         found = []
@@ -99,12 +99,6 @@ def _confirm(options: Options, locations: list[Location], plans: list[Deletion],
     from lading.cli.output import say
 
     lines = _deleted(locations, plans, untag, True)
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "nothing was deleted, because there is nobody to ask",
-            cause="; ".join(line.strip() for line in lines),
-            remedy="to delete without being asked: --yes",
-        )
     say(*lines, err=True)
     options.ask("Delete?", "nothing was deleted")
 

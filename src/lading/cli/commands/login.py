@@ -68,9 +68,10 @@ def login(
             raise click.UsageError("there is nobody to ask for a password: give --password-stdin")
         password = ask_for("Password", hidden=True)
     if not password:
-        raise click.UsageError("the password is empty")
+        raise click.UsageError("the password is empty: give it on standard input, or where it is asked for")
     name, secret = username, password
-    authfile = options.authfile
+    # It may be a new one, and is written to: credentials are not looked for in it.
+    authfile = next(iter(options.reach.pop("authfile", ())), None)
     where = options.run(lambda client: client.registries.login(registry, name or "", secret, authfile=authfile))
     if format_ == "text":
         options.note(f"kept in {where}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from lading.cli.groups import Command
-from lading.cli.options import Options, common, format_option
+from lading.cli.options import Options, authfile_option, common, format_option
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
@@ -25,7 +25,7 @@ class LogoutDocument(TypedDict):
 
 @click.command(cls=Command, short_help="Forget credentials")
 @click.argument("registry", default="docker.io")
-@click.option("--authfile", metavar="FILE", help="The file that they are kept in.")
+@authfile_option("--authfile", help="The file that they are kept in.")
 @format_option
 @common(insecure=False)
 def logout(options: Options, registry: str, authfile: str | None, format_: str) -> None:

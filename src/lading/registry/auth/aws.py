@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lading.errors import Denied, LadingError
+from lading.folders import home
 from lading.registry import failures
 from lading.registry.auth.credentials import Credential, Login, Offer, Proof
 from lading.registry.auth.scopes import Token, TokenCache
@@ -269,7 +270,7 @@ def _fingerprint(environ: Mapping[str, str]) -> str:
     for name in sorted(environ):
         if name.startswith("AWS_") or name == "HOME":
             state.update(f"{name}={environ[name]}\0".encode("utf-8", "surrogateescape"))
-    folder = Path(environ.get("HOME") or Path.home()) / ".aws"
+    folder = home(environ) / ".aws"
     files = [
         Path(environ.get("AWS_CONFIG_FILE") or folder / "config").expanduser(),
         Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or folder / "credentials").expanduser(),

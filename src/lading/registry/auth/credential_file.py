@@ -72,6 +72,15 @@ class CredentialFile:
         """
         return await logins_of(self._read(), self.place, self._helpers)
 
+    def check_writable(self) -> None:
+        """See that credentials can be kept here, before anybody is asked about them.
+
+        Raises:
+            UsageError: the file is corrupt or cannot be written.
+        """
+        docker_config.read(self.path)
+        docker_config.check_writable(self.path)
+
     async def store(self, key: str, credential: Credential) -> str:
         """Keep credentials as `docker login` does: with the registry's helper, else in the file.
 
@@ -83,7 +92,8 @@ class CredentialFile:
             Where they are kept, in words.
 
         Raises:
-            UsageError: the file is corrupt or cannot be written; nothing was changed.
+            UsageError: the file is corrupt; nothing was changed.
+            LadingError: it cannot be written; nothing was changed.
             Denied: the helper is missing or failed; nothing was changed.
         """
         document = docker_config.read(self.path)
@@ -109,7 +119,8 @@ class CredentialFile:
         """Forget the credentials under a key as `docker logout` does; False where there were none.
 
         Raises:
-            UsageError: the file is corrupt or cannot be written.
+            UsageError: the file is corrupt.
+            LadingError: it cannot be written.
             Denied: the helper is missing or failed.
         """
         document = docker_config.read(self.path)
@@ -127,7 +138,9 @@ class CredentialFile:
     def _read(self) -> dict[str, Any]:
         if self._document is None:
             if self._required and not self.path.exists():
-                raise UsageError(f"{self.path} cannot be read", cause="there is no such file")
+                raise UsageError(
+                    f"{self.path} cannot be read", cause="there is no such file", remedy="name a file that is there"
+                )
             self._document = docker_config.read(self.path)
         return self._document
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lading.errors import UsageError
+from lading.errors import LadingError, UsageError, way_on
+from lading.folders import NOWHERE, home
 from lading.model.encoding import respelled
 from lading.registry.auth.credentials import depth, rank, split_key
 
@@ -30,12 +32,6 @@ def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder of `config.json`: `$DOCKER_CONFIG`, else `~/.docker`."""
     named = environ.get("DOCKER_CONFIG")
     return Path(named) if named else home(environ) / ".docker"
-
-
-def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The user's own folder."""
-    named = environ.get("HOME")
-    return Path(named) if named else Path.home()
 
 
 def docker_file(folder: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -68,7 +64,8 @@ def read(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-        raise UsageError(f"{path} cannot be read", cause=reason.lower()) from None
+        remedy = way_on(error) if isinstance(error, OSError) else "repair or remove it"
+        raise UsageError(f"{path} cannot be read", cause=reason.lower(), remedy=remedy) from None
     return decode(text, str(path))
 
 
@@ -113,11 +110,35 @@ def _check(document: Mapping[str, Any], where: str) -> None:
         raise _corrupt(where, "'credsStore' is not a text")
 
 
+def check_writable(path: Path) -> None:
+    """See that a configuration file can be written, as far as that can be told without writing.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    target = Path(os.path.realpath(path))
+    if NOWHERE in target.parents:
+        raise UsageError(
+            "there is nowhere to keep credentials",
+            cause="this user has no home, and neither DOCKER_CONFIG nor REGISTRY_AUTH_FILE is set",
+            remedy="set HOME, or DOCKER_CONFIG to a folder",
+        )
+    folder = next(parent for parent in target.parents if parent.exists())
+    if target.is_dir() or not folder.is_dir():
+        number = errno.EISDIR if target.is_dir() else errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+    else:
+        return
+    error = OSError(number, os.strerror(number))
+    raise UsageError(f"{path} cannot be written", cause=os.strerror(number).lower(), remedy=way_on(error))
+
+
 def write(path: Path, document: Mapping[str, Any]) -> None:
     """Replace a configuration file atomically, readable by its owner only; a link stays a link.
 
     Raises:
-        UsageError: it cannot be written; the old one is still there.
+        LadingError: it cannot be written; the old one is still there.
     """
     import tempfile
 
@@ -137,7 +158,8 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
-        raise UsageError(f"{path} cannot be written", cause=(error.strerror or str(error)).lower()) from None
+        cause = (error.strerror or str(error)).lower()
+        raise LadingError(f"{path} cannot be written", cause=cause, remedy=way_on(error)) from None
 
 
 def matching(table: Mapping[str, Any] | None, registry: str, repository: str | None) -> list[tuple[int, str]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lading.arguments import several
 from lading.errors import UsageError
+from lading.folders import home
 from lading.registry.auth import docker_config
 from lading.registry.auth.credentials import (
     Credential,
@@ -221,6 +222,9 @@ class EnvironmentConfig:
         return docker_config.decode(self._environ.get("DOCKER_AUTH_CONFIG", ""), self.place)
 
 
+_NO_FILE = "name a file that is there, or none"
+
+
 def default_sources(
     *,
     authfiles: Iterable[Path | str] | Path | str = (),
@@ -237,8 +241,14 @@ def default_sources(
         cache: gives the cache of a registry, where logins of AWS outlive the run; None for none.
         environ: the environment variables; by default those of the process.
         on_note: called with what helpers say to the user.
+
+    Raises:
+        UsageError: one of `authfiles` is not there.
     """
     files = [Path(path) for path in several(authfiles)]
+    for path in files:
+        if not path.exists():
+            raise UsageError(f"{path} cannot be read", cause="there is no such file", remedy=_NO_FILE)
     return _DefaultCredentials(
         lambda: _sources(files, docker_config_dir, cache, os.environ if environ is None else environ, on_note)
     )
@@ -267,7 +277,7 @@ def _sources(
         CredentialFile(docker_config.docker_file(docker_config_dir, environ), runner=runner),
         *(CredentialFile(path, "podman's auth.json", runner=runner) for path in podman_files(environ)),
         AwsCredentials(cache, environ),
-        Netrc(Path(environ.get("NETRC") or docker_config.home(environ) / ".netrc")),
+        Netrc(Path(environ.get("NETRC") or home(environ) / ".netrc")),
     ]
     return named, kept
 
@@ -307,7 +317,7 @@ def writable_file(
 def podman_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """The places of podman's `auth.json`, in its order (containers-auth.json(5))."""
     runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.getuid()}"
-    config = environ.get("XDG_CONFIG_HOME") or docker_config.home(environ) / ".config"
+    config = environ.get("XDG_CONFIG_HOME") or home(environ) / ".config"
     return tuple(
         dict.fromkeys(
             Path(folder) / "auth.json"

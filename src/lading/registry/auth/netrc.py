@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lading.errors import UsageError
+from lading.errors import UsageError, way_on
 from lading.registry.auth.credentials import Credential, Login, Offer, depth
 from lading.registry.urls import split_port
 
@@ -70,7 +70,8 @@ class Netrc:
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-            raise UsageError(f"{self._path} cannot be read", cause=reason.lower()) from None
+            remedy = way_on(error) if isinstance(error, OSError) else "repair or remove it"
+            raise UsageError(f"{self._path} cannot be read", cause=reason.lower(), remedy=remedy) from None
         return [
             (machine, login or account, password)
             for machine, (login, account, password) in hosts.items()

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from lading.errors import UsageError
+from lading.folders import home
 
 
 class Certificates(msgspec.Struct, frozen=True):
@@ -56,12 +57,17 @@ def folders(environ: Mapping[str, str]) -> list[Path]:
     """Where they are looked for, in this order."""
     named = environ.get("LADING_CERTS_D")
     if named is not None:
-        return [Path(part) for part in named.split(os.pathsep) if part]
-    user = Path(environ.get("HOME") or Path.home()) / ".config"
+        places = [Path(part) for part in named.split(os.pathsep) if part]
+        if places and not any(place.is_dir() for place in places):
+            raise UsageError(
+                f"{places[0]} is no folder", cause="LADING_CERTS_D names it", remedy="correct the variable, or unset it"
+            )
+        return places
+    user = home(environ) / ".config"
     # Rootless Docker goes by the variable, podman does not.
     docker = Path(environ.get("XDG_CONFIG_HOME") or user) / "docker"
-    places = (docker, user / "docker", user / "containers", Path("/etc/docker"), Path("/etc/containers"))
-    return [place / "certs.d" for place in dict.fromkeys(places)]
+    kept = (docker, user / "docker", user / "containers", Path("/etc/docker"), Path("/etc/containers"))
+    return [place / "certs.d" for place in dict.fromkeys(kept)]
 
 
 def _read(folder: Path) -> Certificates | None:

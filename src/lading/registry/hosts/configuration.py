@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from lading.errors import Denied
+from lading.errors import Denied, UsageError
 from lading.folders import user_folder
 from lading.registry.hosts.certs_d import certified_hosts, find_certificates
 from lading.registry.hosts.registries_conf import Endpoint, RegistriesConf, RegistryTable
@@ -68,7 +68,7 @@ class Config:
 
     @classmethod
     def load(cls, path: Path | None = None, *, override: Override | None = None, others: bool = True) -> Config:
-        """Read the configuration file. One that is not there is an empty one.
+        """Read the configuration file. One that is not there is an empty one, unless `$LADING_CONFIG` names it.
 
         Args:
             path: the file; None for `$LADING_CONFIG`, else `config.toml` in the user's folder for lading
@@ -79,8 +79,15 @@ class Config:
         Raises:
             UsageError: the file cannot be read, or has a key or a value that lading does not know.
         """
+        named = None if path is not None else os.environ.get("LADING_CONFIG")
         path = path or default_path()
         if _is_absent(path):
+            if named:
+                raise UsageError(
+                    f"{path} cannot be read",
+                    cause="LADING_CONFIG names it, and there is no such file",
+                    remedy="correct the variable, or unset it",
+                )
             return cls(override=override, others=others)
         from lading.registry.hosts.config_toml import read_config_file
 
@@ -250,7 +257,7 @@ def default_path() -> Path:
 def _is_absent(path: Path) -> bool:
     try:
         path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:  # reading it says what is wrong
         pass

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from lading.errors import UsageError
+from lading.folders import home
 
 SYSTEM = Path("/etc/containers/registries.conf")
 _SHIPPED_ALIASES = "shortnames.conf"
@@ -106,7 +107,7 @@ class RegistriesConf(msgspec.Struct, frozen=True):
 
 def _files(environ: Mapping[str, str]) -> Iterable[tuple[Path, bool]]:
     """Every file in the order in which they count, and whether it has to be there."""
-    user = Path(environ.get("HOME") or Path.home()) / ".config" / "containers"
+    user = home(environ) / ".config" / "containers"
     named = environ.get("CONTAINERS_REGISTRIES_CONF")
     own = user / SYSTEM.name
     folders = [SYSTEM.with_suffix(".conf.d"), user / "registries.conf.d"]

@@ -18,7 +18,7 @@ from typing import Literal, Protocol, Self
 
 import msgspec
 
-from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError
+from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError, way_on
 from lading.io.sources import Body
 
 READ_LIMIT = 4 * 1024 * 1024
@@ -495,7 +495,7 @@ def identity(route: Route) -> bytes:
 def unusable(file: str, error: OSError | ValueError) -> UsageError:
     """The error of a file of certificates or keys that cannot be used; what is in it is not repeated."""
     if isinstance(error, OSError) and error.strerror and error.errno in {2, 13, 20, 21}:
-        return UsageError(f"{file} cannot be used", cause=error.strerror.lower())
+        return UsageError(f"{file} cannot be used", cause=error.strerror.lower(), remedy=way_on(error))
     return UsageError(f"{file} cannot be used", cause="expected a PEM file of certificates, or of one with its key")
 
 

@@ -24,7 +24,7 @@ import jwt
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lading.errors import UsageError
+from lading.errors import UsageError, way_on
 from lading.serve.auth.access import Caller, Need, Rules
 from lading.serve.auth.users import Users
 from lading.serve.protocol import routes
@@ -284,7 +284,7 @@ def _key(path: Path) -> bytes:
         if path.stat().st_mode & stat.S_IROTH:
             log.warning("everybody on this machine can read the key in %s", path)
     except OSError as error:
-        raise UsageError(f"cannot keep a key in {path}", cause=error.strerror) from None
+        raise UsageError(f"cannot keep a key in {path}", cause=error.strerror, remedy=way_on(error)) from None
     if len(key) < _KEY_LENGTH:
         raise UsageError(f"the key in {path} is too short", cause=f"it has {len(key)} bytes; {_KEY_LENGTH} are needed")
     return key

@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 import msgspec
 
-from lading.errors import InvalidContent, LadingError, UsageError
+from lading.errors import InvalidContent, LadingError, UsageError, way_on
 from lading.io.files import make_folder, path_inside
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
@@ -95,7 +95,9 @@ class FolderStorage:
                 probe.touch()
                 probe.unlink()
         except OSError as error:
-            raise UsageError(f"cannot keep a registry in {self.path}", cause=error.strerror) from None
+            raise UsageError(
+                f"cannot keep a registry in {self.path}", cause=error.strerror, remedy=way_on(error)
+            ) from None
 
     async def repositories(self) -> Collection[str]:
         """The names of the repositories that exist, in any order."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from lading.errors import LadingError, NotFound, Unsupported, UsageError
+from lading.errors import LadingError, NotFound, Unsupported, UsageError, way_on
 from lading.io.scratch import beside
 from lading.io.tarball import Compression, compressed, compression_for
 from lading.io.threads import in_thread, reader, writer
@@ -134,7 +134,8 @@ class DockerArchive:
         except FileNotFoundError:
             raise NotFound(f"the file {self.path} does not exist") from None
         except OSError as error:
-            raise UsageError(f"{self.name} cannot be read", cause=error.strerror) from None
+            kind = UsageError if isinstance(error, IsADirectoryError) else LadingError
+            raise kind(f"{self.name} cannot be read", cause=error.strerror, remedy=way_on(error)) from None
         try:
             return SavedImages(members)
         except BaseException:
@@ -307,7 +308,7 @@ class NewDockerArchive:
             else:
                 self._replace(self.path.resolve())
         except OSError as error:
-            raise LadingError(f"{self.name} cannot be written", cause=error.strerror) from None
+            raise LadingError(f"{self.name} cannot be written", cause=error.strerror, remedy=way_on(error)) from None
 
     def _replace(self, path: Path) -> None:
         with beside(path) as folder:

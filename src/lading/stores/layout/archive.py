@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError
+from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError, way_on
 from lading.io import scratch
 from lading.io.files import sync_folder
 from lading.io.tarball import (
@@ -292,7 +292,9 @@ def _reporting(name: str) -> Iterator[None]:
         raise NotFound(f"{name} cannot be opened", cause=f"there is no {error.filename}") from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise LadingError(f"cannot use {name}", cause=f"{error.strerror or error}{where}") from error
+        raise LadingError(
+            f"cannot use {name}", cause=f"{error.strerror or error}{where}", remedy=way_on(error)
+        ) from error
 
 
 def _stamp(path: Path) -> os.stat_result | None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError
+from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError, way_on
 from lading.io.files import make_folder, open_inside
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
@@ -143,7 +143,9 @@ def reporting(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise LadingError(f"cannot use {name}", cause=f"{error.strerror or error}{where}") from error
+        raise LadingError(
+            f"cannot use {name}", cause=f"{error.strerror or error}{where}", remedy=way_on(error)
+        ) from error
 
 
 @contextmanager
@@ -153,7 +155,9 @@ def changing(name: str) -> Iterator[None]:
         with reporting(name):
             yield
     except ABSENT as error:
-        raise LadingError(f"cannot write to {name}", cause=f"{error.strerror} ({error.filename})") from error
+        raise LadingError(
+            f"cannot write to {name}", cause=f"{error.strerror} ({error.filename})", remedy=way_on(error)
+        ) from error
 
 
 async def pour(chunks: AsyncIterator[bytes], append: Callable[[bytes], None]) -> None:

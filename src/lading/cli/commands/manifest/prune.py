@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from lading.cli.groups import Command, Option
 from lading.cli.options import Options, common
-from lading.errors import UsageError
 
 
 @click.command(cls=Command, short_help="Remove the local lists that are pushed")
@@ -30,16 +27,11 @@ def prune(options: Options, older_than: float | None, dry_run: bool, yes: bool) 
 
     age = timedelta(days=older_than) if older_than is not None else None
     if not (dry_run or yes):
+        options.need_somebody("nothing was removed")
         going = options.run(lambda client: client.drafts.prune(older_than=age, dry_run=True))
         if not going:
             options.note("there is nothing to prune")
             return
-        if not sys.stdin.isatty():
-            raise UsageError(
-                "nothing was removed, because there is nobody to ask",
-                cause=f"would remove {', '.join(str(name) for name in going)}",
-                remedy="to prune without being asked: --yes",
-            )
         say(*(f"would remove {name}" for name in going), err=True)
         options.ask("Remove?", "nothing was removed")
     gone = options.run(lambda client: client.drafts.prune(older_than=age, dry_run=dry_run))

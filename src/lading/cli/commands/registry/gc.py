@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
@@ -80,6 +79,7 @@ def gc(
         return asyncio.run(gc(dry_run=only_look, grace=older_than, untagged=untagged))
 
     if untagged and not (dry_run or yes):
+        options.need_somebody("nothing was removed")
         _ask(options, collect(True))
     found = collect(dry_run)
     document = _document(folder, found, dry_run)
@@ -115,18 +115,11 @@ def _of_layout(text: str) -> Callable[..., Coroutine[Any, Any, Garbage]]:
 
 def _ask(options: Options, going: Garbage) -> None:
     """Ask before manifests go that somebody may know by their digests."""
-    from lading.cli.output import count, say
-    from lading.errors import UsageError
+    from lading.cli.output import say
 
     manifests = [f"{name}@{item.digest}" for name, item in going.content if item.media_type]
     if not manifests:
         return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "nothing was removed, because there is nobody to ask",
-            cause=f"{count(len(manifests), 'manifest')} would go that may be known by digest",
-            remedy="see them with --dry-run; to remove them without being asked: --yes",
-        )
     say(*(f"would remove {manifest}" for manifest in manifests), err=True)
     options.ask("Remove?", "nothing was removed")
 
