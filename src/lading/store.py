@@ -126,6 +126,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an index may be there without some of the images that it lists; a copy takes the others."""
     is_named_by_references: bool = False
     """Whether manifests have whole references for names (`docker.io/library/app:1`); else they have tags."""
+    takes_names: bool = False
+    """Whether a name may be more than a tag, such as `app:1.0` in a layout."""
     is_mirrored: bool = False
     """Whether manifests and blobs may come from mirrors, which have no lists of referrers."""
     resolves_cheaply: bool = True

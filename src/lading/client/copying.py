@@ -17,7 +17,8 @@ from lading.client.context import Context
 from lading.client.sync_store import SyncReadable
 from lading.errors import Conflict, NotFound, UsageError
 from lading.model.platform import Platform
-from lading.model.reference import DEFAULT_TAG, Reference, is_tag
+from lading.model.reference import DEFAULT_TAG, Reference, check_name, is_name, is_tag
+from lading.model.tags import tag_in
 from lading.registry.repository import Repository
 from lading.store import Readable, Store
 from lading.stores.location import AnyLocation, Location, as_location
@@ -189,10 +190,13 @@ class Copying:
         return report
 
     async def _keep_tags(self, origin: _Source, given: Sequence[Location | Graph | Place | Readable]) -> None:
-        """Copy all tags where no side names one, and the source has any."""
+        """Copy all tags where no side names one, and the source has any; a target that takes names takes all."""
         if all(_said(place) is None for place in given):
+            takes_names = all(isinstance(place, Location) and place.takes_names for place in given[1:])
             tags = [tag async for tag in origin.place.store.tags()]
-            self._options = msgspec.structs.replace(self._options, all_tags=bool(tags))
+            self._options = msgspec.structs.replace(
+                self._options, all_tags=any(takes_names or tag_in(tag) is not None for tag in tags)
+            )
 
     def _nameless(self, targets: Sequence[Location | Place | Store], places: Sequence[Place]) -> Iterator[str]:
         """A note for each target of Docker's in which the image got no name."""
@@ -207,6 +211,9 @@ class Copying:
         locations = [target for target in targets if isinstance(target, Location)]
         if any(target.is_stream for target in locations) and len(targets) > 1:
             raise UsageError("standard output takes one copy only")
+        for location in locations:
+            if location.is_position:
+                raise UsageError(f"{location} cannot be written", cause="a position is that of something that is read")
         if self._by_digest:
             for target in targets:
                 name = _said(target)
@@ -254,7 +261,9 @@ class Copying:
             return Place(repository, None if options.all_tags else name)
         if target.is_docker:
             return await self._in_docker(stack, source, target)
-        name = target.pinned if self._by_digest else target.name or source.own_tag
+        name = target.pinned if self._by_digest else target.pinned or target.tag or source.own_tag
+        if name is not None and not is_digest(name):
+            check_name(name)
         return Place(await self._store(stack, target), None if options.all_tags else name)
 
     def _connect(self, reference: Reference, credentials: Credentials | None, *, writing: bool = False) -> Repository:
@@ -383,7 +392,7 @@ async def _only(store: Readable, location: Location | None) -> str:
 
 def _renamed(location: Location, name: str) -> Location:
     if not location.is_docker:
-        return location.with_tag(name) if is_tag(name) else location
+        return location.with_tag(name) if is_tag(name) or (location.takes_names and is_name(name)) else location
     return location if is_tag(name) else msgspec.structs.replace(location, reference=Reference.parse(name))
 
 

@@ -27,6 +27,7 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST_SHAPE = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 _BARE_HEX = r"[a-f0-9]{64}"
 _PATH_LIMIT = 255
+_NAME = r"[A-Za-z0-9]+(?:(?:[-._:@+/]|--)[A-Za-z0-9]+)*"
 
 
 def is_tag(text: str) -> bool:
@@ -44,6 +45,23 @@ def check_tag(text: str) -> None:
         raise InvalidReference(
             f"{text!r} is not a tag",
             cause="a tag has 1 to 128 letters, digits, '_', '.' and '-', and starts with no '.' or '-'",
+        )
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name something in an image layout: a tag, or such as `app:1.0` (image-spec annotations)."""
+    return is_tag(text) or re.fullmatch(_NAME, text) is not None
+
+
+def check_name(text: str) -> None:
+    """Refuse what cannot name something in an image layout.
+
+    Raises:
+        InvalidReference: the text cannot be such a name.
+    """
+    if not is_name(text):
+        raise InvalidReference(
+            f"{text!r} is not a name", cause="a name is a tag, or such as app:1.0 or ghcr.io/acme/web:1.4"
         )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from lading.model.digest import Digest
+from lading.model.reference import is_tag
 
 _NOT_TAG = r"[^A-Za-z0-9._-]"
 _FALLBACK = r"(?:sha256|sha384|sha512)-[0-9a-f]{64}"
@@ -23,6 +24,13 @@ def nearest(wanted: str, tags: Iterable[str], count: int = 3) -> list[str]:
     from difflib import get_close_matches
 
     return get_close_matches(wanted, list(tags), n=count, cutoff=0.5)
+
+
+def tag_in(name: str) -> str | None:
+    """The tag in a name of any style: `v1`, `app:v1`, `registry:5000/app:v1`; None where it has none, or a digest."""
+    last = name.rpartition("/")[2]
+    tag = last.rpartition(":")[2]
+    return tag if is_tag(tag) and "@" not in name and (":" in last or "/" not in name) else None
 
 
 def fallback_tag(digest: Digest) -> str:

@@ -1,14 +1,17 @@
 """Locations: one syntax that names content in any store.
 
     docker://REF, REF               a registry
-    oci:DIR[:TAG][@DIGEST]          an image layout directory; also oci-layout://DIR… and ocidir://DIR…
-    oci-archive:FILE[:TAG][@DIGEST] an image layout in a tar file
+    oci:DIR[:NAME][@DIGEST]         an image layout directory; also oci-layout://DIR… and ocidir://DIR…
+    oci-archive:FILE[:NAME][@DIGEST]    an image layout in a tar file
     docker-archive:FILE[:REF][@DIGEST]  what `docker save` writes
     docker-daemon:REF               a Docker engine; also docker-daemon:ID for the id of an image, sha256:… or its hex
 
-FILE may be `-` for standard input and output. A colon in a path is written `\\:` where it would be taken for the one
-before a tag or reference. A bare word after docker-archive:FILE is the name of an image, as Docker reads it, or else
-the tag of one.
+FILE may be `-` for standard input and output. NAME is a tag, or another name that something has in a layout, such as
+`app:1.0` or `ghcr.io/acme/web:1.4`; in its place, and in that of REF, `@N` is what is listed at position N, from 0 on.
+A bare word after docker-archive:FILE is the name of an image, as Docker reads it, or else the tag of one.
+
+The path ends at the first colon after what exists on this machine, or after the folder that it would be made in; so
+nothing is made with a colon in its name by accident. A colon that belongs to the path is written `\\:`.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import msgspec
 
 from lading.errors import InvalidDigest, InvalidReference, UsageError
 from lading.model.digest import Digest
-from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_tag, is_tag
+from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_name, check_tag, is_tag
 
 
 class Kind(NamedTuple):
@@ -31,8 +34,8 @@ class Kind(NamedTuple):
     """What a location begins with; the first is the one that is written."""
     path: Literal["directory", "file", ""]
     """What its path leads to; empty where it has none."""
-    names: Literal["tags", "references"]
-    """What manifests are named by in a store of this kind."""
+    names: Literal["tags", "names", "references"]
+    """What manifests are named by in a store of this kind; `names` may be more than tags, such as `app:1.0`."""
     module: str
     """The module with `open_to_read` and `open_to_write`; empty for registries, which are reached through a session."""
     is_replaced: bool = False
@@ -41,8 +44,8 @@ class Kind(NamedTuple):
 
 KINDS = {
     "registry": Kind(("docker://",), "", "tags", ""),
-    "oci": Kind(("oci:", "oci-layout://", "ocidir://"), "directory", "tags", "lading.stores.layout.layout"),
-    "oci-archive": Kind(("oci-archive:",), "file", "tags", "lading.stores.layout.archive"),
+    "oci": Kind(("oci:", "oci-layout://", "ocidir://"), "directory", "names", "lading.stores.layout.layout"),
+    "oci-archive": Kind(("oci-archive:",), "file", "names", "lading.stores.layout.archive"),
     "docker-archive": Kind(
         ("docker-archive:",), "file", "references", "lading.stores.docker.archive", is_replaced=True
     ),
@@ -61,6 +64,8 @@ _ESCAPED = r"\\([:@\\])"
 _SPECIAL = r"[:@\\]"
 _DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}"
 _BARE_HEX = r"[a-f0-9]{64}"
+_POSITION = r"@[0-9]{1,9}"
+_COLON = r"write \: for a colon that belongs to the path"
 _HIDDEN = {":": "\0c", "@": "\0a", "\\": "\0b"}
 
 
@@ -72,7 +77,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     """The directory or file of a layout or archive; `-` for standard input and output."""
     tag: str | None = None
-    """The tag in a layout or an OCI archive."""
+    """The tag or another name in a layout or an OCI archive; or `@N`, the position in these or in a Docker archive."""
     digest: Digest | None = None
     """The digest in a layout or an archive, or the id of an image in a Docker engine."""
     reference: Reference | None = None
@@ -85,16 +90,19 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
             return f"docker://{plain}" if _scheme(plain) else plain
         named = self.word or (str(self.reference) if self.reference is not None else self.tag)
         digest = f"{'@' if self.path else ':'}{self.digest}" if self.digest is not None else ""
-        ending = (f":{named}" if named is not None else "") + digest
         if not self.path:
-            return self._scheme + ending.removeprefix(":")
-        plain = f"{self._scheme}{self.path}{ending}"
-        try:
-            if parse_location(plain) == self:
-                return plain
-        except UsageError:
-            pass
-        return self._scheme + re.sub(_SPECIAL, r"\\\g<0>", self.path) + ending
+            return self._scheme + ((f":{named}" if named is not None else "") + digest).removeprefix(":")
+        said = ""
+        # A colon in the path is always escaped, whatever exists here now; the rest where it would mean something else.
+        for in_path, in_name in ((":", ""), (_SPECIAL, ""), (_SPECIAL, _SPECIAL)):
+            name = f":{_escaped(named, in_name)}" if named is not None else ""
+            said = f"{self._scheme}{_escaped(self.path, in_path)}{name}{digest}"
+            try:
+                if parse_location(said) == self:
+                    break
+            except UsageError:
+                pass
+        return said
 
     @property
     def _scheme(self) -> str:
@@ -120,6 +128,11 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         return KINDS[self.kind].names == "references"
 
     @property
+    def takes_names(self) -> bool:
+        """Whether a name there may be more than a tag, as in a layout."""
+        return KINDS[self.kind].names == "names"
+
+    @property
     def is_named(self) -> bool:
         """Whether it says which manifest is meant; a repository without a tag does not."""
         said = (self.pinned, self.tag, self.reference.tag if self.reference is not None else None)
@@ -135,14 +148,22 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         """What names the manifest within its store: the digest, else the tag or reference; None if nothing does."""
         if self.is_registry and self.reference is not None:
             return self.reference.locator
+        if self.digest is not None and self.tag is not None and not is_tag(self.tag):
+            return f"{self.tag}@{self.digest}"  # which may be a name itself
         named = self.word or (str(self.reference) if self.reference is not None else None)
         return self.digest or self.tag or named
 
     @property
+    def is_position(self) -> bool:
+        """Whether it says the position of a manifest: `@N`."""
+        return self.tag is not None and re.fullmatch(_POSITION, self.tag) is not None
+
+    @property
     def own_tag(self) -> str | None:
-        """The tag that it says, or `latest` where a reference says neither tag nor digest."""
+        """The tag or other name that it says, or `latest` where a reference says neither tag nor digest."""
         if self.reference is None:
-            return self.tag
+            is_name = self.tag is not None and not self.is_position and (self.digest is None or is_tag(self.tag))
+            return self.tag if is_name else None
         return self.reference.tag or (None if self.pinned is not None else DEFAULT_TAG)
 
     @property
@@ -172,13 +193,13 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, path=str(Path(self.path).absolute())) if self.path else self
 
     def with_tag(self, tag: str) -> Location:
-        """The same place with this tag, and no digest.
+        """The same place with this tag, and no digest; in a layout it may be another name, such as `app:1.0`.
 
         Raises:
             InvalidReference: the text cannot be a tag.
             UsageError: names are whole references there, and this one has no repository for the tag to be in.
         """
-        check_tag(tag)
+        (check_name if self.takes_names else check_tag)(tag)
         if self.reference is not None:
             return msgspec.structs.replace(self, reference=self.reference.with_tag(tag), digest=None)
         if self.is_docker:
@@ -257,7 +278,7 @@ def parse_location(text: str) -> Location:
         raise UsageError(f"{text!r} is not a location", cause="there is a NUL character in it")
     # What is escaped separates nothing: it is out of sight until the parts are known.
     hidden = re.sub(_ESCAPED, lambda match: _HIDDEN[match[1]], rest)
-    split = _split_reference if KINDS[kind].names == "references" else _split_tag
+    split = _split_reference if KINDS[kind].names == "references" else _split_name
     return split(kind, hidden, text)
 
 
@@ -281,45 +302,53 @@ def _reference(text: str) -> Reference:
         raise
 
 
-def _split_tag(kind: str, hidden: str, text: str) -> Location:
+def _split_name(kind: str, hidden: str, text: str) -> Location:
     digest: Digest | None = None
-    path, at, ending = hidden.rpartition("@")
+    before, at, ending = hidden.rpartition("@")
     if at and re.fullmatch(_DIGEST, ending):
-        digest = _digest(ending, text)
-    else:
-        path = hidden
-    before, colon, tag = path.rpartition(":")
-    if not colon or "/" in tag:
-        return Location(kind=kind, path=_path(path, kind, text), digest=digest)
-    if not is_tag(tag):
-        raise InvalidReference(
-            f"{text!r} has no tag after its last colon",
-            cause=f"{_shown(tag)!r} cannot be one" if tag else "nothing follows it",
-            remedy=r"write \: for a colon that belongs to the path",
-        )
-    return Location(kind=kind, path=_path(before, kind, text), tag=tag, digest=digest)
+        digest, hidden = _digest(ending, text), before
+    path, named = _split(hidden, kind)
+    tag = _shown(named) if named is not None else None
+    if tag == "" and digest is None:
+        raise InvalidReference(f"{text!r} has no name after its colon", cause="nothing follows it", remedy=_COLON)
+    return Location(kind=kind, path=_path(path, kind, text), tag=tag or None, digest=digest)
 
 
 def _split_reference(kind: str, hidden: str, text: str) -> Location:
-    path, at, ending = hidden.rpartition("@")
-    if at and ":" not in path and re.fullmatch(_DIGEST, ending):
-        return Location(kind=kind, path=_path(path, kind, text), digest=_digest(ending, text))
-    if ":" not in hidden:
-        return Location(kind=kind, path=_path(hidden, kind, text))
-    positions = [match.start() for match in re.finditer(":", hidden)]
-    for position in positions:
-        try:
-            reference = Reference.parse_repository(_shown(hidden[position + 1 :]))
-        except InvalidReference as error:
-            if position == positions[-1]:
-                raise InvalidReference(
-                    f"{text!r} has no reference after its colon",
-                    cause=error.cause,
-                    remedy=r"write \: for a colon that belongs to the path",
-                ) from None
-        else:
-            return Location(kind=kind, path=_path(hidden[:position], kind, text), reference=reference)
-    raise AssertionError("unreachable")
+    before, at, ending = hidden.rpartition("@")
+    if at and ":" not in before.removesuffix(":") and re.fullmatch(_DIGEST, ending):
+        path = _path(before.removesuffix(":"), kind, text)
+        return Location(kind=kind, path=path, digest=_digest(ending, text))
+    plain, named = _split(hidden, kind)
+    path = _path(plain, kind, text)
+    if named is None:
+        return Location(kind=kind, path=path)
+    if re.fullmatch(_POSITION, named):
+        return Location(kind=kind, path=path, tag=named)
+    try:
+        return Location(kind=kind, path=path, reference=Reference.parse_repository(_shown(named)))
+    except InvalidReference as error:
+        raise InvalidReference(f"{text!r} has no reference after its colon", cause=error.cause, remedy=_COLON) from None
+
+
+def _split(hidden: str, kind: str) -> tuple[str, str | None]:
+    """The path, and what follows the colon after it, where there is one: see the top of this module."""
+    colons = [match.start() for match in re.finditer(":", hidden)]
+    for colon in (*colons, len(hidden)):
+        path = _shown(hidden[:colon])
+        if _exists(path) or (path == "-" and KINDS[kind].path == "file"):
+            return hidden[:colon], hidden[colon + 1 :] if colon in colons else None
+    folders = (match.start() for match in reversed([*re.finditer("/", hidden)]))
+    inside = next((end for end in folders if ":" in hidden[:end] and _exists(_shown(hidden[:end]))), 0)
+    path, colon_, named = hidden[inside:].partition(":")
+    return hidden[:inside] + path, named if colon_ else None
+
+
+def _exists(path: str) -> bool:
+    try:
+        return path != "" and Path(path).exists()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _path(hidden: str, kind: str, text: str) -> str:
@@ -333,6 +362,10 @@ def _path(hidden: str, kind: str, text: str) -> str:
             remedy="use oci-archive:- for a stream, or oci:./- for a directory of that name",
         )
     return path
+
+
+def _escaped(text: str, special: str) -> str:
+    return re.sub(special, r"\\\g<0>", text) if special else text
 
 
 def _shown(hidden: str) -> str:

@@ -18,7 +18,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest
 from lading.model.patterns import choose
 from lading.model.reference import Reference, is_tag
-from lading.model.tags import is_fallback
+from lading.model.tags import is_fallback, tag_in
 from lading.store import HasSiblings, Readable, Store, fetch_manifest
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copier, CopyCounts
@@ -59,6 +59,8 @@ class Place(msgspec.Struct, frozen=True):
         """What it is called for good: with its digest, where the store knows manifests by digest."""
         if name is None or is_digest(name):
             return self.title(digest)
+        if name.endswith(f"@{digest}"):
+            return self.title(name)
         return f"{self.title(name)}@{digest}" if self.store.traits.takes_indexes else self.title(name)
 
 
@@ -230,12 +232,7 @@ class _Operation:
                 code="no-tags-to-copy",
                 fields={"store": store.name, "tags": tags},
             )
-        if len({_tag_of(name) for name in chosen}) < len(chosen):
-            raise Conflict(
-                f"{store.name} has names that are the same tag",
-                cause=", ".join(chosen[:5]),
-                remedy="copy them one by one, or choose among them by a pattern",
-            )
+        chosen = self._taken(chosen)
         places = asyncio.Semaphore(_IMAGES)
 
         async def one(name: str) -> CopiedImage:
@@ -243,6 +240,44 @@ class _Operation:
                 return await self._image(name)
 
         return await gather(one(tag) for tag in chosen)
+
+    def _taken(self, chosen: Sequence[str]) -> list[str]:
+        """Those of the source's names under which every target can have something; the others are told of.
+
+        Raises:
+            Conflict: two of them would be the same name in a target.
+            NotFound: there are none.
+        """
+        store = self._source.store
+        taken = [name for name in chosen if all(self._name(target, name) is not None for target in self._targets)]
+        for name in chosen:
+            if name not in taken:
+                self._note(f"{self._source.title(name)} stayed behind: its name has no tag")
+        if not taken:
+            raise NotFound(
+                f"{store.name} has no tags",
+                cause=f"it has the names {', '.join(chosen[:5])}",
+                remedy="copy them one by one",
+            )
+        if any(len({self._name(target, name) for name in taken}) < len(taken) for target in self._targets):
+            raise Conflict(
+                f"{store.name} has names that are the same tag",
+                cause=", ".join(taken[:5]),
+                remedy="copy them one by one, or choose among them by a pattern",
+            )
+        return taken
+
+    def _name(self, target: _Target, name: str) -> str | None:
+        """What a name of the source is in a target; None where it can be none there."""
+        place, source = target.place, self._source.store.traits
+        if place.store.traits.takes_names and source.takes_names:
+            return name
+        if place.store.traits.is_named_by_references and place.repository is None:
+            return name
+        tag = _tag_of(name) if source.is_named_by_references else tag_in(name)
+        if tag is None:
+            return name if place.store.traits.takes_names else None
+        return place.named(tag)
 
     async def _image(self, source: str | Graph) -> CopiedImage:
         """Copy a graph, or what a name of the source stands for; of all tags, under the one it has."""
@@ -273,12 +308,9 @@ class _Operation:
     # Looking
 
     def _names(self, target: _Target, source: str | Graph) -> list[str | None]:
-        place = target.place
         if not self._options.all_tags or isinstance(source, Graph):
-            return [*target.names, *map(place.named, self._options.tags)]
-        if place.store.traits.is_named_by_references and place.repository is None:
-            return [source]
-        return [place.named(_tag_of(source))]
+            return [*target.names, *map(target.place.named, self._options.tags)]
+        return [self._name(target, source)]
 
     async def _look(self, source: str | Graph, namings: Sequence[_Naming]) -> Descriptor | Digest:
         """What the source's name stands for. What the targets' names stand for is found out at the same time."""
@@ -501,9 +533,9 @@ def _each_once(referrers: Sequence[Referrer]) -> list[Referrer]:
     return list(each.values())
 
 
-def _tag_of(name: str) -> str:
-    """The tag of a name, which may be a whole reference."""
-    return name if is_tag(name) else Reference.parse(name).tag or name
+def _tag_of(name: str) -> str | None:
+    """The tag of a name of Docker's, which may be a whole reference; None where that has a digest and no tag."""
+    return name if is_tag(name) else Reference.parse(name).tag
 
 
 def _is_same(first: Readable, second: Readable) -> bool:

@@ -43,7 +43,7 @@ class DockerArchive:
 
     It understands what any Docker, podman, skopeo and crane write, compressed in any way; a file is read where it is,
     standard input in one pass. `resolve` takes a name as it is in the archive, the reference that it means, a bare
-    tag, the digest of a manifest and an image ID; an empty name is the only image there is.
+    tag, the digest of a manifest, an image ID and a position (`@N`); an empty name is the only image there is.
 
     Manifests: an archive with an OCI layout inside (Docker 25 and later) has them, and an index may list manifests that
     were not saved. For other archives a manifest is made from config and layers, always
@@ -64,7 +64,7 @@ class DockerArchive:
     @property
     def name(self) -> str:
         """`docker-archive:PATH`."""
-        return f"docker-archive:{self.path or '-'}"
+        return str(Location(kind="docker-archive", path=str(self.path or "-")))
 
     async def __aenter__(self) -> Self:
         """Look at the archive.
@@ -172,7 +172,7 @@ class NewDockerArchive:
     @property
     def name(self) -> str:
         """`docker-archive:PATH`."""
-        return f"docker-archive:{self.path or '-'}"
+        return str(Location(kind="docker-archive", path=str(self.path or "-")))
 
     async def __aenter__(self) -> Self:
         """Begin the archive.

@@ -47,6 +47,7 @@ _INDEX = "index.json"
 _LAYOUT = "oci-layout"
 _NAMED_BY_DIGEST = re.compile(r"(?:.*/|sha256:)?([0-9a-f]{64})(?:\.[a-z0-9.]+)?", re.DOTALL)
 _LISTED = 10
+_POSITION = r"@[0-9]{1,9}"
 
 
 class MemberBlob(NamedTuple):
@@ -91,6 +92,8 @@ class SavedImages:
         self.what: str = members.what
         self._members = members
         self._images: list[SavedImage] = []
+        self._listed: list[SavedImage] = []
+        """The image of each entry of `manifest.json`."""
         self._manifests: dict[Digest, AnyManifest] = {}
         self._blobs: dict[Digest, MemberBlob] = {}
         self._configs: dict[str, tuple[ImageConfig, Descriptor]] = {}
@@ -114,8 +117,8 @@ class SavedImages:
         """The manifest that a name means.
 
         Args:
-            name: a reference as Docker reads it, a bare tag, the digest of a manifest or an image ID; empty for the
-                only image there is.
+            name: a reference as Docker reads it, a bare tag, the digest of a manifest, an image ID, or `@N` for
+                position N in `manifest.json`; empty for the only image there is.
 
         Raises:
             NotFound: there is none.
@@ -123,8 +126,10 @@ class SavedImages:
         """
         if not name:
             return self._only(self._images, f"{self.what} has several images")
+        if re.fullmatch(_POSITION, name):
+            return self._root(self._at(int(name[1:])))
         digest = _digest_of(name)
-        if digest is not None:
+        if digest is not None and digest == name:
             return self._by_digest(digest)
         full = full_name(name)
         found = [image for image in self._images if full in image.names or name in image.names.values()]
@@ -132,6 +137,8 @@ class SavedImages:
             found = [image for image in self._images if any(_tag_of(known) == name for known in image.names)]
         if found:
             return self._only(found, f"{shown(name)} names several images in {self.what}")
+        if digest is not None:
+            return self._by_digest(digest)
         raise NotFound(f"{shown(name)} is not in {self.what}", cause=self._what_there_is(self._images))
 
     def locate(self, digest: Digest) -> bytes | MemberBlob | None:
@@ -218,6 +225,7 @@ class SavedImages:
         if image is None:
             image = SavedImage(entry=entry)
             self._images.append(image)
+        self._listed.append(image)
         for name, owner in zip(names, images, strict=True):
             # Where both say what a name means, the layout is the more exact.
             self._name(owner if owner is not None and owner.root else image, name)
@@ -310,6 +318,13 @@ class SavedImages:
             return MemberBlob(self._members.find(blob_path(digest)))
         return self._blobs.get(digest)
 
+    def _at(self, position: int) -> SavedImage:
+        if position >= len(self._listed):
+            raise NotFound(
+                f"nothing is at @{position} in {self.what}", cause=f"{_MANIFEST} lists {len(self._listed)} images"
+            )
+        return self._listed[position]
+
     def _by_digest(self, digest: Digest) -> Descriptor:
         if digest not in self._manifests:
             for image in self._images:
@@ -330,7 +345,11 @@ class SavedImages:
             raise NotFound(f"{self.what} has no images")
         # Two entries may be the same image: then it is clear which one is meant.
         if any(image.key != images[0].key for image in images):
-            raise UsageError(several, cause=self._what_there_is(images), remedy="say which one by its whole name")
+            raise UsageError(
+                several,
+                cause=self._what_there_is(images),
+                remedy="say which one by its whole name, or by its position: @0 is the first",
+            )
         return self._root(images[0])
 
     def _what_there_is(self, images: list[SavedImage]) -> str:

@@ -65,7 +65,7 @@ async def read_archive(path: str | os.PathLike[str]) -> AsyncIterator[LayoutRead
         InvalidContent: it is no OCI archive, or damaged.
     """
     path = os.fspath(path)
-    name = f"oci-archive:{path}"
+    name = str(Location(kind="oci-archive", path=path))
     file = await in_thread(_open_for_any_order, path, name)
     if file is not None:
         with file:
@@ -100,7 +100,7 @@ async def write_archive(
         Conflict: another process has changed the file meanwhile; it stays as that process left it.
     """
     path = os.fspath(path)
-    name = f"oci-archive:{path}"
+    name = str(Location(kind="oci-archive", path=path))
     target = Path(os.path.realpath(path))
     # Of the path as it is given: what /dev/fd/63 of a shell leads to has no other.
     before = None if path == STREAM else _stamp(Path(path))

@@ -32,7 +32,7 @@ from lading.model.encoding import SIZE_LIMIT, Document
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.media_types import OCI_INDEX
-from lading.model.reference import check_tag
+from lading.model.reference import check_name
 from lading.model.tags import fallback_tag
 from lading.store import AnyManifest, Check, Readable, Reader, Source, is_manifest
 from lading.stores.layout.files import (
@@ -112,7 +112,7 @@ class LayoutFolder(LayoutReader):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
-        super().__init__(name or f"oci:{os.fspath(path)}")
+        super().__init__(name or str(Location(kind="oci", path=os.fspath(path))))
         self.path: Path = Path(path)
 
     async def check(self) -> None:
@@ -198,18 +198,18 @@ class Layout(LayoutFolder):
     swaps_tags = True
 
     async def put(self, manifest: AnyManifest, name: str | None = None, *, check: Check | None = None) -> None:
-        """Write a manifest and list it under a tag, or without one; `check` is called while the lock is held.
+        """Write a manifest and list it under a name, or without one; `check` is called while the lock is held.
 
         An entry of an index's child that says nothing but what the index says of it is removed when the index is
         written. A manifest with a subject is also listed under the subject's fallback tag, where regctl looks for it.
 
         Raises:
             DigestMismatch: its bytes do not have its digest.
-            InvalidReference: the name cannot be a tag.
+            InvalidReference: the name cannot be one.
         """
         verify(manifest.raw, manifest.digest)
         if name is not None:
-            check_tag(name)
+            check_name(name)
         children = {child.digest for child in manifest.children}
         entry = plain(msgspec.structs.replace(manifest.descriptor, artifact_type=manifest.artifact_type))
 

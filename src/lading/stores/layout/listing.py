@@ -7,17 +7,19 @@ stay the same objects and are neither decoded nor encoded again, so that a chang
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from lading.errors import Conflict, InvalidContent, InvalidDigest, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import Document, decode, encode_compact, respelled
 from lading.model.media_types import INDEXES, OCI_INDEX
-from lading.model.reference import is_tag
-from lading.model.tags import is_fallback, nearest
+from lading.model.tags import is_fallback, nearest, tag_in
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation that holds a tag, or a name with a tag (image-spec annotations)."""
@@ -27,6 +29,7 @@ SIZE_LIMIT = 128 * 1024 * 1024
 """The largest `index.json` that is read, in bytes."""
 
 _SHOWN = 5
+_POSITION = r"@[0-9]{1,9}"
 _FIELDS = ("schemaVersion", "mediaType", "manifests", "annotations", "artifactType", "subject")
 _ENTRY_FIELDS = ("mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType")
 _PLATFORM_FIELDS = ("architecture", "os", "variant", "os.version", "os.features")
@@ -110,7 +113,7 @@ class Listing:
         return tuple(self._by_name.get(name) or self._by_tag.get(name) or ())
 
     def find(self, name: str, store: str) -> Descriptor | None:
-        """The entry with a digest, name or tag; None for a digest that is not listed.
+        """The entry with a digest, name or tag, or at a position (`@N`); None for a digest that is not listed.
 
         Raises:
             NotFound: no entry of `store` has the name.
@@ -119,6 +122,11 @@ class Listing:
         if is_digest(name):
             return self.listed(name)
         found = self.named(name)
+        if not found and re.fullmatch(_POSITION, name):
+            position = int(name[1:])
+            if position >= len(self.entries):
+                raise NotFound(f"{store} has nothing at {name}", cause=f"it lists {len(self.entries)} manifests")
+            return self.entries[position]
         if not found:
             near = nearest(name, self.tags())
             raise NotFound(
@@ -138,12 +146,15 @@ class Listing:
         return found[0]
 
     def tags(self) -> list[str]:
-        """Every tag once, in order; where several manifests have the same one, their names instead."""
+        """Every tag once, in order; where several manifests have the same one, or a name has none, the names instead.
+
+        Each finds what it is of.
+        """
         return list(self._tags)
 
     @cached_property
     def _tags(self) -> tuple[str, ...]:
-        named = [(name, tag, entry.digest) for entry in self.entries for name, tag in _first_tag(names_of(entry))]
+        named = [(name, tag, entry.digest) for entry in self.entries for name, tag in _first_name(names_of(entry))]
         meant: dict[str, set[Digest]] = {}
         for _, tag, digest in named:
             meant.setdefault(tag, set()).add(digest)
@@ -190,11 +201,10 @@ def names_of(entry: Descriptor) -> list[str]:
     return [name for key in (REF_NAME, IMAGE_NAME) if (name := entry.annotations.get(key))]
 
 
-def tag_in(name: str) -> str | None:
-    """The tag in a name of any style: `v1`, `app:v1`, `registry:5000/app:v1`."""
-    last = name.rpartition("/")[2]
-    tag = last.rpartition(":")[2]
-    return tag if is_tag(tag) and "@" not in name and (":" in last or "/" not in name) else None
+def without_names(entry: Descriptor) -> Descriptor:
+    """An entry without its names."""
+    annotations = {key: value for key, value in entry.annotations.items() if key not in (REF_NAME, IMAGE_NAME)}
+    return msgspec.structs.replace(entry, annotations=annotations)
 
 
 def lists_referrers(entry: Descriptor) -> str | None:
@@ -306,8 +316,10 @@ def _names(entry: Document) -> list[str]:
     return [name for key in (REF_NAME, IMAGE_NAME) if (name := annotations.get(key))]
 
 
-def _first_tag(names: list[str]) -> list[tuple[str, str]]:
-    return [(name, tag) for name in names if (tag := tag_in(name)) is not None][:1]
+def _first_name(names: list[str]) -> list[tuple[str, str]]:
+    """The first name of an entry with a tag, and the tag; or else its first name, unless that is `@DIGEST`."""
+    tagged = [(name, tag) for name in names if (tag := tag_in(name)) is not None]
+    return (tagged or [(name, name) for name in names if not is_digest(name.removeprefix("@"))])[:1]
 
 
 def _grouped(pairs: Iterable[tuple[str, Descriptor]]) -> dict[str, list[Descriptor]]:

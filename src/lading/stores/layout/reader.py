@@ -5,8 +5,9 @@ This module knows the layout's form (image-spec image-layout); where the files a
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from threading import Lock
 from typing import BinaryIO
 
@@ -15,13 +16,14 @@ from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT, decode, respelled
+from lading.model.index import Index, is_attestation
 from lading.model.manifest import parse
-from lading.model.media_types import MANIFESTS, is_foreign_layer
-from lading.model.tags import is_fallback
+from lading.model.media_types import MANIFESTS, OCI_INDEX, is_foreign_layer
+from lading.model.tags import is_fallback, tag_in
 from lading.store import AnyManifest, Reader, Traits, is_manifest
 from lading.stores.layout import listing
 from lading.stores.layout.files import ABSENT, CHUNK, matches, reporting
-from lading.stores.layout.listing import Listing, lists_referrers, names_of, tag_in
+from lading.stores.layout.listing import Listing, is_digest, lists_referrers, names_of, without_names
 from lading.stores.manifest_summary import Summary, is_known, summarize
 
 _READ_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
@@ -36,12 +38,14 @@ class LayoutReader:
         name: what it is called in messages.
     """
 
-    traits: Traits = Traits()
+    traits: Traits = Traits(takes_names=True)
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._summaries: dict[Digest, Summary] = {}
         self._damaged: set[Digest] = set()
+        self._made: dict[Digest, Index] = {}
+        """The indexes that entries are together, by their digests."""
         self._known_referrers: tuple[Listing, dict[Digest, list[Descriptor]]] | None = None
         """The referrers of each subject, with the listing that they belong to: finding any takes reading everything."""
         self._referrers_lock = Lock()
@@ -181,10 +185,17 @@ class LayoutReader:
     def _find(self, name: str) -> Descriptor | None:
         """The entry with a name; None for a digest that is not listed."""
         if name:
-            return self._listing().find(name, self.name)
+            listing = self._listing()
+            together = self._together(listing, listing.named(name))
+            return together.descriptor if together is not None else listing.find(name, self.name)
         roots = {entry.digest: entry for entry in self._roots()}
         if not roots:
             raise NotFound(f"{self.name} is empty")
+        together = (
+            None if any(map(names_of, roots.values())) else self._together(self._listing(), tuple(roots.values()))
+        )
+        if together is not None:
+            return together.descriptor
         if len(roots) > 1:
             names = [names_of(entry)[0] if names_of(entry) else entry.digest for entry in roots.values()]
             shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
@@ -193,9 +204,42 @@ class LayoutReader:
             )
         return next(iter(roots.values()))
 
+    def _together(self, listing: Listing, entries: Sequence[Descriptor]) -> Index | None:
+        """The index that entries are which have one name, or none: one for each platform, as some tools write them.
+
+        Where they are all that is listed, its bytes are those of `index.json`, which is an index itself. It has no
+        file of its own.
+        """
+        platforms = [entry.platform for entry in entries if not is_attestation(entry)]
+        if len(entries) < 2 or None in platforms or len(set(platforms)) < len(platforms):
+            return None
+        index: AnyManifest | None = None
+        if entries == listing.entries:
+            with self._reporting(), suppress(InvalidContent):
+                index = parse(self._read("index.json", SIZE_LIMIT), OCI_INDEX)
+        if not isinstance(index, Index):
+            index = Index.build(map(without_names, entries))
+        self._made[index.digest] = index
+        return index
+
+    def _made_of(self, digest: Digest) -> Index | None:
+        """The index with a digest that entries are together."""
+        if digest not in self._made:
+            listing = self._listing()
+            for entries in (listing.entries, *map(listing.named, listing.tags())):
+                self._together(listing, entries)
+        return self._made.get(digest)
+
+    def _meant(self, name: str) -> str:
+        """A name as it is asked for, or the digest in it where nothing has the name `NAME@DIGEST`."""
+        digest = name.rpartition("@")[2]
+        return digest if digest != name and is_digest(digest) and not self._listing().named(name) else name
+
     def _resolve(self, name: str) -> Descriptor | None:
         """The descriptor of a manifest; None where its entry does not say enough, and it has to be read."""
-        entry = self._find(name)
+        entry = self._find(self._meant(name))
+        if entry is not None and entry.digest in self._made:
+            return entry
         if entry is None or entry.media_type not in MANIFESTS:
             return None
         size = self._blob_size(entry)
@@ -204,12 +248,17 @@ class LayoutReader:
         return entry.content
 
     def _fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
+        name = self._meant(name)
         entry = self._find(name)
         digest = entry.digest if entry is not None else Digest(name)
+        if digest in self._made:
+            return self._made[digest]
         try:
             with self._reporting():
                 raw = self._read(blob_path(digest), limit)
         except ABSENT:
+            if (made := self._made_of(digest)) is not None:
+                return made
             if entry is None:
                 raise NotFound(f"{self._named(name)} does not exist") from None
             raise self._is_missing(entry) from None
@@ -229,6 +278,8 @@ class LayoutReader:
             raise
 
     def _open_blob(self, content: Descriptor) -> BinaryIO:
+        if content.digest in self._made:
+            return io.BytesIO(self._made[content.digest].raw)
         try:
             with self._reporting():
                 size = self._size(blob_path(content.digest))
