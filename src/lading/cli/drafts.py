@@ -45,8 +45,21 @@ def key_values(texts: Iterable[str]) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise click.UsageError(f"{text!r} is not KEY=VALUE")
-        pairs[key] = value
+        pairs[as_text(key)] = as_text(value)
     return pairs
+
+
+def as_text(given: str) -> str:
+    """What was typed, if that is text.
+
+    Raises:
+        click.UsageError: it has bytes that are no UTF-8.
+    """
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise click.UsageError(f"{given!r} is not UTF-8") from None
+    return given
 
 
 def tell_made(options: Options, created: CreatedDraft) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -50,6 +50,27 @@ def file_name(reference: Reference) -> str:
 def name_of(entry: DraftEntry) -> str:
     """The name of an entry's file."""
     return entry.file or file_name(entry.reference)
+
+
+def with_files(entries: Iterable[DraftEntry], used: Collection[str] = ()) -> tuple[DraftEntry, ...]:
+    """Entries each of which has a file of its own: one manifest may be listed several times.
+
+    Args:
+        entries: the entries.
+        used: the names of files that others have.
+    """
+    taken = set(used)
+    found: list[DraftEntry] = []
+    numbers: dict[str, int] = {}
+    for entry in entries:
+        usual, name = file_name(entry.reference), name_of(entry)
+        while name in taken:
+            numbers[usual] = numbers.get(usual, 1) + 1
+            name = f"{usual}.{numbers[usual]}"
+        taken.add(name)
+        file = "" if name == usual else name
+        found.append(entry if file == entry.file else msgspec.structs.replace(entry, file=file))
+    return tuple(found)
 
 
 def docker_order(names: Mapping[str, object]) -> list[str]:

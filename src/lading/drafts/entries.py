@@ -5,7 +5,6 @@ This module reads stores of any kind, and does not know how drafts are kept or p
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Self
 import msgspec
 
 from lading.arguments import several
-from lading.drafts.docker_files import embed, file_name
+from lading.drafts.docker_files import embed, with_files
 from lading.drafts.draft import Draft, DraftEntry
 from lading.errors import InvalidContent, LadingError, NotFound, UsageError
 from lading.io.tasks import Once, gather
@@ -291,15 +290,3 @@ def distinct_entries(entries: Iterable[DraftEntry]) -> tuple[DraftEntry, ...]:
     for entry in entries:
         distinct.setdefault((entry.reference, entry.descriptor.to_json()), entry)
     return tuple(distinct.values())
-
-
-def with_files(entries: Iterable[DraftEntry]) -> tuple[DraftEntry, ...]:
-    """Entries each of which has a file: one manifest may be listed for several platforms."""
-    found: list[DraftEntry] = []
-    count: dict[str, int] = defaultdict(int)
-    for entry in entries:
-        usual = file_name(entry.reference)
-        count[usual] += 1
-        file = f"{usual}.{count[usual]}"
-        found.append(entry if count[usual] == 1 else msgspec.structs.replace(entry, file=file))
-    return tuple(found)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from lading.drafts.docker_files import name_of
+from lading.drafts.docker_files import name_of, with_files
 from lading.drafts.draft import Draft, DraftEntry
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -94,15 +94,17 @@ def _entries_of(draft: Draft, source: Reference) -> list[DraftEntry]:
 def _replace_source(draft: Draft, source: Reference, entries: Sequence[DraftEntry], changes: list[Change]) -> Draft:
     """The draft with these entries in the place of the entries that it has of the source, or at its end."""
     old = _entries_of(draft, source)
-    rest = {name_of(entry): entry for entry in draft.entries if entry not in old}
-    place = next((at for at, entry in enumerate(draft.entries) if entry in old), len(draft.entries))
-    before = [entry for entry in draft.entries[:place] if name_of(entry) in rest]
-    after = [entry for entry in draft.entries[place:] if name_of(entry) in rest]
+    replaced = {name_of(entry) for entry in old}
+    rest = {_meaning(entry): entry for entry in draft.entries if name_of(entry) not in replaced}
+    place = next((at for at, entry in enumerate(draft.entries) if name_of(entry) in replaced), len(draft.entries))
+    before = [entry for entry in draft.entries[:place] if name_of(entry) not in replaced]
+    after = [entry for entry in draft.entries[place:] if name_of(entry) not in replaced]
     new: list[DraftEntry] = []
     left = list(old)
     for entry in entries:
-        if name_of(entry) in rest:
-            changes.append(Change("kept", rest[name_of(entry)]))
+        known = rest.get(_meaning(entry))
+        if known is not None:
+            changes.append(Change("kept", known))
             continue
         former = _former(left, entry, alone=len(entries) == 1 == len(old))
         if former is not None:
@@ -111,12 +113,26 @@ def _replace_source(draft: Draft, source: Reference, entries: Sequence[DraftEntr
         changes.append(_change(former, new[-1]))
     changes.extend(Change("removed", entry) for entry in left)
     ordered = draft.ordered or bool(new and not old)
-    return msgspec.structs.replace(draft, entries=(*before, *new, *after), ordered=ordered)
+    others = {name_of(entry) for entry in (*before, *after)}
+    return msgspec.structs.replace(draft, entries=(*before, *with_files(new, others), *after), ordered=ordered)
+
+
+def _meaning(entry: DraftEntry) -> tuple[Reference, object]:
+    """What an entry was listed for: two of one manifest that were listed for the same are one.
+
+    An image is listed for its platform, and an attestation for what it is about; anything else is what is said of it.
+    """
+    found = entry.found or entry.descriptor
+    if is_attestation(found):
+        return entry.reference, attested(found)
+    if found.platform is not None and found.platform.os not in ("", "unknown"):
+        return entry.reference, found.platform.normalized()
+    return entry.reference, found.to_json()
 
 
 def _former(old: list[DraftEntry], entry: DraftEntry, *, alone: bool) -> DraftEntry | None:
     """The entry whose place another one takes: the same manifest, or else the one for the same platform."""
-    same = [each for each in old if each.digest == entry.digest and name_of(each) == name_of(entry)]
+    same = [each for each in old if each.digest == entry.digest and _meaning(each) == _meaning(entry)]
     if same or alone:
         return (same or old)[0]
     if is_attestation(entry.descriptor):

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from lading.drafts.docker_files import with_files
 from lading.drafts.draft import Draft, check_type
-from lading.drafts.entries import IndexFilter, distinct_entries, entry_of, fetch_child, with_files
+from lading.drafts.entries import IndexFilter, distinct_entries, entry_of, fetch_child
 from lading.drafts.merge import Change, CreatedDraft
 from lading.drafts.store import DraftStore, draft_exists
 from lading.errors import InvalidContent

@@ -40,6 +40,7 @@ from lading.drafts.sidecar import Notes, read_notes, write_notes
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, way_on
 from lading.folders import NOWHERE, home
 from lading.io.files import lock_inside, make_folder, open_inside, path_inside, sync_folder, write_file
+from lading.model.encoding import check_text, decode
 from lading.model.reference import Reference
 
 LOCK_PATIENCE = 60
@@ -117,13 +118,14 @@ class DraftStore:
 
         Raises:
             Conflict: there is a list of another name whose folder has the same name.
-            InvalidContent: the draft cannot be read.
+            InvalidContent: the draft cannot be read, or could not be read once it was written.
         """
         name = file_name(reference)
         with _reporting(self.root), self._locked(name):
             finish_staged(self._ours(name) / "staged", self._folder(name))
             before = self._read_for_change(name, reference, replace)
             draft = change(before.draft if before.readable else None)
+            _check(draft)
             self._write(name, before, draft)
             after = self._read(name, reference)
         if after is None:
@@ -416,6 +418,15 @@ class _State(msgspec.Struct, kw_only=True):
     stamps: dict[str, Stamp] = {}
     foreign: tuple[str, ...] = ()
     readable: bool = False
+
+
+def _check(draft: Draft) -> None:
+    """Refuse a draft that could not be read once it was written."""
+    check_text({"annotations": draft.annotations, "base": draft.base}, str(draft.reference))
+    for entry in draft.entries:
+        check_text(entry.descriptor.to_document(), str(entry.reference))
+        if entry.raw:
+            check_text(decode(entry.raw, limit=len(entry.raw)), str(entry.reference))
 
 
 def _load_notes(path: Path, name: str) -> Notes | None:

@@ -90,6 +90,25 @@ def respelled(document: Document, names: Collection[str]) -> Document:
     return {exact.pop(key.casefold(), key) if key not in names else key: value for key, value in document.items()}
 
 
+def check_text(value: Any, what: str) -> None:
+    """Make sure that every text of a decoded value is one: an escape may stand for half of a character.
+
+    Args:
+        value: an object, a list, or anything in them.
+        what: what it is called in an error.
+
+    Raises:
+        InvalidContent: one is not.
+    """
+    try:
+        "".join(_write(value, "", "")).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])[1:-1]
+        raise InvalidContent(
+            f"{what} has a text that cannot be kept", cause=f"{half} is half of a character", code="not-unicode"
+        ) from None
+
+
 def encode_docker(document: Mapping[str, Any]) -> bytes:
     """Encode as `docker manifest push` does: three spaces, Go's HTML escaping, no newline at the end.
 

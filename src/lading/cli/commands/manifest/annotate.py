@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.drafts import key_values, type_option
+from lading.cli.drafts import as_text, key_values, type_option
 from lading.cli.groups import Command
 from lading.cli.options import Options, common
 
@@ -67,6 +67,8 @@ def annotate(
 
     if image is None and not (index_annotation or remove_index_annotation or type_):
         raise click.UsageError("name the MANIFEST to annotate, or give --index-annotation for the list itself")
+    for given in (os, arch, variant, os_version, *os_features):
+        as_text(given)
     if unknown := set(clear) - set(_FIELDS):
         raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(_FIELDS)}")
     done = change(
