@@ -112,7 +112,7 @@ class TestLog:
             first, second, *more = errors.splitlines()
             assert re.fullmatch(f"{TIME} error {said}", first)
             assert re.match(f"{TIME} error {reason}", second)
-            assert ("Traceback (most recent call last):" in more) == ("--debug" in flags)
+            assert ("    Traceback (most recent call last):" in more) == ("--debug" in flags)
 
     @pytest.mark.parametrize("format", ["text", "json"])
     def test_gives_nothing_away(self, lading: Lading, users: Path, tmp_path: Path, format: str) -> None:
