@@ -234,7 +234,8 @@ def way_on(error: OSError) -> str:
     return _WAYS_ON.get(error.errno or 0, "see whether it can be used, or use another place")
 
 
-_PASSWORD = r"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)[^\s'\"/@:]+:[^\s'\"/@]+@(?!sha\d+:)"
+_PLACE = r"(?:oci|oci-archive|docker-archive|docker-daemon|dir):"
+_PASSWORD = rf"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)(?!{_PLACE})[^\s'\"/@:]+:[^\s'\"/@]+@(?!sha\d+:)"
 
 
 def discreet(text: str) -> str:

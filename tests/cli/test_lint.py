@@ -214,4 +214,4 @@ def test_a_layout_is_looked_at_like_a_registry(lading: Lading, name: str, tmp_pa
     lading.run("copy", f"{name}:bad", f"oci:{tmp_path / 'layout'}:bad")
     ran = lading.run("lint", f"oci:{tmp_path / 'layout'}:bad", check=False)
     assert (ran.returncode, ran.stdout.count("LAD101")) == (1, 1)
-    assert f"lading push oci:{tmp_path / 'layout'}:bad REFERENCE" in ran.stderr
+    assert f"lading manifest create REFERENCE oci:{tmp_path / 'layout'}:bad" in ran.stderr

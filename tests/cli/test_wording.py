@@ -42,14 +42,14 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "invalid-certificate": (
         {},
-        "it has to be replaced where the registry runs; lading registry check shows what is in it",
+        "it has to be replaced where the registry runs; to see it: lading registry check HOST",
     ),
     "unverified-certificate": ({}, "--ca-file, or ca_file in lading's config.toml"),
     "certificate-wanted": (
         {},
         "show one: --cert-file and --key-file, or cert_file and key_file in lading's config.toml",
     ),
-    "connection-broken": ({}, "try again; --verbose shows the requests"),
+    "connection-broken": ({}, "try again; --debug shows the requests"),
     "ambiguous-header": (
         {"registry": "reg.example", "header": "X-A"},
         "name it: --header 'reg.example=X-A: …', or headers in lading's config.toml",
@@ -57,7 +57,8 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "not-accepted": ({"what": REF}, f"see what is there now: lading inspect {REF}"),
     "format-not-accepted": (
         {"what": REF},
-        "convert it: lading copy --to docker; or, of a local list: lading manifest push --type docker",
+        "convert it: lading copy --to docker SRC DST      "
+        "or, of a local list: lading manifest annotate --type docker LIST",
     ),
     "repository-missing": ({"command": "aws ecr"}, "--create-repository makes it; or: aws ecr"),
     "repository-not-found": ({"registry": "reg.example"}, "see what there is: lading repos reg.example"),
@@ -73,8 +74,14 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         "write another: lading copy docker-archive:a docker-archive:FILE",
     ),
     "tag-not-found": ({"store": "oci:a", "nearest": []}, "see them: lading tags oci:a"),
-    "damaged-blob": ({}, "copy it here again with --verify, and it is replaced"),
-    "index-in-docker-archive": ({}, "copy the image for one, with --platform, or write an oci-archive"),
+    "damaged-blob": (
+        {"store": "oci:a b"},
+        "copy it here again, and it is replaced: lading copy --verify SRC 'oci:a b'",
+    ),
+    "index-in-docker-archive": (
+        {},
+        "write an oci-archive, or one of its images: lading copy --platform OS/ARCH SRC DST",
+    ),
     "draft-not-found": ({"draft": REF}, "see those there are: lading manifest ls"),
     "draft-missing": (
         {"draft": REF},
@@ -85,11 +92,14 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         {"draft": REF, "other": "reg.example/app-1"},
         "push and remove the other first: lading manifest push --purge reg.example/app-1",
     ),
-    "damaged-draft": ({"file": "a"}, "make the list anew, with lading manifest create --replace"),
+    "damaged-draft": ({"file": "a"}, "make the list anew: lading manifest create --replace LIST IMAGE…"),
     "empty-draft": ({"draft": REF}, f"add some: lading manifest add {REF} IMAGE…"),
     "entry-not-found": ({"draft": REF, "image": "b"}, f"see them: lading manifest inspect {REF}"),
     "entry-not-kept": ({"reference": REF}, f"read it from the registry: lading manifest inspect {REF}"),
-    "entries-missing": ({"draft": REF}, f"look its tags up again: lading manifest create --amend {REF}"),
+    "entries-missing": (
+        {"draft": REF, "entries": ["reg.example/app:2"]},
+        f"look it up again: lading manifest create --amend {REF} reg.example/app:2",
+    ),
     "platform-unknown": (
         {"draft": REF, "entry": "reg.example/app:2"},
         f"say it: lading manifest annotate --os OS --arch ARCH {REF} reg.example/app:2",
@@ -97,11 +107,12 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "child-missing": ({}, "choose the platforms that are there: --platform OS/ARCH"),
     "not-an-index": ({"reference": REF}, f"make a list of it: lading manifest create NAME {REF}"),
     "docker-list-loses": (
-        {"attestations": True},
-        "make it an OCI index with --type oci, or --no-attestations",
+        {"draft": REF, "attestations": True},
+        f"make it an OCI index: lading manifest create --type oci {REF} IMAGE…      "
+        f"or, of a list that is there: lading manifest annotate --type oci {REF}",
     ),
     "by-digest-and-tags": ({}, "leave out --by-digest, or the tag"),
-    "index-incomplete": ({}, "choose the platforms that are there with --platform"),
+    "index-incomplete": ({}, "copy the platforms that are there: lading copy --platform OS/ARCH SRC DST"),
     "zstd-for-docker": ({"instead": "the format oci"}, "add --to oci"),
     "holds-no-referrers": ({}, "leave out --referrers, or write an oci-archive"),
     "no-platform": ({}, "choose one of those with --platform"),
@@ -113,7 +124,7 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         {},
         "push the image again with a current client, or convert it with skopeo copy --format v2s2",
     ),
-    "docker-list-annotations": ({}, "make it an OCI index: --type oci"),
+    "docker-list-annotations": ({}, "make it an OCI index: lading manifest annotate --type oci LIST"),
 }
 """For each code the fields that an error has, and what is to be done about it."""
 

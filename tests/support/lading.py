@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from support.process import Ran, bare_environment, checked, run
+from support.remedies import wrong
 
 _alone = threading.Lock()
 """Held while a command runs in this process: the environment, the streams and the working directory are its own."""
@@ -52,7 +53,9 @@ class Lading:
         # A command that does not end keeps the lock: those after it get processes.
         returncode, stdout, stderr = _run_here(args, stdin, environment, cwd or Path.cwd(), timeout)
         _alone.release()
-        return checked(Ran(tuple(command), returncode, stdout, stderr), check=check)
+        ran = checked(Ran(tuple(command), returncode, stdout, stderr), check=check)
+        assert not (said := wrong(args, ran.stderr + (ran.stdout if "lint" in args else ""))), said
+        return ran
 
     @contextmanager
     def serve(self, *args: str, address: str = "127.0.0.1:0") -> Iterator["Serving"]:

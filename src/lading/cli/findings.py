@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import Any
 
 from msgspec.structs import replace
 
+from lading.cli.wording import typed
 from lading.images.lint import CODES, Code, Finding, LintReport
 
 REMEDIES = {
     "LAD101": "Keep one entry for each platform: `lading manifest remove LIST IMAGE`.",
     "LAD102": "Correct its platform, or remove it: `lading manifest remove LIST IMAGE`.",
-    "LAD103": "See who takes what with `lading resolve REF --platform P --all-clients`, and make the platforms exact.",
+    "LAD103": "See who takes what: `lading resolve LIST --platform OS/ARCH --all-clients`; make the platforms exact.",
     "LAD106": "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
     "LAD202": "Correct it with `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
     "LAD203": "Name the variant: `lading manifest annotate --variant v7 LIST IMAGE`.",
     "LAD205": "Say it: `lading manifest annotate --os-version 10.0.… LIST IMAGE`.",
-    "LAD304": "Build the list again from what is in the registry: `lading manifest create`.",
-    "LAD401": "Bring everything to one family: `lading copy --to oci` (digests change, signatures break).",
+    "LAD304": "Build the list again from what is there: `lading manifest create --replace LIST IMAGE…`.",
+    "LAD401": "Bring everything to one family: `lading copy --to oci LIST DST` (digests change, signatures break).",
     "LAD404": "List the images themselves: `lading manifest add LIST REF` takes apart a list that REF names.",
-    "LAD405": "Build the list again from what is in the registry: `lading manifest create`.",
+    "LAD405": "Build the list again from what is there: `lading manifest create --replace LIST IMAGE…`.",
     "LAD602": "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
     "LAD701": "Build and add it, or say that it is dropped and stop comparing: `--ignore LAD701`.",
 }
@@ -46,9 +46,16 @@ def worded_finding(found: Finding) -> Finding:
     remedy = REMEDIES.get(found.code)
     if remedy is None or found.remedy != _inner(code.remedy):
         return found
-    return replace(
-        found, remedy=_inner(remedy).replace("LIST", quote(of["list"])).replace("IMAGE", of["image"] or "IMAGE")
-    )
+    text = _inner(remedy)
+    name = _local(of["list"]) if "lading manifest " in text else typed(of["list"])
+    return replace(found, remedy=text.replace("LIST", name).replace("IMAGE", of["image"] or "IMAGE"))
+
+
+def _local(name: str) -> str:
+    """What a list is called where `lading manifest` changes it: a list that is in no registry has no such name yet."""
+    from lading.stores.location import parse_location
+
+    return typed(name) if parse_location(name).is_registry else "REFERENCE"
 
 
 def _inner(sentence: str) -> str:
@@ -58,14 +65,16 @@ def _inner(sentence: str) -> str:
 
 
 def _command(action: str, of: dict[str, Any]) -> str:
-    where = f"{quote(of['list'])} {of['image'] or 'IMAGE'}"
+    name = _local(of["list"])
+    where = f"{name} {of['image'] or 'IMAGE'}"
     if action == "annotate":
         options = {"os": "--os", "architecture": "--arch", "variant": "--variant", "clear": "--clear"}
         options["os_version"] = "--os-version"
-        words = " ".join(f"{option} {quote(of[name])}" for name, option in options.items() if name in of)
+        words = " ".join(f"{option} {typed(of[field])}" for field, option in options.items() if field in of)
         return f"lading manifest annotate {words} {where}"
     if action == "resolve":
-        return f"lading resolve {of['list']} --platform {of['platform']} --all-clients"
+        return f"lading resolve {typed(of['list'])} --platform {typed(of['platform'])} --all-clients"
     if action == "pull and push":
-        return f"lading manifest pull {quote(of['list'])}, then lading manifest push {quote(of['list'])}"
+        begin = f"pull {name}" if name == typed(of["list"]) else f"create {name} {typed(of['list'])}"
+        return f"lading manifest {begin}, then lading manifest push {name}"
     return f"lading manifest {action} {where}"

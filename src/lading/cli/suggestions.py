@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 async def suggest(client: AsyncClient, error: NotFound) -> None:
     """Where an error is about a tag in a registry, add to it which tags are nearest."""
     from lading.cli.output import count
+    from lading.cli.wording import typed
     from lading.model.reference import Reference
 
     if error.code != "manifest-not-found":
@@ -32,4 +33,4 @@ async def suggest(client: AsyncClient, error: NotFound) -> None:
     error.cause = f"the repository has {count(found.count, 'tag')}"
     if found.nearest:
         error.cause += f"; the nearest {'are' if len(found.nearest) > 1 else 'is'} {', '.join(found.nearest)}"
-    error.remedy = f"see them: lading tags {found.repository}" if found.count else None
+    error.remedy = f"see them: lading tags {typed(str(found.repository))}" if found.count else None

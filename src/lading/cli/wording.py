@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lading.errors import LadingError
+from lading.model.text import printable
 
 if TYPE_CHECKING:
     from lading.registry.diagnose.check import Examined
@@ -34,7 +36,27 @@ def remedy(text: str | None, code: str, fields: Mapping[str, Any]) -> str | None
         code: which case it is.
         fields: what it is about.
     """
-    return text and (_said(REMEDIES, code, fields) or text)
+    return text and (_said(REMEDIES, code, _Typed(fields)) or text)
+
+
+def typed(text: str) -> str:
+    """A text as a word of a command line, for bash and zsh; what is no text stays an escape there."""
+    if printable(text) == text:
+        return quote(text)
+    escaped = "".join(
+        c if c not in "\\'" and printable(c) == c else f"\\{c}" if c in "\\'" else f"\\U{ord(c):08x}" for c in text
+    )
+    return f"$'{escaped}'"
+
+
+class _Typed(dict[str, Any]):
+    """The fields of an error, names as they are typed."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__((name, self._word(name, value)) for name, value in fields.items())
+
+    def _word(self, name: str, value: Any) -> Any:
+        return typed(value) if isinstance(value, str) and name not in ("command", "instead", "remedy") else value
 
 
 def noted(text: str) -> str:
@@ -121,15 +143,16 @@ REMEDIES: dict[str, Words] = {
     # Hosts
     "plain-http": "if that is intended: --insecure, or insecure = true for this host in lading's config.toml",
     "untrusted-certificate": "if the host is trusted: --ca-file, or ca_file = … for this host in lading's config.toml",
-    "invalid-certificate": "it has to be replaced where the registry runs; lading registry check shows what is in it",
+    "invalid-certificate": "it has to be replaced where the registry runs; to see it: lading registry check HOST",
     "unverified-certificate": "--ca-file, or ca_file in lading's config.toml",
     "certificate-wanted": "show one: --cert-file and --key-file, or cert_file and key_file in lading's config.toml",
-    "connection-broken": "try again; --verbose shows the requests",
+    "connection-broken": "try again; --debug shows the requests",
     "ambiguous-header": "name it: --header '{registry}={header}: …', or headers in lading's config.toml",
     # Registries
     "not-accepted": "see what is there now: lading inspect {what}",
     "format-not-accepted": (
-        "convert it: lading copy --to docker; or, of a local list: lading manifest push --type docker"
+        "convert it: lading copy --to docker SRC DST      "
+        "or, of a local list: lading manifest annotate --type docker LIST"
     ),
     "repository-missing": "--create-repository makes it; or: {command}",
     "repository-not-found": "see what there is: lading repos {registry}",
@@ -140,8 +163,8 @@ REMEDIES: dict[str, Words] = {
     "not-in-a-registry": "bring it there: lading push {location} REFERENCE",
     "read-only-location": "write another: lading copy {location} {kind}:FILE",
     "tag-not-found": lambda of: None if of["nearest"] else f"see them: lading tags {of['store']}",
-    "damaged-blob": "copy it here again with --verify, and it is replaced",
-    "index-in-docker-archive": "copy the image for one, with --platform, or write an oci-archive",
+    "damaged-blob": "copy it here again, and it is replaced: lading copy --verify SRC {store}",
+    "index-in-docker-archive": "write an oci-archive, or one of its images: lading copy --platform OS/ARCH SRC DST",
     # Local lists
     "draft-not-found": lambda of: (
         f"see them: lading manifest ls      in the registry: lading manifest inspect {of['image']}"
@@ -153,20 +176,25 @@ REMEDIES: dict[str, Words] = {
     ),
     "draft-exists": lambda of: f"{'extend it with --amend, or ' if of['amend'] else ''}start over with --replace",
     "draft-collision": "push and remove the other first: lading manifest push --purge {other}",
-    "damaged-draft": "make the list anew, with lading manifest create --replace",
+    "damaged-draft": "make the list anew: lading manifest create --replace LIST IMAGE…",
     "empty-draft": "add some: lading manifest add {draft} IMAGE…",
     "entry-not-found": "see them: lading manifest inspect {draft}",
     "entry-not-kept": "read it from the registry: lading manifest inspect {reference}",
-    "entries-missing": "look its tags up again: lading manifest create --amend {draft}",
+    "entries-missing": lambda of: (
+        f"take it out: lading manifest remove {of['draft']} {typed(of['entries'][0])}"
+        if "@" in of["entries"][0]
+        else f"look it up again: lading manifest create --amend {of['draft']} {typed(of['entries'][0])}"
+    ),
     "platform-unknown": "say it: lading manifest annotate --os OS --arch ARCH {draft} {entry}",
     "child-missing": "choose the platforms that are there: --platform OS/ARCH",
     "not-an-index": "make a list of it: lading manifest create NAME {reference}",
     "docker-list-loses": lambda of: (
-        f"make it an OCI index with --type oci{', or --no-attestations' if of['attestations'] else ''}"
+        f"make it an OCI index: lading manifest create --type oci {of['draft']} IMAGE…      "
+        f"or, of a list that is there: lading manifest annotate --type oci {of['draft']}"
     ),
     # Copies
     "by-digest-and-tags": "leave out --by-digest, or the tag",
-    "index-incomplete": "choose the platforms that are there with --platform",
+    "index-incomplete": "copy the platforms that are there: lading copy --platform OS/ARCH SRC DST",
     "zstd-for-docker": lambda of: {
         "the format oci": "add --to oci",
         "the compression gzip": "add --compression gzip",
@@ -179,5 +207,5 @@ REMEDIES: dict[str, Words] = {
     "types-without-referrers": "add --referrers",
     # Manifests
     "docker-schema-1": "push the image again with a current client, or convert it with skopeo copy --format v2s2",
-    "docker-list-annotations": "make it an OCI index: --type oci",
+    "docker-list-annotations": "make it an OCI index: lading manifest annotate --type oci LIST",
 }

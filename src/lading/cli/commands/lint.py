@@ -74,13 +74,12 @@ def lint(
 
 
 def _where_to_mend(name: str) -> str:
-    from shlex import quote
-
+    from lading.cli.wording import typed
     from lading.stores.location import parse_location
 
     if parse_location(name).is_registry:
-        return f"lading manifest works on a local list: lading manifest pull {name}, then push it again"
-    return f"lading manifest works on a registry's list: bring it there first: lading push {quote(name)} REFERENCE"
+        return f"these commands change a local list; make it: lading manifest pull {typed(name)}"
+    return f"these commands change a local list; make it: lading manifest create REFERENCE {typed(name)}"
 
 
 def _print_as(format: str, report: LintReport) -> None:

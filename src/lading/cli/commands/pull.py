@@ -27,13 +27,15 @@ def pull(options: Options, reference: str, location: str | None, **given: Any) -
     lading pull alpine:3.20
     lading pull ghcr.io/acme/web:1.4 oci:web:1.4
     """
+    from lading.cli.wording import typed
     from lading.stores.location import parse_location
 
     here = parse_location(location) if location is not None else None
     if here is not None and here.is_registry:
+        across = f"lading copy {typed(reference)} {typed(str(location))}"
         raise UsageError(
             f"{location} is in a registry, not on this machine",
-            remedy=f"into a directory: oci:{location}    between registries: lading copy {reference} {location}",
+            remedy=f"into a directory: oci:{location}      between registries: {across}",
         )
     target = location
     if target is None:
@@ -41,12 +43,12 @@ def pull(options: Options, reference: str, location: str | None, **given: Any) -
         if named is None or named.digest is not None:
             raise UsageError(
                 f"{reference} gives no name for the image in the container engine",
-                remedy=f"name it: lading pull {reference} docker-daemon:NAME",
+                remedy=f"name it: lading pull {typed(reference)} docker-daemon:NAME",
             )
         target = f"docker-daemon:{named}"
     try:
         run_copy(options, reference, (target,), given)
     except UsageError as error:
         if location is None and "command" in error.message:
-            error.remedy = f"say where to instead: lading pull {reference} oci:DIR"
+            error.remedy = f"say where to instead: lading pull {typed(reference)} oci:DIR"
         raise

@@ -30,14 +30,16 @@ def push(options: Options, location: str, references: tuple[str, ...], **given: 
     lading push docker-daemon:nginx:1.27 reg.example/nginx:1.27 -t latest
     lading push oci-archive:images.tar reg.example/app
     """
+    from lading.cli.wording import typed
     from lading.stores.location import parse_location
 
     if parse_location(location).is_registry:
         if (path := Path(location)).exists():
             ways = f"oci:{path}" if path.is_dir() else f"docker-archive:{path} or oci-archive:{path}"
             raise UsageError(f"{location} is read as a reference", remedy=f"if what is here is meant: {ways}")
+        across = f"lading copy {typed(location)} REF"
         raise UsageError(
             f"{location} is in a registry, not on this machine",
-            remedy=f"from the container engine: docker-daemon:{location}    between registries: lading copy",
+            remedy=f"from the container engine: docker-daemon:{location}      between registries: {across}",
         )
     run_copy(options, location, references, given | {"all_tags": None if not given["tags"] else False})

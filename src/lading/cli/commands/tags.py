@@ -56,6 +56,7 @@ def tags(
     lading tags reg.example/app --points-at reg.example/app:stable
     """
     from lading.cli.output import emit, short, table
+    from lading.cli.wording import typed
     from lading.model.digest import ALGORITHMS, Digest
     from lading.model.reference import is_tag
     from lading.stores.location import parse_location
@@ -65,7 +66,7 @@ def tags(
         raise UsageError(
             f"{repository} is not a repository",
             cause="it has a tag or a digest",
-            remedy=f"which tags name the same: lading tags {location.place} --points-at {repository}",
+            remedy=f"which tags name the same: lading tags {typed(location.place)} --points-at {typed(repository)}",
         )
     expected = Digest(points_at) if points_at and points_at.partition(":")[0] in ALGORITHMS else None
 

@@ -35,7 +35,7 @@ class Code(msgspec.Struct, frozen=True):
     """What to do."""
 
 
-_REBUILD = "Build the image for its platform (`--platform`), or correct what the list says about it."
+_REBUILD = "Build the image for its platform (`docker build --platform`), or correct what the list says about it."
 _CODES = (
     Code(
         "LAD101",

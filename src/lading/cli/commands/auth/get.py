@@ -37,15 +37,17 @@ def get(options: Options, subject: str, authfile: str | None, format_: str) -> N
     lading auth get ghcr.io
     """
     from lading.cli.output import emit
+    from lading.cli.wording import typed
     from lading.errors import NotFound
 
     if authfile:
         options.reach["authfile"] = (authfile,)
     found = options.run(lambda client: client.registries.credential(subject))
     if found is None:
+        name = typed(subject)
         raise NotFound(
             f"there are no credentials for {subject}",
-            remedy=f"log in with: lading login {subject}      see what was tried: lading auth explain {subject}",
+            remedy=f"log in with: lading login {name}      see what was tried: lading auth explain {name}",
         )
     secret = found.registry_token or found.identity_token or found.password
     username = found.username if found.kind == "password" else "<token>"

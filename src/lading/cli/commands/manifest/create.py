@@ -52,7 +52,7 @@ def create(
     from lading.model.reference import is_tag
 
     if tags and not push_:
-        raise click.UsageError("--tag goes with --push; without it, give the tags to lading manifest push")
+        raise click.UsageError("--tag goes with --push; without it: lading manifest push -t TAG LIST")
     for tag in tags:
         if not is_tag(tag):
             raise UsageError(f"{tag!r} is not a tag", cause="--tag takes tags of the list's own repository")

@@ -97,6 +97,7 @@ def gc(
 
 def _of_layout(text: str) -> Callable[..., Coroutine[Any, Any, Garbage]]:
     """The collection of a layout's garbage, told like a registry's."""
+    from lading.cli.wording import typed
     from lading.errors import UsageError
     from lading.serve.storage.folder import Garbage
     from lading.stores.layout.layout import Layout
@@ -104,7 +105,7 @@ def _of_layout(text: str) -> Callable[..., Coroutine[Any, Any, Garbage]]:
 
     location = parse_location(text)
     if location.is_named:
-        raise UsageError(f"{text} names one manifest", remedy=f"to delete it: lading delete {text}")
+        raise UsageError(f"{text} names one manifest", remedy=f"to delete it: lading delete {typed(text)}")
 
     async def gc(**how: Any) -> Garbage:
         found = await Layout(location.path).gc(**how)
