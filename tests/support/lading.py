@@ -54,7 +54,9 @@ class Lading:
         returncode, stdout, stderr = _run_here(args, stdin, environment, cwd or Path.cwd(), timeout)
         _alone.release()
         ran = checked(Ran(tuple(command), returncode, stdout, stderr), check=check)
-        assert not (said := wrong(args, ran.stderr + (ran.stdout if "lint" in args else ""))), said
+        assert not (
+            said := wrong(args, ran.stderr + (ran.stdout if "lint" in args and "--format" not in args else ""))
+        ), said
         return ran
 
     @contextmanager
