@@ -26,7 +26,17 @@ MODULES = ["lading", "lading.errors", "lading.model", "lading.store", "lading.se
 _WIDTH = 100
 SECTIONS = {
     "Clients": ["AsyncClient", "Client"],
-    "Namespaces of a client": ["Drafts", "Blobs", "Registries", "SyncDrafts", "SyncBlobs", "SyncRegistries"],
+    "Namespaces of a client": [
+        "Drafts",
+        "Images",
+        "Blobs",
+        "Registries",
+        "SyncDrafts",
+        "SyncImages",
+        "SyncBlobs",
+        "SyncRegistries",
+    ],
+    "Images in their places": ["Image", "ImageIndex", "Layer", "SyncImage", "SyncImageIndex"],
     "Stores": ["Readable", "Store", "Reader", "Source", "SyncReadable", "SyncStore", "SyncReader"],
     "What manifests are made of": [
         "Manifest",
@@ -50,6 +60,13 @@ SECTIONS = {
         "CopyReport",
         "Overview",
         "LintReport",
+        "History",
+        "LayerList",
+        "SizeReport",
+        "FilesReport",
+        "Files",
+        "FileEntry",
+        "Exported",
         "Resolution",
         "Selection",
         "PullClient",

@@ -101,7 +101,8 @@ WORDS = {"Compression", "Format", "ListType", "TagOrder"}
 
 def test_what_clients_take_and_give_is_public(describe_api: ModuleType) -> None:
     public = {name for module in PUBLIC for name in import_module(module).__all__}
-    for kind in (lading.AsyncClient, lading.Drafts, lading.Blobs, lading.Registries, lading.Store, lading.Reader):
+    ours = (lading.AsyncClient, lading.Drafts, lading.Blobs, lading.Registries, lading.Store, lading.Reader)
+    for kind in (*ours, lading.Images, lading.Image, lading.ImageIndex):
         for name, value in describe_api._members(kind):
             if not isinstance(value, property):
                 signature = describe_api._code(name, getattr(kind, name))

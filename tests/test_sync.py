@@ -20,6 +20,8 @@ from lading.client.registries import Registries, SyncRegistries
 from lading.client.sync_store import SyncStore
 from lading.drafts.facade import Drafts, SyncDrafts
 from lading.errors import UsageError
+from lading.images.facade import Images, SyncImage, SyncImageIndex, SyncImages
+from lading.images.views import Image, ImageIndex
 from lading.store import Store
 from support.images import make_image, push
 from support.registry import RealRegistry
@@ -269,7 +271,16 @@ def test_a_client_is_neither_pickled_nor_copied(make: Callable[[], object], take
 
 @pytest.mark.parametrize(
     "face, behind",
-    [(Client, AsyncClient), (SyncDrafts, Drafts), (SyncRegistries, Registries), (SyncBlobs, Blobs), (SyncStore, Store)],
+    [
+        (Client, AsyncClient),
+        (SyncDrafts, Drafts),
+        (SyncRegistries, Registries),
+        (SyncBlobs, Blobs),
+        (SyncStore, Store),
+        (SyncImages, Images),
+        (SyncImage, Image),
+        (SyncImageIndex, ImageIndex),
+    ],
 )
 def test_both_faces_have_the_same_methods_with_the_same_parameters(face: type, behind: type) -> None:
     names = {name for name in {*dir(face), *dir(behind)} if not name.startswith("_")}

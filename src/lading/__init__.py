@@ -35,8 +35,18 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
+    from lading.images.entries import FileEntry
+    from lading.images.export import Exported
+    from lading.images.facade import Images, SyncImage, SyncImageIndex, SyncImages
+    from lading.images.history import History
+    from lading.images.layer_list import LayerList
+    from lading.images.layers import Layer
     from lading.images.lint import LintReport
     from lading.images.overview import Overview
+    from lading.images.reading import Files
+    from lading.images.sizes import SizeReport
+    from lading.images.usage import FilesReport
+    from lading.images.views import Image, ImageIndex
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
     from lading.model.digest import Digest
@@ -85,8 +95,18 @@ _HOME = {
         "Unsupported",
         "UsageError",
     ),
+    "images.entries": ("FileEntry",),
+    "images.export": ("Exported",),
+    "images.facade": ("Images", "SyncImage", "SyncImageIndex", "SyncImages"),
+    "images.history": ("History",),
+    "images.layer_list": ("LayerList",),
+    "images.layers": ("Layer",),
     "images.lint": ("LintReport",),
     "images.overview": ("Overview",),
+    "images.reading": ("Files",),
+    "images.sizes": ("SizeReport",),
+    "images.usage": ("FilesReport",),
+    "images.views": ("Image", "ImageIndex"),
     "model.config": ("ImageConfig",),
     "model.descriptor": ("Descriptor",),
     "model.digest": ("Digest",),
@@ -137,13 +157,23 @@ __all__ = [
     "Drafts",
     "Event",
     "Explanation",
+    "Exported",
+    "FileEntry",
+    "Files",
+    "FilesReport",
     "Finished",
     "GivenCredentials",
+    "History",
     "HostConfig",
+    "Image",
     "ImageConfig",
+    "ImageIndex",
+    "Images",
     "Index",
     "InvalidContent",
     "LadingError",
+    "Layer",
+    "LayerList",
     "LintReport",
     "Location",
     "Login",
@@ -166,11 +196,15 @@ __all__ = [
     "RemovedEntries",
     "Resolution",
     "Selection",
+    "SizeReport",
     "Source",
     "Started",
     "Store",
     "SyncBlobs",
     "SyncDrafts",
+    "SyncImage",
+    "SyncImageIndex",
+    "SyncImages",
     "SyncReadable",
     "SyncReader",
     "SyncRegistries",

@@ -29,6 +29,7 @@ COMMANDS = (
     "lint",
     "delete",
     "manifest",
+    "image",
     "auth",
     "registry",
     "login",

@@ -29,6 +29,11 @@ COMMANDS = {
     "manifest inspect": f"{_COMMANDS}.manifest.inspect:ManifestDocument",
     "manifest push": "lading.drafts.push:PushDocument",
     "manifest ls": f"{_COMMANDS}.manifest.ls:DraftsDocument",
+    "image config": f"{_COMMANDS}.image.config:ConfigDocument",
+    "image history": "lading.images.history:History",
+    "image layers": "lading.images.layer_list:LayerList",
+    "image size": f"{_COMMANDS}.image.size:SizeDocument",
+    "image ls": "lading.images.reading:Files",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",
@@ -69,11 +74,13 @@ def fields_of(document: type) -> dict[str, Any]:
     """The fields of a document, in their order, with the types of their values."""
     from lading import results
     from lading.drafts import draft
+    from lading.images import sizes, usage
     from lading.model.selection import pull
     from lading.registry.auth.credentials import Login
 
     # What the documents import for type checkers only is not in their modules.
     names = vars(results) | vars(pull) | vars(draft) | {"datetime": datetime, "Login": Login}
+    names |= vars(sizes) | vars(usage)
     names |= vars(sys.modules[document.__module__])
     fields = typing.get_type_hints(document, localns=names)
     if not issubclass(document, Result):

@@ -282,3 +282,10 @@ def platform_option(*, multiple: bool = False, help: str) -> Callable[[F], F]:
     return click.option(
         "--platform", "platforms" if multiple else "platform", multiple=multiple, metavar="OS/ARCH[/VARIANT]", help=help
     )
+
+
+def layer_option(function: F) -> F:
+    """Add `--layer`: one layer alone."""
+    return click.option(
+        "--layer", metavar="N|DIGEST", help="One layer alone, as it is in its archive; 1 is the lowest."
+    )(function)

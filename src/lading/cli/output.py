@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import click
 
@@ -76,10 +76,26 @@ def emit_json(document: bytes, *, end: str = "\n", err: bool = False) -> None:
 
 def emit_bytes(content: bytes) -> None:
     """Print content exactly, with nothing after it; on a terminal what is no text is escaped."""
-    if sys.stdout.isatty():
+    if is_terminal():
         click.echo(json_printable(content.decode("utf-8", "surrogateescape")), nl=False)
     else:
         click.echo(content, nl=False)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def stream() -> BinaryIO:
+    """Standard output, for content that is written piece by piece, exactly as it is; no terminal is for that.
+
+    Raises:
+        UsageError: it is a terminal.
+    """
+    if is_terminal():
+        raise click.UsageError("this is not for a terminal: name a file, or send it on through a pipe")
+    return cast("BinaryIO", sys.stdout.buffer)
 
 
 def ask(question: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import click
 
@@ -35,6 +36,30 @@ def size(value: str) -> int:
     if number is None or number < 1:
         raise click.BadParameter(f"{value!r} is not a size such as 500MB, 10GiB or 4096")
     return int(number)
+
+
+class Share(NamedTuple):
+    """A number of bytes, or a part of a whole."""
+
+    number: float
+    is_percent: bool
+
+    def of(self, whole: int) -> int:
+        """How many bytes that is.
+
+        Args:
+            whole: what a part is taken of, in bytes.
+        """
+        return int(whole * self.number / 100) if self.is_percent else int(self.number)
+
+
+def share(value: str) -> Share:
+    """A number of bytes, or a part of a whole: `20MB`, `0`, `5%`."""
+    text = value.strip()
+    number = _read(text.removesuffix("%"), {"": 1} if text.endswith("%") else _SIZES)
+    if number is None:
+        raise click.BadParameter(f"{value!r} is neither a size such as 20MB nor a part such as 5%")
+    return Share(number, text.endswith("%"))
 
 
 def duration(value: str) -> float:

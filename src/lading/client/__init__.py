@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts
     from lading.images.convert import Compression, Format
+    from lading.images.facade import Images
     from lading.images.lint import LintReport
     from lading.images.overview import Overview
     from lading.model.config import ImageConfig
@@ -155,6 +156,13 @@ class AsyncClient:
         from lading.drafts.store import DraftStore
 
         return Drafts(self.connect, DraftStore(config_dir=self._context.docker_config))
+
+    @property
+    def images(self) -> Images:
+        """Images and indexes as views: their configs, history, layers, sizes, and the files in them."""
+        from lading.images.facade import Images
+
+        return Images(self.open, self._context.layers, self._context.note)
 
     @overload
     def open(

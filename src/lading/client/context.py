@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -17,6 +18,7 @@ from lading.stores.location import AnyLocation, Location, as_location, registry_
 from lading.stores.opening import open_to_change, open_to_read, open_to_write
 
 if TYPE_CHECKING:
+    from lading.images.indexing import LayerIndexes
     from lading.model.reference import Reference
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
@@ -82,6 +84,13 @@ class Context:
                 headers = docker_headers(self.docker_config)
             self._session = Session(credentials=self.credentials, headers=headers, cache=self.cache, **self._options)
         return self._session
+
+    @cached_property
+    def layers(self) -> LayerIndexes:
+        """The layers that were read."""
+        from lading.images.indexing import LayerIndexes
+
+        return LayerIndexes()
 
     def session_with(self, credentials: Credentials | None) -> Session:
         """What carries the requests that are made with these credentials; None for the client's own.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lading.client.blobs import SyncBlobs
     from lading.client.registries import SyncRegistries
     from lading.drafts.facade import SyncDrafts
+    from lading.images.facade import SyncImages
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
     from lading.store import Store
@@ -184,3 +185,10 @@ class Client(Face[AsyncClient]):
         from lading.drafts.facade import SyncDrafts
 
         return SyncDrafts(self._inner.drafts, self._runner)
+
+    @property
+    def images(self) -> SyncImages:
+        """Images and indexes as views: their configs, history, layers, sizes, and the files in them."""
+        from lading.images.facade import SyncImages
+
+        return SyncImages(self._inner.images, self._runner)

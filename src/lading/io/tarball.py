@@ -73,7 +73,19 @@ def compression_for(name: str) -> Compression:
 
 def has_zstd() -> bool:
     """Whether this Python reads and writes zstd."""
-    return _zstd_module() is not None
+    return zstd_module() is not None
+
+
+def zstd_module() -> ModuleType | None:
+    """What reads and writes zstd: Python's own module, or else the one that is installed; None without either."""
+    from importlib import import_module
+
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return None
 
 
 @contextmanager
@@ -200,6 +212,13 @@ def link_target(member: tarfile.TarInfo) -> str:
     return _tidy(f"{folder}/{member.linkname}")
 
 
+def bad_data() -> tuple[type[BaseException], ...]:
+    """What is raised where an archive or its compression is damaged."""
+    errors: tuple[type[BaseException], ...] = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
+    module = zstd_module()
+    return errors if module is None else (*errors, module.ZstdError)
+
+
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Report what is wrong with an archive or its compression as InvalidContent; other errors pass."""
@@ -208,7 +227,7 @@ def reading(what: str) -> Iterator[None]:
     except tarfile.ReadError as error:
         cause = "it is empty" if "empty" in str(error) else str(error)
         raise InvalidContent(f"{what} is not a tar archive, or damaged", cause=cause) from None
-    except _bad_data() as error:
+    except bad_data() as error:
         raise InvalidContent(f"{what} is damaged", cause=str(error) or type(error).__name__) from None
     except OSError as error:
         if error.errno is not None:
@@ -272,7 +291,14 @@ class TarWriter:
         self._left = size
         self._padding = -size % _BLOCK
 
-    def write(self, chunk: bytes) -> None:
+    def begin_member(self, member: tarfile.TarInfo) -> None:
+        """Write all that a header says; where that is a file, its bytes are to be written, and it is to be ended."""
+        self._write_header(member)
+        if member.isreg():
+            self._left = member.size
+            self._padding = -member.size % _BLOCK
+
+    def write(self, chunk: bytes | memoryview) -> None:
         """Write the next bytes of the file that was begun."""
         if self._left is None or len(chunk) > self._left:
             raise ValueError("more bytes than were announced")
@@ -294,10 +320,13 @@ class TarWriter:
         self._file.write(b"\0" * (2 * _BLOCK))
 
     def _header(self, name: str, kind: bytes, *, size: int = 0, mode: int, target: str = "") -> None:
-        if self._left is not None:
-            raise ValueError("a file has not ended")
         member = tarfile.TarInfo(name)
         member.type, member.size, member.mode, member.linkname = kind, size, mode, target
+        self._write_header(member)
+
+    def _write_header(self, member: tarfile.TarInfo) -> None:
+        if self._left is not None:
+            raise ValueError("a file has not ended")
         self._file.write(member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
 
 
@@ -333,22 +362,5 @@ def _through(file: BinaryIO, compression: Compression, mode: Literal["rb", "wb"]
     if compression == "gzip":
         packed = gzip.GzipFile(filename="", fileobj=file, mode=mode, compresslevel=_GZIP_LEVEL, mtime=0)
         return cast("BinaryIO", packed)
-    open_with: Any = {"bzip2": bz2.open, "xz": lzma.open, "zstd": getattr(_zstd_module(), "open", None)}[compression]
+    open_with: Any = {"bzip2": bz2.open, "xz": lzma.open, "zstd": getattr(zstd_module(), "open", None)}[compression]
     return cast("BinaryIO", open_with(file, mode))
-
-
-def _zstd_module() -> ModuleType | None:
-    from importlib import import_module
-
-    for name in ("compression.zstd", "backports.zstd"):
-        try:
-            return import_module(name)
-        except ImportError:
-            continue
-    return None
-
-
-def _bad_data() -> tuple[type[BaseException], ...]:
-    errors: tuple[type[BaseException], ...] = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
-    module = _zstd_module()
-    return errors if module is None else (*errors, module.ZstdError)

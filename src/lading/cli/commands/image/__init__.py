@@ -1,0 +1,15 @@
+"""`lading image`: what is in an image, without pulling it."""
+
+from __future__ import annotations
+
+import click
+
+from lading.cli.groups import Group
+
+
+@click.group(cls=Group, package=__name__, names=("config", "history", "layers", "size", "ls", "cat", "export"))
+def image() -> None:
+    """Look into images: config, history, layers, sizes, files.
+
+    Of an index, the image is meant that a container engine on this machine runs; --platform chooses another.
+    """

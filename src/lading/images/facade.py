@@ -1,0 +1,393 @@
+"""`Client.images`: images and indexes in any place, looked into, bound to a client.
+
+This module only binds; what the methods do is in the modules of the views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from lading.errors import InvalidContent
+from lading.images.entries import FileEntry
+from lading.images.export import Exported
+from lading.images.history import History
+from lading.images.indexing import LayerIndexes
+from lading.images.layer_list import LayerList, layer_list
+from lading.images.platforms import choose_image, nearest_image
+from lading.images.reading import Files
+from lading.images.sizes import SizeReport, sizes
+from lading.images.usage import FilesReport
+from lading.images.views import Image, ImageIndex
+from lading.io.blocking import Face, blocking
+from lading.io.tasks import gather
+from lading.model.digest import Digest
+from lading.model.index import Index
+from lading.model.manifest import Manifest
+from lading.model.platform import Platform
+from lading.store import AnyManifest, Readable, fetch_manifest
+from lading.stores.location import AnyLocation, Location, as_location
+from lading.stores.opening import fetch_location
+
+
+class Open(Protocol):
+    """Gives the store of a location."""
+
+    def __call__(self, place: AnyLocation, *, mirrored: bool = ...) -> AbstractAsyncContextManager[Readable]:
+        """The store, to be read."""
+
+
+class Images:
+    """Images and indexes as views over where they are; what is looked at more than once is read once.
+
+    Where a reference names an index and no platform is said, the image is meant that a container engine on this
+    machine runs.
+
+    Args:
+        open: gives the store of a location, such as `AsyncClient.open`.
+        indexes: the layers that were read before.
+        note: called with a sentence about which image of an index was taken.
+    """
+
+    def __init__(self, open: Open, indexes: LayerIndexes, note: Callable[[str], None]) -> None:
+        self._open = open
+        self._indexes = indexes
+        self._note = note
+
+    @asynccontextmanager
+    async def open(self, reference: AnyLocation, *, platform: Platform | str | None = None) -> AsyncIterator[Image]:
+        """An image: one request, and one more for an entry of an index. It can be read within the `async with`.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            platform: which image of an index; an image has to be for it.
+
+        Raises:
+            NotFound: there is none, or none for the platform.
+        """
+        location = as_location(reference).full()
+        async with self._open(location, mirrored=True) as store:
+            yield await self._image(store, location, platform)
+
+    @asynccontextmanager
+    async def open_index(self, reference: AnyLocation) -> AsyncIterator[ImageIndex]:
+        """An index: one request. It can be read within the `async with`.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+
+        Raises:
+            NotFound: there is none.
+            InvalidContent: it is the manifest of an image or an artifact.
+        """
+        location = as_location(reference).full()
+        async with self._open(location, mirrored=True) as store:
+            found = await fetch_location(store, location)
+            if not isinstance(found, Index):
+                raise InvalidContent(f"{location} is the manifest of an image, not an index", code="is-no-index")
+            yield ImageIndex(store, found, str(location), indexes=self._indexes)
+
+    async def history(self, reference: AnyLocation, *, platform: Platform | str | None = None) -> History:
+        """How an image's layers came about; see `Image.history`."""
+        async with self.open(reference, platform=platform) as image:
+            return await image.history()
+
+    async def layers(
+        self,
+        reference: AnyLocation,
+        *,
+        platform: Platform | str | None = None,
+        shared_with: AnyLocation | None = None,
+    ) -> LayerList:
+        """The layers of an image, with what made each, and who else has it.
+
+        Of an index, its other images are looked at, too.
+
+        Args:
+            reference: the image.
+            platform: which image of an index.
+            shared_with: another image, of which it is said which layers it has as well.
+
+        Raises:
+            NotFound: there is no such image.
+        """
+        other = None
+        if shared_with is not None:
+            async with self.open(shared_with, platform=platform) as shared:
+                other = shared.manifest
+        location = as_location(reference).full()
+        async with self._open(location, mirrored=True) as store:
+            found = await fetch_location(store, location)
+            image = await self._image(store, location, platform, found)
+            siblings = await ImageIndex(store, found, str(location)).images() if isinstance(found, Index) else ()
+            return await layer_list(image, siblings, other)
+
+    async def sizes(
+        self,
+        references: Iterable[AnyLocation] | AnyLocation,
+        *,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+    ) -> SizeReport:
+        """How large images are, alone and together; of an index all its images.
+
+        Args:
+            references: images and indexes.
+            platforms: of an index only the images for these.
+
+        Raises:
+            NotFound: one of them is not there, or has nothing for the platforms.
+        """
+        from lading.arguments import several
+
+        wanted = [Platform.parse(one) if isinstance(one, str) else one for one in several(platforms)]
+        images: list[Image] = []
+        places: tuple[AnyLocation, ...] = several(references)
+        for reference in places:
+            location = as_location(reference).full()
+            async with self._open(location, mirrored=True) as store:
+                found = await self._all(store, location, wanted)
+                # An image keeps its config, once it was read.
+                await gather(image.config() for image in found if image.manifest.is_image)
+                images += found
+        return await sizes(images)
+
+    async def largest(
+        self, reference: AnyLocation, *, platform: Platform | str | None = None, most: int = 20
+    ) -> FilesReport:
+        """The largest files of an image, and what its layers hold in vain; its layers are read.
+
+        Args:
+            reference: the image.
+            platform: which image of an index.
+            most: how many files are listed.
+        """
+        async with self.open(reference, platform=platform) as image:
+            return await image.largest(most)
+
+    async def files(
+        self,
+        reference: AnyLocation,
+        path: str = "/",
+        *,
+        platform: Platform | str | None = None,
+        recursive: bool = False,
+        directory: bool = False,
+        layer: int | str | None = None,
+    ) -> Files:
+        """What is at a path in the merged file system of an image; see `Image.files`."""
+        async with self.open(reference, platform=platform) as image:
+            return await image.files(path, recursive=recursive, directory=directory, layer=layer)
+
+    async def read(
+        self,
+        reference: AnyLocation,
+        path: str,
+        *,
+        platform: Platform | str | None = None,
+        layer: int | str | None = None,
+        limit: int | None = None,
+    ) -> bytes:
+        """The content of a file in an image; see `Image.read`."""
+        async with self.open(reference, platform=platform) as image:
+            return await image.read(path, layer=layer, limit=limit)
+
+    async def extract(
+        self,
+        reference: AnyLocation,
+        path: str,
+        file: BinaryIO,
+        *,
+        platform: Platform | str | None = None,
+        layer: int | str | None = None,
+    ) -> FileEntry:
+        """Write the content of a file in an image into a file object; see `Image.extract`."""
+        async with self.open(reference, platform=platform) as image:
+            return await image.extract(path, file, layer=layer)
+
+    async def export(
+        self,
+        reference: AnyLocation,
+        target: Path | str | BinaryIO,
+        *,
+        platform: Platform | str | None = None,
+        layer: int | str | None = None,
+    ) -> Exported:
+        """Write the merged file system of an image as a tar archive, or into a folder; see `Image.export`."""
+        async with self.open(reference, platform=platform) as image:
+            return await image.export(target, layer=layer)
+
+    async def _image(
+        self,
+        store: Readable,
+        location: Location,
+        platform: Platform | str | None,
+        found: AnyManifest | None = None,
+    ) -> Image:
+        from lading.images.machine import engine_platform
+
+        manifest = found or await fetch_location(store, location)
+        wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+        if wanted is not None:
+            entry = await choose_image(store, manifest, wanted, str(location))
+        elif isinstance(manifest, Index):
+            if len(manifest.images) == 1:
+                entry = manifest.images[0]
+            else:
+                entry = nearest_image(manifest, engine_platform(), str(location))
+                self._note(f"{location} is for {len(manifest.images)} platforms: this is {entry.platform}")
+        else:
+            return Image(store, manifest, str(location), indexes=self._indexes)
+        image = manifest if entry.digest == manifest.digest else await fetch_manifest(store, entry.content)
+        if isinstance(image, Index):
+            raise InvalidContent(f"the entry {entry.digest} of {location} is an index, not an image", code="is-index")
+        return Image(store, image, str(location), platform=entry.platform, indexes=self._indexes)
+
+    async def _all(self, store: Readable, location: Location, wanted: list[Platform]) -> list[Image]:
+        found = await fetch_location(store, location)
+        if not isinstance(found, Index):
+            return [await self._image(store, location, wanted[0] if wanted else None, found)]
+        index = ImageIndex(store, found, str(location), indexes=self._indexes)
+        if wanted:
+            return [await index.image(one) for one in wanted]
+        return list(await index.images())
+
+
+class SyncImage(Face[Image]):
+    """`Image` for programs without an event loop: the same methods, each returning its result."""
+
+    @property
+    def store(self) -> Readable:
+        """What it is in: the asynchronous store."""
+        return self._inner.store
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its manifest."""
+        return self._inner.manifest
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self._inner.name
+
+    @property
+    def platform(self) -> Platform | None:
+        """What it is for, as the index says that it was found in; None where it was found by itself."""
+        return self._inner.platform
+
+    @property
+    def digest(self) -> Digest:
+        """Of its manifest."""
+        return self._inner.digest
+
+    def __repr__(self) -> str:
+        """As that of `Image`."""
+        return repr(self._inner)
+
+    config: Final = blocking(Image.config)
+    layers: Final = blocking(Image.layers)
+    history: Final = blocking(Image.history)
+    files: Final = blocking(Image.files)
+    largest: Final = blocking(Image.largest)
+    read: Final = blocking(Image.read)
+    extract: Final = blocking(Image.extract)
+    export: Final = blocking(Image.export)
+
+
+class SyncImageIndex(Face[ImageIndex]):
+    """`ImageIndex` for programs without an event loop: the same methods, each returning its result."""
+
+    @property
+    def store(self) -> Readable:
+        """What it is in: the asynchronous store."""
+        return self._inner.store
+
+    @property
+    def index(self) -> Index:
+        """The index itself, with the descriptors of its manifests."""
+        return self._inner.index
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self._inner.name
+
+    @property
+    def digest(self) -> Digest:
+        """Of the index."""
+        return self._inner.digest
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """The platforms of its images, in its order."""
+        return self._inner.platforms
+
+    def __repr__(self) -> str:
+        """As that of `ImageIndex`."""
+        return repr(self._inner)
+
+    def image(self, platform: Platform | str) -> SyncImage:
+        """Its image for a platform.
+
+        Args:
+            platform: `OS/ARCH[/VARIANT]`.
+
+        Raises:
+            NotFound: it has none for that platform, or that image is missing.
+        """
+        return SyncImage(self._runner.run(self._inner.image(platform)), self._runner)
+
+    def images(self) -> tuple[SyncImage, ...]:
+        """All its images that are there, in its order; neither attestations nor indexes within it."""
+        return tuple(SyncImage(image, self._runner) for image in self._runner.run(self._inner.images()))
+
+
+class SyncImages(Face[Images]):
+    """`Images` for programs without an event loop: the same methods, each returning its result."""
+
+    def open(
+        self, reference: AnyLocation, *, platform: Platform | str | None = None
+    ) -> AbstractContextManager[SyncImage]:
+        """An image: one request, and one more for an entry of an index. It can be read within the `with`.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            platform: which image of an index; an image has to be for it.
+
+        Raises:
+            NotFound: there is none, or none for the platform.
+        """
+        return self._opened(reference, platform)
+
+    def open_index(self, reference: AnyLocation) -> AbstractContextManager[SyncImageIndex]:
+        """An index: one request. It can be read within the `with`.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+
+        Raises:
+            NotFound: there is none.
+            InvalidContent: it is the manifest of an image or an artifact.
+        """
+        return self._opened_index(reference)
+
+    history: Final = blocking(Images.history)
+    layers: Final = blocking(Images.layers)
+    sizes: Final = blocking(Images.sizes)
+    largest: Final = blocking(Images.largest)
+    files: Final = blocking(Images.files)
+    read: Final = blocking(Images.read)
+    extract: Final = blocking(Images.extract)
+    export: Final = blocking(Images.export)
+
+    @contextmanager
+    def _opened(self, reference: AnyLocation, platform: Platform | str | None) -> Iterator[SyncImage]:
+        with self._runner.entered(self._inner.open(reference, platform=platform)) as (image, _):
+            yield SyncImage(image, self._runner)
+
+    @contextmanager
+    def _opened_index(self, reference: AnyLocation) -> Iterator[SyncImageIndex]:
+        with self._runner.entered(self._inner.open_index(reference)) as (index, _):
+            yield SyncImageIndex(index, self._runner)

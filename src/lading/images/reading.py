@@ -1,0 +1,392 @@
+"""Files of an image, as they are asked for: which layers that takes, and where their contents come from.
+
+This module puts layers and the file system together. It reads a layer no more often than it must: what is found in the
+layers at the top is not looked for below, and the blobs of a store that is far away are kept until the work is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import BinaryIO, Self
+
+import msgspec
+
+from lading.errors import NotFound, UsageError
+from lading.images.entries import FileEntry, entries_of, entry_of, is_glob, matching
+from lading.images.filesystem import Filesystem, Node, not_there
+from lading.images.indexing import Catcher, LayerIndex, LayerIndexes
+from lading.images.layers import Layer, LayerContent, read_layer
+from lading.images.search import Found, Search
+from lading.io import scratch
+from lading.io.tar_stream import Member
+from lading.io.tasks import Limits, gather
+from lading.io.threads import heed, in_thread
+from lading.model.digest import Digest
+from lading.model.document import Result
+from lading.model.platform import Platform
+from lading.store import Readable
+
+_AT_ONCE = 3
+"""How many layers are read at once: each has a thread at work, and a few megabytes."""
+_CHUNK = 1024 * 1024
+
+
+class Files(Result, msgspec.Struct, frozen=True, kw_only=True):
+    """Files of an image."""
+
+    reference: str
+    digest: Digest
+    """Of the image's manifest."""
+    platform: Platform | None
+    entries: tuple[FileEntry, ...]
+    """Sorted by path."""
+    warnings: tuple[str, ...] = ()
+    """What container engines do not agree on, or do not keep."""
+
+
+class Sink:
+    """Where the content of one file goes.
+
+    Args:
+        write: takes the content, piece by piece; holes of a sparse file as zeros, where `hole` is None.
+        hole: takes the length of a hole, in bytes.
+        end: called after the last piece.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[bytes | memoryview], object],
+        hole: Callable[[int], None] | None = None,
+        end: Callable[[], None] | None = None,
+    ) -> None:
+        self.write = write
+        self.hole: Callable[[int], None] = hole or self._zeros
+        self.end: Callable[[], None] = end or (lambda: None)
+
+    def _zeros(self, length: int) -> None:
+        zeros = bytes(min(length, _CHUNK))
+        while length:
+            heed()
+            taken = min(length, len(zeros))
+            self.write(zeros[:taken])
+            length -= taken
+
+
+class Reading:
+    """Reads files of one image; use it as an asynchronous context manager, which keeps blobs that were brought.
+
+    Args:
+        store: what it is in.
+        layers: its layers, from the lowest up.
+        indexes: the layers that were read before.
+        name: what it is called in messages.
+        digest: of its manifest.
+        platform: what it is for.
+    """
+
+    def __init__(
+        self,
+        store: Readable,
+        layers: Sequence[Layer],
+        indexes: LayerIndexes,
+        *,
+        name: str,
+        digest: Digest,
+        platform: Platform | None,
+    ) -> None:
+        self.name: str = name
+        self.digest: Digest = digest
+        self._store = store
+        self.layers: Sequence[Layer] = layers
+        self.platform: Platform | None = platform
+        self._indexes = indexes
+        self._resources = AsyncExitStack()
+        self._kept: dict[int, BinaryIO] = {}
+        self._limits = Limits(jobs=_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        """Nothing is read yet."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Remove what was kept."""
+        await self._resources.aclose()
+
+    async def files(self, path: str, *, recursive: bool, directory: bool, layer: int | str | None) -> Files:
+        """See `Image.files`."""
+        if layer is None and not recursive and not is_glob(path):
+            found = await self._search(path)
+            if found is not None:
+                return self._result(entries_of([(found.path, found.node)], self._digests), ())
+        files = await self.filesystem(layer)
+        chosen = _chosen(files, path, self.name, recursive=recursive, directory=directory)
+        return self._result(await in_thread(lambda: list(entries_of(chosen, self._digests))), files.warnings)
+
+    async def extract(self, path: str, file: BinaryIO, layer: int | str | None) -> FileEntry:
+        """See `Image.extract`."""
+        spool = self._resources.enter_context(scratch.file())
+        caught: dict[tuple[int, int], int] = {}
+        found = await self._search(path, spool=spool, caught=caught) if layer is None else None
+        if found is None:
+            found = Found(*(await self.filesystem(layer)).find(path))
+        member = found.node.inode.member
+        if member.type != "0":
+            raise _no_file(self.name, path, member)
+        number = found.node.inode.layer
+        place = caught.get((number, member.offset))
+        if place is None:
+            # It is given out when all of the layer was verified.
+            start = await in_thread(spool.seek, 0, 2)
+            await self.contents({number: {member.offset: (member, Sink(spool.write, hole=lambda _: None))}})
+            place = start
+        await in_thread(_copied, spool, place, member, file)
+        return entry_of(found.path, found.node, self._digests)
+
+    async def filesystem(self, layer: int | str | None = None, *, keep: bool = False) -> Filesystem:
+        """The merged file system.
+
+        Args:
+            layer: one layer alone, as it is in its archive; see `Image.files`.
+            keep: whether blobs from afar are kept, since contents will be asked for.
+        """
+        layers = self.layers if layer is None else (find_layer(self.layers, layer, self.name),)
+        indexes = await gather(self.index(one, keep=keep) for one in layers)
+        files = Filesystem(self.name)
+
+        def merge() -> None:
+            for one, index in zip(layers, indexes, strict=True):
+                apply = files.apply if layer is None else files.lay
+                apply(one.number - 1, _heeding(index.members))
+
+        await in_thread(merge)
+        return files
+
+    async def index(self, layer: Layer, *, catcher: Catcher | None = None, keep: bool = False) -> LayerIndex:
+        """The entries of a layer.
+
+        Args:
+            layer: the layer.
+            catcher: gets contents, if the layer has to be read.
+            keep: whether the blob is kept, if it comes from afar.
+        """
+        content = self._content(layer)
+        known = self._indexes.known(content)
+        if known is not None:
+            return known
+        is_far = content.store.traits.is_remote or not content.store.traits.resolves_cheaply
+        file = self._resources.enter_context(scratch.file()) if keep and is_far else None
+        async with self._limits.place(0):
+            index = await self._indexes.get(content, catcher=catcher, keep=file)
+        if file is not None:
+            self._kept[layer.number - 1] = file
+        return index
+
+    async def contents(self, wanted: Mapping[int, Mapping[int, tuple[Member, Sink]]]) -> None:
+        """Read contents of files, each layer once, in the order of its archive.
+
+        Args:
+            wanted: for the numbers of layers from 0, and the offsets of contents, the member and where it goes.
+        """
+        for number, sinks in sorted(wanted.items()):
+            await self._contents_of(self.layers[number], sinks)
+
+    async def _contents_of(self, layer: Layer, sinks: Mapping[int, tuple[Member, Sink]]) -> None:
+        current: Sink | None = None
+        holes: list[tuple[int, int]] = []
+
+        def begin(member: Member) -> bool:
+            nonlocal current
+            entry = sinks.get(member.offset) if member.type == "0" else None
+            # Members without content share the offset of what follows them.
+            if entry is None or entry[0].name != member.name:
+                current = None
+                return False
+            current = entry[1]
+            holes[:] = spread(member)
+            return True
+
+        def content(piece: memoryview) -> None:
+            assert current is not None
+            while piece:
+                hole, length = holes[0]
+                if hole:
+                    current.hole(hole)
+                taken = piece[:length]
+                current.write(taken)
+                piece = piece[len(taken) :]
+                holes[0] = (0, length - len(taken))
+                if not holes[0][1]:
+                    del holes[0]
+
+        def end() -> None:
+            assert current is not None
+            for hole, _ in holes:
+                if hole:
+                    current.hole(hole)
+            current.end()
+
+        kept = self._kept.get(layer.number - 1)
+        source = self._content(layer)
+        if kept is not None:
+            await in_thread(kept.seek, 0)
+            source = msgspec.structs.replace(source, kept=kept)
+        await read_layer(source, begin, on_content=content, on_end=end)
+
+    async def _search(
+        self,
+        path: str,
+        *,
+        spool: BinaryIO | None = None,
+        caught: dict[tuple[int, int], int] | None = None,
+    ) -> Found | None:
+        """Look for a path from the top down; None where all layers have to be merged to tell.
+
+        What is there at the path itself is caught in the spool on the way.
+        """
+        looking = Search(path, follow=spool is not None)
+        plain = "/".join(part for part in path.split("/") if part not in ("", "."))
+        for layer in reversed(self.layers):
+            catcher = None
+            if spool is not None and caught is not None:
+                catcher = _catching(plain, layer.number - 1, spool, caught)
+            index = await self.index(layer, catcher=catcher, keep=True)
+            answer = await in_thread(looking.add, layer.number - 1, index.members)
+            if answer == "absent":
+                raise not_there(self.name, path)
+            if answer == "unclear":
+                return None
+            if isinstance(answer, Found):
+                return answer
+        return None
+
+    @property
+    def _digests(self) -> tuple[Digest, ...]:
+        return tuple(layer.digest for layer in self.layers)
+
+    def _content(self, layer: Layer) -> LayerContent:
+        return LayerContent(
+            store=self._store,
+            descriptor=layer.descriptor,
+            diff_id=layer.diff_id,
+            what=f"layer {layer.number} of {self.name}",
+        )
+
+    def _result(self, entries: Iterable[FileEntry], warnings: tuple[str, ...]) -> Files:
+        return Files(
+            reference=self.name,
+            digest=self.digest,
+            platform=self.platform,
+            entries=tuple(entries),
+            warnings=warnings,
+        )
+
+
+def find_layer(layers: Sequence[Layer], wanted: int | str, what: str) -> Layer:
+    """The layer that is meant.
+
+    Args:
+        layers: all of them.
+        wanted: its number from 1, or its digest or diff ID, or the beginning of one.
+        what: what the image is called in an error.
+
+    Raises:
+        NotFound: there is none.
+        UsageError: several begin so.
+    """
+    text = str(wanted)
+    if text.isdigit() and 1 <= int(text) <= len(layers):
+        return layers[int(text) - 1]
+    if len(text.removeprefix("sha256:")) >= 4:
+        names = [(layer, name) for layer in layers for name in (layer.digest, layer.diff_id)]
+        found = {layer.number: layer for layer, name in names if text in (name[: len(text)], name.hex[: len(text)])}
+        if len({layer.digest for layer in found.values()}) == 1:
+            return next(iter(found.values()))
+        if found:
+            raise UsageError(f"{text} may be several layers of {what}", remedy="give more of the digest, or a number")
+    raise NotFound(
+        f"{what} has no layer {text}",
+        cause=f"its layers are 1 to {len(layers)}" if layers else "it has no layers",
+        code="layer-not-found",
+        fields={"layer": text, "count": len(layers)},
+    )
+
+
+def spread(member: Member) -> list[tuple[int, int]]:
+    """How the content of a file lies in it: for each piece the hole before it and its length, and a hole at the end.
+
+    Args:
+        member: the file.
+    """
+    pieces, at = [], 0
+    for offset, length in member.extents if member.extents is not None else ((0, member.stored),):
+        pieces.append((offset - at, length))
+        at = offset + length
+    pieces = [(hole, length) for hole, length in pieces if hole or length]
+    return [*pieces, (member.size - at, 0)] if member.size > at else pieces
+
+
+def _chosen(files: Filesystem, path: str, what: str, *, recursive: bool, directory: bool) -> list[tuple[str, Node]]:
+    try:
+        at, node = files.find(path, follow=False)
+        if node.inode.member.type == "2" and not directory:
+            there = files.find(path)
+            at, node = there if there[1].children is not None else (at, node)
+        if node.children is None or directory:
+            return [(at, node)]
+        if recursive:
+            return list(files.walk(at, node))
+        return [(f"{at}/{name}" if at else name, child) for name, child in sorted(node.children.items())]
+    except NotFound:
+        if not is_glob(path):
+            raise
+    matches = list(matching(files, path))
+    if not matches:
+        raise not_there(what, path, "nothing matches it")
+    if recursive and not directory:
+        below = dict(matches)
+        for at, node in matches:
+            below.update(files.walk(at, node))
+        return sorted(below.items())
+    return matches
+
+
+def _catching(path: str, number: int, spool: BinaryIO, caught: dict[tuple[int, int], int]) -> Catcher:
+    def wants(member: Member) -> Callable[[memoryview], object] | None:
+        if member.type != "0" or member.name.strip("./") != path.strip("./"):
+            return None
+        caught[number, member.offset] = spool.seek(0, 2)
+        return spool.write
+
+    return Catcher(wants)
+
+
+def _copied(spool: BinaryIO, start: int, member: Member, file: BinaryIO) -> None:
+    """Give out the content of a file with its holes, of which nothing is kept."""
+    spool.seek(start)
+    sink = Sink(file.write)
+    for hole, length in spread(member):
+        if hole:
+            sink.hole(hole)
+        for at in range(0, length, _CHUNK):
+            heed()
+            file.write(spool.read(min(length - at, _CHUNK)))
+
+
+def _heeding(members: Iterable[Member]) -> Iterable[Member]:
+    for number, member in enumerate(members):
+        if not number % 1000:
+            heed()
+        yield member
+
+
+def _no_file(what: str, path: str, member: Member) -> UsageError:
+    from lading.images.filesystem import TYPES
+
+    names = {"dir": "a directory", "char": "a device", "block": "a device", "fifo": "a pipe", "symlink": "a link"}
+    return UsageError(
+        f"{path} of {what} is no file",
+        cause=f"it is {names[TYPES[member.type]]}",
+        code="not-a-file",
+        fields={"path": path, "type": TYPES[member.type]},
+    )

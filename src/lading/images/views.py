@@ -1,0 +1,317 @@
+"""Images and indexes as they are in a store: views over a manifest, which read what they are asked for.
+
+A view never changes. An image that is to be changed becomes another view, over a store that has the new content. This
+module reads stores, and knows neither locations nor how anything is shown.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lading.errors import InvalidContent, InvalidDigest, NotFound
+from lading.images.indexing import LayerIndexes
+from lading.images.layers import Layer
+from lading.images.platforms import choose_image, image_config
+from lading.io.tasks import gather
+from lading.model.config import ImageConfig
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index
+from lading.model.manifest import Manifest
+from lading.model.media_types import IMAGES
+from lading.model.platform import Platform
+from lading.model.text import counted
+from lading.store import Readable, fetch_manifest
+
+if TYPE_CHECKING:
+    from lading.images.entries import FileEntry
+    from lading.images.export import Exported
+    from lading.images.history import History
+    from lading.images.reading import Files, Reading
+    from lading.images.usage import FilesReport
+
+
+class Image:
+    """An image in a store (image-spec manifest); nothing is read before it is asked for.
+
+    Args:
+        store: what it is in.
+        manifest: its manifest.
+        name: what it is called in messages.
+        platform: what it is for, as the index says that it was found in.
+        indexes: the layers that were read before, also of other images.
+    """
+
+    def __init__(
+        self,
+        store: Readable,
+        manifest: Manifest,
+        name: str = "",
+        *,
+        platform: Platform | None = None,
+        indexes: LayerIndexes | None = None,
+    ) -> None:
+        self._platform = platform
+        self._store = store
+        self._manifest = manifest
+        self._name = name or f"{store.name}@{manifest.digest}"
+        self._indexes = indexes if indexes is not None else LayerIndexes()
+        self._config: ImageConfig | None = None
+
+    @property
+    def store(self) -> Readable:
+        """What it is in."""
+        return self._store
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its manifest."""
+        return self._manifest
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self._name
+
+    @property
+    def platform(self) -> Platform | None:
+        """What it is for, as the index says that it was found in; None where it was found by itself."""
+        return self._platform
+
+    @property
+    def digest(self) -> Digest:
+        """Of its manifest."""
+        return self._manifest.digest
+
+    def __repr__(self) -> str:
+        """Such as `<Image docker.io/library/alpine:3.20 1 layer>`."""
+        return f"<Image {self._name} {counted(len(self._manifest.layers), 'layer')}>"
+
+    async def config(self) -> ImageConfig:
+        """Its config.
+
+        Raises:
+            NotFound: it is an artifact, which has none; or the config is missing.
+        """
+        if self._config is None:
+            self._config = await image_config(self._store, self._manifest)
+        if self._config is None:
+            raise NotFound(f"{self._name} has no image config", cause="it is an artifact")
+        return self._config
+
+    async def layers(self) -> tuple[Layer, ...]:
+        """Its layers, from the lowest up.
+
+        Raises:
+            InvalidContent: the config does not say what each of them is.
+            NotFound: it is an artifact.
+        """
+        config = await self.config()
+        blobs = self._manifest.layers
+        if len(config.diff_ids) != len(blobs):
+            said = f"the manifest has {counted(len(blobs), 'layer')}, and the config {len(config.diff_ids)} diff IDs"
+            raise InvalidContent(f"{self._name} is malformed", cause=said, code="wrong-diff-id")
+        return tuple(
+            Layer(number=number + 1, descriptor=blob, diff_id=self._diff_id(number, said))
+            for number, (blob, said) in enumerate(zip(blobs, config.diff_ids, strict=True))
+        )
+
+    async def history(self) -> History:
+        """How its layers came about, as its config tells it, beside the layers (image-spec config §history)."""
+        from lading.images.history import history
+
+        return history(self._name, await self.config(), self._manifest)
+
+    async def files(
+        self, path: str = "/", *, recursive: bool = False, directory: bool = False, layer: int | str | None = None
+    ) -> Files:
+        """What is at a path in its merged file system; layers that it takes are read once, and verified.
+
+        Args:
+            path: a path, or a glob: `*`, `?` and `[…]` within a part, `**` for any number of parts. Of a directory its
+                files are listed.
+            recursive: list what is in directories, too, however deep.
+            directory: list a directory itself, and not what is in it.
+            layer: one layer alone, by its number from 1, or its digest or diff ID, or the beginning of one: what it
+                adds, with its whiteouts as they are in it.
+
+        Raises:
+            NotFound: nothing is there, or no such layer.
+            InvalidContent: a layer is damaged, or one that container engines refuse.
+        """
+        async with await self._reading() as reading:
+            return await reading.files(path, recursive=recursive, directory=directory, layer=layer)
+
+    async def extract(self, path: str, file: BinaryIO, *, layer: int | str | None = None) -> FileEntry:
+        """Write the content of a file into a file object, after it was verified.
+
+        Args:
+            path: of a file in the merged file system; symbolic links are followed, within the image.
+            file: open for writing.
+            layer: take it from one layer alone; see `files`.
+
+        Returns:
+            The file's entry.
+
+        Raises:
+            NotFound: nothing is there.
+            UsageError: what is there is no file.
+        """
+        async with await self._reading() as reading:
+            return await reading.extract(path, file, layer)
+
+    async def read(self, path: str, *, layer: int | str | None = None, limit: int | None = None) -> bytes:
+        """The content of a file; see `extract`.
+
+        Args:
+            path: of a file in the merged file system.
+            layer: take it from one layer alone.
+            limit: the largest size accepted, in bytes; None for any.
+
+        Raises:
+            InvalidContent: it is larger than `limit`.
+        """
+        file = _Limited(limit, f"{path} of {self._name}")
+        await self.extract(path, file, layer=layer)
+        return file.getvalue()
+
+    async def export(self, target: Path | str | BinaryIO, *, layer: int | str | None = None) -> Exported:
+        """Write its merged file system as a tar archive, or into a folder.
+
+        Args:
+            target: a file object, or the path of a file, which become a tar archive; or of a folder, which has to be
+                there, or end with a slash.
+            layer: one layer alone, as it is in the archive; see `files`.
+
+        Returns:
+            How much was written, and what could not be kept. Nothing is written outside of a folder.
+
+        Raises:
+            InvalidContent: a layer is damaged, or one that container engines refuse.
+            Conflict: the folder is not empty.
+        """
+        from lading.images.export import export
+
+        async with await self._reading() as reading:
+            return await export(reading, target, layer)
+
+    async def largest(self, most: int = 20) -> FilesReport:
+        """Its largest files, and what its layers hold in vain; its layers are read.
+
+        Args:
+            most: how many files are listed at most.
+
+        Raises:
+            InvalidContent: a layer is damaged, or one that container engines refuse.
+        """
+        from lading.images.usage import files_report
+
+        async with await self._reading() as reading:
+            return await files_report(reading, most)
+
+    async def _reading(self) -> Reading:
+        from lading.images.reading import Reading
+
+        layers, config = await self.layers(), await self.config()
+        platform = config.platform if config.platform.os else None
+        return Reading(self._store, layers, self._indexes, name=self._name, digest=self.digest, platform=platform)
+
+    def _diff_id(self, number: int, said: str) -> Digest:
+        try:
+            return Digest(said)
+        except InvalidDigest as error:
+            raise InvalidContent(
+                f"{self._name} is malformed", cause=f"the diff ID of layer {number + 1}: {error.message}"
+            ) from None
+
+
+class ImageIndex:
+    """An index of images in a store (image-spec image-index); nothing is read before it is asked for.
+
+    Args:
+        store: what it is in.
+        index: the index.
+        name: what it is called in messages.
+        indexes: the layers that were read before.
+    """
+
+    def __init__(self, store: Readable, index: Index, name: str = "", *, indexes: LayerIndexes | None = None) -> None:
+        self._store = store
+        self._index = index
+        self._name = name or f"{store.name}@{index.digest}"
+        self._indexes = indexes if indexes is not None else LayerIndexes()
+
+    @property
+    def store(self) -> Readable:
+        """What it is in."""
+        return self._store
+
+    @property
+    def index(self) -> Index:
+        """The index itself, with the descriptors of its manifests."""
+        return self._index
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self._name
+
+    @property
+    def digest(self) -> Digest:
+        """Of the index."""
+        return self._index.digest
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """The platforms of its images, in its order."""
+        return tuple(entry.platform for entry in self._index.images if entry.platform is not None)
+
+    def __repr__(self) -> str:
+        """Such as `<ImageIndex docker.io/library/alpine:3.20 8 images>`."""
+        return f"<ImageIndex {self._name} {counted(len(self._index.images), 'image')}>"
+
+    async def image(self, platform: Platform | str) -> Image:
+        """Its image for a platform.
+
+        Args:
+            platform: `OS/ARCH[/VARIANT]`.
+
+        Raises:
+            NotFound: it has none for that platform, or that image is missing.
+        """
+        wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+        return await self._image(await choose_image(self._store, self._index, wanted, self._name))
+
+    async def images(self) -> tuple[Image, ...]:
+        """All its images that are there, in its order; neither attestations nor indexes within it."""
+
+        async def found(entry: Descriptor) -> Image | None:
+            try:
+                return await self._image(entry)
+            except NotFound:
+                return None
+
+        entries = [entry for entry in self._index.images if entry.media_type in IMAGES]
+        return tuple(image for image in await gather(found(entry) for entry in entries) if image is not None)
+
+    async def _image(self, entry: Descriptor) -> Image:
+        manifest = await fetch_manifest(self._store, entry.content)
+        if isinstance(manifest, Index):
+            raise InvalidContent(f"the entry {entry.digest} of {self._name} is an index, not an image", code="is-index")
+        return Image(self._store, manifest, self._name, platform=entry.platform, indexes=self._indexes)
+
+
+class _Limited(io.BytesIO):
+    """Bytes in memory, which do not become more than is allowed."""
+
+    def __init__(self, limit: int | None, what: str) -> None:
+        super().__init__()
+        self._limit = limit
+        self._what = what
+
+    def write(self, data: Any, /) -> int:
+        if self._limit is not None and self.tell() + len(data) > self._limit:
+            raise InvalidContent(f"{self._what} is too large", cause=f"more than {self._limit} bytes")
+        return super().write(data)
