@@ -208,8 +208,6 @@ def as_ordinary_user() -> Iterator[Path]:
     """Be another user than root, with a folder."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    import asyncio  # noqa: F401  # what is not readable for that user has to be loaded before
-
     with tempfile.TemporaryDirectory(dir="/tmp") as name:  # pytest's own folder is not open to others
         Path(name).chmod(0o777)
         yield Path(name)
