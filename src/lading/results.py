@@ -28,9 +28,13 @@ class TagChange(Result, msgspec.Struct, kw_only=True):
     digest: Digest
     """What it names now, or would name."""
     state: Literal["set", "new", "moved", "unchanged"]
-    """`set`: the tag names the digest now, and what it named before was not asked for."""
+    """`set`: the tag names the digest now, and what it named before could not be told."""
     previous: Digest | None = None
-    """The digest it named before, where that was asked for."""
+    """The digest it named before, where that is known."""
+    previous_type: str | None = None
+    """The media type of that, where it was read."""
+    previous_platforms: int | None = None
+    """Of an index, how many images it has; None for everything else."""
 
 
 class TagInfo(Result, msgspec.Struct, kw_only=True):

@@ -1,17 +1,31 @@
 """`lading tag`, with all its options, against a real registry."""
 
-from cli.failing import CONFLICT, fails, remote, unchanged
+import json
+from pathlib import Path
+
+from cli.failing import CONFLICT, fails, remote, served, unchanged
 from cli.place import AMD64, ARM64, INDEX, SIZES, Place, serving, short
+from support.fakes import Reply, ScriptedServer, error_reply
+from support.http import Request
 from support.images import (
+    OCI_INDEX,
+    OCI_MANIFEST,
     get_manifest,
 )
+from support.lading import Lading
 
 
 def test_tag(place: Place) -> None:
     ref = place.push("1.0", INDEX)
     place.push("latest", AMD64)
-    assert place.run("tag", ref, "stable", f"{place.name}:latest") == "\n".join(
-        [f"{place.name}:stable", f"{place.name}:latest", f"{place.name}@{INDEX.digest}", ""]
+    assert place.run("tag", ref, "stable", f"{place.name}:latest", "1.0") == "\n".join(
+        [
+            f"{place.name}:stable  new",
+            f"{place.name}:latest  was {short(AMD64.digest)}",
+            f"{place.name}:1.0     names it already",
+            f"{place.name}@{INDEX.digest}",
+            "",
+        ]
     )
     assert place.tags == dict.fromkeys(["1.0", "latest", "stable"], INDEX.digest)
 
@@ -37,8 +51,47 @@ def test_tag_dry(place: Place) -> None:
             "",
         ]
     )
-    change = {"reference": f"{place.name}:latest", "digest": INDEX.digest, "state": "moved", "previous": AMD64.digest}
+    change: dict[str, object] = {
+        "reference": f"{place.name}:latest",
+        "digest": INDEX.digest,
+        "state": "moved",
+        "previous": AMD64.digest,
+    }
+    change |= {"previous_type": OCI_MANIFEST, "previous_platforms": None}
     assert document == {"digest": INDEX.digest, "tags": [change], "dry_run": True}
+
+
+def test_an_index_that_is_replaced_is_told(place: Place, tmp_path: Path) -> None:
+    """Whoever gives an image the name of a list sees that the list is no longer named."""
+    place.push("latest", INDEX)
+    arm, index = place.push("arm64", ARM64), f"{place.name}@{INDEX.digest}"
+    said = place.run("tag", arm, "latest").splitlines()
+    assert said[0] == f"{place.name}:latest  was {short(INDEX.digest)}, an index of 2 platforms"
+    place.run("tag", index, "latest")
+    document = place.run("tag", arm, "latest", "--format", "{{ tags|json }}")
+    (change,) = json.loads(document)
+    assert (change["state"], change["previous"]) == ("moved", INDEX.digest)
+    assert (change["previous_type"], change["previous_platforms"]) == (OCI_INDEX, 2)
+    other = f"{place.host}/{place.repository}-other:latest"
+    place.run("tag", index, other)
+    assert place.run("tag", arm, other).splitlines()[0] == f"{other}  was {short(INDEX.digest)}"
+    place.run("copy", index, "oci:layout:latest", cwd=tmp_path)
+    place.run("copy", arm, "oci:layout:arm64", cwd=tmp_path)
+    said = place.run("tag", "oci:layout:arm64", "latest", cwd=tmp_path).splitlines()
+    assert said[0] == f"oci:layout:latest  was {short(INDEX.digest)}, an index of 2 platforms"
+
+
+def test_a_tag_is_given_where_nobody_says_what_it_was(lading: Lading) -> None:
+    """That a name cannot be read is no reason not to set it."""
+
+    def answer(request: Request) -> Reply:
+        if request.path.endswith("/locked"):
+            return Reply(status=201) if request.method == "PUT" else error_reply(403, "DENIED")
+        return served(ARM64)
+
+    with ScriptedServer(answer) as server:
+        said = lading.run("tag", f"{server.host}/a/b:arm64", "locked").stdout.splitlines()
+        assert said == [f"{server.host}/a/b:locked", f"{server.host}/a/b@{ARM64.digest}"]
 
 
 def test_tag_if_it_names_this(place: Place) -> None:
@@ -53,10 +106,8 @@ def test_tag_if_it_names_this(place: Place) -> None:
 def test_tag_in_another_repository(place: Place) -> None:
     ref = place.push("1.0", INDEX)
     other = f"{place.repository}-other"
-    assert place.run("tag", ref, f"{place.host}/{other}:x", "y").splitlines()[:2] == [
-        f"{place.host}/{other}:x",
-        f"{place.name}:y",
-    ]
+    said = [line.split() for line in place.run("tag", ref, f"{place.host}/{other}:x", "y").splitlines()]
+    assert said[:2] == [[f"{place.host}/{other}:x", "new"], [f"{place.name}:y", "new"]]
     assert remote(place.host, other) == {"x": INDEX.digest}
     assert get_manifest(place.host, other, ARM64.digest)[0] == ARM64.content
     assert place.run("inspect", f"{place.host}/{other}:x", "--format", "{{ total_size }}").strip() == str(

@@ -502,8 +502,8 @@ class AsyncClient:
     ) -> list[TagChange]:
         """Give an image or index more tags without pulling it; the digest stays the same.
 
-        Costs one request, and one more for each tag in the same repository. In another repository of the registry
-        its blobs are mounted; in another registry, copied.
+        Costs one request, and two more for each tag in the same repository: what the tag named before is read beside
+        the source. In another repository of the registry its blobs are mounted; in another registry, copied.
 
         Args:
             source: what gets the tags.

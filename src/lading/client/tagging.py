@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import cast
+from typing import Literal, cast
 
 from lading.client.context import Context
-from lading.errors import InvalidContent, InvalidReference, NotFound, Unsupported, UsageError
+from lading.errors import InvalidContent, InvalidReference, LadingError, NotFound, Unsupported, UsageError
 from lading.io.tasks import gather
 from lading.model.digest import Digest
 from lading.model.index import Index
@@ -20,7 +20,7 @@ from lading.results import Deletion, TagChange, TagInfo
 from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_manifest, put_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
-from lading.transfer.guard import Guard, find_named
+from lading.transfer.guard import Guard
 from lading.walk import Walk
 
 
@@ -52,13 +52,17 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
     return [info for info in await gather(look(tag) for tag in tags) if info is not None]
 
 
+_Before = dict[Location, AnyManifest | None]
+"""For each new tag what it names now: None for what does not exist. What cannot be told is left out."""
+
+
 async def plan(context: Context, source: Location, goals: Sequence[Location], if_digest: str | None) -> list[TagChange]:
     """What giving a manifest more tags would change; see `AsyncClient.tag`."""
     guard = Guard.of(if_digest)
     async with context.open(source) as store:
-        manifest = await fetch_location(store, source)
-        now = await _checked(context, store, source, goals, guard, manifest.digest)
-    return planned(goals, manifest, [now[goal] for goal in goals])
+        manifest, before = await _read(context, store, source, goals, is_sure=True)
+    _check(guard, before, manifest)
+    return [_change(goal, manifest, before) for goal in goals]
 
 
 async def tag(context: Context, source: Location, goals: Sequence[Location], if_digest: str | None) -> list[TagChange]:
@@ -66,17 +70,83 @@ async def tag(context: Context, source: Location, goals: Sequence[Location], if_
     guard = Guard.of(if_digest)
     here = [goal for goal in goals if goal.place == source.place]
     elsewhere = [goal for goal in goals if goal.place != source.place]
+    changes: dict[Location, TagChange] = {}
     async with context.change(source, writing=True) if here else context.open(source) as store:
-        manifest = await fetch_location(store, source)
-        before = await _checked(context, store, source, here, guard, manifest.digest) if guard else {}
+        manifest, before = await _read(context, store, source, here, is_sure=bool(guard))
+        _check(guard, before, manifest)
+        names = {goal.name or "": (str(goal), _digest(before.get(goal))) for goal in here}
         if elsewhere:
-            await _copy_as_it_is(context, store, source, manifest, elsewhere, guard)
-            await guard.check_again(store, {goal.name or "": (str(goal), before.get(goal)) for goal in here})
+            changes = await _copy_as_it_is(context, store, source, manifest, elsewhere, guard)
+            await guard.check_again(store, names)
         if isinstance(store, Store):
-            names = {goal.name or "": (str(goal), before.get(goal)) for goal in here}
             check = guard.of_names(names, manifest.digest)
             await gather(put_manifest(store, manifest, (name,), check=check) for name in names)
-    return [TagChange(reference=goal, digest=manifest.digest, state="set") for goal in goals]
+    return [changes.get(goal) or _change(goal, manifest, before) for goal in goals]
+
+
+async def _read(
+    context: Context, store: Readable, source: Location, goals: Sequence[Location], *, is_sure: bool
+) -> tuple[AnyManifest, _Before]:
+    """Read a manifest, and beside it what its new tags name now.
+
+    Args:
+        context: reaches the places of new tags.
+        store: what the manifest is in.
+        source: the manifest.
+        goals: the new tags.
+        is_sure: whether it is an error where that cannot be told.
+    """
+    before: _Before = {}
+
+    async def look(goal: Location) -> None:
+        with suppress(*(() if is_sure else (LadingError,))):
+            before[goal] = await _present(context, store, source, goal)
+
+    async def read() -> AnyManifest:
+        return await fetch_location(store, source)
+
+    manifest, *_ = await gather([read(), *map(look, goals)])
+    assert manifest is not None
+    return manifest, before
+
+
+async def _present(context: Context, store: Readable, source: Location, goal: Location) -> AnyManifest | None:
+    """What a new tag names now; None where it does not exist, or what it would be in."""
+    try:
+        if goal.place == source.place:
+            return await fetch_manifest(store, goal.name or "")
+        async with context.open(goal) as other:
+            return await fetch_manifest(other, goal.name or "")
+    except NotFound:
+        return None
+
+
+def _check(guard: Guard, before: _Before, manifest: AnyManifest) -> None:
+    """Raise Conflict where the guard does not let one of the tags be changed."""
+    for goal, now in before.items():
+        guard.check(str(goal), _digest(now), manifest.digest)
+
+
+def _digest(manifest: AnyManifest | None) -> Digest | None:
+    return manifest.digest if manifest is not None else None
+
+
+def _change(goal: Location, manifest: AnyManifest, before: _Before) -> TagChange:
+    """What becomes of a tag that gets this manifest."""
+    if goal not in before:
+        return TagChange(reference=goal, digest=manifest.digest, state="set")
+    now = before[goal]
+    state: Literal["new", "unchanged", "moved"] = "new"
+    if now is not None:
+        state = "unchanged" if now.digest == manifest.digest else "moved"
+    return TagChange(
+        reference=goal,
+        digest=manifest.digest,
+        state=state,
+        previous=_digest(now),
+        previous_type=now.media_type if now is not None else None,
+        previous_platforms=len(now.images) if isinstance(now, Index) else None,
+    )
 
 
 def goal_of(source: Location, target: AnyLocation) -> Location:
@@ -94,19 +164,6 @@ def goal_of(source: Location, target: AnyLocation) -> Location:
     if goal.own_tag is None:
         raise UsageError(f"{goal} names no tag", remedy=f"give {goal}:{'REPOSITORY:' if goal.is_docker else ''}TAG")
     return goal.with_tag(goal.own_tag)
-
-
-def planned(goals: Sequence[Location], manifest: AnyManifest, before: Sequence[Digest | None]) -> list[TagChange]:
-    """What giving a manifest these names would change."""
-    return [
-        TagChange(
-            reference=goal,
-            digest=manifest.digest,
-            previous=now,
-            state="new" if now is None else "unchanged" if now == manifest.digest else "moved",
-        )
-        for goal, now in zip(goals, before, strict=True)
-    ]
 
 
 def tag_to_remove(location: Location) -> str:
@@ -235,43 +292,22 @@ def _ancestors(digest: Digest, indexes: Mapping[Digest, Index]) -> set[Digest]:
 
 async def _copy_as_it_is(
     context: Context, store: Readable, source: Location, manifest: AnyManifest, goals: Sequence[Location], guard: Guard
-) -> None:
-    """Copy a manifest that was read to other places, and say what stays behind."""
+) -> dict[Location, TagChange]:
+    """Copy a manifest that was read to other places, say what stays behind, and what became of the tags."""
     from lading.client.copying import Copying
     from lading.transfer.report import CopyOptions
     from lading.transfer.transform import Graph
 
     async with AsyncExitStack() as resources:
         graph = Graph.of(store, manifest, str(source), resources)
-        copying = Copying(context, CopyOptions(guard=guard, looks=False), None)
+        copying = Copying(context, CopyOptions(guard=guard), None)
         report = await copying.run(graph, goals)
     for note in report.notes:
         context.note(note)
-
-
-async def _checked(
-    context: Context, store: Readable, source: Location, goals: Sequence[Location], guard: Guard, wanted: Digest
-) -> dict[Location, Digest | None]:
-    """What each new tag names now.
-
-    Raises:
-        Conflict: the guard does not let one of them be changed.
-    """
-    found = await gather(_present(context, store, source, goal) for goal in goals)
-    before = dict(zip(goals, found, strict=True))
-    for goal, now in before.items():
-        guard.check(str(goal), now, wanted)
-    return before
-
-
-async def _present(context: Context, store: Readable, source: Location, goal: Location) -> Digest | None:
-    """What a new tag names now; None where it does not exist, or what it would be in."""
-    if goal.place == source.place:
-        found = await find_named(store, goal.name or "")
-    else:
-        try:
-            async with context.open(goal) as other:
-                found = await find_named(other, goal.name or "")
-        except NotFound:
-            return None
-    return found.digest if found is not None else None
+    changes = {}
+    for copied in (tag for image in report.images for tag in image.targets):
+        state = "set" if copied.state == "kept" else copied.state
+        for goal in goals:
+            if str(goal) == copied.reference:
+                changes[goal] = TagChange(reference=goal, digest=manifest.digest, state=state, previous=copied.previous)
+    return changes

@@ -44,7 +44,7 @@ def tag(
     lading tag reg.example/app:1.4.2 1.4 stable
     lading tag reg.example/staging/app:1.4.2 reg.example/app:1.4.2
     """
-    from lading.cli.output import emit, paint, short
+    from lading.cli.output import emit, paint
     from lading.stores.location import parse_location
 
     location = parse_location(source).full()
@@ -57,11 +57,19 @@ def tag(
             return [full]
         names = [str(change.reference) for change in changes]
         width = max(map(len, names))
-        was = {"set": "", "new": "new", "unchanged": "names it already"}
         lines = [
-            f"{paint(name.ljust(width), 'cyan')}  " + was.get(change.state, f"was {short(change.previous)}")
-            for name, change in zip(names, changes, strict=True)
+            f"{paint(name.ljust(width), 'cyan')}  {_was(change)}" for name, change in zip(names, changes, strict=True)
         ]
         return [*(line.rstrip() for line in lines), full]
 
     emit(document, format_, text)
+
+
+def _was(change: TagChange) -> str:
+    """What a tag named before."""
+    from lading.cli.output import count, short
+
+    if change.state != "moved":
+        return {"set": "", "new": "new", "unchanged": "names it already"}[change.state]
+    was, images = f"was {short(change.previous)}", change.previous_platforms
+    return was if images is None else f"{was}, an index of {count(images, 'platform')}"
