@@ -40,7 +40,7 @@ COMMANDS = (
 )
 """Every command, in the order in which help lists them; each has a module of its own in `lading.cli.commands`."""
 
-CONTEXT: dict[str, object] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CONTEXT: dict[str, object] = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
 
 @click.group(cls=Group, package="lading.cli.commands", names=COMMANDS, context_settings=CONTEXT)
@@ -53,7 +53,7 @@ CONTEXT: dict[str, object] = {"help_option_names": ["-h", "--help"], "max_conten
     help="Print lading's version.",
 )
 def lading() -> None:
-    """Look at and change container images, indexes and artifacts in registries, without a daemon.
+    """Look at and change images, indexes and artifacts in registries.
 
     \b
     lading inspect alpine:3.20              what is behind a name

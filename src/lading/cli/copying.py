@@ -25,6 +25,7 @@ def copy_options(function: F) -> F:
         (
             platform_option(multiple=True, help="Of an index, only these entries. Repeatable."),
             click.option("--referrers", is_flag=True, help="Signatures, SBOMs and the like, too."),
+            click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done."),
             click.option("--to", type=click.Choice(["oci", "docker"]), help="Encode manifests so; digests change."),
             click.option(
                 "--compression",
@@ -38,7 +39,6 @@ def copy_options(function: F) -> F:
                 help="Change a tag only if it names this now.",
             ),
             click.option("--verify", is_flag=True, help="Believe no target: read everything back."),
-            click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done."),
             click.option(
                 "--jobs",
                 cls=Option,

@@ -20,7 +20,29 @@ def path_of(ctx: click.Context) -> str:
     return ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
 
 
-class Command(click.Command):
+class Described(click.Command):
+    """A command with `--help-all` beside `--help`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            CommonOption(
+                ["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=_help_all, help=_HELP_ALL
+            )
+        )
+
+
+_HELP_ALL = "Describe everything, and exit."
+
+
+def _help_all(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from lading.cli.help import show_all
+
+        show_all(ctx, param, wanted)
+
+
+class Command(Described):
     """A command whose help has what it does first, and apart from it how it talks, which is the same everywhere."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -41,17 +63,19 @@ class Command(click.Command):
         """Write the options in their groups."""
         own: list[tuple[str, str]] = []
         common: list[tuple[str, str]] = []
+        reach: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is None:
+                continue
             if isinstance(param, ReachOption) and not param.is_described:
-                record = _REACH if param.opts == ["--authfile"] else None
-            if record is not None:
+                reach = [_REACH]
+            else:
                 is_common = isinstance(param, CommonOption) or "--help" in param.opts
                 (common if is_common else own).append(record)
-        for title, records in (("Options", own), ("How it talks", common)):
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+        from lading.cli.help import is_whole, write
+
+        write(formatter, {"Options": own, "How it talks": [*common, *reach]}, is_whole(ctx))
 
 
 class Option(click.Option):
@@ -80,10 +104,10 @@ class ReachOption(CommonOption):
         self.is_described = is_described
 
 
-_REACH = ("--authfile, --ca-file, --header, --resolve", "And more: see lading registry check --help.")
+_REACH = ("--authfile, --ca-file, --header, --resolve", "And more: see lading registry check --help-all.")
 
 
-class Group(click.Group):
+class Group(Described, click.Group):
     """A group whose commands are loaded when they are used.
 
     Args:
@@ -128,11 +152,24 @@ class Group(click.Group):
         """The commands in the order in which they were given: daily ones come first."""
         return list(self._names)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the group is for; in one sentence where its commands need the room."""
+        from lading.cli.help import is_whole
+
+        text = self.help
+        if text is not None and len(self._names) > _MANY and not is_whole(ctx):
+            self.help = text.partition("\n\n")[0]
+        super().format_help_text(ctx, formatter)
+        self.help = text
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command is for, whole: a list of sentences that end in dots helps nobody."""
+        from lading.cli.help import is_whole, write
+
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _summary(command)) for name, command in commands if command is not None])
+        described = [(name, _summary(command)) for name, command in commands if command is not None]
+        options = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx)) is not None]
+        write(formatter, {"Commands": described, "Options": options}, is_whole(ctx))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
@@ -157,6 +194,7 @@ class Group(click.Group):
         raise refuse(path_of(ctx).split(), args, self._names)
 
 
+_MANY = 12
 _GROUPS_ELSEWHERE = ("tag", "tags", "repos", "inspect")
 """Commands that are groups in other tools: `tag ls REPOSITORY` lists tags, and gives none to an image `ls`."""
 _VERBS = ("ls", "list", "rm", "remove", "delete", "del", "add", "create", "digest", "image")

@@ -19,11 +19,11 @@ from lading.cli.options import Options, authfile_option, common
 @click.option("--all-tags", is_flag=True, help="Every tag of SRC, under its own name.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Of all tags, only such. Repeatable.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Of all tags, none such. Repeatable.")
+@copy_options
 @click.option("--sparse", is_flag=True, help="With --platform: keep the index as it is.")
 @click.option(
     "--artifact-type", "artifact_types", multiple=True, metavar="TYPE", help="Of referrers, only this type. Repeatable."
 )
-@copy_options
 @authfile_option("--src-authfile", help="Credentials for SRC alone.")
 @authfile_option("--dst-authfile", help="Credentials for DST alone.")
 @common(pushes=True)
@@ -35,6 +35,6 @@ def copy(options: Options, source: str, targets: tuple[str, ...], **given: Any) 
 
     \b
     lading copy ghcr.io/acme/web:1.4 reg.example/web:1.4 -t latest
-    lading copy --all-tags --include 'semver:>=1.2' ghcr.io/acme/web reg.example/web
+    lading copy --all-tags --include 'semver:>=1.2' ghcr.io/acme/web oci:web
     """
     run_copy(options, source, targets, given)

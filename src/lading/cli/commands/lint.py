@@ -46,7 +46,7 @@ def lint(
 
     \b
     lading lint reg.example/app:1.4
-    lading lint reg.example/app:1.5 --against reg.example/app:1.4 --fail-on warning
+    lading lint reg.example/app:1.5 --against reg.example/app:1.4
     """
     from lading.cli.drafts import local_list
     from lading.cli.findings import worded_report

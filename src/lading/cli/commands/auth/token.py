@@ -33,7 +33,8 @@ def token(options: Options, subject: str, scopes: tuple[str, ...], format_: str)
     """Print a Bearer token for REF, a reference or a registry: a secret, for as long as it lasts.
 
     \b
-    curl -H "Authorization: Bearer $(lading auth token ghcr.io/acme/web)" https://ghcr.io/v2/acme/web/tags/list
+    TOKEN=$(lading auth token ghcr.io/acme/web)
+    curl -H "Authorization: Bearer $TOKEN" https://ghcr.io/v2/acme/web/tags/list
     """
     from lading.cli.output import emit
 

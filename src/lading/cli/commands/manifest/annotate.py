@@ -58,8 +58,8 @@ def annotate(
     MANIFEST is named as in create, or by its digest or platform.
 
     \b
-    lading manifest annotate reg.example/app:1.4 reg.example/app:1.4-arm --arch arm --variant v7
-    lading manifest annotate reg.example/app:1.4 --index-annotation org.opencontainers.image.version=1.4
+    lading manifest annotate reg.example/app:1.4 linux/arm --variant v7
+    lading manifest annotate reg.example/app:1.4 --index-annotation team=web
     """
     from lading.drafts.annotate import annotate as change
     from lading.drafts.store import DraftStore

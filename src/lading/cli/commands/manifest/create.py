@@ -45,8 +45,8 @@ def create(
     """Make the local MANIFEST_LIST of images, in the order given; an index among them gives all its images.
 
     \b
-    lading manifest create reg.example/app:1.4 reg.example/app:1.4-amd64 reg.example/app:1.4-arm64
-    lading manifest create --amend reg.example/app:1.4 reg.example/app:1.4-s390x
+    lading manifest create reg.example/app:1 reg.example/app:amd64 oci:arm64:1
+    lading manifest create --amend reg.example/app:1 reg.example/app:s390x
     """
     from lading.cli.output import say
     from lading.model.reference import is_tag

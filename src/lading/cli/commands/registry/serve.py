@@ -57,7 +57,7 @@ def serve(
 
     \b
     lading registry serve --storage ./registry
-    lading registry serve --auth token=users --allow 'ci:*:push' --allow 'anonymous:*:pull'
+    lading registry serve --auth token=users --allow 'ci:*:push'
     lading registry serve --proxy-of docker.io --storage ./cache
     """
     from lading.cli.output import say
