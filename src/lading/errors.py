@@ -235,7 +235,11 @@ def way_on(error: OSError) -> str:
 
 
 _PLACE = r"(?:oci|oci-archive|docker-archive|docker-daemon|dir):"
-_PASSWORD = rf"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)(?!{_PLACE})[^\s'\"/@:]+:[^\s'\"/@]+@(?!sha\d+:)"
+# A password may have a slash in it, where a host and a path follow. What a help text says of them is none.
+_PASSWORD = (
+    rf"((?:^|(?<=[\s'\"(=]))(?:[a-z+.-]+://)?)(?!{_PLACE}|\[?USER:PASSWORD@)[^\s'\"/@:]+:"
+    r"(?:[^\s'\"/@]+@(?!sha\d+:)|[^\s'\"@]+@(?=[\w.\[\]-]+(?::\d+)?/))"
+)
 
 
 def discreet(text: str) -> str:

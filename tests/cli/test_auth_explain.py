@@ -1,14 +1,16 @@
 """`lading auth explain`, in the situations that make people ask: what it prints can be read by who never saw it."""
 
 import base64
+import html
 import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
-from support.fakes import Reply, ScriptedServer, json_reply
+from support.fakes import Reply, Request, ScriptedServer, error_reply, json_reply
 from support.images import make_image, push
 from support.lading import Lading
 from support.process import Ran
@@ -282,6 +284,39 @@ The credentials marked * are used: of those that have some, its place comes firs
 a.example asks for a user name and a password with every request (Basic).
 """
             )
+
+    @pytest.mark.parametrize("password", ["S3CRET", 'hunter"2/ &+ü', "planted-password-99"])
+    @pytest.mark.parametrize("scheme", ["basic", "bearer"])
+    def test_what_a_registry_repeats_of_a_password_is_not_shown(self, user: User, password: str, scheme: str) -> None:
+        forms = [
+            password,
+            quote(password, safe=""),
+            quote(quote(password, safe="")),
+            quote_plus(password),
+            json.dumps(password)[1:-1],
+            base64.b64encode(f"ada:{password}".encode()).decode(),
+            base64.b64encode(password.encode()).decode(),
+            html.escape(password),
+        ]
+        heard = "; ".join(f"<{form}>" for form in forms)
+
+        def answer(request: Request) -> Reply:
+            if request.path == "/token" or (scheme == "basic" and request.headers.get("Authorization")):
+                return error_reply(401, "UNAUTHORIZED", f"no such login: {heard}", detail=password)
+            asks = f'Bearer realm="{server.url}/token?saw={quote(password)}",service="{quote(password)}"'
+            asks = asks if scheme == "bearer" else 'Basic realm="x"'
+            return error_reply(401, "UNAUTHORIZED", heard, headers={"WWW-Authenticate": asks})
+
+        with ScriptedServer(answer) as server:
+            user.docker({"auths": {server.host: auth("ada", password)}})
+            for words in ([], ["--format", "json"]):
+                ran = user.run(f"{server.host}/team/app", *words)
+                shown = ran.stdout + ran.stderr
+                assert "no such login" in shown
+                for form in forms:
+                    assert form not in shown
+                    assert form not in shown.encode().decode("unicode_escape")
+        assert any("uthorization" in str(request.headers) for request in server.requests)
 
     def test_an_identity_token_from_a_helper(self, user: User) -> None:
         tokens = TokenService(USERS)

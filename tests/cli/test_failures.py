@@ -109,10 +109,12 @@ ANSWERS = {
     ),
     "404 with HTML": Answer(
         Reply(status=404, headers=(("Content-Type", "text/html"),), body=b"<html><title>Nothing</title>"),
-        NOT_FOUND,
-        ("{ref} was not found",),
+        UNSUPPORTED,
+        ("{host} is no registry", "'Nothing'"),
     ),
-    "404 with a text, and no type": Answer(Reply(status=404, body=b"gone"), NOT_FOUND, ("{ref} was not found",)),
+    "404 with a text, and no type": Answer(
+        Reply(status=404, body=b"gone"), UNSUPPORTED, ("{host} is no registry", "HTTP 404: gone")
+    ),
     "401 without a challenge": Answer(
         error_reply(401, "UNAUTHORIZED", "authentication required", detail=[{"Type": "repository"}]),
         DENIED,
@@ -150,8 +152,8 @@ ANSWERS = {
     ),
     "a page to sign in": Answer(
         Reply(headers=(("Content-Type", "text/html"),), body=b"<html><title>Sign in</title></html>"),
-        CONTENT,
-        ("{ref}",),
+        UNSUPPORTED,
+        ("{host} is no registry", "a web page"),
     ),
     "schema 1": Answer(
         Reply(
@@ -284,9 +286,18 @@ WRITES = {
     ),
     "405": Answer(error_reply(405, "UNSUPPORTED"), UNSUPPORTED, ("{host} does not support", "{ref}", "405")),
     "409": Answer(
-        error_reply(409, "TAG_IMMUTABLE", "tag is immutable"), CONFLICT, ("{host} did not accept {ref}", "immutable")
+        error_reply(409, "TAG_IMMUTABLE", "tag is immutable"), CONFLICT, ("{host} keeps {ref} as it is", "immutable")
     ),
-    "413": Answer(Reply(status=413), CONTENT, ("{host} did not accept {ref}", "413")),
+    "413": Answer(Reply(status=413), CONTENT, ("{ref} is too large for {host}", "413")),
+    "415": Answer(Reply(status=415), UNSUPPORTED, ("{host} does not take {ref} in its format", "--type docker")),
+    "400, a name that it does not like": Answer(
+        error_reply(400, "NAME_INVALID", "two levels at most"),
+        UNSUPPORTED,
+        ("does not take the name {ref}", "two levels"),
+    ),
+    "500, settled": Answer(
+        error_reply(500, "MANIFEST_INVALID", "no config"), CONTENT, ("{host} did not accept {ref}", "500", "no config")
+    ),
     "429": Answer(Reply(status=429, headers=AT_ONCE), RATE_LIMITED, ("{host} asks for fewer requests",)),
     "500": Answer(Reply(status=500, headers=AT_ONCE), 1, ("{host} failed to answer for {ref}", "500")),
     "201 for other bytes": Answer(

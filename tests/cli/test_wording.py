@@ -55,6 +55,10 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         "name it: --header 'reg.example=X-A: …', or headers in lading's config.toml",
     ),
     "not-accepted": ({"what": REF}, f"see what is there now: lading inspect {REF}"),
+    "no-registry": (
+        {"registry": "reg.example"},
+        "check its name and its port; see what answers there: lading registry check reg.example",
+    ),
     "format-not-accepted": (
         {"what": REF},
         "convert it: lading copy --to docker SRC DST      "

@@ -359,7 +359,7 @@ class TestProxies:
             stage.lading.env["NO_PROXY"] = ""
             ran = stage.lading.run("digest", "other.example/a:1", "--debug", check=False)
             assert ran.returncode == 6
-            assert f"through the proxy {proxy.host}" in ran.stderr
+            assert f"the proxy {proxy.host}, which leads to other.example, asks for a login" in ran.stderr
             assert proxy.requests
         stage.search(ran.stdout + ran.stderr)
         shown = stage.lading.run("registry", "config", "other.example").stdout

@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from lading.errors import (
-    Conflict,
     Denied,
     InvalidContent,
     LadingError,
@@ -29,18 +28,24 @@ from lading.errors import (
 from lading.io.sources import Body
 from lading.registry.auth.credentials import Credential, GivenCredentials
 from lading.registry.auth.scopes import Scope
+from lading.registry.call import Call
+from lading.registry.host import Host
 from lading.registry.hosts.configuration import Config
 from lading.registry.hosts.settings import HostConfig
 from lading.registry.http.transport import (
     ConnectionBroken,
     ConnectionRefused,
+    ConnectTimedOut,
+    ProxyLogin,
+    Stalled,
 )
+from lading.registry.retries import Retries
 from lading.registry.session import Session, verify
 from lading.registry.urls import continuation
 from lading.store import from_bytes
 from registry.elsewhere import Elsewhere
 from support.certs import Authority
-from support.fakes import Reply, ScriptedServer, error_reply
+from support.fakes import Reply, ScriptedServer, error_reply, json_reply
 from support.fakes import Request as Received
 from support.proxy import Alter, CountingProxy, when
 from support.registry import RealRegistry
@@ -177,10 +182,10 @@ class TestRequests:
         [
             (error_reply(404, "MANIFEST_UNKNOWN"), NotFound, "HOST/team/app:1 was not found"),
             (Reply(status=405), Unsupported, "HOST does not support GET of HOST/team/app:1"),
-            (error_reply(409, "TAG_IMMUTABLE"), Conflict, "HOST did not accept HOST/team/app:1"),
-            (error_reply(400, "MANIFEST_INVALID"), InvalidContent, "HOST did not accept HOST/team/app:1"),
+            (error_reply(409, "TAG_IMMUTABLE"), Denied, "HOST did not give out HOST/team/app:1"),
+            (error_reply(400, "MANIFEST_INVALID"), InvalidContent, "HOST did not give out HOST/team/app:1"),
             (error_reply(403, "DENIED"), Denied, "HOST did not allow repository:team/app:pull"),
-            (Reply(status=418), RegistryFailure, "HOST failed to answer for HOST/team/app:1"),
+            (Reply(status=418), RegistryFailure, "HOST did not give out HOST/team/app:1"),
         ],
     )
     async def test_other_statuses_are_errors(self, reply: Reply, kind: type[LadingError], message: str) -> None:
@@ -245,6 +250,22 @@ class TestRetries:
                 assert await get(opened, server.host) == b"at last"
             assert len(server.requests) == 5
 
+    async def test_what_its_code_settles_is_not_tried_again(self) -> None:
+        errors = [{"code": "UNKNOWN", "message": "unknown error"}, {"code": "MANIFEST_INVALID", "message": "no config"}]
+        with ScriptedServer(lambda _: json_reply({"errors": errors}, status=500)) as server:
+            async with session() as opened:
+                with pytest.raises(InvalidContent, match="no config"):
+                    await get(opened, server.host)
+            assert len(server.requests) == 1
+
+    @pytest.mark.parametrize(
+        "failure, times", [(Stalled("still"), 1), (ConnectTimedOut("still"), 1), (ProxyLogin("no"), 0)]
+    )
+    async def test_what_lies_still_is_asked_once_more(self, failure: LadingError, times: int) -> None:
+        retries = Retries(4, 0.0)
+        call = Call("GET", cast("Host", None), "/v2/", (), (), None, None, (200,), "a")
+        assert [retries.delay(failure, call, tries, None) is not None for tries in range(3)].count(True) == times
+
     async def test_the_last_failure_is_told(self) -> None:
         count = itertools.count()
 
@@ -267,7 +288,7 @@ class TestRetries:
 
     @pytest.mark.parametrize("status", [400, 404, 409, 501])
     async def test_what_will_not_pass_is_not_tried_again(self, status: int) -> None:
-        with ScriptedServer(lambda _: Reply(status=status)) as server:
+        with ScriptedServer(lambda _: error_reply(status, "X_OWN")) as server:
             async with session() as opened:
                 with pytest.raises(LadingError):
                     await get(opened, server.host)
@@ -599,9 +620,19 @@ class TestRedirects:
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1", "[::1]", "0x7f000001"])
     async def test_a_public_host_does_not_lead_into_a_private_network(self, host: str, other: ScriptedServer) -> None:
-        with pytest.raises(Unsupported, match="private network"):
+        with pytest.raises(Unsupported, match=r"private network|link-local"):
             await self.follow("a.example", f"https://{host}/x", {host: other})
         assert other.requests == []
+
+    @pytest.mark.parametrize(
+        "host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "0xa9fea9fe"]
+    )
+    async def test_not_even_this_machine_may_lead_to_a_link_local_address(self, host: str) -> None:
+        with ScriptedServer(redirect_to(f"http://{host}/latest/meta-data")) as server:
+            async with session() as opened:
+                with pytest.raises(Unsupported, match="where lading does not follow") as caught:
+                    await get(opened, server.host)
+        assert "link-local" in (caught.value.cause or "")
 
     async def test_a_private_host_may_lead_to_another(self, other: ScriptedServer) -> None:
         assert await self.follow("10.0.0.5", "https://10.0.0.6/x", {"10.0.0.6": other}) == b"other"

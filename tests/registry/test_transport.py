@@ -4,6 +4,7 @@ import _thread
 import asyncio
 import contextlib
 import itertools
+import re
 import socket
 import ssl
 import struct
@@ -25,12 +26,16 @@ from lading.registry.http.transport import (
     ConnectFailed,
     ConnectionBroken,
     ConnectionRefused,
+    ConnectTimedOut,
     Headers,
     NameNotFound,
     PlainHTTP,
+    ProxyLogin,
+    ProxyRefused,
     Request,
     Route,
     SourceFailure,
+    Stalled,
     StreamedBody,
     Transport,
     UntrustedCertificate,
@@ -409,14 +414,15 @@ async def test_a_body_that_stalls_is_not_waited_for_without_end(make: Made) -> N
         await get(transport, url)
 
 
-async def test_a_body_that_drips_is_as_good_as_stalled(make: Made) -> None:
+@pytest.mark.parametrize("first", [0, 200_000])
+async def test_a_body_that_drips_is_as_good_as_stalled(make: Made, first: int) -> None:
     def serve() -> None:
         client, _ = listener.accept()
         with client, contextlib.suppress(OSError):
             client.recv(65536)
-            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * first)
             while True:
-                client.sendall(b"x")
+                client.sendall(b"x" * 10)  # half as fast as it has to be
                 time.sleep(0.02)
 
     transport = make(stall_timeout=0.3)
@@ -424,8 +430,10 @@ async def test_a_body_that_drips_is_as_good_as_stalled(make: Made) -> None:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        with pytest.raises(ConnectionBroken, match="stopped answering"):
+        with pytest.raises(Stalled, match="stopped answering") as caught:
             await get(transport, url)
+        words = r"less than 1024 bytes per second came for 0\.3 seconds"
+        assert re.search(words if first else rf"{words}|did not come within 0\.3 seconds", caught.value.cause or "")
         await transport.close()
         await asyncio.to_thread(thread.join, 5)
 
@@ -811,13 +819,36 @@ async def test_tls_goes_through_a_proxy(make: Made, authority: Authority) -> Non
         assert await get(make(route), server.url) == b"x"
         assert tunnel.asked == [f"CONNECT {server.host}"]
         tunnel.status = 407
-        route = Route(https_proxy=tunnel.url.replace("//", "//user:hunter2@"))
-        with pytest.raises(ConnectFailed) as caught:
+        for login, cause in (("", "its address has none"), ("user:hunter2@", "it does not take the login")):
+            route = Route(https_proxy=tunnel.url.replace("//", f"//{login}"))
+            with pytest.raises(ProxyLogin) as asked:
+                await get(make(route), server.url)
+            assert asked.value.message == f"the proxy {tunnel.host}, which leads to {server.host}, asks for a login"
+            assert cause in (asked.value.cause or "")
+            assert "hunter2" not in str(asked.value)
+        tunnel.status = 503
+        with pytest.raises(ProxyRefused) as refused:
             await get(make(route), server.url)
-        assert caught.value.message.endswith(f"could not be reached through the proxy {tunnel.host}")
+        assert refused.value.message.endswith(f"could not be reached through the proxy {tunnel.host}")
     with pytest.raises(ConnectFailed) as caught:
         await get(make(route), "https://registry.example/")
     assert "hunter2" not in str(caught.value)
+
+
+async def test_a_proxy_that_asks_for_a_login_is_no_registry_that_does(make: Made) -> None:
+    with ScriptedServer(lambda _: Reply(status=407, body=b"<html>proxy</html>")) as proxy:
+        with pytest.raises(ProxyLogin, match=f"the proxy {proxy.host}, which leads to registry.example, asks"):
+            await get(make(Route(http_proxy=proxy.url)), "http://registry.example/")
+        async with make().send(Request(method="GET", url=proxy.url)) as response:
+            assert response.status == 407
+
+
+async def test_a_proxy_that_lies_still_is_not_waited_for(make: Made) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        route = Route(https_proxy=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(ConnectTimedOut, match="through the proxy") as caught:
+            await get(make(route, connect_timeout=0.2), "https://registry.example/")
+        assert caught.value.cause == "no connection came about in time"
 
 
 async def test_a_socks_proxy_is_for_rustls_only(make: Made, kind: type[AnyTransport]) -> None:

@@ -187,6 +187,43 @@ def test_private_addresses_are_known_as_such(host: str) -> None:
     assert not urls.is_loopback(host)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.0.1",
+        "[fe80::1]",
+        "[febf::a]",
+        "[::ffff:169.254.169.254]",
+        "[::ffff:a9fe:a9fe]",
+        "[::a9fe:a9fe]",
+        "[64:ff9b::169.254.169.254]",
+        "[2002:a9fe:a9fe::]",
+        "0xa9.254.169.254",
+        "2852039166",
+        "169.16689662",
+    ],
+)
+def test_link_local_addresses_are_known_however_they_are_written(host: str) -> None:
+    assert urls.is_link_local(host)
+    assert urls.is_private(host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "10.0.0.5", "[fd00::1]", "8.8.8.8", "a.example"])
+def test_others_are_not(host: str) -> None:
+    assert not urls.is_link_local(host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "a.localhost", "127.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]"])
+def test_what_localhost_names_is_one_place(host: str) -> None:
+    assert urls.is_own_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.9.9.9", "[::ffff:127.0.0.2]", "10.0.0.5", "a.example"])
+def test_other_addresses_of_loopback_are_others(host: str) -> None:
+    assert not urls.is_own_loopback(host)
+
+
 @pytest.mark.parametrize("host", ["ghcr.io", "8.8.8.8", "[2606:4700::1]", "localhost.example", "1.example", "127"])
 def test_public_hosts_are_public(host: str) -> None:
     assert not urls.is_loopback(host)

@@ -150,6 +150,7 @@ REMEDIES: dict[str, Words] = {
     "ambiguous-header": "name it: --header '{registry}={header}: …', or headers in lading's config.toml",
     # Registries
     "not-accepted": "see what is there now: lading inspect {what}",
+    "no-registry": "check its name and its port; see what answers there: lading registry check {registry}",
     "format-not-accepted": (
         "convert it: lading copy --to docker SRC DST      "
         "or, of a local list: lading manifest annotate --type docker LIST"

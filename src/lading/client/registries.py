@@ -117,6 +117,7 @@ class Registries:
         Raises:
             UsageError: they cannot be kept there; nothing was sent.
             Denied: the registry refuses them; nothing was kept.
+            Unsupported: it is no registry; nothing was kept.
         """
         from lading.registry.auth.credentials import Credential
         from lading.registry.auth.lookup import writable_file
@@ -126,7 +127,8 @@ class Registries:
         credential = Credential.of(username, password)
         keeper = writable_file(Path(authfile) if authfile else None, self._context.docker_config)
         keeper.check_writable()
-        await verify(self._context.session, host, credential)
+        if not await verify(self._context.session, host, credential):
+            self._context.note(f"{host} asks for no login: nobody has checked the password")
         return await keeper.store(f"{host}/{path}" if path else host, credential)
 
     async def logout(self, registry: str, *, authfile: Path | str | None = None) -> bool:

@@ -24,8 +24,11 @@ from lading.registry.http.transport import (
     CertificateWanted,
     ConnectionBroken,
     ConnectionRefused,
+    Headers,
     NameNotFound,
     PlainHTTP,
+    ProxyLogin,
+    ProxyRefused,
     UntrustedCertificate,
 )
 
@@ -77,6 +80,7 @@ _BY_STATUS: Mapping[int, type[LadingError]] = {
     402: Denied,
     403: Denied,
     404: NotFound,
+    407: ProxyLogin,
     405: Unsupported,
     406: Unsupported,
     409: Conflict,
@@ -222,6 +226,32 @@ def is_passing(error: LadingError) -> bool:
     return error.status == 429 or (error.status in _PASSING and error.code in (RegistryFailure.code, RateLimited.code))
 
 
+def no_registry(registry: str, cause: str) -> Unsupported:
+    """The error of a host that speaks HTTP, and is no registry.
+
+    Args:
+        registry: the host.
+        cause: what it answered.
+    """
+    return Unsupported(
+        f"{registry} is no registry",
+        cause=cause,
+        remedy="check its name and its port; a login page or a proxy may be in between",
+        code="no-registry",
+        fields={"registry": registry},
+    )
+
+
+def is_registrys(refusal: Refusal, headers: Headers) -> bool:
+    """Whether an answer is, by its form, that of a registry (distribution-spec §Error Codes)."""
+    media_type = (headers.get("content-type") or "").lower()
+    return (
+        headers.get("docker-distribution-api-version") is not None
+        or "json" in media_type
+        or bool(said(refusal.body).code)
+    )
+
+
 class Reason(NamedTuple):
     """Why something was not allowed, as far as credentials tell."""
 
@@ -315,6 +345,10 @@ def advised(error: Unreachable) -> Unreachable:
         error.remedy = "check the name of the registry"
     elif isinstance(error, ConnectionRefused):
         error.remedy = "check that the registry runs, and its port"
+    elif isinstance(error, ProxyLogin):
+        error.remedy = "put the login into the proxy's address: USER:PASSWORD@ before its host"
+    elif isinstance(error, ProxyRefused):
+        error.remedy = "ask who runs the proxy, or exempt the host from it (NO_PROXY)"
     elif isinstance(error, ConnectionBroken):
         error.remedy = "try again"
     else:
@@ -341,6 +375,9 @@ def _message(
         if code in {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"}:
             return f"{registry} no longer knows the upload of {what}", None
         return f"{what} was not found", None
+    if kind is ProxyLogin:
+        message = f"a proxy before {registry} asks for a login"
+        return message, "put the login into the proxy's address, in HTTPS_PROXY or HTTP_PROXY"
     if kind is RateLimited:
         return f"{registry} asks for fewer requests", "try again later, or log in: limits are often higher then"
     if code in {"NAME_INVALID", "TAG_INVALID"} and kind is Unsupported:

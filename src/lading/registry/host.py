@@ -93,6 +93,8 @@ class Host:
         """What is sent to it beside what a request needs."""
         self.is_named: bool = False
         """Whether it is a registry that was asked for, rather than one that a mirror, a redirect or a realm named."""
+        self.is_registry: bool | None = None
+        """Whether it answers as one where registries say that they are; None as long as nobody had reason to ask."""
         self.limits: Limiter = Limiter(config.jobs, config.requests_per_second)
         self._route: Route | None = None
         self._down_until = 0.0

@@ -1,4 +1,7 @@
-"""Where a redirect may lead: not from TLS to plain HTTP, nor from the internet to this machine. It sends nothing."""
+"""Where a redirect may lead: not from TLS to plain HTTP, from the internet to this machine, or to link-local addresses.
+
+It sends nothing.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ def target_of(response: Response, call: Call) -> str | None:
         raise _unsafe(here.netloc, call, str(error)) from None
     if here.scheme == "https" and there.scheme == "http":
         raise _unsafe(here.netloc, call, f"from https to {there.url}, which is not protected")
+    if urls.is_link_local(there.host) and there.host != here.host:
+        raise _unsafe(here.netloc, call, f"to {there.url}, a link-local address, where clouds keep credentials")
     local = urls.is_loopback(there.host) and not urls.is_loopback(here.host)
     if local or (urls.is_private(there.host) and not urls.is_private(here.host) and there.host != here.host):
         raise _unsafe(here.netloc, call, f"to {there.url}, an address of this machine or of a private network")

@@ -34,7 +34,7 @@ from lading.model.media_types import ACCEPT
 from lading.model.reference import is_tag
 from lading.registry.auth.scopes import CATALOG, Scope
 from lading.registry.host import Host, slots
-from lading.registry.http.transport import Response
+from lading.registry.http.transport import Response, Stalled
 from lading.registry.quirks import hosted
 from lading.registry.session import Session
 from lading.registry.urls import continuation, next_link
@@ -146,11 +146,6 @@ class Repository:
                 raw = await response.read(limit)
                 media_type = response.headers.get("content-type")
                 said = response.headers.get("docker-content-digest")
-        if (media_type or "").lower().startswith("text/html"):
-            raise InvalidContent(
-                f"{self.registry} answered with a web page instead of {what}",
-                remedy="is it a registry? a login page or a proxy may be in between",
-            )
         expected = Digest(name) if ":" in name else _digest_header(said)
         if expected is not None:
             verify(raw, expected, name=what)
@@ -579,10 +574,11 @@ class Repository:
                         if taken:
                             yield taken
                     return
-            except Unreachable:
+            except Unreachable as error:
                 if got == content.size:
                     return
-                failures = 1 if got > before else failures + 1
+                # What is too slow may go on like that for ever.
+                failures = 1 if got > before and not isinstance(error, Stalled) else failures + 1
                 if failures == _RESUMES:
                     raise
 

@@ -11,13 +11,17 @@ from lading.registry.http.transport import (
     ConnectFailed,
     ConnectionBroken,
     ConnectionRefused,
+    ConnectTimedOut,
     NameNotFound,
     Response,
+    Stalled,
 )
 
 RETRY_AFTER_LIMIT = 30.0
 """The longest that one `Retry-After` is waited for, in seconds."""
 _REFUSED_RETRIES = 2
+_SLOW_RETRIES = 1
+"""How often a host is asked again that lay still: each time is a minute in which nothing happens."""
 
 
 class Retries:
@@ -45,6 +49,8 @@ class Retries:
         if left <= 0 or not _may_retry(failure, call):
             return None
         if isinstance(failure, ConnectionRefused) and tries >= _REFUSED_RETRIES:
+            return None
+        if isinstance(failure, ConnectTimedOut | Stalled) and tries >= _SLOW_RETRIES:
             return None
         if after is not None:
             # What is further away than all tries together is not worth the wait.

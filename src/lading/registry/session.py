@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from lading.errors import LadingError, RegistryFailure, Unreachable
 from lading.io.sources import Body, Bytes
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
 
 _OK = range(200, 300)
 _REDIRECTS = 10
+_PING = "/v2/"
+_NO_ANSWERS = frozenset({404, 405, 410, 501})
+"""What no registry answers there."""
+_NEVER_HTML = r"/v2/(?:|_catalog|.+/tags/list|.+/manifests/[^/]+)"
 
 
 class Session:
@@ -185,6 +190,10 @@ class Session:
         """What has the credentials for a registry."""
         return self._host(registry).attempts
 
+    def discreet(self, text: str) -> str:
+        """A text that somebody else wrote, without what was sent in confidence."""
+        return self._mask.foreign(text)
+
     def url(self, registry: str) -> str:
         """The address of a registry, as far as it is known: `https` until it has answered otherwise."""
         return self._host(registry).url
@@ -308,7 +317,7 @@ class Session:
                 if isinstance(error, Unreachable):
                     call.host.went_down()
                 return None
-            if response.status not in _OK:
+            if response.status not in _OK or await _is_page(response):
                 return None
             stack.push_async_exit(trial.pop_all())
             return response
@@ -328,6 +337,10 @@ class Session:
                     failure = error
                 else:
                     if response.status in call.accept:
+                        if await _is_web_page(response, call):
+                            raise failures.no_registry(call.host.name, "it answered with a web page")
+                        if response.status in _OK and call.path != _PING:
+                            call.host.is_registry = True
                         stack.push_async_exit(trial.pop_all())
                         return response
                     after = self._retries.after(response)
@@ -356,7 +369,7 @@ class Session:
                         if response.status != 401 and (response.status != 403 or 403 in call.accept):
                             if self.on_note is not None:
                                 for sentence in await host.attempts.told(repository):
-                                    self.on_note(self._mask.apply(sentence))
+                                    self.on_note(self._mask.foreign(sentence))
                             stack.push_async_exit(trial.pop_all())
                             return response
                         challenges = parse_challenges(response.headers.getall("www-authenticate"))
@@ -584,6 +597,9 @@ class Session:
         refusal = await _refusal(response)
         if refusal.status in {401, 403}:
             return await self._denied(call, refusal, refused=False)
+        if await self._is_stranger(call, response, refusal):
+            answered = str(failures.said(refusal.body)) or "nothing more"
+            return failures.no_registry(call.host.name, f"it answered HTTP {refusal.status}: {answered}")
         failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
         failure.retry_after = after
         if missing := call.missing_repository(failure):
@@ -596,6 +612,26 @@ class Session:
         if 300 <= refusal.status < 400:
             failure.cause = f"HTTP {refusal.status}: it redirects a request that cannot be sent elsewhere"
         return failure
+
+    async def _is_stranger(self, call: Call, response: Response, refusal: Refusal) -> bool:
+        """Whether a refusal comes from something else than a registry; where it may, the host is asked, once."""
+        host = call.host
+        if not same_origin(response.url, host.url):
+            return False
+        if call.path == _PING:
+            return refusal.status in _NO_ANSWERS
+        if refusal.status != 404 or failures.is_registrys(refusal, response.headers):
+            return False
+        if host.is_registry is None:
+            try:
+                ping = Call("GET", host, _PING, (), (), None, None, range(600), host.name)
+                async with AsyncExitStack() as stack:
+                    answer = await self._dialled(stack, ping, ANONYMOUS)
+                    is_strange = answer.status in _NO_ANSWERS or await _is_web_page(answer, ping)
+            except LadingError:
+                return False
+            host.is_registry = not is_strange
+        return not host.is_registry
 
     async def _create(self, registry: str, repository: str) -> None:
         """Make a repository, once, however many requests have missed it."""
@@ -632,32 +668,46 @@ class Session:
             match = re.match(_WARNING, value)
             if match is None or self._on_warning is None:
                 continue
-            text = self._mask.apply(failures.clean(re.sub(r"\\(.)", r"\1", match[1]), 1000))
+            text = self._mask.foreign(failures.clean(re.sub(r"\\(.)", r"\1", match[1]), 1000))
             if (host.name, text) not in self._warned:
                 self._warned.add((host.name, text))
                 self._on_warning(host.name, text)
 
 
-async def verify(session: Session, registry: str, credential: Credential) -> None:
+async def verify(session: Session, registry: str, credential: Credential) -> bool:
     """Check credentials with a registry: whether it lets their owner in.
-
-    A registry that asks for nothing accepts any.
 
     Args:
         session: its configuration is used, and its credentials are not.
         registry: the registry's name.
         credential: what is to be checked.
 
+    Returns:
+        Whether they were looked at: a registry that asks for nothing accepts any.
+
     Raises:
         Denied: the registry, or its token service, refuses them.
+        Unsupported: it is no registry.
     """
     async with session.with_credentials(GivenCredentials(credential), alone=True) as other:
         what = f"a login as {credential.username}" if credential.username else "a login"
-        async with other.request("GET", registry, "/v2/", what=what):
-            pass
+        async with other.request("GET", registry, _PING, what=what):
+            return other.authenticator(registry).challenge is not None
 
 
 _WARNING = r"\s*299\s+\S+\s+\"((?:\\.|[^\"\\])*)\""
+
+
+async def _is_web_page(response: Response, call: Call) -> bool:
+    """Whether an answer that should be a list or a manifest is a page for people: a login, or another server."""
+    is_document = call.method == "GET" and re.fullmatch(_NEVER_HTML, urlsplit(call.path).path)
+    return bool(is_document) and await _is_page(response)
+
+
+async def _is_page(response: Response) -> bool:
+    """Whether an answer is a page for people, by its type and its first character."""
+    is_html = (response.headers.get("content-type") or "").lower().startswith("text/html")
+    return is_html and (await response.peek()).lstrip()[:1] == b"<"
 
 
 def _redirect(response: Response, call: Call) -> str | None:

@@ -20,7 +20,7 @@ from lading.model.digest import Digest
 from lading.model.media_types import OCTET_STREAM
 from lading.registry.call import Send
 from lading.registry.failures import is_passing
-from lading.registry.http.transport import Response
+from lading.registry.http.transport import Response, Stalled
 from lading.registry.retries import RETRY_AFTER_LIMIT
 from lading.registry.upload_journal import JOURNALED, Journal
 from lading.registry.urls import continuation
@@ -34,6 +34,8 @@ CHUNK = 256 * 1024 * 1024
 """What is sent with one request at most, in bytes, unless a registry wants less."""
 _CHUNK_MIN = 1024 * 1024
 _TRIES = 5
+_STALLS = 2
+"""How often in a row a registry may lie still: each time is minutes."""
 _PAUSE = 0.05
 _REFUSED = frozenset({400, 404, 405, 411, 413, 415, 501})
 _SPOILED = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
@@ -125,7 +127,9 @@ class Uploads:
                 elif state.is_spoiled_by(error):
                     state.restart()
                     self._forget(state)
-                elif failures < _TRIES and (isinstance(error, _Reopened) or _is_lost(error)):
+                elif failures < (_STALLS if isinstance(error, Stalled) else _TRIES) and (
+                    isinstance(error, _Reopened) or _is_lost(error)
+                ):
                     await asyncio.sleep(_pause(error, failures))
                     await self._ask_where(state)
                     if state.location is None and await self._is_there(content):

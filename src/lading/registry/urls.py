@@ -162,6 +162,21 @@ def is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
+def is_own_loopback(host: str) -> bool:
+    """Whether a loopback host (without port) is the one that `localhost` names, rather than another address there.
+
+    Whatever listens on another address, such as 127.0.0.2, is as much somebody else as another host is.
+    """
+    name = host.lower().removesuffix(".")
+    return is_loopback(host) and (_literal(name) is None or str(_literal(name)) in {"127.0.0.1", "::1"})
+
+
+def is_link_local(host: str) -> bool:
+    """Whether a host (without port) is an address of 169.254.0.0/16 or fe80::/10: of what runs this machine, often."""
+    address = _literal(host)
+    return address is not None and address.is_link_local
+
+
 def is_private(host: str) -> bool:
     """Whether a host (without port) is this machine, or an address that is not of the public internet.
 
@@ -197,6 +212,13 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
             return ipaddress.IPv4Address(socket.inet_aton(bare.removesuffix(".")))
         except OSError:
             return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    within = address.ipv4_mapped or address.sixtofour
+    if within is None and (int(address) >> 32 in (0, _NAT64) and int(address) > 0xFFFF):
+        within = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)  # the deprecated form, or that of a translator
+    return within or address
+
+
+_NAT64 = 0x0064FF9B_00000000_00000000
+"""The first 96 bits of 64:ff9b::/96 (RFC 6052)."""

@@ -371,7 +371,7 @@ def trusted_realm(realm: str, base: str, registry: str) -> str:
     except ValueError as error:
         cause = str(error)
     else:
-        both_local = urls.is_loopback(here.host) and urls.is_loopback(there.host)
+        both_local = urls.is_own_loopback(here.host) and urls.is_own_loopback(there.host)
         if there.scheme == "http" and here.scheme != "http":
             cause = f"{there.url} has no TLS, and {registry} has"
         elif urls.is_private(there.host) and there.host != here.host and not both_local:

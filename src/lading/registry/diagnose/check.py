@@ -23,7 +23,7 @@ from lading.registry import urls
 from lading.registry.auth.challenge import parse_challenges
 from lading.registry.auth.scopes import CATALOG, Scope
 from lading.registry.diagnose.tls_probe import Handshake, ServerCertificate, look_at
-from lading.registry.failures import clean
+from lading.registry.failures import clean, no_registry
 from lading.registry.hosts.proxies import masked
 from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
@@ -214,7 +214,9 @@ def _judge_certificate(handshake: Handshake, report: Checkup, *, is_refused: boo
 
 def _judge_api(answer: _FirstAnswer, report: Checkup) -> None:
     version = clean(answer.get("docker-distribution-api-version"), 50)
-    if answer.status in (200, 401, 403) or version:
+    if answer.status == 200 and answer.get("content-type").lower().startswith("text/html") and not version:
+        report.fail("api", no_registry(report.registry, "it answered GET /v2/ with a web page"))
+    elif answer.status in (200, 401, 403) or version:
         report.add("api", "ok", f"it answers as a registry does{f' ({version})' if version else ''}")
     elif answer.status == 429:
         report.add("api", "warning", "it asks for fewer requests")

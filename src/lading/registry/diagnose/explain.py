@@ -5,7 +5,7 @@ Tries what every command does, with nothing remembered, and tells what happened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,6 +16,7 @@ from lading.model.document import Result
 from lading.registry.auth.credentials import Credentials, Offer
 from lading.registry.auth.lookup import KnownCredentials
 from lading.registry.auth.scopes import Scope, Token, granted
+from lading.registry.masking import masked
 from lading.registry.quirks import hosted
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ async def explain(
             failure = error
         authenticator = trial.authenticator(registry)
         attempts = trial.attempts(registry)
-        refused = [(one.credential.proof, one.words) for one in attempts.refused]
+        refused = [(one.credential.proof, trial.discreet(one.words)) for one in attempts.refused]
         sources, chosen = await _sources(credentials, registry, repository, refused)
         credential = await attempts.credential(repository) if not isinstance(failure, Denied) else None
     challenge = authenticator.challenge
@@ -173,7 +174,7 @@ async def explain(
         **_remedy(failure, registry, is_missing=bool(missing), is_refused=bool(refused)),
         sources=sources,
         reason=chosen,
-        challenge=None if challenge is None else _challenge(challenge),
+        challenge=None if challenge is None else _challenge(challenge, trial.discreet),
         token=_token(tokens[-1]) if tokens else None,
         remembered=datetime.fromtimestamp(max(remembered), UTC) if remembered else None,
     )
@@ -258,8 +259,10 @@ def _named(subject: str, name: str) -> str:
     return f"{subject}@{name}" if ":" in name else f"{subject}:{name}"
 
 
-def _challenge(challenge: Challenge) -> ChallengeReport:
-    return ChallengeReport(scheme=challenge.scheme, realm=discreet(challenge.realm), service=challenge.service)
+def _challenge(challenge: Challenge, without: Callable[[str], str]) -> ChallengeReport:
+    """A challenge in a registry's words, `without` what it may repeat of secrets."""
+    realm = without(masked(discreet(challenge.realm)))
+    return ChallengeReport(scheme=challenge.scheme, realm=realm, service=without(challenge.service))
 
 
 def _token(token: Token) -> TokenReport:

@@ -21,10 +21,13 @@ from lading.registry.http.transport import (
     ConnectFailed,
     ConnectionBroken,
     ConnectionRefused,
+    ConnectTimedOut,
     Headers,
     LibraryTransport,
     NameNotFound,
     PlainHTTP,
+    ProxyLogin,
+    ProxyRefused,
     Request,
     Route,
     StreamedBody,
@@ -33,6 +36,7 @@ from lading.registry.http.transport import (
     certificate_wanted,
     certificates,
     host_of,
+    stalled,
     unusable,
 )
 
@@ -221,16 +225,21 @@ def _failure(error: Exception, host: str, seconds: float, proxy: str | None = No
     import aiohttp
 
     if isinstance(error, aiohttp.ServerTimeoutError):
-        return ConnectFailed(f"{host} could not be reached", cause="no connection came about in time")
+        through = f" through the proxy {proxy}" if proxy is not None else ""
+        return ConnectTimedOut(f"{host} could not be reached{through}", cause="no connection came about in time")
     if isinstance(error, TimeoutError):
-        return ConnectionBroken(f"{host} stopped answering", cause=f"nothing came for {seconds:g} seconds")
+        return stalled(host, seconds)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _untrusted(error.certificate_error, host)
     if isinstance(error, aiohttp.ClientSSLError):
         return _tls_failure(error.os_error, host)
-    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        said = f"it answered {error.status}" if isinstance(error, aiohttp.ClientHttpProxyError) else _words(error)
-        return ConnectFailed(f"{host} could not be reached through the proxy {proxy}", cause=said)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        if error.status == 407:
+            return ProxyLogin(f"the proxy {proxy} asks for a login")
+        cause = f"it answered {error.status}"
+        return ProxyRefused(f"{host} could not be reached through the proxy {proxy}", cause=cause)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return ConnectFailed(f"{host} could not be reached through the proxy {proxy}", cause=_words(error))
     if isinstance(error, aiohttp.ClientConnectorError):
         return _unconnected(error.os_error, host)
     if isinstance(error, aiohttp.ClientResponseError):

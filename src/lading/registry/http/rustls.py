@@ -17,10 +17,13 @@ from lading.registry.http.transport import (
     ConnectFailed,
     ConnectionBroken,
     ConnectionRefused,
+    ConnectTimedOut,
     Headers,
     LibraryTransport,
     NameNotFound,
     PlainHTTP,
+    ProxyLogin,
+    ProxyRefused,
     Request,
     Route,
     StreamedBody,
@@ -30,6 +33,7 @@ from lading.registry.http.transport import (
     certificates,
     host_of,
     identity,
+    stalled,
     unusable,
 )
 
@@ -223,7 +227,7 @@ def _failure(error: Exception, host: str, seconds: float, proxy: str | None = No
     from pyreqwest.exceptions import DetailedPyreqwestError
 
     if type(error) is TimeoutError:  # ours: the library's own are subclasses of it
-        return ConnectionBroken(f"{host} stopped answering", cause=f"nothing came for {seconds:g} seconds")
+        return stalled(host, seconds)
     if not isinstance(error, DetailedPyreqwestError):
         return error
     causes = _causes(error)
@@ -240,7 +244,16 @@ def _failure(error: Exception, host: str, seconds: float, proxy: str | None = No
         return untrusted
     if "fatal alert" in text and any(alert in text for alert in ("certificate", "unknownca", "accessdenied")):
         return certificate_wanted(host, "required" in text)
+    timed_out = "timed out" in text or "deadline" in text
     if proxy is not None and "(connect)" in text:
+        if "proxy authorization" in text:
+            return ProxyLogin(f"the proxy {proxy} asks for a login")
+        if "tunnel error" in text and "unsuccessful" in text:
+            cause = f"it refused to connect to {host}, or failed to"
+            return ProxyRefused(f"{host} could not be reached through the proxy {proxy}", cause=cause)
+        if timed_out:
+            cause = "no connection came about in time"
+            return ConnectTimedOut(f"{host} could not be reached through the proxy {proxy}", cause=cause)
         return ConnectFailed(f"{host} could not be reached through the proxy {proxy}", cause=_plain(last))
     if "dns error" in text:
         if "temporary" in text or "try again" in text:
@@ -253,8 +266,8 @@ def _failure(error: Exception, host: str, seconds: float, proxy: str | None = No
             return ConnectFailed(f"{host} could not be reached", cause="it ended the connection when TLS began")
         if "handshake" in text or "alert" in text or "received corrupt message" in text:
             return TLSFailure(f"{host} could not be spoken to with TLS", cause=_plain(last))
-        if "timed out" in text or "deadline" in text:
-            return ConnectFailed(f"{host} could not be reached", cause="no connection came about in time")
+        if timed_out:
+            return ConnectTimedOut(f"{host} could not be reached", cause="no connection came about in time")
         return ConnectFailed(f"{host} could not be reached", cause=_plain(last))
     if "invalid http" in text or "parsed" in text or "too large" in text:
         return ConnectionBroken(f"{host} does not speak HTTP as it should", cause=_plain(last))

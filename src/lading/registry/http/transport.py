@@ -31,8 +31,8 @@ STALL_TIMEOUT = 60.0
 ANSWER_TIMEOUT = 300.0
 """Seconds for the answer after a body was sent: a registry may need long to put a large upload where it belongs."""
 
-LEAST_PROGRESS = 1024
-"""How many bytes of a body have to come in `STALL_TIMEOUT`: fewer are as good as none."""
+LEAST_RATE = 1024
+"""How fast a body has to come, in bytes per second over `STALL_TIMEOUT`: what is slower is as good as still."""
 SLOWEST = 16 * 1024
 """How fast a body that is read whole has to come on the average, in bytes per second, after the first minute."""
 
@@ -59,6 +59,26 @@ class ConnectionBroken(Unreachable):
     """The connection ended or stalled before the answer was complete. The request may have been carried out."""
 
     code = "connection-broken"
+
+
+class ConnectTimedOut(ConnectFailed):
+    """No connection came about in time: the host, or the proxy that leads to it, lies still."""
+
+
+class Stalled(ConnectionBroken):
+    """The answer did not come in time, or came to a halt, or next to one."""
+
+
+class ProxyRefused(Unreachable):
+    """The proxy that leads to the host does not let the request through."""
+
+    code = "proxy-refused"
+
+
+class ProxyLogin(ProxyRefused):
+    """The proxy that leads to the host asks for a login, or does not take the one that it got."""
+
+    code = "proxy-login"
 
 
 class UntrustedCertificate(TLSFailure):
@@ -183,6 +203,19 @@ class Response:
         """
         return self._chunks
 
+    async def peek(self) -> bytes:
+        """The first bytes of the body, which is still there as a whole afterwards."""
+        begun = self._chunks
+        first = await anext(begun, b"")
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield first
+            async for chunk in begun:
+                yield chunk
+
+        self._chunks = chunks()
+        return first
+
     async def read(self, limit: int = READ_LIMIT) -> bytes:
         """Read the whole body.
 
@@ -197,7 +230,7 @@ class Response:
             async with asyncio.timeout(STALL_TIMEOUT + limit / SLOWEST):
                 return await self._read(limit)
         except TimeoutError:
-            raise ConnectionBroken(f"{host_of(self.url)} is too slow", cause="its answer took too long") from None
+            raise Stalled(f"{host_of(self.url)} is too slow", cause="its answer took too long") from None
 
     async def _read(self, limit: int) -> bytes:
         announced = self.headers.get("content-length") or ""
@@ -304,6 +337,8 @@ class LibraryTransport(ABC):
                 if upload is not None and upload.failure is not None:
                     raise SourceFailure(upload.failure) from None
                 raise self._explained(error, request.url, limit) from None
+            if answer.status == 407 and (proxy := self._route.proxy(request.url)) is not None:
+                raise proxy_login(host_of(request.url), _without_login(proxy), has_login=_has_login(proxy))
             chunks = self._chunks(answer, request.url)
             stack.push_async_callback(chunks.aclose)
             yield Response(answer.status, answer.headers, request.url, chunks)
@@ -322,8 +357,10 @@ class LibraryTransport(ABC):
 
     def _explained(self, error: Exception, url: str, seconds: float) -> Exception:
         host, proxy = host_of(url), self._route.proxy(url)
-        # Its login is not shown.
-        return self._explain(error, host, seconds, host_of(proxy).rpartition("@")[2] if proxy is not None else None)
+        explained = self._explain(error, host, seconds, _without_login(proxy) if proxy is not None else None)
+        if isinstance(explained, ProxyLogin) and proxy is not None:
+            return proxy_login(host, _without_login(proxy), has_login=_has_login(proxy))
+        return explained
 
     async def _chunks(self, answer: Answer, url: str) -> AsyncGenerator[bytes, None]:
         """A body as it comes, as long as it does not come to a halt, or next to one."""
@@ -336,15 +373,16 @@ class LibraryTransport(ABC):
                     async with asyncio.timeout(patience):
                         chunk = await answer.read()
             except Exception as error:  # noqa: BLE001  # a library's own
-                if type(error) is TimeoutError and got:
-                    cause = f"only {got} bytes came in {self._stall_timeout:g} seconds"
-                    raise ConnectionBroken(f"{host_of(url)} stopped answering", cause=cause) from None
+                if type(error) is TimeoutError:
+                    # How many came is not known: the library may hold back some until there are more.
+                    cause = f"less than {LEAST_RATE} bytes per second came for {self._stall_timeout:g} seconds"
+                    raise Stalled(f"{host_of(url)} stopped answering", cause=cause) from None
                 raise self._explained(error, url, self._stall_timeout) from None
             if not chunk:
                 return
             got += len(chunk)
             patience -= loop.time() - begun
-            if got >= LEAST_PROGRESS:
+            if got >= LEAST_RATE * self._stall_timeout:
                 patience, got = self._stall_timeout, 0
             yield chunk
 
@@ -508,6 +546,31 @@ def certificate_wanted(host: str, none_shown: bool) -> CertificateWanted:
 def bad_proxy() -> UsageError:
     """The error of a proxy's address that cannot be read; it is not repeated, since it may hold a password."""
     return UsageError("a proxy of the environment cannot be used", cause="its address cannot be read")
+
+
+def proxy_login(host: str, proxy: str, *, has_login: bool) -> ProxyLogin:
+    """The error of a proxy that asks for a login (HTTP 407).
+
+    Args:
+        host: the host that it leads to.
+        proxy: the proxy, without a login.
+        has_login: whether it was shown one.
+    """
+    cause = "it does not take the login that its address has" if has_login else "its address has none"
+    return ProxyLogin(f"the proxy {proxy}, which leads to {host}, asks for a login", cause=cause)
+
+
+def stalled(host: str, seconds: float) -> Stalled:
+    """The error of an answer that did not come in time."""
+    return Stalled(f"{host} stopped answering", cause=f"its answer did not come within {seconds:g} seconds")
+
+
+def _without_login(proxy: str) -> str:
+    return host_of(proxy).rpartition("@")[2]
+
+
+def _has_login(proxy: str) -> bool:
+    return "@" in host_of(proxy)
 
 
 def host_of(url: str) -> str:
