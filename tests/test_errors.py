@@ -63,6 +63,27 @@ def test_what_was_given_is_repeated_without_passwords() -> None:
     assert error.fields == {"location": "https://***@reg.example/app", "count": 3}
 
 
+@pytest.mark.parametrize(
+    "text", ["u:s3cret@reg.example/a:v", "u:s3/cret@reg.example:5000/a:v", "https://u:s3/cr/et@reg.example/a"]
+)
+def test_a_login_before_a_host_is_none_that_is_repeated(text: str) -> None:
+    assert "s3" not in str(UsageError(f"'{text}' is not a reference"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "expected http://[USER:PASSWORD@]HOST[:PORT]",
+        f"reg.example:5000/app@sha256:{'1' * 64}",
+        "localhost:5000/a@latest",
+        "docker-archive:two.tar:@1",
+        "oci:dir/a@b/c:v",
+    ],
+)
+def test_what_is_no_login_is_left_as_it_is(text: str) -> None:
+    assert str(UsageError(text)) == text
+
+
 OTHER_PROGRAMS = {
     # Commands of AWS, arguments of Docker and podman, what a client prints, names that lading's registry calls itself.
     "images/lint/codes.py",

@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from cli.failing import DENIED, fails, unchanged
 from cli.place import AMD64
 from cli.terminal import on_terminal
@@ -100,3 +102,11 @@ def test_login_with_an_identity_token(lading: Lading) -> None:
         with unchanged(lading):
             says = [f"{registry.host} did not allow"]
             fails(lading, "login", registry.host, "--identity-token-stdin", code=DENIED, says=says, stdin=b"revoked")
+
+
+@pytest.mark.parametrize("registry", ["u:s3cret@reg.example", "u:s3/cret@reg.example/team", "https://u:s3@reg.example"])
+def test_a_login_in_the_name_of_the_registry_is_not_repeated(lading: Lading, registry: str) -> None:
+    for words in (("login", registry, "-u", "x", "-p", "y"), ("logout", registry), ("auth", "explain", registry)):
+        ran = lading.run(*words, check=False)
+        assert ran.returncode == 2
+        assert "s3" not in ran.stdout + ran.stderr

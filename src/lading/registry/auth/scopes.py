@@ -167,6 +167,8 @@ def parse_key(text: str) -> tuple[str, str]:
     """
     bare = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     host, _, path = bare.partition("/")
+    if "@" in bare:  # a login, which is not repeated in part
+        raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT], or HOST[:PORT]/NAMESPACE")
     registry = parse_registry(host)
     if not path or path in ("v1", "v2"):
         return registry, ""
