@@ -38,6 +38,7 @@ def copy_options(function: F) -> F:
                 metavar="DIGEST",
                 help="Change a tag only if it names this now.",
             ),
+            click.option("--keep-going", is_flag=True, help="Copy what can be copied of several tags or targets."),
             click.option("--verify", is_flag=True, help="Believe no target: read everything back."),
             click.option(
                 "--jobs",
@@ -72,7 +73,7 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
     """
     from lading.cli.output import emit
     from lading.cli.progress import shown_progress
-    from lading.cli.wording import noted
+    from lading.cli.wording import noted, remedied
     from lading.stores.location import parse_location
 
     format_, style = given.pop("format_"), given.pop("progress")
@@ -91,6 +92,9 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
     with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
         report = options.run(lambda client: client.copy(source, *targets, on_event=on_event, **given))
     report.notes[:] = map(noted, report.notes)
+    report.failed[:] = map(remedied, report.failed)
+    for failure in report.failed:
+        options.fail(failure)
     for note in report.notes:
         options.warn(note)
     if format_ == "text":
@@ -100,6 +104,8 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
             options.note(name)
     else:
         emit(report, format_, lambda: _names(report, options.quiet))
+    if report.failed:
+        raise click.exceptions.Exit(1)
 
 
 def _summary(report: CopyReport, seconds: float) -> str:

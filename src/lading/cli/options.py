@@ -15,6 +15,7 @@ from lading.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.registry.hosts.configuration import Config
+    from lading.transfer.report import Failure
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -140,6 +141,13 @@ class Options:
         from lading.cli.output import paint, say
 
         say(f"{paint('warning:', 'yellow', err=True)} {text}", *(f"  {line}" for line in more), err=True)
+
+    def fail(self, failure: Failure) -> None:
+        """Tell on stderr what failed of several things, as an error is told."""
+        from lading.cli.output import paint, say
+
+        lines = [f"  {line}" for line in (failure.cause, failure.remedy) if line]
+        say(f"{paint('error:', 'red', err=True)} {failure.message}", *lines, err=True)
 
     def _warn_from(self, registry: str, text: str) -> None:
         self.warn(f"{registry} says: {text}")

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from lading.registry.diagnose.check import Examined
     from lading.registry.diagnose.explain import Explanation
     from lading.registry.diagnose.settings import SettingDocument
+    from lading.transfer.report import Failure
 
-    Found = TypeVar("Found", Examined, Explanation)
+    Found = TypeVar("Found", Examined, Explanation, Failure)
 
 Words = str | Callable[[Mapping[str, Any]], str | None]
 """A text with `{field}`s of an error in it, or what makes one of them."""
@@ -202,6 +203,7 @@ REMEDIES: dict[str, Words] = {
     }.get(of["instead"], "use --to oci, or --compression gzip"),
     "holds-no-referrers": "leave out --referrers, or write an oci-archive",
     "no-platform": "choose one of those with --platform",
+    "tag-dangling": "to copy the others all the same: --keep-going",
     "no-tags-to-copy": "see them: lading tags {store}",
     "patterns-of-one-tag": "add --all-tags",
     "sparse-without-platforms": "say which with --platform",

@@ -586,6 +586,7 @@ class AsyncClient:
         clobber: bool = True,
         if_digest: str | None = None,
         dry_run: bool = False,
+        keep_going: bool = False,
         verify: bool = False,
         jobs: int = 8,
         to: Format | None = None,
@@ -618,6 +619,7 @@ class AsyncClient:
             if_digest: change tags only if they name this digest, or do not exist (`absent`): before anything is
                 written, and still just before they are set.
             dry_run: write nothing; the report says what would be done.
+            keep_going: copy what can be copied of several tags or targets; `failed` of the report is what was not.
             verify: believe no target that it has something: walk everything, and read it back.
             jobs: how many blobs are under way at once; a registry for which nothing else is configured gets as many
                 requests at once, and never fewer than 8.
@@ -646,6 +648,7 @@ class AsyncClient:
             artifact_types=several(artifact_types),
             guard=Guard.of(if_digest, clobber=clobber),
             dry_run=dry_run,
+            keep_going=keep_going,
             verify=verify,
             jobs=jobs,
         )

@@ -12,19 +12,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
-from lading.errors import Conflict, NotFound, UsageError
+from lading.errors import Conflict, LadingError, NotFound, UsageError
 from lading.io.tasks import Limits, first_failure, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest
+from lading.model.media_types import MANIFESTS, SCHEMA1
 from lading.model.patterns import choose
 from lading.model.reference import Reference, is_tag
 from lading.model.tags import is_fallback, tag_in
+from lading.model.text import excerpt
 from lading.store import HasSiblings, Readable, Store, fetch_manifest
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copier, CopyCounts
 from lading.transfer.guard import find_named
 from lading.transfer.referrers import Finder, LeftBehind, Referrer
-from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
+from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport, Failure
 from lading.transfer.transform import Graph
 
 _IMAGES = 8
@@ -175,6 +177,10 @@ class _Naming:
         }
 
 
+class _NoManifest(Exception):  # it is no failure: such a thing is left out
+    """What a tag names has this media type."""
+
+
 class _Operation:
     def __init__(
         self, source: Place | Graph, targets: Sequence[Place], options: CopyOptions, on_event: OnEvent | None
@@ -185,6 +191,7 @@ class _Operation:
         self._finder = Finder(self._source.store, options.artifact_types)
         self._left_behind = LeftBehind(self._source.store)
         self._notes: list[str] = []
+        self._failed: list[Failure] = []
         limits, meter = Limits(options.jobs), Meter(on_event)
         self._targets: list[_Target] = []
         for place in targets:
@@ -200,10 +207,8 @@ class _Operation:
         options = self._options
         if options.all_tags:
             images = await self._every_tag()
-        elif self._graph is not None:
-            images = [await self._image(self._graph)]
         else:
-            images = [await self._image(self._source.name or "latest")]
+            images = await self._brought(self._graph or self._source.name or "latest")
         self._tell_what_stayed(images)
         counts = CopyCounts()
         for target in self._targets:
@@ -214,6 +219,7 @@ class _Operation:
             copied=counts,
             steps=[step for target in self._targets for step in target.copier.steps],
             notes=self._notes,
+            failed=self._failed,
             dry_run=options.dry_run,
         )
 
@@ -235,11 +241,49 @@ class _Operation:
         chosen = self._taken(chosen)
         places = asyncio.Semaphore(_IMAGES)
 
-        async def one(name: str) -> CopiedImage:
+        async def one(name: str) -> list[CopiedImage]:
             async with places:
-                return await self._image(name)
+                try:
+                    return await self._brought(name)
+                except _NoManifest as found:
+                    self._note(f"{self._source.title(name)} stayed behind: it is no manifest, but {found}")
+                except LadingError as error:
+                    _explain(error, self._source.title(name))
+                    if not self._options.keep_going:
+                        raise
+                    self._failed.append(Failure.of(error, self._source.title(name)))
+                return []
 
-        return await gather(one(tag) for tag in chosen)
+        images = [image for images in await gather(one(tag) for tag in chosen) for image in images]
+        if not images and not self._failed:
+            raise NotFound(f"{store.name} has nothing to copy", cause="what its tags name is no manifest")
+        return images
+
+    async def _brought(self, source: str | Graph) -> list[CopiedImage]:
+        """Copy one image. Where that fails and the others go on, each name in each target is tried alone.
+
+        Raises:
+            LadingError: nothing of it could be done.
+        """
+        namings = [_Naming(target, self._names(target, source)) for target in self._targets]
+        try:
+            return [await self._image(source, namings)]
+        except LadingError as error:
+            each = [_Naming(naming.target, [name]) for naming in namings for name in naming.names]
+            if not self._options.keep_going or len(each) == 1:
+                raise
+            first = error
+        images: list[CopiedImage] = []
+        failed: list[Failure] = []
+        for naming in each:
+            try:
+                images.append(await self._image(source, [naming]))
+            except LadingError as error:
+                failed.append(Failure.of(error, naming.target.place.title(naming.names[0])))
+        if not images:
+            raise first
+        self._failed += failed
+        return images
 
     def _taken(self, chosen: Sequence[str]) -> list[str]:
         """Those of the source's names under which every target can have something; the others are told of.
@@ -279,9 +323,8 @@ class _Operation:
             return name if place.store.traits.takes_names else None
         return place.named(tag)
 
-    async def _image(self, source: str | Graph) -> CopiedImage:
-        """Copy a graph, or what a name of the source stands for; of all tags, under the one it has."""
-        namings = [_Naming(target, self._names(target, source)) for target in self._targets]
+    async def _image(self, source: str | Graph, namings: Sequence[_Naming]) -> CopiedImage:
+        """Copy a graph, or what a name of the source stands for, to where these names are."""
         root = await self._look(source, namings)
         found = root if isinstance(root, Digest) else root.digest
         referrers: list[Referrer] = []
@@ -320,7 +363,10 @@ class _Operation:
                 return source.manifest.descriptor
             if is_digest(source) and self._source.store.traits.is_remote:
                 return Digest(source)
-            return await self._source.store.resolve(source)
+            found = await self._source.store.resolve(source)
+            if self._options.all_tags and found.media_type and found.media_type not in MANIFESTS | SCHEMA1:
+                raise _NoManifest(excerpt(found.media_type))
+            return found
 
         async with _task_group() as group:
             finding = group.create_task(find())
@@ -524,6 +570,16 @@ async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
             yield group
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from None
+
+
+def _explain(error: LadingError, title: str) -> None:
+    """Say in an error for which of all tags it is, and what a tag that names nothing is."""
+    if error.code == "manifest-not-found" and error.fields.get("reference") == title:
+        error.message, error.code = f"{title} is listed, and there is nothing that it names", "tag-dangling"
+        error.remedy = "keep going, and the others are copied all the same"
+    elif title not in error.message:
+        error.message = f"{title}: {error.message}"
+    error.fields["source"] = title
 
 
 def _each_once(referrers: Sequence[Referrer]) -> list[Referrer]:

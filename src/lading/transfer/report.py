@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import msgspec
 
-from lading.errors import UsageError
+from lading.errors import LadingError, UsageError
 from lading.io.tasks import JOBS
 from lading.model.digest import Digest
 from lading.model.document import Result
@@ -75,6 +75,8 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Believe no target that it has something: walk everything, and read it back."""
     dry_run: bool = False
     """Write nothing; the report says what would be done."""
+    keep_going: bool = False
+    """Whether what fails of several tags or targets leaves the others to be copied; the report says what it was."""
     jobs: int = JOBS
     """How many blobs are under way at once."""
 
@@ -109,6 +111,34 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
                 remedy="ask for referrers",
                 code="types-without-referrers",
             )
+
+
+class Failure(Result, msgspec.Struct, frozen=True, kw_only=True):
+    """Something of several that failed, while the others went on."""
+
+    document_fields: ClassVar[tuple[str, ...]] = ("reference", "code", "message", "cause", "remedy")
+
+    reference: str
+    """What could not be copied, or the name that could not be given."""
+    code: str
+    """Which case it is; see the page on exit codes."""
+    message: str
+    cause: str | None = None
+    remedy: str | None = None
+    fields: dict[str, Any] = {}
+    """What it is about, as an error has it."""
+
+    @classmethod
+    def of(cls, error: LadingError, reference: str) -> Self:
+        """The failure that an error is."""
+        return cls(
+            reference=reference,
+            code=error.code,
+            message=error.message,
+            cause=error.cause,
+            remedy=error.remedy,
+            fields=error.fields,
+        )
 
 
 class CopiedTag(Result, msgspec.Struct, kw_only=True):
@@ -150,6 +180,8 @@ class CopyReport(Result, msgspec.Struct, kw_only=True):
     """Each blob and manifest that was looked at, with what became of it."""
     notes: list[str] = []
     """What the user should know: what changed, and what was left behind."""
+    failed: list[Failure] = []
+    """What could not be copied, of a copy that keeps going."""
     dry_run: bool = False
 
     def __repr__(self) -> str:

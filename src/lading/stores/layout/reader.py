@@ -20,6 +20,7 @@ from lading.model.index import Index, is_attestation
 from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, OCI_INDEX, is_foreign_layer
 from lading.model.tags import is_fallback, tag_in
+from lading.model.text import excerpt
 from lading.store import AnyManifest, Reader, Traits, is_manifest
 from lading.stores.layout import listing
 from lading.stores.layout.files import ABSENT, CHUNK, matches, reporting
@@ -55,6 +56,8 @@ class LayoutReader:
 
         A tag is found in all its styles: `v1`, `app:v1` and `registry/app:v1`, in the annotations of the
         specification and of containerd.
+
+        What is listed with a media type that is no manifest's is described so.
 
         Raises:
             NotFound: there is none; or it is listed, and its file is missing.
@@ -240,8 +243,14 @@ class LayoutReader:
         entry = self._find(self._meant(name))
         if entry is not None and entry.digest in self._made:
             return entry
-        if entry is None or entry.media_type not in MANIFESTS:
+        if entry is None or not entry.media_type:
             return None
+        if entry.media_type not in MANIFESTS:
+            try:
+                return self._fetch(name).descriptor
+            except InvalidContent as error:
+                if error.code != "no-manifest":
+                    raise
         size = self._blob_size(entry)
         if size != entry.size:
             raise self._is_damaged(entry.digest, f"index.json says {entry.size} bytes, it has {size}")
@@ -275,6 +284,13 @@ class LayoutReader:
         except InvalidContent as error:
             if entry is None:
                 raise NotFound(f"{self._named(name)} is not a manifest", cause=error.message) from None
+            if entry.media_type and not is_known(entry.media_type):
+                raise InvalidContent(
+                    f"{self._named(name)} is no manifest",
+                    cause=f"index.json lists it as {excerpt(entry.media_type)}",
+                    code="no-manifest",
+                    fields={"reference": self._named(name), "media_type": entry.media_type},
+                ) from None
             raise
 
     def _open_blob(self, content: Descriptor) -> BinaryIO:
@@ -325,7 +341,9 @@ class LayoutReader:
         listed = {child.digest for found in summaries.values() if found is not None for child in found.children}
         here = listed | summaries.keys()
         subordinate = listed | {digest for digest, found in summaries.items() if found and found.subject in here}
-        return tuple(entry for entry in entries if entry.digest not in subordinate)
+        roots = tuple(entry for entry in entries if entry.digest not in subordinate)
+        # Whatever else is listed beside manifests is none.
+        return tuple(filter(leads_on, roots)) or roots
 
     def _referrers(self, subject: Digest) -> Sequence[Descriptor]:
         with self._referrers_lock:

@@ -1,0 +1,177 @@
+"""Several tags, names and targets of which one cannot be copied: it is named, and the others come where they may."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.failing import CONFLICT, CONTENT, NOT_FOUND, fails
+from lading.client import AsyncClient
+from lading.errors import NotFound
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.manifest import parse
+from lading.store import from_bytes
+from lading.stores.layout.layout import Layout
+from lading.stores.memory import Memory
+from support import images
+from support.http import Reply
+from support.lading import Lading
+from support.proxy import CountingProxy, when
+
+IMAGES = {name: images.make_image("linux/amd64", kind="oci", seed=name) for name in ("one", "two", "three")}
+
+
+@pytest.fixture
+def source(elsewhere: str, repository: str) -> Iterator[tuple[CountingProxy, str]]:
+    """A repository with three tags behind a proxy, of which `two` is listed and names nothing."""
+    for tag, image in IMAGES.items():
+        images.push(elsewhere, repository, tag, image)
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        missing = Reply(status=404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+        proxy.intercept = when(missing, path="/manifests/two$")
+        yield proxy, f"{proxy.host}/{repository}"
+
+
+def test_a_dangling_tag_is_named(source: tuple[CountingProxy, str], lading: Lading, tmp_path: Path) -> None:
+    name = source[1]
+    says = [f"{name}:two is listed, and there is nothing that it names", "--keep-going"]
+    fails(lading, "copy", "--all-tags", name, f"oci:{tmp_path}/new", code=NOT_FOUND, says=says)
+
+
+def test_the_others_come_with_keep_going(source: tuple[CountingProxy, str], lading: Lading, tmp_path: Path) -> None:
+    name = source[1]
+    ran = lading.run("copy", "--all-tags", "--keep-going", name, f"oci:{tmp_path}/new", check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.count("error: ") == 1
+    assert f"error: {name}:two is listed, and there is nothing that it names" in ran.stderr
+    assert [line.rpartition("@")[0].rpartition(":")[2] for line in ran.stdout.splitlines()] == ["one", "three"]
+    report = json.loads(
+        lading.run(
+            "copy", "--all-tags", "--keep-going", name, f"oci:{tmp_path}/new", "--format", "json", check=False
+        ).stdout
+    )
+    assert [image["source"] for image in report["images"]] == [f"{name}:one", f"{name}:three"]
+    assert [(item["reference"], item["code"]) for item in report["failed"]] == [(f"{name}:two", "tag-dangling")]
+
+
+async def test_and_from_code(source: tuple[CountingProxy, str], client: AsyncClient) -> None:
+    name, target = source[1], Memory("memory")
+    report = await client.copy(name, target, all_tags=True, keep_going=True)
+    assert [failure.reference for failure in report.failed] == [f"{name}:two"]
+    assert [tag async for tag in target.tags()] == ["one", "three"]
+    with pytest.raises(NotFound) as raised:
+        await client.copy(name, Memory("memory"), all_tags=True)
+    assert (raised.value.code, raised.value.fields["source"]) == ("tag-dangling", f"{name}:two")
+
+
+@pytest.mark.parametrize("broken", ["blob", "manifest", "unknown"])
+def test_what_a_tag_leads_to_is_missing(
+    broken: str, source: tuple[CountingProxy, str], lading: Lading, tmp_path: Path
+) -> None:
+    proxy, name = source
+    layer = IMAGES["two"].document["layers"][0]["digest"]
+    what, answer = {
+        "blob": (f"/blobs/{layer}", Reply(status=404)),
+        "manifest": (f"/manifests/{IMAGES['two'].digest}", Reply(status=404)),
+        "unknown": ("/manifests/two$", Reply(headers=[("Content-Type", "application/xml")], body=b"<a/>")),
+    }[broken]
+    proxy.intercept = when(answer, path=what)
+    code = CONTENT if broken == "unknown" else NOT_FOUND
+    fails(lading, "copy", "--all-tags", name, f"oci:{tmp_path}/new", code=code, says=[f"{name}:two"])
+    ran = lading.run("copy", "--all-tags", "--keep-going", name, f"oci:{tmp_path}/new", check=False)
+    assert (ran.returncode, ran.stdout.count("@sha256:")) == (1, 2)
+    assert f"error: {name}:two" in ran.stderr
+
+
+def test_one_of_several_targets(
+    source: tuple[CountingProxy, str], elsewhere: str, lading: Lading, tmp_path: Path
+) -> None:
+    proxy, name = source
+    proxy.intercept = when(Reply(status=403), method="PUT", path="refused")
+    targets = [f"oci:{tmp_path}/new:1", f"{name}-refused:1", f"{name}-other:1"]
+    assert lading.run("copy", f"{name}:one", *targets, check=False).returncode == 4
+    ran = lading.run("copy", "--keep-going", f"{name}:one", *targets, "--format", "json", check=False)
+    assert ran.returncode == 1
+    report = json.loads(ran.stdout)
+    assert {tag["reference"] for image in report["images"] for tag in image["targets"]} == {targets[0], targets[2]}
+    assert [item["reference"] for item in report["failed"]] == [targets[1]]
+
+
+def test_one_of_several_names(source: tuple[CountingProxy, str], lading: Lading) -> None:
+    proxy, name = source
+    refusal = Reply(status=409, body=b'{"errors":[{"code":"CONFLICT","message":"immutable"}]}')
+    proxy.intercept = when(refusal, method="PUT", path="/manifests/fixed$")
+    arguments = ("copy", "--keep-going", f"{name}:one", f"{name}-new:1", "-t", "fixed", "-t", "free")
+    ran = lading.run(*arguments, "--format", "json", check=False)
+    assert ran.returncode == 1
+    report = json.loads(ran.stdout)
+    names = {tag["reference"].rpartition(":")[2] for image in report["images"] for tag in image["targets"]}
+    assert names == {"1", "free"}
+    assert [item["reference"] for item in report["failed"]] == [f"{name}-new:fixed"]
+
+
+def test_where_nothing_comes_the_exit_code_is_that_of_the_error(
+    source: tuple[CountingProxy, str], lading: Lading, tmp_path: Path
+) -> None:
+    name = source[1]
+    targets = [f"oci:{tmp_path}/{number}:1" for number in range(2)]
+    fails(lading, "copy", "--keep-going", f"{name}:two", *targets, code=NOT_FOUND, says=["was not found"])
+    says = [f"{name}:one was not changed"]
+    arguments = ("--keep-going", "--if-digest", "absent")
+    fails(lading, "copy", f"{name}:three", f"{name}:one", *arguments, code=CONFLICT, says=says)
+
+
+@pytest.fixture
+async def mixed(tmp_path: Path) -> Callable[[str, bytes], str]:
+    """Makes a layout with two images, and something else that has a name."""
+    layout = Layout(tmp_path / "mixed", create=True)
+    async with AsyncClient() as client:
+        for tag in ("one", "two"):
+            await client.copy(await _stored(IMAGES[tag]), f"oci:{tmp_path}/mixed:{tag}")
+
+    def make(media_type: str, content: bytes) -> str:
+        file = layout.path / "blobs" / "sha256" / images.digest_of(content).partition(":")[2]
+        file.write_bytes(content)
+        index = json.loads((layout.path / "index.json").read_text())
+        entry = images.make_descriptor(content, media_type, "oci")
+        index["manifests"].append(entry | {"annotations": {"org.opencontainers.image.ref.name": "doc"}})
+        (layout.path / "index.json").write_text(json.dumps(index))
+        return f"oci:{layout.path}"
+
+    return make
+
+
+async def _stored(image: images.Manifest) -> Memory:
+    store = Memory("memory")
+    for digest, blob in image.blobs.items():
+        await store.write(Descriptor(digest=Digest(digest), size=len(blob)), from_bytes(blob))
+    await store.put(parse(image.content), "1")
+    return store
+
+
+@pytest.mark.parametrize(
+    "media_type, content",
+    [
+        ("application/xml", b"<a/>"),
+        ("application/json", b'{"a":1}'),
+        ("application/vnd.oci.image.layer.v1.tar+gzip", b"\x1f\x8b"),
+        ("application/octet-stream", b"x" * 5_000_000),
+    ],
+)
+def test_what_is_no_manifest_stays_behind_and_is_said(
+    media_type: str, content: bytes, mixed: Callable[[str, bytes], str], elsewhere: str, repository: str, lading: Lading
+) -> None:
+    place, target = mixed(media_type, content), f"{elsewhere}/{repository}"
+    for arguments in (("push", place, target), ("copy", "--all-tags", place, target)):
+        ran = lading.run(*arguments)
+        assert [line.rpartition("@")[0] for line in ran.stdout.splitlines()] == [f"{target}:one", f"{target}:two"]
+        assert f"{place}:doc stayed behind: it is no manifest, but {media_type}" in ran.stderr
+    fails(lading, "push", f"{place}:doc", target, code=CONTENT, says=["is no manifest", media_type])
+    fails(lading, "inspect", f"{place}:doc", code=CONTENT, says=["is no manifest", media_type])
+    assert lading.run("digest", f"{place}:doc").stdout.strip() == images.digest_of(content)
+    shown = lading.run("tags", "--digests", place).stdout
+    assert [line.split()[0] for line in shown.splitlines()[1:]] == ["one", "two", "doc"]
+    lading.run("delete", "--yes", f"{place}:one", f"{place}:two")
+    fails(lading, "push", place, target, code=NOT_FOUND, says=["has nothing to copy", "is no manifest"])
