@@ -14,6 +14,7 @@ import json
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
@@ -21,12 +22,14 @@ from typing import Self
 import pytest
 
 from lading.errors import InvalidContent, LadingError, Unreachable
+from lading.model import Descriptor, Digest
 from lading.registry.hosts.configuration import Config
 from lading.registry.hosts.settings import HostConfig
 from lading.registry.http.rustls import ReqwestTransport
 from lading.registry.http.transport import Route
 from lading.registry.repository import Repository, repositories
 from lading.registry.session import Session
+from lading.store import read
 from support.certs import Authority
 from support.fakes import Reply, Request, ScriptedServer, error_reply, json_reply
 from support.images import Manifest, make_image
@@ -477,3 +480,49 @@ class TestEndless:
             async with Session(config=config, retries=0, transport=impatient) as session:
                 with pytest.raises(Unreachable, match="stopped answering"):
                     await fetch(session, host, "/v2/a/manifests/1")
+
+    async def test_a_blob_that_drips_is_not_read_for_ever(self) -> None:
+        content = Descriptor(digest=Digest("sha256:" + "1" * 64), size=1_000_000)
+        with Dripping() as server:
+            config = Config({server.host: HostConfig(plain_http=True)})
+
+            def impatient(route: Route) -> ReqwestTransport:
+                return ReqwestTransport(route, stall_timeout=0.1)
+
+            async with Session(config=config, retries=0, transport=impatient) as session:
+                with pytest.raises(Unreachable, match="stopped answering"):
+                    await read(Repository(session, server.host, "a"), content, content.size)
+            assert server.asked <= 4
+
+
+class Dripping(threading.Thread):
+    """A server that gives 70 kB at once to whoever asks, and then a byte now and then."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.asked = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._drip, args=(client,), daemon=True).start()
+
+    def _drip(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            request = client.recv(65536).decode()
+            self.asked += 1
+            status = "206 Partial Content" if "range:" in request.lower() else "200 OK"
+            client.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 1000000\r\n\r\n".encode() + b"x" * 70_000)
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.01)

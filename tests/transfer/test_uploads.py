@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import InvalidContent, LadingError, RegistryFailure, Unreachable
+from lading.errors import Conflict, InvalidContent, LadingError, RegistryFailure, Unreachable
 from lading.model.descriptor import Descriptor
 from lading.registry.cache import Cache
 from lading.registry.repository import Repository
@@ -158,15 +158,34 @@ async def test_a_registry_without_chunks_gets_the_blob_whole(status: int, elsewh
         assert proxy.count("PATCH") == 1
 
 
-async def test_what_is_too_large_for_a_gateway_is_sent_in_smaller_parts(elsewhere: str, repository: str) -> None:
+@pytest.mark.parametrize("reply", [Reply(status=413), error_reply(413, "SIZE_INVALID", "too large")], ids=["", "code"])
+async def test_what_is_too_large_for_a_gateway_is_sent_in_smaller_parts(
+    elsewhere: str, repository: str, reply: Reply
+) -> None:
     def gateway(request: Request) -> Reply | None:
-        return Reply(status=413) if int(request.headers.get("content-length") or 0) > 2 * MIB else None
+        return reply if int(request.headers.get("content-length") or 0) > 2 * MIB else None
 
     with CountingProxy(f"http://{elsewhere}") as proxy:
         proxy.intercept = gateway
         async with connected(proxy.host, repository) as store:
             await store.write(CONTENT, from_bytes(BLOB))
             assert await store.contains(CONTENT)
+
+
+async def test_what_another_client_brought_meanwhile_is_there(registry: RealRegistry, repository: str) -> None:
+    """Nexus keeps what it has, and says so to the second of two that bring the same blob at once."""
+    words = f"docker/v2/-/blobs/{CONTENT.digest} cannot be updated"
+    async with connected(registry.host, repository) as other:
+        await other.write(CONTENT, from_bytes(BLOB))
+    with CountingProxy(registry.url) as proxy:
+        reply = error_reply(400, "BLOB_UPLOAD_INVALID", "blob upload invalid", detail=words)
+        proxy.intercept = when(reply, method="PUT", path="/blobs/uploads/")
+        async with connected(proxy.host, repository) as store:
+            await store.write(CONTENT, from_bytes(BLOB))
+            assert proxy.count("PUT") == 1
+            missing = images.noise("kept", MIB)
+            with pytest.raises(Conflict, match="keeps"):
+                await store.write(Descriptor.of(missing, "application/octet-stream"), from_bytes(missing))
 
 
 async def test_an_answer_that_is_lost_does_not_send_the_blob_twice(registry: RealRegistry, repository: str) -> None:
