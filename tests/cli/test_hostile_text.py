@@ -42,6 +42,29 @@ class Places(NamedTuple):
     folder: Path
 
 
+def tar(**files: tarfile.TarInfo) -> bytes:
+    """An archive of members that have nothing in them."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for member in files.values():
+            archive.addfile(member)
+    return content.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname, made.uname, made.gname = kind, target, NAME, NAME
+    return made
+
+
+LAYER = tar(
+    file=member(NAME),
+    link=member(f"link {NAME}", tarfile.SYMTYPE, f"/nowhere/{NAME}"),
+    fifo=member(f"fifo {NAME}", tarfile.FIFOTYPE),
+    whiteout=member(f".wh.{NAME}"),
+)
+
+
 def described(content: bytes, media_type: str, **more: Any) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content), **more}
 
@@ -57,7 +80,7 @@ def image(evil: str) -> tuple[bytes, bytes]:
             "author": evil,
             "config": {"Labels": {evil: evil}, "Env": [evil], "Cmd": [evil], "User": evil, "WorkingDir": evil},
             "history": [{"created_by": evil, "comment": evil}],
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(b"layer")]},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(LAYER)]},
         }
     ).encode()
     document = {
@@ -65,7 +88,7 @@ def image(evil: str) -> tuple[bytes, bytes]:
         "mediaType": OCI_MANIFEST,
         "artifactType": evil,
         "config": described(config, "application/vnd.oci.image.config.v1+json"),
-        "layers": [described(b"layer", "application/vnd.oci.image.layer.v1.tar", annotations={evil: evil})],
+        "layers": [described(LAYER, "application/vnd.oci.image.layer.v1.tar", annotations={evil: evil})],
         "annotations": {evil: evil},
     }
     return json.dumps(document).encode(), config
@@ -89,7 +112,7 @@ TIDY = index(TIDY_IMAGE, TYPED)
 """Without what no file of a local list may have."""
 BROKEN = json.dumps({"schemaVersion": EVIL, "mediaType": EVIL}).encode()
 CONTENTS = {
-    digest_of(content): content for content in (CONFIG, IMAGE, INDEX, TIDY_CONFIG, TIDY_IMAGE, TIDY, BROKEN, b"layer")
+    digest_of(content): content for content in (CONFIG, IMAGE, INDEX, TIDY_CONFIG, TIDY_IMAGE, TIDY, BROKEN, LAYER)
 }
 TYPES = {IMAGE: OCI_MANIFEST, INDEX: OCI_INDEX, TIDY_IMAGE: OCI_MANIFEST, TIDY: OCI_INDEX, BROKEN: OCI_MANIFEST}
 WARNING = ("Warning", '299 - "evil \x9b1m \x85 evil"')
@@ -146,7 +169,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     archive = folder / f"{NAME}.tar"
     docker = [{"Config": f"{EVIL[:-6]}.json", "RepoTags": [EVIL, "a:b"], "Layers": ["layer.tar"]}]
     with tarfile.open(archive, "w") as tar:
-        for name, content in {"manifest.json": json.dumps(docker).encode(), NAME: b"x", "layer.tar": b"layer"}.items():
+        for name, content in {"manifest.json": json.dumps(docker).encode(), NAME: b"x", "layer.tar": LAYER}.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -272,6 +295,24 @@ manifest pull {angry}/app:list
 manifest pull {kind}/app:image
 manifest prune --dry-run
 manifest prune
+image ls {kind}/app:list
+image ls oci:{layout}:image / -l -R
+image ls oci:{layout}:image /{evil}
+image ls oci:{layout}:image --format json
+image ls {angry}/app:1
+image cat oci:{layout}:image /{evil}x
+image cat oci:{layout}:image --layer {evil} /a
+image export oci:{layout}:image {folder}/{evil}
+image export oci:{layout}:list {folder}/tree/
+image size oci:{layout}:image {kind}/app:image --files
+image size oci:{layout}:image --format json
+image history oci:{layout}:image
+image history {kind}/app:image --no-trunc
+image history {kind}/app:image --format dockerfile
+image config {kind}/app:image
+image config oci:{layout}:image --format json
+image layers oci:{layout}:image
+image layers {kind}/app:image --no-trunc --shared-with oci:{layout}:image
 auth explain {angry}/challenged/app
 auth explain {angry}/app
 auth explain {kind}/app
