@@ -74,6 +74,10 @@ def main(arguments: Sequence[str] | None = None, *, prog_name: str = "lading") -
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
+    if "_LADING_COMPLETE" in os.environ:
+        from lading.cli.completing import complete
+
+        complete()
     _prepare_streams()
     try:
         result = lading.main(list(arguments), prog_name=prog_name, standalone_mode=False)

@@ -10,16 +10,12 @@ from lading.cli.groups import Command
 @click.command(cls=Command, short_help="Print a script for completion in a shell")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print a script that completes lading's commands in a shell.
+    """Print a script that completes what is typed of lading in a shell: commands, options, hosts, repositories, tags.
 
     \b
     eval "$(lading completion bash)"
     """
-    from click.shell_completion import get_completion_class
-
-    from lading.cli import lading
+    from lading.cli.completing import script
     from lading.cli.output import say
 
-    kind = get_completion_class(shell)
-    assert kind is not None
-    say(*kind(lading, {}, "lading", "_LADING_COMPLETE").source().splitlines())
+    say(*script(shell).splitlines())
