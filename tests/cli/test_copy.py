@@ -236,7 +236,7 @@ def test_a_reader_that_leaves_early_is_no_success(
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["push", "image.tar", "SOURCE:2"], "docker-archive:image.tar or oci-archive:image.tar"),
+        (["push", "image.tar", "SOURCE:2"], "an archive oci-archive:image.tar or docker-archive:image.tar"),
         (["push", "./image.tar", "SOURCE:2"], "oci-archive:./image.tar"),
         (["push", "folder", "SOURCE:2"], "oci:folder"),
         (["copy", "SOURCE:1", "oci-layout:folder"], "oci:folder"),

@@ -54,6 +54,10 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         {"registry": "reg.example", "header": "X-A"},
         "name it: --header 'reg.example=X-A: …', or headers in lading's config.toml",
     ),
+    "is-registry": (
+        {"registry": "localhost:5000"},
+        "see its repositories: lading repos localhost:5000      or name one: localhost:5000/REPOSITORY",
+    ),
     "not-accepted": ({"what": REF}, f"see what is there now: lading inspect {REF}"),
     "no-registry": (
         {"registry": "reg.example"},

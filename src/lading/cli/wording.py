@@ -150,6 +150,7 @@ REMEDIES: dict[str, Words] = {
     "connection-broken": "try again; --debug shows the requests",
     "ambiguous-header": "name it: --header '{registry}={header}: …', or headers in lading's config.toml",
     # Registries
+    "is-registry": "see its repositories: lading repos {registry}      or name one: {registry}/REPOSITORY",
     "not-accepted": "see what is there now: lading inspect {what}",
     "no-registry": "check its name and its port; see what answers there: lading registry check {registry}",
     "format-not-accepted": (

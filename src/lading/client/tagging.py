@@ -94,11 +94,13 @@ async def _read(
         store: what the manifest is in.
         source: the manifest.
         goals: the new tags.
-        is_sure: whether it is an error where that cannot be told.
+        is_sure: whether it is told at any cost, and an error where it cannot be.
     """
     before: _Before = {}
 
     async def look(goal: Location) -> None:
+        if not is_sure and not store.traits.resolves_cheaply:
+            return
         with suppress(*(() if is_sure else (LadingError,))):
             before[goal] = await _present(context, store, source, goal)
 

@@ -62,6 +62,11 @@ _OTHERS = {
 """What other tools call places, where no image on Docker Hub is called so."""
 _ESCAPED = r"\\([:@\\])"
 _SPECIAL = r"[:@\\]"
+_ADDRESS = r"(?:https?|oci)://"
+_BARE_HOST = r"(?:localhost|\[[0-9a-fA-F:.]+\]|\d+(?:\.\d+){3}|[\w.-]*\w\.[A-Za-z][\w-]*)(?::[\w.-]+)?(?:@\S*)?$"
+"""What has no slash and looks like a host: `localhost:5000`, `ghcr.io`, `10.0.0.5:5000`."""
+_TAG_OF_HOST = r"@.*|:(?!\d+(?:@|$))[^:\]]*$"
+_ARCHIVE = r"\.(?:tar|tgz|tar\.\w+|zip|json)$"
 _DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}"
 _BARE_HEX = r"[a-f0-9]{64}"
 _POSITION = r"@[0-9]{1,9}"
@@ -106,7 +111,9 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def _scheme(self) -> str:
-        return KINDS[self.kind].schemes[0]
+        first, *others = KINDS[self.kind].schemes
+        # `oci://` is how other tools begin what is in a registry.
+        return others[0] if _is_address(f"{first}{self.path}") else first
 
     def __repr__(self) -> str:
         """Such as `<Location oci:web:1.4>`."""
@@ -260,8 +267,8 @@ def parse_location(text: str) -> Location:
         UsageError: it names no directory or file.
     """
     found = _scheme(text)
-    if found is None:
-        return Location(kind="registry", reference=_reference(text))
+    if found is None or _is_address(text):
+        return Location(kind="registry", reference=_reference(text.removeprefix("oci://")))
     kind, scheme = found
     rest = text.removeprefix(scheme)
     if kind == "registry":
@@ -282,6 +289,13 @@ def parse_location(text: str) -> Location:
     return split(kind, hidden, text)
 
 
+def _is_address(text: str) -> bool:
+    """Whether `oci://` begins it as in other tools: a registry's host follows, and no folder is called so."""
+    return (
+        text.startswith("oci://") and not text.startswith("oci:///") and not _exists(f"/{text[6:].partition('/')[0]}")
+    )
+
+
 def _scheme(text: str) -> tuple[str, str] | None:
     """The kind and the scheme that a text begins with."""
     schemes = ((name, scheme) for name, kind in KINDS.items() for scheme in kind.schemes)
@@ -294,12 +308,40 @@ def _reference(text: str) -> Reference:
     if colon and other in _OTHERS:
         ours = _OTHERS[other]
         raise UsageError(f"lading knows no places that begin with {other}:", remedy=f"is it {ours}{rest.lstrip('/')}?")
+    if re.match(_BARE_HOST, text):
+        _refuse_host(text)
     try:
         return Reference.parse_repository(text)
     except InvalidReference as error:
         if text.startswith((".", "/", "~")):
-            error.remedy = f"a directory is oci:{text}, an archive oci-archive:{text} or docker-archive:{text}"
+            error.remedy = _ways_to(text)
+        elif address := re.match(_ADDRESS, text):
+            error.remedy = f"without {address.group()}, it is {text[address.end() :]}"
         raise
+
+
+def _refuse_host(text: str) -> None:
+    """Refuse what Docker reads as an image of Docker Hub, and what nobody means so: a registry, or a file.
+
+    Raises:
+        InvalidReference: it names no repository.
+    """
+    if _exists(text) or re.search(_ARCHIVE, text):
+        raise InvalidReference(
+            f"{text} would be an image on Docker Hub", cause="a file has a scheme", remedy=_ways_to(text)
+        )
+    host = re.sub(_TAG_OF_HOST, "", text)
+    raise InvalidReference(
+        f"{text} is a registry, and a repository is wanted",
+        cause="without a slash, it would be an image on Docker Hub",
+        remedy=f"list its repositories, or name one of them: {host}/REPOSITORY",
+        code="is-registry",
+        fields={"registry": host},
+    )
+
+
+def _ways_to(path: str) -> str:
+    return f"a directory is oci:{path}, an archive oci-archive:{path} or docker-archive:{path}"
 
 
 def _split_name(kind: str, hidden: str, text: str) -> Location:

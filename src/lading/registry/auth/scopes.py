@@ -155,7 +155,8 @@ def parse_registry(text: str) -> str:
     except InvalidReference:
         parsed = None
     if parsed is None or parsed.repository != "x/x":
-        raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT]")
+        remedy = f"name it alone: {host.partition('/')[0]}" if "/" in host else "such as localhost:5000, ghcr.io"
+        raise InvalidReference(f"{text!r} is not a registry", cause="expected HOST[:PORT]", remedy=remedy)
     return host if named != host else parsed.registry
 
 
