@@ -85,14 +85,14 @@ def test_an_archive_is_read_from_a_pipe(lading: Lading, places: dict[str, str], 
 def test_what_is_in_a_docker_archive_is_not_changed(
     command: str, lading: Lading, name: str, places: dict[str, str], tmp_path: Path
 ) -> None:
-    lading.run("copy", "-q", f"{name}:arm", "docker-archive:a.tar", cwd=tmp_path)
-    before = (tmp_path / "a.tar").read_bytes()
-    place = f"docker-archive:a.tar:{name}:arm"
+    lading.run("copy", "-q", f"{name}:arm", "docker-archive:d.tar", cwd=tmp_path)
+    before = (tmp_path / "d.tar").read_bytes()
+    place = f"docker-archive:d.tar:{name}:arm"
     words = [place, "new"] if command == "tag" else [place]
     refused = lading.run(*command.split(), *words, cwd=tmp_path, check=False)
     assert refused.returncode == 9
-    assert "docker-archive:a.tar cannot be changed" in refused.stderr
-    assert (tmp_path / "a.tar").read_bytes() == before
+    assert "docker-archive:d.tar cannot be changed" in refused.stderr
+    assert (tmp_path / "d.tar").read_bytes() == before
 
 
 @pytest.mark.parametrize("place", ["oci:layout", "oci-archive:a.tar"])
@@ -234,7 +234,7 @@ def test_an_engine_is_looked_at_and_tagged(
     assert run("digest", pinned).strip() == found["digest"]
     for identity in (image.document["config"]["digest"], image.document["config"]["digest"].removeprefix("sha256:")):
         assert run("digest", f"docker-daemon:{identity}").strip() == found["digest"]
-    assert run("tag", "docker-daemon:looked/at:1", "2").splitlines()[0] == "docker-daemon:docker.io/looked/at:2"
+    assert run("tag", "docker-daemon:looked/at:1", "2").split()[0] == "docker-daemon:docker.io/looked/at:2"
     assert sorted(run("tags", "docker-daemon:looked/at").split()) == ["1", "2"]
     assert engine.run("run", "--rm", "--network=none", "looked/at:2").stdout == "looked at\n"
     for words in (

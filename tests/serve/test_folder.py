@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lading.errors import UsageError
+from lading.errors import InvalidContent, UsageError
 from lading.serve import FolderStorage
 from serve.caller import Caller
 from support.images import OCI_INDEX, digest_of, make_image, make_index, noise, push
@@ -65,10 +65,10 @@ def test_keeps_a_blob_once_where_it_is_mounted(serve_folder: Serve, folder: Path
 
 
 def test_copies_a_blob_where_it_cannot_be_linked(serve_folder: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_links(path: Path, target: Path) -> None:
+    def no_links(source: Path, target: Path, *, follow_symlinks: bool) -> None:
         raise PermissionError(1, "no links here")
 
-    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    monkeypatch.setattr(os, "link", no_links)
     with serve_folder() as url:
         call = Caller(url)
         call.push_blob("a", digest_of(b"x"), b"x")
@@ -214,3 +214,32 @@ def test_must_be_one_s_own(folder: Path, there: bool) -> None:
         for path, mode in modes:
             path.chmod(mode)
     assert str(refused.value) == f"cannot keep a registry in {folder} (Permission denied)"
+
+
+@pytest.mark.parametrize("place", [".lading", ".lading/uploads"])
+def test_a_registry_is_not_kept_where_a_link_leads(folder: Path, tmp_path: Path, place: str) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (folder / place).parent.mkdir(parents=True)
+    (folder / place).symlink_to(victim)
+    with pytest.raises(InvalidContent, match="is a link"):
+        FolderStorage(folder)
+    assert list(victim.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [".lading/blobs", ".lading/blobs/sha256", ".lading/blobs/sha256/{}"])
+def test_what_repositories_share_leads_nowhere_else(
+    serve_folder: Serve, folder: Path, tmp_path: Path, place: str
+) -> None:
+    content = noise("shared", 100)
+    digest = digest_of(content)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    with serve_folder() as url:
+        call = Caller(url)
+        link = folder / place.format(digest.removeprefix("sha256:"))
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(victim)
+        answer = call("POST", f"/v2/a/blobs/uploads/?digest={digest}", content)
+        assert answer.status == (201 if "{}" in place else 500)
+    assert list(victim.iterdir()) == []

@@ -682,12 +682,13 @@ class TestWriting:
 
     async def test_a_failure_leaves_what_was_there(self, tmp_path: Path) -> None:
         path = tmp_path / "a.tar"
-        path.write_bytes(b"before")
+        path.write_bytes(tar(legacy(OTHER, ["other:1"])))
+        before = path.read_bytes()
         source = await memory(IMAGE)
         with pytest.raises(InvalidReference):
             async with NewDockerArchive(path) as archive:
                 await Copier(archive).copy(source, await source.resolve(IMAGE.digest), names=["app:1", "no name"])
-        assert path.read_bytes() == b"before"
+        assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
 
     async def test_wrong_bytes_are_not_taken(self, tmp_path: Path) -> None:

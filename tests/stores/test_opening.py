@@ -25,7 +25,7 @@ def memories(monkeypatch: pytest.MonkeyPatch) -> dict[str, Memory]:
     found: dict[str, Memory] = {}
 
     @asynccontextmanager
-    async def opened(location: Location) -> AsyncIterator[Memory]:
+    async def opened(location: Location, _: object = None) -> AsyncIterator[Memory]:
         yield found.setdefault(location.path, Memory(f"memory:{location.path}"))
 
     module = ModuleType("memories")

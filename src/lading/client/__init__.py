@@ -155,7 +155,7 @@ class AsyncClient:
         from lading.drafts.facade import Drafts
         from lading.drafts.store import DraftStore
 
-        return Drafts(self.connect, DraftStore(config_dir=self._context.docker_config))
+        return Drafts(self.connect, DraftStore(config_dir=self._context.docker_config, on_wait=self._context.note))
 
     @property
     def images(self) -> Images:

@@ -126,7 +126,7 @@ class Context:
         if location.reference is not None and location.is_registry:
             yield self._repository(location.reference, writing=writing, mirrored=mirrored)
         else:
-            async with open_to_write(location) if writing else open_to_read(location) as store:
+            async with open_to_write(location, self.note) if writing else open_to_read(location) as store:
                 yield store
 
     def change(self, location: Location, *, writing: bool = False) -> AbstractAsyncContextManager[Store]:
@@ -141,7 +141,7 @@ class Context:
         """
         if location.is_registry:
             return nullcontext(self.connect(location, writing=writing))
-        return open_to_change(location)
+        return open_to_change(location, self.note)
 
     def note(self, text: str) -> None:
         """Say what went otherwise than expected, and was got over, to whoever wants to know."""

@@ -290,26 +290,17 @@ class Copying:
         return Place(store, name, reference.name if reference is not None and not keeps_names else None)
 
     async def _docker_store(self, stack: AsyncExitStack, location: Location) -> Store:
-        """An archive that may be written, or an engine that answers.
-
-        Raises:
-            Conflict: the archive exists, and what exists is to be left alone.
-        """
-        is_archive = location.kind == "docker-archive"
-        if is_archive and not self._options.guard.clobber and Path(location.path).is_file():
-            raise Conflict(
-                f"{location.path} exists, and was not changed", cause="a Docker archive is written as a whole"
-            )
+        """An archive, or an engine that answers."""
         store = await self._store(stack, location)
-        if not is_archive:
+        if location.kind != "docker-archive":
             async for _ in store.tags():
                 break  # the engine answers: better to know before the download than after it
         return store
 
     async def _store(self, stack: AsyncExitStack, location: Location) -> Store:
-        key = (location.kind, Path(location.path).absolute())
+        key = (location.kind, Path(location.path).resolve())
         if key not in self._stores:
-            self._stores[key] = await stack.enter_async_context(open_to_write(location))
+            self._stores[key] = await stack.enter_async_context(open_to_write(location, self._context.note))
         return self._stores[key]
 
 

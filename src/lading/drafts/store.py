@@ -40,6 +40,7 @@ from lading.drafts.sidecar import Notes, read_notes, write_notes
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, way_on
 from lading.folders import NOWHERE, home
 from lading.io.files import lock_inside, make_folder, open_inside, path_inside, sync_folder, write_file
+from lading.io.locks import OnWait, Wait
 from lading.model.encoding import check_text, decode
 from lading.model.reference import Reference
 
@@ -61,13 +62,17 @@ class DraftStore:
     Args:
         root: the folder that holds them; by default `manifests` in Docker's configuration folder.
         config_dir: Docker's configuration folder; by default `$DOCKER_CONFIG`, else `~/.docker`.
+        on_wait: is told when another process has been writing to a draft for some seconds.
 
     Its methods are synchronous, for the files are small. They raise `LadingError`s only.
     """
 
-    def __init__(self, root: Path | None = None, *, config_dir: Path | None = None) -> None:
+    def __init__(
+        self, root: Path | None = None, *, config_dir: Path | None = None, on_wait: OnWait | None = None
+    ) -> None:
         config = config_dir or Path(os.environ.get("DOCKER_CONFIG") or home() / ".docker")
         self.root: Path = root or config / "manifests"
+        self._on_wait = on_wait
 
     def list(self) -> tuple[Draft, ...]:
         """Every draft, by name; one that cannot be read has a `problem` instead of entries."""
@@ -275,14 +280,9 @@ class DraftStore:
         number = hashlib.sha256(os.fsencode(name)).hexdigest()[:2]
         locks = path_inside(self.root, f"{_OURS}/locks/{number}").parent
         make_folder(locks, 0o755)
-        until = time.monotonic() + LOCK_PATIENCE
+        wait = Wait(self.root / name, locks / number, LOCK_PATIENCE, self._on_wait)
         while (lock := lock_inside(locks, number)) is None:
-            if time.monotonic() > until:
-                raise Conflict(
-                    f"another lading has been writing to {self.root / name} for {LOCK_PATIENCE} s",
-                    remedy=f"end it, or see who holds {locks / number}",
-                )
-            time.sleep(_PAUSE)
+            time.sleep(wait.pause())
         try:
             yield
         finally:

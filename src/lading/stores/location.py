@@ -39,7 +39,7 @@ class Kind(NamedTuple):
     module: str
     """The module with `open_to_read` and `open_to_write`; empty for registries, which are reached through a session."""
     is_replaced: bool = False
-    """Whether what is written takes the place of all that was there."""
+    """Whether it is always written as a whole, so that single names in it are not changed."""
 
 
 KINDS = {

@@ -15,6 +15,7 @@ from lading.store import Readable, Store, fetch_manifest
 from lading.stores.location import KINDS, Location
 
 if TYPE_CHECKING:
+    from lading.io.locks import OnWait
     from lading.store import AnyManifest
 
 
@@ -24,7 +25,7 @@ class Opener(Protocol):
     def open_to_read(self, location: Location) -> AbstractAsyncContextManager[Readable]:
         """The store of a location, to be read."""
 
-    def open_to_write(self, location: Location) -> AbstractAsyncContextManager[Store]:
+    def open_to_write(self, location: Location, on_wait: OnWait | None = None) -> AbstractAsyncContextManager[Store]:
         """The store of a location, to be written to; it is made where there is none."""
 
 
@@ -42,27 +43,28 @@ def open_to_read(location: Location) -> AbstractAsyncContextManager[Readable]:
     return _opener(location).open_to_read(location)
 
 
-def open_to_write(location: Location) -> AbstractAsyncContextManager[Store]:
+def open_to_write(location: Location, on_wait: OnWait | None = None) -> AbstractAsyncContextManager[Store]:
     """The store of a location on this machine, to be written to; it is made where there is none.
 
     Args:
         location: any but one in a registry. In a Docker archive or engine, bare tags are in the repository it names.
+        on_wait: is told when another process holds a lock that it needs for some seconds.
 
     Raises:
         UsageError: it is in a registry.
         InvalidContent: on entering: there is something else.
     """
-    return _opener(location).open_to_write(location)
+    return _opener(location).open_to_write(location, on_wait)
 
 
-def open_to_change(location: Location) -> AbstractAsyncContextManager[Store]:
-    """The store of a location on this machine, to change what is in it.
+def open_to_change(location: Location, on_wait: OnWait | None = None) -> AbstractAsyncContextManager[Store]:
+    """The store of a location on this machine, to change what is in it; see `open_to_write`.
 
     Raises:
         Unsupported: what is there can only be read, or replaced as a whole.
     """
     check_changeable(location)
-    return open_to_write(location)
+    return open_to_write(location, on_wait)
 
 
 def check_changeable(location: Location) -> None:

@@ -24,6 +24,7 @@ import msgspec
 
 from lading.errors import InvalidContent, LadingError, UsageError, way_on
 from lading.io.files import make_folder, path_inside
+from lading.io.locks import OnWait
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
@@ -74,15 +75,17 @@ class FolderStorage:
             repository's name that would be a file of the layout above it (`blobs`, `index.json`,
             `oci-layout`) has an underscore before it. What repositories share is in `FOLDER/.lading`.
         read_only: whether it must exist, and nothing in it is changed.
+        on_wait: is told when another process holds the lock of a repository for some seconds.
 
     Raises:
         UsageError: there can be no such folder, there is none, or it cannot be written to.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False, on_wait: OnWait | None = None) -> None:
         self.path: Path = Path(path)
         self.refuses = "this registry is read-only" if read_only else None
         """Why nothing can be pushed to it; None where something can."""
+        self._on_wait = on_wait
         self.shared: SharedFiles = SharedFiles(self.path)
         self._used: weakref.WeakValueDictionary[Path, _RepositoryLayout] = weakref.WeakValueDictionary()
         self._remembered: OrderedDict[Path, _RepositoryLayout] = OrderedDict()
@@ -170,7 +173,7 @@ class FolderStorage:
         path = self.path.joinpath(*parts)
         layout = self._used.get(path)
         if layout is None:
-            layout = self._used[path] = _RepositoryLayout(path, self.shared)
+            layout = self._used[path] = _RepositoryLayout(path, self.shared, self._on_wait)
         self._remembered[path] = layout
         self._remembered.move_to_end(path)
         if len(self._remembered) > _REMEMBERED:
@@ -199,8 +202,8 @@ class FolderStorage:
 class _RepositoryLayout(Layout):
     """The layout of one repository, with what a registry does besides."""
 
-    def __init__(self, path: Path, shared: SharedFiles) -> None:
-        super().__init__(path, create=True, name=str(path))
+    def __init__(self, path: Path, shared: SharedFiles, on_wait: OnWait | None = None) -> None:
+        super().__init__(path, create=True, name=str(path), on_wait=on_wait)
         self._shared = shared
         self._graph: _Graph | None = None
 

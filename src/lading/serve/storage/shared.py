@@ -19,14 +19,17 @@ import uuid
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
-from lading.io.files import make_folder, sync_folder
+from lading.errors import InvalidContent
+from lading.io.files import make_folder, make_folder_inside, open_inside, path_inside, sync_folder
 from lading.model.digest import Digest
 from lading.stores.layout.files import ABSENT, CHUNK, claim
 from lading.stores.layout.reader import blob_path
 
 OURS = ".lading"
 """The folder that is no repository: no component of a repository's name begins with a dot."""
+_UPLOADS = f"{OURS}/uploads"
 
 
 class SharedFiles:
@@ -37,15 +40,14 @@ class SharedFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / OURS
-        self._uploads = self._folder / "uploads"
+        self._folder = folder
         self._process: tuple[Path, weakref.finalize[..., SharedFiles]] | None = None
 
     def temporary(self) -> Path:
         """A path for a file that is to be moved into place when it is whole; it goes when this process ends."""
         if self._process is None:
-            make_folder(self._uploads)
-            while (file := claim(path := self._uploads / uuid.uuid4().hex)) is None:
+            uploads = make_folder_inside(self._folder, _UPLOADS)
+            while (file := claim(path := uploads / uuid.uuid4().hex)) is None:
                 pass
             self._process = path, weakref.finalize(self, _release, path, file)
         path = self._process[0]
@@ -67,7 +69,7 @@ class SharedFiles:
             digest: its digest.
             target: where it goes; what is there is replaced.
         """
-        shared = self._folder / blob_path(digest)
+        shared = self._shared(digest)
         if _same(temporary, shared) and self._linked(shared, link := self.temporary()):
             temporary.unlink()
             temporary = link
@@ -83,10 +85,11 @@ class SharedFiles:
     def link(self, source: Path, digest: Digest, target: Path) -> bool:
         """Give content another name; False if it is not there."""
         try:
-            os.utime(source)  # it is about to be referred to: no collector may take it for forgotten
+            # It is about to be referred to: no collector may take it for forgotten.
+            os.utime(source, follow_symlinks=False)
             make_folder(target.parent)
-            target.hardlink_to(source)
-            self._share(source, self._folder / blob_path(digest))
+            os.link(source, target, follow_symlinks=False)
+            self._share(source, self._shared(digest))
         except FileExistsError:
             with contextlib.suppress(*ABSENT):
                 os.utime(target)
@@ -95,7 +98,7 @@ class SharedFiles:
             return False
         except OSError:  # another file system, or one without links
             copy = self.temporary()
-            with source.open("rb") as content, copy.open("xb") as file:
+            with _opened(source) as content, copy.open("xb") as file:
                 shutil.copyfileobj(content, file, CHUNK)
                 file.flush()
                 os.fsync(file.fileno())
@@ -106,15 +109,15 @@ class SharedFiles:
     def links(self, digest: Digest) -> int:
         """How many repositories share content; 0 if it is not shared at all."""
         try:
-            return (self._folder / blob_path(digest)).stat().st_nlink - 1
+            return self._shared(digest).lstat().st_nlink - 1
         except ABSENT:
             return 0
 
     def drop(self, digest: Digest) -> bool:
         """Let go of content that no repository has any more; whether that was so."""
-        path = self._folder / blob_path(digest)
+        path = self._shared(digest)
         with contextlib.suppress(*ABSENT):
-            if path.stat().st_nlink == 1:
+            if path.lstat().st_nlink == 1:
                 path.unlink()
                 return True
         return False
@@ -129,31 +132,35 @@ class SharedFiles:
         Returns:
             The sizes of what went, in bytes.
         """
+        uploads = path_inside(self._folder, f"{_UPLOADS}/file").parent
         try:
-            names = sorted(file.name for file in self._uploads.iterdir())
+            names = sorted(file.name for file in uploads.iterdir())
         except FileNotFoundError:
             return []
         swept: list[int] = []
         processes = {name for name in names if "-" not in name}
         for process in processes:
-            swept += self._sweep_process(process, names, dry_run)
+            swept += self._sweep_process(uploads / process, names, dry_run)
         for name in names:
-            path = self._uploads / name
+            path = uploads / name
             if name.partition("-")[0] not in processes and (size := _remove(path, dry_run, before)) is not None:
                 swept.append(size)
         return swept
 
-    def _sweep_process(self, process: str, names: Iterable[str], dry_run: bool) -> list[int]:
+    def _shared(self, digest: Digest) -> Path:
+        """Where content is that repositories share."""
+        return path_inside(self._folder, f"{OURS}/{blob_path(digest)}")
+
+    def _sweep_process(self, path: Path, names: Iterable[str], dry_run: bool) -> list[int]:
         """Remove what one process was receiving, if it has ended; the sizes of what went, in bytes."""
-        path = self._uploads / process
         if (self._process is not None and self._process[0] == path) or (file := claim(path)) is None:
             return []
         with file:
             swept = [
                 size
                 for name in names
-                if name.partition("-")[0] == process != name
-                and (size := _remove(self._uploads / name, dry_run)) is not None
+                if name.partition("-")[0] == path.name != name
+                and (size := _remove(path.with_name(name), dry_run)) is not None
             ]
             if not dry_run:
                 path.unlink(missing_ok=True)
@@ -162,10 +169,10 @@ class SharedFiles:
     def _linked(self, shared: Path, link: Path) -> bool:
         """Give what is shared another name, unless it has just gone."""
         try:
-            link.hardlink_to(shared)
+            os.link(shared, link, follow_symlinks=False)
         except OSError:
             return False
-        os.utime(link)
+        os.utime(link, follow_symlinks=False)
         return True
 
     def _share(self, file: Path, shared: Path) -> None:
@@ -173,7 +180,7 @@ class SharedFiles:
         with contextlib.suppress(OSError):
             make_folder(shared.parent)
             link = self.temporary()
-            link.hardlink_to(file)
+            os.link(file, link, follow_symlinks=False)
             link.replace(shared)
             link.unlink(missing_ok=True)
 
@@ -183,9 +190,14 @@ def _release(path: Path, file: io.FileIO) -> None:
         path.unlink()
 
 
+def _opened(file: Path) -> BinaryIO:
+    """Open a file; nothing but a file, and no link."""
+    return os.fdopen(open_inside(file.parent, file.name), "rb")
+
+
 def _same(file: Path, other: Path) -> bool:
     """Whether both are there and have the same bytes."""
-    with contextlib.suppress(*ABSENT), file.open("rb") as one, other.open("rb") as two:
+    with contextlib.suppress(InvalidContent, *ABSENT), _opened(file) as one, _opened(other) as two:
         if os.fstat(one.fileno()).st_size != os.fstat(two.fileno()).st_size:
             return False
         while chunk := one.read(CHUNK):
@@ -198,7 +210,7 @@ def _same(file: Path, other: Path) -> bool:
 def _remove(path: Path, dry_run: bool, before: float = float("inf")) -> int | None:
     """Remove a file that is older than `before`; its size in bytes, or None if it stays or is gone already."""
     with contextlib.suppress(*ABSENT):
-        status = path.stat()
+        status = path.lstat()
         if status.st_mtime >= before:
             return None
         if not dry_run:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from lading.errors import LadingError, NotFound, Unsupported, UsageError, way_on
+from lading.io.locks import OnWait, writing
 from lading.io.scratch import beside
 from lading.io.tarball import Compression, compressed, compression_for
 from lading.io.threads import in_thread, reader, writer
 from lading.model.descriptor import Descriptor
-from lading.store import AnyManifest, Reader, Source, Traits
-from lading.stores.docker.images import SavedImages
+from lading.model.index import Index
+from lading.model.reference import Reference
+from lading.store import AnyManifest, Reader, Source, Traits, fetch_manifest, from_store
+from lading.stores.docker.images import SavedImages, full_name
 from lading.stores.docker.members import Members
 from lading.stores.docker.packing import NewImages, accepted, reference
 from lading.stores.location import Location
@@ -33,9 +36,10 @@ def open_to_read(location: Location) -> DockerArchive:
     return DockerArchive(location.path)
 
 
-def open_to_write(location: Location) -> NewDockerArchive:
-    """A new archive in the place of a location; bare tags are in the repository that it names."""
-    return NewDockerArchive(location.path, repository=location.reference.name if location.reference else None)
+def open_to_write(location: Location, on_wait: OnWait | None = None) -> NewDockerArchive:
+    """The archive of a location, which is made where there is none; bare tags are in the repository that it names."""
+    repository = location.reference.name if location.reference else None
+    return NewDockerArchive(location.path, repository=repository, on_wait=on_wait)
 
 
 class DockerArchive:
@@ -122,6 +126,10 @@ class DockerArchive:
             if artifact_type in (None, referrer.artifact_type):
                 yield referrer
 
+    def images(self) -> list[tuple[Descriptor, list[str]]]:
+        """The manifest or index of each image, with the whole references of its names; this blocks."""
+        return self._saved.all()
+
     @property
     def _saved(self) -> SavedImages:
         if self._images is None:
@@ -151,23 +159,32 @@ class DockerArchive:
 
 
 class NewDockerArchive:
-    """A Docker archive that is written. Use it as an async context manager.
+    """A Docker archive that is written to. Use it as an async context manager.
 
     Everything is put in place when the context ends without an exception, under its name in one step; otherwise no
-    trace is left. Equal images and names give equal bytes. Names are references; the suffix of the file (`.tar.gz`,
-    `.tar.zst`) tells the compression of the whole.
+    trace is left. The images that were in it stay, unless what is written takes all their names; of images without a
+    name there is one. Who writes to it at the same time waits, and finds what was written.
+
+    Equal images and names give equal bytes. Names are references; the suffix of the file (`.tar.gz`, `.tar.zst`) tells
+    the compression of the whole.
 
     Args:
-        path: of the file, which is replaced where there is one; or `-` for standard output.
+        path: of the file, which is made where there is none; or `-` for standard output.
         repository: what a bare tag is in, when an image gets one as its name, such as `ghcr.io/acme/web`.
+        on_wait: is told when another process has been writing to it for some seconds.
     """
 
     traits = TRAITS
 
-    def __init__(self, path: str | os.PathLike[str], *, repository: str | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, repository: str | None = None, on_wait: OnWait | None = None
+    ) -> None:
         self.path: Path | None = None if path == "-" else Path(path)
         self.repository = repository
         self._images: NewImages | None = None
+        self._before: DockerArchive | None = None
+        self._on_wait = on_wait
+        self._stack = AsyncExitStack()
 
     @property
     def name(self) -> str:
@@ -175,13 +192,25 @@ class NewDockerArchive:
         return str(Location(kind="docker-archive", path=str(self.path or "-")))
 
     async def __aenter__(self) -> Self:
-        """Begin the archive.
+        """Begin the archive, or look at what is in it.
 
         Raises:
             UsageError: it cannot be written, whatever is in it.
+            InvalidContent: there is a file that is no Docker archive, or damaged.
+            Conflict: another process has been writing to it for ten minutes.
         """
         self._check_place()
-        self._images = NewImages(self.name)
+        async with AsyncExitStack() as stack:
+            if self.path is not None and (self.path.is_file() or not self.path.exists()):
+                path = self.path.resolve()
+                try:
+                    await stack.enter_async_context(writing(path, self._on_wait))
+                except OSError as error:
+                    raise LadingError(f"{self.name} cannot be written", cause=error.strerror) from None
+                if path.exists() and path.stat().st_size:
+                    self._before = await stack.enter_async_context(DockerArchive(path))
+            self._images = NewImages(self.name)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -190,17 +219,22 @@ class NewDockerArchive:
         """Put the archive in place, unless something went wrong or it has no images."""
         try:
             if self._new.images and kind is None:
+                if self._before is not None:
+                    await self._keep(self._before)
                 await in_thread(self._put_in_place)
         finally:
             self._new.close()
+            await self._stack.aclose()
 
     async def resolve(self, name: str) -> Descriptor:
-        """Find the manifest of an image that was written by its name; empty is the only image there is.
+        """Find the manifest of an image by its name; empty is the only image that was written.
 
         Raises:
             NotFound: there is none, or several.
         """
         digest = self._new.named(name)
+        if digest is None and name and self._before is not None:
+            return await self._before.resolve(name)
         if digest is None:
             raise NotFound(f"{name} is not in {self.name}")
         return self._new.images[digest].manifest.descriptor
@@ -222,8 +256,11 @@ class NewDockerArchive:
         return self._new.has(content.digest)
 
     async def tags(self) -> AsyncIterator[str]:
-        """All names that were given, in order."""
-        for name in sorted(str(name) for image in self._new.images.values() for name in image.names):
+        """All names that were given or stay, in order."""
+        names = {str(name) for image in self._new.images.values() for name in image.names}
+        if self._before is not None:
+            names |= {full_name(name) async for name in self._before.tags()}
+        for name in sorted(names):
             yield name
 
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
@@ -297,6 +334,38 @@ class NewDockerArchive:
             raise UsageError(f"{self.path} is a directory", remedy="name the file that the archive is to be")
         elif not self.path.absolute().parent.is_dir():
             raise UsageError(f"{self.path} cannot be written", cause=f"there is no directory {self.path.parent}")
+
+    async def _keep(self, before: DockerArchive) -> None:
+        """Take along the images that were in the archive, but for those of which all names are given to others.
+
+        Raises:
+            Unsupported: one of them is an index of which several images are there.
+        """
+        new = self._new.images.values()
+        taken = {str(name) for image in new for name in image.names}
+        is_nameless = any(not image.names for image in new)
+        for content, names in await in_thread(before.images):
+            left = [name for name in names if name not in taken]
+            if left or not (names or is_nameless):
+                await self._take(before, content, left)
+
+    async def _take(self, before: DockerArchive, content: Descriptor, names: Iterable[str]) -> None:
+        manifest = await fetch_manifest(before, content)
+        if isinstance(manifest, Index):
+            there = [entry for entry in manifest.images if await before.contains(entry)]
+            if len(there) != 1:
+                raise Unsupported(
+                    f"nothing can be added to {self.name}",
+                    cause=f"it has the index {manifest.digest}, with {len(there)} of its images",
+                    remedy="write another archive, or an oci-archive",
+                )
+            manifest = await fetch_manifest(before, there[0])
+        for child in manifest.children:
+            if not self._new.has(child.digest):
+                await self._new.write(child.content, from_store(before, child))
+        await self._new.put(manifest)
+        for name in names:
+            self._new.name(manifest.digest, Reference.parse(name))
 
     def _put_in_place(self) -> None:
         try:

@@ -31,7 +31,7 @@ _LOADED = re.compile(r"^Loaded image(?: ID|\(s\))?: *(\S+?),?$", re.MULTILINE)
 _NOT_UNPACKED = re.compile(r"^Error unpacking image.*$", re.MULTILINE)
 
 
-def open_to_read(location: Location) -> DockerDaemon:
+def open_to_read(location: Location, _: object = None) -> DockerDaemon:
     """The engine of a location; bare tags are in the repository that it names."""
     return DockerDaemon(repository=location.reference.name if location.reference else None)
 

@@ -113,6 +113,10 @@ class SavedImages:
         """All names in the archive, as they are written there, each once."""
         return list(dict.fromkeys(name for image in self._images for name in image.names.values()))
 
+    def all(self) -> list[tuple[Descriptor, list[str]]]:
+        """The manifest or index of each image, with the whole references that its names mean."""
+        return [(self._root(image), [full_name(name) for name in image.names]) for image in self._images]
+
     def find(self, name: str) -> Descriptor:
         """The manifest that a name means.
 

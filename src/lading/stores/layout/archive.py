@@ -12,7 +12,14 @@ import os
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -20,6 +27,7 @@ from typing import Any, BinaryIO, cast
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, UsageError, way_on
 from lading.io import scratch
 from lading.io.files import sync_folder
+from lading.io.locks import OnWait, writing
 from lading.io.tarball import (
     Compression,
     Extent,
@@ -48,9 +56,9 @@ def open_to_read(location: Location) -> AbstractAsyncContextManager[LayoutReader
     return read_archive(location.path)
 
 
-def open_to_write(location: Location) -> AbstractAsyncContextManager[Layout]:
+def open_to_write(location: Location, on_wait: OnWait | None = None) -> AbstractAsyncContextManager[Layout]:
     """The archive of a location, which is made where there is none; see `lading.stores.opening`."""
-    return write_archive(location.path)
+    return write_archive(location.path, on_wait=on_wait)
 
 
 @asynccontextmanager
@@ -84,20 +92,23 @@ async def read_archive(path: str | os.PathLike[str]) -> AsyncIterator[LayoutRead
 
 @asynccontextmanager
 async def write_archive(
-    path: str | os.PathLike[str], *, compression: Compression | None = None
+    path: str | os.PathLike[str], *, compression: Compression | None = None, on_wait: OnWait | None = None
 ) -> AsyncIterator[Layout]:
     """Open an OCI archive to be written to: what is written is added when the `with` ends without an exception.
 
-    With an exception, or where nothing was written, the file stays as it was. Equal content gives equal bytes.
+    With an exception, or where nothing was written, the file stays as it was. Equal content gives equal bytes. Who
+    writes to it at the same time waits, and finds what was written.
 
     Args:
         path: the file, which is made where it does not exist; `-` for standard output.
         compression: of what is written; by default what the name of the file says (`.tar.gz`, `.tar.zst`), else none.
+        on_wait: is told when another process has been writing to it for some seconds.
 
     Raises:
         InvalidContent: there is a file that is no OCI archive, or damaged.
         NotFound: there is no directory for the file.
-        Conflict: another process has changed the file meanwhile; it stays as that process left it.
+        Conflict: another process has been writing to it for ten minutes; or another program has changed the file
+            meanwhile: it stays as that left it.
     """
     path = os.fspath(path)
     name = str(Location(kind="oci-archive", path=path))
@@ -106,8 +117,11 @@ async def write_archive(
     before = None if path == STREAM else _stamp(Path(path))
     replaced = path != STREAM and (before is None or stat.S_ISREG(before.st_mode))
     _check_target(path, target, before, replaced, name)
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         with _reporting(name):
+            if replaced:
+                await stack.enter_async_context(writing(target, on_wait))
+                before = _stamp(target)
             # On the file system that has to have the room in the end.
             folder = stack.enter_context(scratch.beside(target) if replaced else scratch.anywhere())
         if replaced and before is not None and before.st_size:

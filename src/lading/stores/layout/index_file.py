@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,8 +15,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from lading.errors import Conflict, InvalidContent
+from lading.errors import InvalidContent
 from lading.io.files import lock_inside, make_folder_inside, path_inside, sync_folder
+from lading.io.locks import OnWait, Wait
 from lading.io.threads import in_thread
 from lading.model.digest import ALGORITHMS
 from lading.model.encoding import Document
@@ -31,8 +31,6 @@ LOCK = "lock"
 
 _PATIENCE = 60
 """How long to wait for another process that holds the lock, in seconds."""
-_POLL = 0.005
-"""How long to wait between two tries to get the lock, in seconds."""
 _SETTLED = 0.1
 """How old a file has to be to be remembered, in seconds: then the next change gives it another time."""
 _READS = 20
@@ -47,13 +45,15 @@ class IndexFile:
         layout: the directory.
         name: what the layout is called in messages.
         read: reads and checks the file.
+        on_wait: is told when another process holds the lock for some seconds.
     """
 
-    def __init__(self, layout: Path, name: str, read: Callable[[], Listing]) -> None:
+    def __init__(self, layout: Path, name: str, read: Callable[[], Listing], on_wait: OnWait | None = None) -> None:
         self.path: Path = layout / "index.json"
         self._layout = layout
         self._name = name
         self._read = read
+        self._on_wait = on_wait
         self._known: tuple[_Stamp, Listing] | None = None
         self._changes: list[_Change] = []
 
@@ -140,19 +140,14 @@ class IndexFile:
             Conflict: another process has held the lock for a minute.
         """
         lock: int | None = None
-        until = time.monotonic() + _PATIENCE
+        wait = Wait(self._layout, self._layout / OURS / LOCK, _PATIENCE, self._on_wait)
         while not enough():
             with changing(self._name):
                 self.folder()
                 lock = lock_inside(self._layout, f"{OURS}/{LOCK}")
             if lock is not None:
                 break
-            if time.monotonic() > until:
-                raise Conflict(
-                    f"another process has been writing to {self._layout} for {_PATIENCE} s",
-                    remedy=f"end it, or see which process holds {self._layout / OURS / LOCK}",
-                )
-            await asyncio.sleep(_POLL * (0.5 + random.random()))
+            await asyncio.sleep(wait.pause())
         try:
             yield
         finally:

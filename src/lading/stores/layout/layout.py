@@ -25,6 +25,7 @@ import msgspec
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
 from lading.io.files import lock_inside, make_folder_inside, open_inside, path_inside, status_inside
+from lading.io.locks import OnWait
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import ALGORITHMS, Digest, verify
@@ -96,9 +97,9 @@ async def open_to_read(location: Location) -> AsyncIterator[Layout]:
 
 
 @asynccontextmanager
-async def open_to_write(location: Location) -> AsyncIterator[Layout]:
+async def open_to_write(location: Location, on_wait: OnWait | None = None) -> AsyncIterator[Layout]:
     """The layout of a location, which is made with the first write; see `lading.stores.opening`."""
-    layout = Layout(location.path, create=True)
+    layout = Layout(location.path, create=True, on_wait=on_wait)
     await layout.check()
     yield layout
 
@@ -155,6 +156,7 @@ class Layout(LayoutFolder):
         create: make a layout with the first write, where the directory is missing or empty.
         verify: read every blob that is asked for with `contains`; so `write` replaces damaged ones.
         name: what it is called in messages; by default its path.
+        on_wait: is told when another process holds the layout's lock for some seconds.
 
     Nothing is removed unless `delete` or `gc` is called: a manifest that loses its tag stays listed without one.
     A `write` of content that is there does nothing, unless it has another size, is a damaged manifest, was found
@@ -162,7 +164,13 @@ class Layout(LayoutFolder):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], create: bool = False, *, verify: bool = False, name: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        create: bool = False,
+        *,
+        verify: bool = False,
+        name: str | None = None,
+        on_wait: OnWait | None = None,
     ) -> None:
         super().__init__(path, name=name)
         self._create = create
@@ -171,7 +179,7 @@ class Layout(LayoutFolder):
         self._verify = verify
         self.replaced_lists: set[Digest] = set()
         """The lists of referrers that this object has replaced by other ones; nothing refers to them."""
-        self._index = IndexFile(self.path, self.name, super()._listing)
+        self._index = IndexFile(self.path, self.name, super()._listing, on_wait)
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob: it appears whole under its name, or not at all.

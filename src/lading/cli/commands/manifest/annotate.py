@@ -72,7 +72,7 @@ def annotate(
     if unknown := set(clear) - set(_FIELDS):
         raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(_FIELDS)}")
     done = change(
-        DraftStore(),
+        DraftStore(on_wait=options.warn),
         manifest_list,
         image,
         os=os,

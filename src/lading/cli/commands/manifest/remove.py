@@ -18,7 +18,7 @@ def remove(options: Options, manifest_list: str, manifests: tuple[str, ...]) -> 
     from lading.drafts.remove import remove as take_out
     from lading.drafts.store import DraftStore
 
-    removed = take_out(DraftStore(), manifest_list, manifests)
+    removed = take_out(DraftStore(on_wait=options.warn), manifest_list, manifests)
     for entry in removed.entries:
         options.note(f"{entry.reference} removed ({entry.platform or 'no platform'}, {entry.digest.short})")
     say(str(removed.draft.reference))

@@ -75,7 +75,8 @@ def gc(
         raise NotFound(f"{folder} does not exist", cause="a registry keeps its content in a folder or in memory")
 
     def collect(only_look: bool) -> Garbage:
-        gc = _of_layout(folder) if layout else FolderStorage(folder, read_only=True).gc
+        storage = None if layout else FolderStorage(folder, read_only=True, on_wait=options.warn)
+        gc = storage.gc if storage is not None else _of_layout(options, folder)
         return asyncio.run(gc(dry_run=only_look, grace=older_than, untagged=untagged))
 
     if untagged and not (dry_run or yes):
@@ -95,7 +96,7 @@ def gc(
         raise click.exceptions.Exit(found.failed[0][1].exit_code)
 
 
-def _of_layout(text: str) -> Callable[..., Coroutine[Any, Any, Garbage]]:
+def _of_layout(options: Options, text: str) -> Callable[..., Coroutine[Any, Any, Garbage]]:
     """The collection of a layout's garbage, told like a registry's."""
     from lading.cli.wording import typed
     from lading.errors import UsageError
@@ -108,7 +109,7 @@ def _of_layout(text: str) -> Callable[..., Coroutine[Any, Any, Garbage]]:
         raise UsageError(f"{text} names one manifest", remedy=f"to delete it: lading delete {typed(text)}")
 
     async def gc(**how: Any) -> Garbage:
-        found = await Layout(location.path).gc(**how)
+        found = await Layout(location.path, on_wait=options.warn).gc(**how)
         return Garbage(tuple((location.place, item) for item in found.content), found.parts, found.bytes)
 
     return gc
