@@ -9,6 +9,7 @@ import pytest
 
 from cli.terminal import on_terminal
 from lading.cli import progress
+from lading.cli.output import short
 from lading.model.digest import Digest
 from lading.transfer.events import Event, Finished, Progressed, Started, Totals
 from support import images
@@ -74,6 +75,59 @@ def test_no_line_is_wider_than_the_terminal(columns: int, shown: str, monkeypatc
     assert [line.split()[0] for line in frame] == ["linux/arm64/v8", "total"], frame
     assert all(len(line) <= columns and "…" not in line and "━" in line for line in frame), frame
     assert re.search(shown, frame[1]), frame
+
+
+def test_in_a_low_window_the_total_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no column moves: sizes and rates keep their places, whatever they grow to."""
+    from rich.console import Console
+
+    screen = io.StringIO()
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    console = Console(file=screen, width=100, height=5, force_terminal=True, color_system=None)
+    digests = [Digest.of(str(number).encode()) for number in range(9)]
+    frames = []
+    with progress._bars(console) as bars:
+        bars.tell(Totals(contents=9, finished=0, size=9_000_000, done=0, moved=0))
+        for digest in digests:
+            bars.tell(Started(target="t", digest=digest, media_type="a/b", size=1_000_000, platform="linux/amd64"))
+        for now, done in ((101, 5_000), (110, 99_000), (111, 900_000)):  # noqa: B007
+            for digest in digests:
+                bars.tell(Progressed(target="t", digest=digest, done=done, size=1_000_000))
+            bars.tell(Totals(contents=9, finished=0, size=9_000_000, done=9 * done, moved=9 * done))
+            bars._progress.refresh()
+            shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).replace("\r", "\n").splitlines()
+            frames.append([line for line in shown if line.strip()][-4:])
+        bars.tell(Finished(target="t", digest=digests[0], media_type="a/b", size=1_000_000, outcome="copied"))
+        bars._progress.refresh()
+        assert short(digests[3]) in screen.getvalue().rpartition("total")[0], "the next comes into view"
+    for frame in frames:
+        assert [line.split()[0] for line in frame] == ["linux/amd64"] * 3 + ["total"], frame
+    for unit in ("MB ", "B/s"):
+        assert len({line.index(unit) for frame in frames[1:] for line in frame}) == 1, frames
+
+
+def test_where_nothing_can_be_drawn_there_are_lines(
+    lading: Lading, registry: RealRegistry, slow: str, tmp_path: Path
+) -> None:
+    for style in ("auto", "tty"):
+        command = ["copy", f"{registry.host}/{slow}:1", f"oci:{tmp_path}/{style}:1", "--progress", style]
+        seen = on_terminal(lading, *command, env={"TERM": "dumb", "NO_COLOR": ""})
+        assert "\x1b" not in seen.text
+        assert seen.text.startswith("Copied 3 manifests")
+
+
+def test_sent_is_what_was_sent(lading: Lading, registry: RealRegistry, slow: str, tmp_path: Path) -> None:
+    """Of a layer that an earlier run has brought in part, only the rest."""
+    layer = IMAGES[0].layers[0]
+    part = tmp_path / "layout" / ".lading" / images.digest_of(layer).replace(":", "-")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(layer[:2_000_000])
+    for options in ([], ["-q"]):
+        ran = lading.run("copy", f"{registry.host}/{slow}:1", f"oci:{tmp_path}/layout:1", "--format", "json", *options)
+        counts = json.loads(ran.stdout)["copied"]
+        expected = sum(map(len, {**IMAGES[0].blobs, **IMAGES[1].blobs}.values())) - 2_000_000
+        assert counts["bytes"] == (0 if options else expected)
 
 
 def test_elsewhere_nothing_is_drawn_and_a_fast_copy_has_no_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -41,6 +42,8 @@ def shown_progress(style: Style, *, quiet: bool = False) -> Iterator[OnEvent | N
     """
     if style == "auto":
         style = "none" if quiet else "tty" if sys.stderr.isatty() else "plain"
+    if style == "tty" and os.environ.get("TERM") in ("dumb", "unknown"):
+        style = "plain"  # nothing can be drawn there
     if style == "none":
         yield None
     elif style == "json":
@@ -116,18 +119,23 @@ def _bars(console: Console | None = None) -> Iterator[_Bars]:
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
     from rich.table import Column
 
-    def text(shown: str) -> ProgressColumn:
-        return TextColumn(shown, markup=False, table_column=Column(no_wrap=True))
+    def text(shown: str, width: int | None = None, justify: Literal["left", "right"] = "left") -> ProgressColumn:
+        column = Column(no_wrap=True, min_width=width, justify=justify)
+        return TextColumn(shown, markup=False, justify=justify, table_column=column)
 
     console = console or Console(stderr=True)
     # What is always there, and what finds a place beside it.
     room = console.width - _NARROWEST
     columns: list[ProgressColumn] = []
-    for shown, width in (("{task.fields[sizes]}", _SIZES), ("{task.fields[rate]}", _RATES)):
-        if room >= width:
-            columns.append(text(shown))
-            room -= width
-    bar = BarColumn(bar_width=min(20, _BAR + max(0, room)))
+    if room >= _SIZES:
+        columns.append(text("{task.fields[sizes]}", _SIZES - 1, "right"))
+        room -= _SIZES
+    if room >= _RATES:
+        columns.append(text("{task.fields[rate]}", _RATES - 1))
+        room -= _RATES
+    bar = BarColumn(
+        bar_width=min(20, _BAR + max(0, room)), complete_style="cyan", finished_style="green", pulse_style="cyan"
+    )
     always = (text("  {task.description}"), bar, text("{task.percentage:>3.0f}%"))
     progress = Progress(*always, *columns, console=console, transient=True)
     bars = _Bars(progress)
@@ -157,14 +165,15 @@ class _Bars:
                 task, rate = known
                 rate.add(event.done)
                 words = rate.words(event.size - event.done)[:1]
-                self._progress.update(task, completed=event.done, sizes=_sizes(event), rate="".join(words))
+                self._progress.update(task, completed=event.done, sizes=_sizes(event), rate=_aligned(words))
         elif isinstance(event, Finished):
             known = self._blobs.pop((event.target, event.digest), None)
             if known is not None:
                 self._progress.remove_task(known[0])
+                self._fit()
         else:
             self._all.add(event.moved)
-            rate_of_all = "  ".join(self._all.words(event.size - event.done))
+            rate_of_all = _aligned(self._all.words(event.size - event.done))
             self._progress.update(
                 self._last(), total=event.size, completed=event.done, sizes=_sizes(event), rate=rate_of_all
             )
@@ -180,6 +189,13 @@ class _Bars:
             self._progress.remove_task(total)
             self._total = None
             self._progress.update(self._last(), total=shown.total, completed=shown.completed, **shown.fields)
+        self._fit()
+
+    def _fit(self) -> None:
+        """In a low window the first blobs have lines, and what all of it has come to always has one."""
+        room = max(0, self._progress.console.height - 2)
+        for number, (task, _) in enumerate(self._blobs.values()):
+            self._progress.update(task, visible=number < room)
 
     def _last(self) -> TaskID:
         if self._total is None:
@@ -192,4 +208,9 @@ def _sizes(event: Progressed | Totals) -> str:
     number, unit = size(event.size).split()
     scale = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[unit]
     digits = 1 if "." in number else 0
-    return f"{event.done / scale:.{digits}f}/{number} {unit}"
+    return f"{event.done / scale:>{len(number)}.{digits}f}/{number} {unit}"
+
+
+def _aligned(words: list[str]) -> str:
+    """A rate, and how long it takes, in their columns."""
+    return "  ".join([*(word.rjust(9) for word in words[:1]), *words[1:]])

@@ -91,20 +91,19 @@ class Meter:
         self._contents += 1
         self._size += content.size
 
-    def counted(self, target: str, content: Descriptor, platform: str | None, source: Source) -> Source:
-        """The same source; what is read of it is told of."""
-        if self._tell is None:
-            return source
-        self._tell(
-            Started(
-                target=target,
-                digest=content.digest,
-                media_type=content.media_type,
-                size=content.size,
-                platform=platform,
+    def counted(self, target: str, content: Descriptor, platform: str | None, source: Source) -> Counted:
+        """The same source; what is read of it is counted, and told of."""
+        if self._tell is not None:
+            self._tell(
+                Started(
+                    target=target,
+                    digest=content.digest,
+                    media_type=content.media_type,
+                    size=content.size,
+                    platform=platform,
+                )
             )
-        )
-        return _Counted(self, target, content, source)
+        return Counted(self, target, content, source)
 
     def finished(self, target: str, content: Descriptor, outcome: Outcome, counted: int = 0) -> None:
         """Content that is there; `counted` bytes of it were told of before."""
@@ -146,7 +145,14 @@ class Meter:
             )
 
 
-class _Counted(Source):
+class Counted(Source):
+    """A source of which it is known how much was read.
+
+    Attributes:
+        done: how many bytes are where they go to, with those that an earlier run has brought.
+        moved: how many bytes were read for that.
+    """
+
     def __init__(self, meter: Meter, target: str, content: Descriptor, source: Source) -> None:
         self._meter = meter
         self._target = target
@@ -154,9 +160,10 @@ class _Counted(Source):
         self._source = source
         self.is_verified = source.is_verified
         self.origin = source.origin
-        self.done = 0
+        self.done = self.moved = 0
 
     async def since(self, start: int) -> AsyncIterator[bytes]:
+        """Its chunks from a byte on, counted."""
         self._tell(start, moved=False)
         told = time.monotonic()
         done = start
@@ -172,11 +179,8 @@ class _Counted(Source):
 
     def _tell(self, done: int, *, moved: bool = True) -> None:
         more, self.done = done - self.done, done
+        if moved:
+            self.moved += more
         if more:
             event = Progressed(target=self._target, digest=self._content.digest, done=done, size=self._content.size)
             self._meter.progressed(event, more, more if moved else 0)
-
-
-def counted_bytes(source: Source) -> int:
-    """How many bytes of a source have been told of."""
-    return source.done if isinstance(source, _Counted) else 0

@@ -34,7 +34,7 @@ from lading.store import (
     is_manifest,
     put_manifest,
 )
-from lading.transfer.events import Meter, Outcome, counted_bytes
+from lading.transfer.events import Meter, Outcome
 from lading.walk import Walk
 
 _SMALL = 64 * 1024
@@ -52,7 +52,7 @@ class CopyCounts(Result, msgspec.Struct):
     present: int = 0
     """How many blobs and manifests were there already; what a manifest among them leads to is not counted."""
     bytes: int = 0
-    """How many bytes of blobs were uploaded."""
+    """How many bytes of blobs were uploaded; of a blob that an earlier run began, the rest."""
     mounted_bytes: int = 0
     """How many bytes the mounted blobs have."""
     present_bytes: int = 0
@@ -100,6 +100,7 @@ class Copier:
         self._mounts = target if isinstance(target, Mounts) else None
         self._claims = self._mounts if self._mounts is not None and not self._mounts.asks_first else None
         self._steps: dict[tuple[Digest, bool], Step] = {}
+        self._sent: dict[Digest, int] = {}
         self._limits = limits or Limits()
         self._meter = meter or Meter()
         self._verify = verify
@@ -127,7 +128,7 @@ class Copier:
                 done.mounted_bytes += step.size
             else:
                 done.uploaded += 1
-                done.bytes += step.size
+                done.bytes += self._sent.get(step.digest, step.size)
         return done
 
     async def is_whole(self, content: Descriptor) -> bool:
@@ -321,12 +322,13 @@ class Copier:
                 return
             read = self._meter.counted(self.target.name, blob, platform, supply)
             await self.target.write(blob, read)
+        self._sent[blob.digest] = read.moved
         if self._verify and not await self._is_intact(blob):
             raise DigestMismatch(
                 f"{self.target.name} does not give {blob.digest} back as it was written",
                 remedy=f"what {self.target.name} stores is damaged, and writing it again did not help",
             )
-        self._count(blob, "copied", platform, counted_bytes(read))
+        self._count(blob, "copied", platform, read.done)
 
     def _is_worth_asking(self, blob: Descriptor, is_config: bool) -> bool:
         """Whether the target is asked if it has a blob; the config of an image that is not there is sent unasked."""
