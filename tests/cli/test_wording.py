@@ -124,6 +124,7 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "zstd-for-docker": ({"instead": "the format oci"}, "add --to oci"),
     "holds-no-referrers": ({}, "leave out --referrers, or write an oci-archive"),
     "no-platform": ({}, "choose one of those with --platform"),
+    "tag-dangling": ({}, "to copy the others all the same: lading copy --all-tags --keep-going SRC DST"),
     "no-tags-to-copy": ({"store": "oci:a"}, "see them: lading tags oci:a"),
     "patterns-of-one-tag": ({}, "add --all-tags"),
     "sparse-without-platforms": ({}, "say which with --platform"),

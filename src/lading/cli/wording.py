@@ -204,7 +204,7 @@ REMEDIES: dict[str, Words] = {
     }.get(of["instead"], "use --to oci, or --compression gzip"),
     "holds-no-referrers": "leave out --referrers, or write an oci-archive",
     "no-platform": "choose one of those with --platform",
-    "tag-dangling": "to copy the others all the same: --keep-going",
+    "tag-dangling": "to copy the others all the same: lading copy --all-tags --keep-going SRC DST",
     "no-tags-to-copy": "see them: lading tags {store}",
     "patterns-of-one-tag": "add --all-tags",
     "sparse-without-platforms": "say which with --platform",
