@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
-from lading.errors import InvalidContent, NotFound
+from lading.errors import DigestMismatch, InvalidContent, NotFound
 from lading.io.sources import Bytes, Source, closing, from_bytes, from_chunks, from_file
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
@@ -385,6 +385,11 @@ def is_manifest(content: Descriptor) -> bool:
     return content.media_type in MANIFESTS
 
 
+def may_be_manifest(content: Descriptor) -> bool:
+    """Whether an entry of an index may be one: its media type is a manifest's, or not said."""
+    return not content.media_type or content.media_type in MANIFESTS
+
+
 async def read(store: Readable, content: Descriptor, limit: int = SIZE_LIMIT) -> bytes:
     """Read small content whole, verified.
 
@@ -406,6 +411,15 @@ async def fetch_manifest(store: Readable, name: str | Descriptor, limit: int = S
         if isinstance(store, FetchesManifests):
             return await store.fetch(name, limit)
         name = await store.resolve(name)
+    if not is_manifest(name) and isinstance(store, FetchesManifests):
+        # Where the descriptor does not say that it is a manifest, it is looked for as one all the same.
+        found = await store.fetch(name.digest, limit)
+        if found.size != name.size:
+            raise DigestMismatch(
+                f"{store.name}@{name.digest} has another size than its descriptor says",
+                cause=f"expected {name.size} bytes, it has {found.size}",
+            )
+        return found
     from lading.model.manifest import parse
 
     raw = await read(store, name, limit)

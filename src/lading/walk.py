@@ -68,6 +68,10 @@ class Walk:
         said = content if isinstance(content, str) else (content.digest, content.size, content.media_type)
         return await self._once.do((store.name, said), partial(self._fetch, store, content))
 
+    async def contains(self, store: Readable, content: Descriptor) -> bool:
+        """Whether content is there that is no manifest; each is asked for once."""
+        return await self._once.do((store.name, content.digest, "is there"), partial(store.contains, content))
+
     def count(self, manifest: AnyManifest) -> None:
         """Count the bytes of a manifest that was read otherwise.
 

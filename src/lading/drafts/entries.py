@@ -21,10 +21,11 @@ from lading.model.descriptor import EMPTY, Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest, parse
-from lading.model.media_types import INDEXES, MANIFESTS
+from lading.model.media_types import INDEXES
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.store import AnyManifest, Connect, Readable, fetch_manifest, read_config
+from lading.model.text import excerpt
+from lading.store import AnyManifest, Connect, Readable, fetch_manifest, may_be_manifest, read_config
 from lading.stores.location import Location, registry_reference
 from lading.stores.opening import fetch_location, open_to_read
 from lading.walk import Walk
@@ -106,7 +107,7 @@ class EntryFinder:
 
         Raises:
             NotFound: a source, or a child of it, is not there, or none has an image for one of the platforms.
-            InvalidContent: a source is no image and no index, or lists what is no manifest.
+            InvalidContent: a source is no image and no index, or lists no manifest at all.
             UsageError: a source is standard input, which the push could not read again.
         """
         work = [self._find_again(source) for source in again]
@@ -152,6 +153,8 @@ class EntryFinder:
     ) -> tuple[DraftEntry, ...]:
         if isinstance(manifest, Index):
             found = await self._flatten(source, store, manifest, wanted, Walk(str(source)), 1)
+            if not found and manifest.manifests and not any(map(may_be_manifest, manifest.manifests)):
+                raise InvalidContent(f"{source} lists nothing that is a manifest", cause=_types(manifest))
             return with_files(found)
         known = self._known.get(manifest.digest)
         if known is not None and known.reference == source:
@@ -176,7 +179,12 @@ class EntryFinder:
         walk.enter(children, depth)
 
         async def entries_of(child: Descriptor) -> tuple[DraftEntry, ...]:
-            manifest = await fetch_child(walk, store, index, child, self._known.get(child.digest))
+            manifest = await fetch_child(walk, store, child, self._known.get(child.digest))
+            if manifest is None:
+                kind = excerpt(child.media_type) or "of no media type"
+                self.warnings.append(f"{source} lists {child.digest.short}, which is no manifest ({kind}): left out")
+                return ()
+            child = msgspec.structs.replace(child, media_type=child.media_type or manifest.media_type)
             if isinstance(manifest, Index):
                 work = partial(self._flatten, source, store, manifest, wanted, walk, depth + 1)
                 return await self._once.do((source, manifest.digest), work)
@@ -209,31 +217,29 @@ def tagged(draft: Draft | None) -> list[Reference]:
 
 
 async def fetch_child(
-    walk: Walk, store: Readable, index: Index, child: Descriptor, known: DraftEntry | None = None
-) -> AnyManifest:
-    """A child of an index, from the registry or from what a draft has of it already.
+    walk: Walk, store: Readable, child: Descriptor, known: DraftEntry | None = None
+) -> AnyManifest | None:
+    """A child of an index, from the registry or from what a draft has of it already; None for what is no manifest.
 
     Args:
         walk: what it is read with.
         store: where it is.
-        index: what lists it.
-        child: its entry there.
+        child: its entry in the index.
         known: what a draft has of it.
 
     Raises:
         NotFound: the index lists it, but the registry does not have it.
-        InvalidContent: it is no manifest.
+        InvalidContent: it is said to be a manifest, and is none.
     """
-    if child.media_type not in MANIFESTS:
-        raise InvalidContent(
-            f"{store.name}@{index.digest} lists {child.digest}, which is no manifest",
-            cause=f"its media type is {child.media_type or 'not given'}",
-        )
+    if not may_be_manifest(child):
+        return None
     if known is not None and known.raw:
         return parse(known.raw, child.media_type, digest=child.digest)
     try:
         return await walk.fetch(store, child.content)
     except NotFound as error:
+        if not child.media_type and await walk.contains(store, child.content):
+            return None
         raise NotFound(
             f"{store.name} lists {child.digest}"
             + (f" for {child.platform}" if child.platform else "")
@@ -282,6 +288,12 @@ def entry_of(
         source=source,
         listed=listed,
     )
+
+
+def _types(index: Index) -> str:
+    """What kinds of things an index lists."""
+    kinds = dict.fromkeys(excerpt(entry.media_type) for entry in index.manifests)
+    return f"what it lists is {', '.join([*kinds][:3])}"
 
 
 def distinct_entries(entries: Iterable[DraftEntry]) -> tuple[DraftEntry, ...]:

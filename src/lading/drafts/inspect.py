@@ -7,6 +7,7 @@ kept.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 
@@ -19,11 +20,11 @@ from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index
 from lading.model.manifest import Manifest
-from lading.model.media_types import MANIFESTS
 from lading.model.platform import Platform
 from lading.model.reference import Reference
-from lading.store import AnyManifest, Connect, fetch_manifest
+from lading.store import AnyManifest, Connect, fetch_manifest, may_be_manifest
 from lading.stores.location import AnyLocation, registry_reference
+from lading.walk import Walk
 
 
 async def inspect(
@@ -69,13 +70,14 @@ async def _described(connect: Connect, reference: AnyLocation) -> tuple[AnyManif
         platform = await platform_of(repository, manifest)
         return manifest, (entry_of(reference, described(manifest, platform), manifest),)
 
+    walk = Walk(str(reference))
+    walk.enter(filter(may_be_manifest, manifest.manifests), 1)
+
     async def child(descriptor: Descriptor) -> DraftEntry:
         found: AnyManifest | None = None
-        try:
-            if descriptor.media_type in MANIFESTS:
-                found = await fetch_manifest(repository, descriptor.content)
-        except NotFound:
-            pass
+        if may_be_manifest(descriptor):
+            with suppress(NotFound):
+                found = await walk.fetch(repository, descriptor.content)
         platform = descriptor.platform or Platform()
         bare = msgspec.structs.replace(descriptor.content, platform=platform)
         name = msgspec.structs.replace(reference, digest=descriptor.digest)

@@ -57,7 +57,7 @@ async def pull(
     chosen = wanted.children(index)
     walk = Walk(str(source))
     walk.enter(chosen, 1)
-    manifests = await gather(fetch_child(walk, repository, index, child) for child in chosen)
+    manifests = await gather(fetch_child(walk, repository, child) for child in chosen)
     listed = (
         entry_of(source.with_digest(child.digest), child, manifest, listed=True)
         for child, manifest in zip(chosen, manifests, strict=True)

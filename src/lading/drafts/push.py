@@ -22,16 +22,19 @@ from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result, described
+from lading.model.encoding import SIZE_LIMIT
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.reference import Reference, is_tag
 from lading.model.text import counted
 from lading.store import (
+    AnyManifest,
     Connect,
     Readable,
     Reader,
     Source,
     Traits,
+    fetch_manifest,
     from_bytes,
     from_store,
     is_manifest,
@@ -233,6 +236,17 @@ class _Homes:
             raise NotFound(f"{self.name} has no entry {name}")
         return entry.descriptor.content
 
+    async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
+        """The manifest of an entry, or of one that was read before.
+
+        Raises:
+            NotFound: it is not there, or no manifest.
+        """
+        entry = self._entries[Digest(name)]
+        if entry.raw is not None and entry.digest == name:
+            return entry.manifest()
+        return await fetch_manifest(await self._home(entry), name, limit)
+
     @asynccontextmanager
     async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
         """Read a manifest, or a blob of one that was read before."""
@@ -249,8 +263,9 @@ class _Homes:
                 yield reader
 
     def source(self, content: Descriptor) -> Source:
-        """A blob of a manifest that was read before."""
-        return from_store(self._opened[_place(self._entries[content.digest])], content)
+        """A blob of a manifest that was read before, or an entry of a list in a registry that is no manifest."""
+        entry = self._entries[content.digest]
+        return from_store(self._opened.get(_place(entry)) or self._connect(entry.reference), content)
 
     async def contains(self, content: Descriptor) -> bool:
         """Whether it is known of."""

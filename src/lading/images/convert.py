@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from lading.errors import Unsupported, UsageError
+from lading.errors import NotFound, Unsupported, UsageError
 from lading.io.scratch import keeping
 from lading.io.tarball import compressed, decompressed, has_zstd, reading
 from lading.io.tasks import Limits, Once, gather
@@ -34,7 +34,7 @@ from lading.model.media_types import (
     LayerType,
     is_docker,
 )
-from lading.store import AnyManifest, is_manifest
+from lading.store import AnyManifest, may_be_manifest
 from lading.stores.overlay import Overlay
 from lading.transfer.transform import Graph, Transform
 from lading.walk import Walk
@@ -126,7 +126,7 @@ class _Converter:
 
     async def _index(self, index: Index, depth: int) -> Index:
         kept = index.manifests if self._format != "docker" else self._fit_for_docker(index)
-        self._walk.enter((entry for entry in kept if is_manifest(entry)), depth)
+        self._walk.enter(filter(may_be_manifest, kept), depth)
         converted = await gather(self._entry(entry, depth) for entry in kept)
         renamed = {str(old.digest): str(new.digest) for old, new in zip(kept, converted, strict=True)}
         entries = [_pointed(entry, renamed) for entry in converted]
@@ -148,14 +148,21 @@ class _Converter:
         return kept
 
     async def _entry(self, entry: Descriptor, depth: int) -> Descriptor:
-        if not is_manifest(entry) or is_attestation(entry):
+        if not may_be_manifest(entry) or is_attestation(entry):
             return entry
 
         async def anew() -> AnyManifest:
             return await self._convert(await self._walk.fetch(self._overlay, entry.content), depth + 1)
 
         # What several entries lead to is encoded once.
-        new = await self._once.do((entry.digest, entry.size, entry.media_type), anew)
+        try:
+            new = await self._once.do((entry.digest, entry.size, entry.media_type), anew)
+        except NotFound:
+            if entry.media_type:
+                raise
+            return entry  # a blob
+        if new.digest == entry.digest and not entry.media_type:
+            return entry
         changed = msgspec.structs.replace(entry, media_type=new.media_type, digest=new.digest, size=new.size, data="")
         if self._compression in (None, "zstd"):
             return changed

@@ -18,10 +18,9 @@ from lading.model.digest import Digest
 from lading.model.document import Result
 from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
-from lading.model.media_types import INDEXES
 from lading.model.platform import Platform
 from lading.model.text import size_text
-from lading.store import AnyManifest, Readable
+from lading.store import AnyManifest, Readable, may_be_manifest
 from lading.stores.location import Location
 from lading.walk import LIMITS, Walk
 
@@ -48,7 +47,8 @@ class Entry(Result, msgspec.Struct, kw_only=True):
     layers: int | None = None
     """How many layers, or how many entries for a nested index."""
     total_size: int | None = None
-    """What a pull transfers, in bytes: config and layers; None for a nested index or what was not read."""
+    """What a pull transfers, in bytes: config and layers; of an entry that is no manifest its own size. None for a
+    nested index or what was not read."""
     created: str | None = None
     """RFC 3339, where the manifest says so."""
 
@@ -63,7 +63,8 @@ class Overview(Result, msgspec.Struct, kw_only=True):
     size: int
     """Of the manifest itself, in bytes."""
     total_size: int
-    """Config and layers of everything that was read, in bytes; a layer that several images share counts once."""
+    """Config and layers of everything that was read, and entries that are no manifests, in bytes; a layer that several
+    images share counts once."""
     entries: list[Entry]
     """The entries that were asked for, images first; for an image or artifact, itself."""
     entry_count: int
@@ -112,14 +113,17 @@ async def _of_index(store: Readable, reference: Location, index: Index, platform
     walk.enter(images, 1)
     found = await gather(_child(walk, store, entry) for entry in images)
     entries = [_entry(entry, child) for entry, child in zip(images, found, strict=True)]
-    entries += [_entry(entry, None, "not read") for entry in attestations]
+    entries += [_entry(entry, None) for entry in attestations]
     return Overview(
         reference=reference,
         digest=index.digest,
         media_type=index.media_type,
         kind="index",
         size=index.size,
-        total_size=_pulled(child for child in found if isinstance(child, Manifest)),
+        total_size=_pulled(
+            *(child.children for child in found if isinstance(child, Manifest)),
+            [entry for entry, child in zip(images, found, strict=True) if child is True],
+        ),
         entries=entries,
         entry_count=len(index.images),
         attestation_count=len(index.attestations),
@@ -155,7 +159,7 @@ async def _of_manifest(
         media_type=manifest.media_type,
         kind="image" if manifest.is_image else "artifact",
         size=manifest.size,
-        total_size=_pulled([manifest]),
+        total_size=_pulled(manifest.children),
         entries=[msgspec.structs.replace(_entry(content, manifest), created=created or None)],
         entry_count=1,
         created=created or None,
@@ -166,9 +170,9 @@ async def _of_manifest(
     )
 
 
-def _pulled(manifests: Iterable[Manifest]) -> int:
+def _pulled(*blobs: Iterable[Descriptor]) -> int:
     """Config and layers in bytes; what several manifests share counts once."""
-    return sum({blob.digest: blob.size for manifest in manifests for blob in manifest.children}.values())
+    return sum({blob.digest: blob.size for each in blobs for blob in each}.values())
 
 
 def _latest(entries: Iterable[Entry]) -> str | None:
@@ -183,26 +187,34 @@ def artifact_type_of(manifest: Manifest) -> str | None:
     return manifest.artifact_type or (manifest.config.media_type if manifest.config else None)
 
 
-async def _child(walk: Walk, store: Readable, entry: Descriptor) -> AnyManifest | None:
-    try:
-        return await walk.fetch(store, entry.content)
-    except NotFound:
-        return None
-    except InvalidContent as error:
-        if error.code in LIMITS:
-            raise
-        # An entry of a kind that lading does not read is still an entry: it is shown with what the index says.
-        if entry.media_type in INDEXES or "manifest" in entry.media_type:
-            raise
-        return None
+async def _child(walk: Walk, store: Readable, entry: Descriptor) -> AnyManifest | bool:
+    """The manifest of an entry; of what is none, whether it is there."""
+    if may_be_manifest(entry):
+        try:
+            return await walk.fetch(store, entry.content)
+        except NotFound:
+            if entry.media_type:
+                return False
+        except InvalidContent as error:
+            if entry.media_type or error.code in LIMITS:
+                raise
+    # A layer of a cache, say, or something of a kind that lading does not read: the index says what there is to say.
+    return await walk.contains(store, entry.content)
 
 
 def _entry(
     entry: Descriptor,
-    manifest: AnyManifest | None,
-    absent: Literal["missing", "not read"] = "missing",
+    found: AnyManifest | bool | None,
 ) -> Entry:
-    image = manifest if isinstance(manifest, Manifest) else None
+    """An entry as it is shown.
+
+    Args:
+        entry: what the index says.
+        found: its manifest; whether it is there, where it is none; None where it was not read.
+    """
+    image = found if isinstance(found, Manifest) else None
+    index = found if isinstance(found, Index) else None
+    blob_size = entry.size if found is True else None
     return Entry(
         digest=entry.digest,
         media_type=entry.media_type,
@@ -212,8 +224,8 @@ def _entry(
         artifact_type=entry.artifact_type or (artifact_type_of(image) if image else None),
         annotations=entry.annotations,
         attests=attested(entry) or ("" if is_attestation(entry) else None),
-        state="present" if manifest is not None else absent,
-        layers=len(image.layers) if image else len(manifest.children) if manifest is not None else None,
-        total_size=image.total_size if image else None,
+        state="not read" if found is None else "present" if found else "missing",
+        layers=len(image.layers) if image else len(index.manifests) if index else None,
+        total_size=image.total_size if image else blob_size,
         created=(entry.annotations.get(CREATED) or (image.annotations.get(CREATED) if image else None)),
     )

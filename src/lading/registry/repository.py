@@ -30,7 +30,7 @@ from lading.io.sources import closing
 from lading.model.descriptor import Descriptor, convert
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT, decode
-from lading.model.media_types import ACCEPT
+from lading.model.media_types import ACCEPT, SCHEMA1
 from lading.model.reference import is_tag
 from lading.registry.auth.scopes import CATALOG, Scope
 from lading.registry.host import Host, slots
@@ -621,7 +621,7 @@ _OK_OR_ABSENT = (*range(200, 300), 404)
 
 
 def _kind(content: Descriptor) -> str:
-    return "manifests" if is_manifest(content) else "blobs"
+    return "manifests" if is_manifest(content) or content.media_type in SCHEMA1 else "blobs"
 
 
 def _length(response: Response) -> int | None:

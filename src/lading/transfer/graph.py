@@ -32,6 +32,7 @@ from lading.store import (
     fetch_manifest,
     from_store,
     is_manifest,
+    may_be_manifest,
     put_manifest,
 )
 from lading.transfer.events import Meter, Outcome
@@ -215,13 +216,15 @@ class Copier:
         if self._is_same(source) and not self._verify:
             return
         children = [child for child in manifest.children if only is None or child.digest in only]
-        if manifests := [child for child in children if is_manifest(child)]:
-            walk.enter(manifests, depth)
+        if isinstance(manifest, Index):
+            walk.enter(filter(may_be_manifest, children), depth)
         await gather(self._child(source, manifest, child, walk, platform, depth) for child in children)
 
     async def _child(
         self, source: Readable, parent: AnyManifest, child: Descriptor, walk: Walk, platform: str | None, depth: int
     ) -> None:
+        if isinstance(parent, Index) and not child.media_type:
+            child = await self._typed(walk, source, child)
         if is_manifest(child):
             work = partial(self._subtree, source, child, walk, _label(child) or platform, depth)
         elif is_foreign_layer(child.media_type) and child.urls:
@@ -238,6 +241,14 @@ class Copier:
             if is_manifest(child):
                 error.fields["entry"] = child.digest
             raise
+
+    async def _typed(self, walk: Walk, source: Readable, child: Descriptor) -> Descriptor:
+        """An entry without a media type, with the one that it has if it is a manifest: it may be a blob."""
+        try:
+            found = await walk.fetch(source, child.content)
+        except NotFound:
+            return child
+        return msgspec.structs.replace(child, media_type=found.media_type)
 
     async def _subtree(self, source: Readable, child: Descriptor, walk: Walk, platform: str | None, depth: int) -> None:
         self._meter.found(child)

@@ -132,6 +132,8 @@ def _row(entry: Entry, whole: bool) -> list[str]:
         note = "an index with " + ("1 entry" if entry.layers == 1 else f"{entry.layers} entries")
     elif entry.artifact_type:
         note = f"artifact {entry.artifact_type}"
+    elif entry.state == "present" and entry.layers is None:
+        note = entry.media_type or "of no media type"
     layers = "-" if nested or entry.layers is None else str(entry.layers)
     return [platform, short(entry.digest, whole), layers, size(entry.total_size), note]
 

@@ -18,10 +18,10 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
-from lading.model.media_types import INDEXES, MANIFESTS, is_foreign_layer
+from lading.model.media_types import INDEXES, is_foreign_layer
 from lading.model.platform import Platform
 from lading.model.text import excerpt
-from lading.store import AnyManifest, Readable
+from lading.store import AnyManifest, Readable, may_be_manifest
 from lading.walk import DEEP, LARGE, Walk
 
 TOO_LARGE = "it is too large"
@@ -198,7 +198,7 @@ class _Reader:
 
     async def parts(self, index: Index, store_of: StoreOf, depth: int) -> tuple[Part, ...]:
         """The entries of an index, which are `depth` levels below the beginning."""
-        self._walk.enter((entry for entry in index.manifests if _may_be_manifest(entry)), depth)
+        self._walk.enter(filter(may_be_manifest, index.manifests), depth)
         entries = list(enumerate(index.manifests))
         found = await gather(self._found(store_of(at), entry, depth) for at, entry in entries)
         return tuple(each.as_part(entry, at) for each, (at, entry) in zip(found, entries, strict=True))
@@ -233,7 +233,7 @@ class _Reader:
         return await self._once.do(key, lambda: self._look(store, content, depth))
 
     async def _look(self, store: Readable, content: Descriptor, depth: int) -> _Found:
-        if not _may_be_manifest(content):
+        if not may_be_manifest(content):
             # Whatever it is, clients do not read it either; that it is there can be seen all the same.
             return _Found(state="unread" if await self._is_there(store, content) else "missing")
         try:
@@ -250,10 +250,6 @@ class _Reader:
 
     async def _is_there(self, store: Readable, content: Descriptor) -> bool:
         return await self._once.do((store.name, content.digest), lambda: store.contains(content))
-
-
-def _may_be_manifest(content: Descriptor) -> bool:
-    return not content.media_type or content.media_type in MANIFESTS
 
 
 def _is_elsewhere(blob: Descriptor) -> bool:
