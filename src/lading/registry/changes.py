@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from lading.errors import DigestMismatch, InvalidContent, LadingError, NotFound, Unsupported
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.registry.failures import is_passing
 from lading.registry.http.transport import ConnectionBroken
 from lading.registry.masking import masked
 from lading.store import AnyManifest
@@ -74,8 +75,8 @@ def of_foreign_layers(error: LadingError, manifest: AnyManifest, registry: str, 
     return Unsupported(
         f"{registry} takes no layer of {name} that is kept elsewhere: {layer.digest} at {masked(layer.urls[0])}{more}",
         cause=error.cause,
-        remedy="its rule for the addresses of layers has to allow that one (validation.manifests.urls.allow in the "
-        "configuration of docker-registry), or the layer has to be there, with another media type",
+        remedy="its rule for addresses has to allow that one: validation.manifests.urls.allow, in docker-registry's "
+        "configuration",
         code="foreign-layer",
         fields={"registry": registry, "what": name, "digests": [child.digest for child in foreign]},
         status=error.status,
@@ -89,8 +90,7 @@ def _is_doubtful(error: LadingError) -> bool:
         error.retries > 0
         or isinstance(error, ConnectionBroken | DigestMismatch)
         or error.code == "immutable"
-        or error.status == 408
-        or (error.status or 0) >= 500
+        or (is_passing(error) and error.status != 429)
         or (isinstance(error, InvalidContent) and error.registry_code == "DIGEST_INVALID")
     )
 
