@@ -61,13 +61,16 @@ def test_what_is_done_and_answered_502_is_said_to_be_done(place: Place, lading: 
     ran = lading.run(*VERBS[verb](place.name), check=False)
     assert ran.returncode == 1
     assert place.named() != OLD.digest
-    assert f"{place.name}:moves names {place.named()} now, as it was to" in ran.stderr
+    assert f"{place.name}:moves names {place.named()} now, as was wanted" in ran.stderr
     assert "again" not in ran.stderr
 
 
 def test_what_is_not_done_is_said_not_to_be(place: Place, lading: Lading) -> None:
     place.proxy.intercept = when(Reply(status=502, headers=AT_ONCE), method="PUT", path=TAGGED)
-    for tag, seen in (("moves", f"{place.name}:moves names {OLD.digest} now\n"), ("absent", "there is no tag")):
+    for tag, seen in (
+        ("moves", f"{place.name}:moves names {OLD.digest} now\n"),
+        ("absent", ":absent is not there now"),
+    ):
         ran = lading.run("tag", f"{place.name}:new", tag, check=False)
         assert ran.returncode == 1
         assert seen in ran.stderr
@@ -88,8 +91,9 @@ async def test_a_false_digest_is_not_believed(place: Place, client: AsyncClient)
     with pytest.raises(DigestMismatch) as caught:
         await place.store(client).put(parse(NEW.content, NEW.media_type), "moves")
     assert place.named() == NEW.digest
-    assert f"moves names {NEW.digest} now, as it was to" in (caught.value.cause or "")
+    assert f"moves names {NEW.digest} now, as was wanted" in (caught.value.cause or "")
     assert caught.value.fields["names"] == NEW.digest
+    assert caught.value.message == f"{place.name}:moves was answered with a digest that it does not have"
 
 
 @pytest.mark.parametrize("then", [None, error_reply(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown")])
@@ -154,7 +158,7 @@ def test_a_deletion_that_is_done_and_always_answered_502(place: Place, lading: L
     place.proxy.intercept = carry_out
     ran = lading.run("delete", f"{place.name}:moves", "--yes", check=False)
     assert ran.returncode == 1
-    assert f"{place.name}@{OLD.digest} is gone now, as it was to" in ran.stderr
+    assert f"{place.name}@{OLD.digest} is gone now, as was wanted" in ran.stderr
 
 
 async def test_a_deletion_that_is_not_done(place: Place, client: AsyncClient) -> None:

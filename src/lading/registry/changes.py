@@ -44,12 +44,15 @@ async def explained(error: LadingError, name: str, wanted: Digest | None, look: 
     # A digest stands for the same for ever; of a tag only that is taken for done which the registry does not deny.
     if wanted is not None and now == wanted and (error.code == "immutable" or "@" in name):
         return None
-    if "@" in name:
-        seen = f"{name} is {'gone' if now is None else 'there'} now"
+    if now is None:
+        seen = f"{name} is {'gone' if wanted is None else 'not there'} now"
     else:
-        seen = f"{name} names {now} now" if now is not None else f"there is no tag {name} now"
+        seen = f"{name} is there now" if "@" in name else f"{name} names {now} now"
     if now == wanted:
-        seen += ", as it was to"
+        seen += ", as was wanted"
+        if isinstance(error, DigestMismatch):
+            error.message = f"{name} was answered with a digest that it does not have"
+            error.args = (error.message,)
         error.remedy = "nothing more has to be done; the registry's own log may say why it answers so"
     error.cause = _joined(error.cause, seen)
     error.fields |= {"name": name, "names": now}
