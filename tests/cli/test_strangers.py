@@ -1,6 +1,7 @@
 """A host that is no registry is told so by every verb, in the same words, and gets no password kept."""
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -33,6 +34,9 @@ VERBS = {
     "manifest create": ["manifest", "create", "{host}/team/list:1", "{host}/team/app:1"],
     "delete": ["delete", "{host}/team/app:1", "--yes"],
     "tag": ["tag", "{host}/team/app:1", "2"],
+    "limits": ["registry", "limits", "{host}/team/app"],
+    "repos": ["repos", "{host}"],
+    "token": ["auth", "token", "{host}/team/app"],
     "login": ["login", "{host}", "-u", "ada", "-p", "hunter2hunter2"],
 }
 
@@ -49,18 +53,20 @@ def test_every_verb_says_so(lading: Lading, stranger: str, verb: str) -> None:
         ran = lading.run(*(word.format(host=server.host) for word in VERBS[verb]), check=False, cwd=lading.home)
         assert ran.returncode == 9, ran.stderr
         assert f"error: {server.host} is no registry\n" in ran.stderr
-        assert cause in ran.stderr
+        assert re.search(f"{cause}|it answered with a web page", ran.stderr)
         assert f"lading registry check {server.host}" in ran.stderr
         assert len(server.requests) <= 6
     assert ran.stdout == ""
     assert not (lading.docker_config / "config.json").exists()
 
 
-def test_the_check_says_so(lading: Lading) -> None:
-    with ScriptedServer(STRANGERS["a page for all"][0]) as server:
-        ran = lading.run("registry", "check", server.host, check=False)
-    assert ran.returncode != 0
-    assert "is no registry" in ran.stdout
+@pytest.mark.parametrize("stranger", ["a page for all", "404 for all"])
+def test_what_explains_says_so(lading: Lading, stranger: str) -> None:
+    with ScriptedServer(STRANGERS[stranger][0]) as server:
+        for words in (("registry", "check", server.host), ("auth", "explain", f"{server.host}/team/app")):
+            ran = lading.run(*words, check=False)
+            assert ran.returncode != 0
+            assert f"{server.host} is no registry" in ran.stdout
 
 
 def test_a_registry_that_lacks_something_is_one_all_the_same(

@@ -271,7 +271,7 @@ async def test_what_is_no_registry() -> None:
     with ScriptedServer(lambda _: Reply(status=404, body=b"<html>")) as server:
         report = await check(server.host)
     assert found(report, "api").state == "failed"
-    assert report.exit_code == 7
+    assert report.exit_code == 9
 
 
 async def test_nobody_is_there() -> None:

@@ -220,6 +220,8 @@ def _judge_api(answer: _FirstAnswer, report: Checkup) -> None:
         report.add("api", "ok", f"it answers as a registry does{f' ({version})' if version else ''}")
     elif answer.status == 429:
         report.add("api", "warning", "it asks for fewer requests")
+    elif answer.status in (404, 405, 410, 501):
+        report.fail("api", no_registry(report.registry, f"it answered GET /v2/ with HTTP {answer.status}"))
     else:
         error = InvalidContent(
             f"GET /v2/ was answered with HTTP {answer.status}", remedy="check that this is a registry, and its port"

@@ -170,7 +170,7 @@ async def explain(
         outcome=_outcome(failure, missing),
         missing=missing,
         request=f"{method} {trial.url(registry)}{path}",
-        cause=None if failure is None else (failure.cause or failure.message),
+        cause=None if failure is None else _cause(failure),
         **_remedy(failure, registry, is_missing=bool(missing), is_refused=bool(refused)),
         sources=sources,
         reason=chosen,
@@ -201,6 +201,9 @@ async def token(session: Session, registry: str, repository: str | None, scopes:
         if known.allows(scopes):
             return known
     challenge = session.authenticator(registry).challenge
+    if challenge is None:
+        async with session.request("GET", registry, "/v2/", what=registry):
+            pass  # else it is no registry at all
     asks = "a user name and a password" if challenge is not None else "nothing"
     raise Unsupported(
         f"{registry} gives no tokens",
@@ -235,6 +238,11 @@ def _remedy(failure: LadingError | None, registry: str, *, is_missing: bool, is_
         remedy = f"log in to {registry} again, or give other credentials"
         return {"remedy": remedy, "code": "credentials-refused", "fields": {"registry": registry, "subject": None}}
     return {"remedy": None, "code": None, "fields": {}}
+
+
+def _cause(failure: LadingError) -> str:
+    """Why it was not allowed; a host that is no registry is said to be none first."""
+    return str(failure) if failure.code == "no-registry" else failure.cause or failure.message
 
 
 def _outcome(failure: LadingError | None, missing: Sequence[str]) -> AccessOutcome:

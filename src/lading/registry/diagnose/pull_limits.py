@@ -9,6 +9,7 @@ import msgspec
 from lading.model.document import Result
 from lading.model.media_types import ACCEPT
 from lading.registry.auth.scopes import Scope
+from lading.registry.failures import no_registry
 from lading.registry.hosts.settings import DOCKER_HUB
 from lading.registry.http.transport import Headers
 from lading.registry.session import Session
@@ -47,6 +48,7 @@ async def pull_limits(
 
     Raises:
         NotFound: there is no such manifest.
+        Unsupported: it is no registry.
     """
     if repository is None and registry == DOCKER_HUB[0]:
         repository, name = _HUB_PROBE
@@ -60,6 +62,8 @@ async def pull_limits(
     async with session.request(
         "HEAD", registry, path, scopes=(Scope(repository),), headers=headers, what=what
     ) as response:
+        if (response.headers.get("content-type") or "").lower().startswith("text/html"):
+            raise no_registry(registry, "it answered with a web page")
         return read_limits(registry, response.headers)
 
 
