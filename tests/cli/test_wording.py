@@ -13,6 +13,7 @@ import pytest
 
 import lading
 from lading.cli import lading as root
+from lading.cli.extras import install_line
 from lading.cli.wording import CAUSES, MESSAGES, NOTES, REMEDIES, noted, worded
 from lading.errors import LadingError
 from lading.transfer.report import Note
@@ -28,8 +29,10 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "credentials-failed": (CREDENTIALS | {"remedy": "repair it"}, f"repair it{TRIED}"),
     "aws-extra-missing": (
         {"registry": "reg.example", "command": "aws ecr"},
-        "pip install 'lading[aws]'; or: aws ecr | lading login --username AWS --password-stdin reg.example",
+        f"install it: {install_line('aws')}"
+        "      or: aws ecr | lading login --username AWS --password-stdin reg.example",
     ),
+    "extra-missing": ({"extra": "serve"}, f"install it: {install_line('serve')}"),
     "aws-credentials-missing": (
         {"registry": "reg.example", "command": "aws ecr"},
         "aws configure, or aws sso login; or: aws ecr | lading login --username AWS --password-stdin reg.example",

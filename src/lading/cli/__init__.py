@@ -102,6 +102,10 @@ def main(arguments: Sequence[str] | None = None, *, prog_name: str = "lading") -
 
             # Of what it tells, too, no line passes for one of ours.
             _say(*(f"  {line}" for line in traceback.format_exc().splitlines()))
+        if isinstance(error, ModuleNotFoundError):
+            from lading.cli.extras import missing_extra
+
+            error = missing_extra(error) or error
         if isinstance(error, LadingError):
             say_error(error)
             return error.exit_code

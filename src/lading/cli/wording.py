@@ -104,6 +104,13 @@ def _denied(words: str) -> Callable[[Mapping[str, Any]], str]:
 
 _AGAIN = "log in again with: lading login {registry}"
 
+
+def _install(extra: str) -> str:
+    from lading.cli.extras import install_line
+
+    return f"install it: {install_line(extra)}"
+
+
 _WITH_AWS = "{command} | lading login --username AWS --password-stdin {registry}"
 
 NOTES: dict[str, Words] = {
@@ -138,7 +145,8 @@ REMEDIES: dict[str, Words] = {
     "credentials-refused": _denied(_AGAIN),
     "credentials-insufficient": _denied("log in as somebody who may: lading login {registry}"),
     "credentials-failed": lambda of: (_denied("{remedy}") if of["remedy"] else _denied(_AGAIN))(of),
-    "aws-extra-missing": _denied(f"pip install 'lading[aws]'; or: {_WITH_AWS}"),
+    "aws-extra-missing": lambda of: f"{_install('aws')}      or: {_WITH_AWS.format_map(of)}",
+    "extra-missing": lambda of: _install(of["extra"]),
     "aws-credentials-missing": _denied(f"aws configure, or aws sso login; or: {_WITH_AWS}"),
     "no-token": "see how access comes about: lading auth explain {subject}",
     # Hosts

@@ -216,6 +216,8 @@ def _load(module: str) -> Any:
             "serving a registry takes packages that are not installed",
             cause=f"{error.name} is missing",
             remedy="pip install 'lading[serve]'",
+            code="extra-missing",
+            fields={"extra": "serve"},
         ) from None
 
 
