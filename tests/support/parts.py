@@ -118,6 +118,7 @@ _HINTS = {
     "dockerd": "Debian package docker.io",
     "openssl": "Debian package openssl",
     "skopeo": "Debian package skopeo",
+    "umoci": "Debian package umoci",
     "podman": "Debian package podman",
     "busybox": "Debian package busybox-static",
     "htpasswd": "Debian package apache2-utils",
