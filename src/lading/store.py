@@ -305,6 +305,14 @@ class Measures(Protocol):
 
 
 @runtime_checkable
+class ReadsParts(Protocol):
+    """A store that reads some bytes of a blob at little more than their cost."""
+
+    async def read_part(self, content: Descriptor, start: int, length: int) -> bytes:
+        """Read bytes from an offset on; they are not verified, and fewer where the blob ends."""
+
+
+@runtime_checkable
 class GivesSources(Protocol):
     """A store that says how its content is read best for writing it elsewhere."""
 
@@ -449,6 +457,39 @@ async def read_config(store: Readable, manifest: Manifest) -> ImageConfig | None
             registry_code=error.registry_code,
         ) from error
     return ImageConfig.parse(raw, what)
+
+
+async def read_part(store: Readable, content: Descriptor, start: int, length: int) -> bytes:
+    """Read some bytes of a blob, which are not verified.
+
+    Args:
+        store: which has it.
+        content: the blob.
+        start: the offset of the first byte.
+        length: how many bytes; fewer where the blob ends.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    if isinstance(store, ReadsParts):
+        return await store.read_part(content, start, length)
+    return await take(from_store(store, content).since(start), length)
+
+
+async def take(chunks: AsyncIterator[bytes], length: int) -> bytes:
+    """The first bytes of a stream, which is closed then.
+
+    Args:
+        chunks: the stream.
+        length: how many bytes; fewer where it ends.
+    """
+    taken = bytearray()
+    async with closing(chunks):
+        async for chunk in chunks:
+            taken += chunk
+            if len(taken) >= length:
+                break
+    return bytes(taken[:length])
 
 
 async def put_manifest(

@@ -3,10 +3,11 @@
 import io
 import json
 import os
+import random
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -395,6 +396,65 @@ def test_only_layers_that_matter_are_read_and_each_once(
     asked = blobs(proxy, made)
     assert asked[0] == "config"
     assert sorted(map(str, asked[1:])) == sorted(map(str, needed))
+
+
+def large_layer(seed: int = 1) -> Sequence[Entry]:
+    """Files of 20 MB, of which compression leaves half."""
+    made = random.Random(seed)
+    return [Entry(f"file{number}", content=made.randbytes(500_000).hex().encode()) for number in range(20)]
+
+
+def test_a_layer_that_was_read_is_not_read_again(
+    lading: Lading, proxy: CountingProxy, registry: RealRegistry, repository: str, tmp_path: Path
+) -> None:
+    """The next list costs no request for content, the next file one for about a megabyte: also in the next run."""
+    layer = list(large_layer())
+    made = image(layer, "top=top")
+    push(registry.host, repository, "1", made)
+    name = f"{proxy.host}/{repository}@{made.digest}"
+    listed = lading.run("image", "ls", name, "-l").stdout
+    proxy.reset()
+    assert lading.run("image", "ls", name, "-l").stdout == listed
+    assert proxy.lines == []
+    assert lading.run("image", "ls", f"{proxy.host}/{repository}:1", "-l").stdout == listed
+    assert len(proxy.lines) == 1
+    for entry in (layer[2], layer[19]):
+        proxy.reset()
+        assert lading.run("image", "cat", name, str(entry.name)).stdout_bytes == entry.content
+        (asked,) = proxy.exchanges
+        assert asked.status == 206
+        first, last = (asked.headers.get("Range") or "").removeprefix("bytes=").split("-")
+        assert int(last) - int(first) < 5_000_000
+    # Nothing else is taken: what has changed meanwhile, what others could have changed.
+    kept = sorted((lading.home / ".cache/lading/images").iterdir())
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    for path in kept:
+        path.chmod(0o666)
+    proxy.reset()
+    assert lading.run("image", "cat", name, "file3").stdout_bytes == layer[3].content
+    assert len(blobs(proxy, made)) == 3
+
+
+def test_a_part_that_has_changed_is_not_given_out(lading: Lading, tmp_path: Path) -> None:
+    made = image(list(large_layer(2)))
+    place = write_layout(tmp_path / "layout", made)
+    lading.run("image", "ls", place)
+    blob = tmp_path / "layout/blobs" / made.document["layers"][0]["digest"].replace(":", "/")
+    content = bytearray(blob.read_bytes())
+    content[len(content) // 2] ^= 1
+    blob.write_bytes(content)
+    assert lading.run("image", "cat", place, "file0", check=False).returncode == 0  # it is whole
+    failed = lading.run("image", "cat", place, "file10", check=False)
+    assert (failed.returncode, failed.stdout) == (7, "")
+
+
+def test_without_a_cache_nothing_is_kept(lading: Lading, proxy: CountingProxy, remote: tuple[str, Manifest]) -> None:
+    name, made = remote
+    for _ in range(2):
+        proxy.reset()
+        lading.run("image", "cat", name, "app/main.py", env={"LADING_CACHE": "0"})
+        assert blobs(proxy, made) == ["config", 3]
+    assert not (lading.home / ".cache/lading/images").exists()
 
 
 def test_what_is_hidden_at_the_top_needs_no_more(

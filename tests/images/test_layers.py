@@ -9,7 +9,7 @@ import pytest
 
 from lading import AsyncClient
 from lading.errors import DigestMismatch, InvalidContent
-from lading.images.indexing import LayerIndexes
+from lading.images.indexing import Remembered
 from lading.images.layers import LIMITS, LayerContent, LayerLimits
 from lading.io.tarball import zstd_module
 from lading.model.descriptor import Descriptor
@@ -157,7 +157,7 @@ async def scanned(content: bytes, limits: LayerLimits = LIMITS) -> int:
     """Read a layer; returns how many entries it has."""
     store, descriptor = Memory(), Descriptor.of(content, LAYER)
     await store.write(descriptor, from_bytes(content))
-    index = await LayerIndexes().get(LayerContent(store=store, descriptor=descriptor), limits=limits)
+    index = await Remembered().get(LayerContent(store=store, descriptor=descriptor), limits=limits)
     return len(index.members)
 
 

@@ -162,7 +162,7 @@ class AsyncClient:
         """Images and indexes as views: their configs, history, layers, sizes, and the files in them."""
         from lading.images.facade import Images
 
-        return Images(self.open, self._context.layers, self._context.note)
+        return Images(self.open, self._context.remembered, self._context.note)
 
     @overload
     def open(

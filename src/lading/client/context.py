@@ -18,7 +18,7 @@ from lading.stores.location import AnyLocation, Location, as_location, registry_
 from lading.stores.opening import open_to_change, open_to_read, open_to_write
 
 if TYPE_CHECKING:
-    from lading.images.indexing import LayerIndexes
+    from lading.images.indexing import Remembered
     from lading.model.reference import Reference
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
@@ -86,11 +86,12 @@ class Context:
         return self._session
 
     @cached_property
-    def layers(self) -> LayerIndexes:
-        """The layers that were read."""
-        from lading.images.indexing import LayerIndexes
+    def remembered(self) -> Remembered:
+        """What was read of images."""
+        from lading.folders import user_folder
+        from lading.images.indexing import Remembered
 
-        return LayerIndexes()
+        return Remembered(user_folder("cache") / "images" if self.cache.is_kept else None)
 
     def session_with(self, credentials: Credentials | None) -> Session:
         """What carries the requests that are made with these credentials; None for the client's own.

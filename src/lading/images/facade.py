@@ -14,7 +14,7 @@ from lading.errors import InvalidContent
 from lading.images.entries import FileEntry
 from lading.images.export import Exported
 from lading.images.history import History
-from lading.images.indexing import LayerIndexes
+from lading.images.indexing import Remembered
 from lading.images.layer_list import LayerList, layer_list
 from lading.images.platforms import choose_image, nearest_image
 from lading.images.reading import Files
@@ -23,9 +23,10 @@ from lading.images.usage import FilesReport
 from lading.images.views import Image, ImageIndex
 from lading.io.blocking import Face, blocking
 from lading.io.tasks import gather
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
-from lading.model.manifest import Manifest
+from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
@@ -47,13 +48,13 @@ class Images:
 
     Args:
         open: gives the store of a location, such as `AsyncClient.open`.
-        indexes: the layers that were read before.
+        remembered: what was read before.
         note: called with a sentence about which image of an index was taken.
     """
 
-    def __init__(self, open: Open, indexes: LayerIndexes, note: Callable[[str], None]) -> None:
+    def __init__(self, open: Open, remembered: Remembered, note: Callable[[str], None]) -> None:
         self._open = open
-        self._indexes = indexes
+        self._remembered = remembered
         self._note = note
 
     @asynccontextmanager
@@ -87,7 +88,7 @@ class Images:
             found = await fetch_location(store, location)
             if not isinstance(found, Index):
                 raise InvalidContent(f"{location} is the manifest of an image, not an index", code="is-no-index")
-            yield ImageIndex(store, found, str(location), indexes=self._indexes)
+            yield ImageIndex(store, found, str(location), remembered=self._remembered)
 
     async def history(self, reference: AnyLocation, *, platform: Platform | str | None = None) -> History:
         """How an image's layers came about; see `Image.history`."""
@@ -227,7 +228,7 @@ class Images:
     ) -> Image:
         from lading.images.machine import engine_platform
 
-        manifest = found or await fetch_location(store, location)
+        manifest = found or await self._fetch(store, location)
         wanted = Platform.parse(platform) if isinstance(platform, str) else platform
         if wanted is not None:
             entry = await choose_image(store, manifest, wanted, str(location))
@@ -238,17 +239,37 @@ class Images:
                 entry = nearest_image(manifest, engine_platform(), str(location))
                 self._note(f"{location} is for {len(manifest.images)} platforms: this is {entry.platform}")
         else:
-            return Image(store, manifest, str(location), indexes=self._indexes)
-        image = manifest if entry.digest == manifest.digest else await fetch_manifest(store, entry.content)
+            return Image(store, manifest, str(location), remembered=self._remembered)
+        image = manifest if entry.digest == manifest.digest else await self._fetch_entry(store, entry)
         if isinstance(image, Index):
             raise InvalidContent(f"the entry {entry.digest} of {location} is an index, not an image", code="is-index")
-        return Image(store, image, str(location), platform=entry.platform, indexes=self._indexes)
+        return Image(store, image, str(location), platform=entry.platform, remembered=self._remembered)
+
+    async def _fetch(self, store: Readable, location: Location) -> AnyManifest:
+        """What a location names: what was read before, where that is a digest of something far away."""
+        if not store.traits.is_remote:
+            return await fetch_location(store, location)
+        raw = self._remembered.document(location.pinned) if location.pinned is not None else None
+        if raw is not None:
+            return parse(raw, digest=location.pinned, what=str(location))
+        manifest = await fetch_location(store, location)
+        self._remembered.keep_document(manifest.digest, manifest.raw)
+        return manifest
+
+    async def _fetch_entry(self, store: Readable, entry: Descriptor) -> AnyManifest:
+        raw = self._remembered.document(entry.digest) if store.traits.is_remote else None
+        if raw is not None:
+            return parse(raw, entry.media_type, digest=entry.digest)
+        manifest = await fetch_manifest(store, entry.content)
+        if store.traits.is_remote:
+            self._remembered.keep_document(manifest.digest, manifest.raw)
+        return manifest
 
     async def _all(self, store: Readable, location: Location, wanted: list[Platform]) -> list[Image]:
         found = await fetch_location(store, location)
         if not isinstance(found, Index):
             return [await self._image(store, location, wanted[0] if wanted else None, found)]
-        index = ImageIndex(store, found, str(location), indexes=self._indexes)
+        index = ImageIndex(store, found, str(location), remembered=self._remembered)
         if wanted:
             return [await index.image(one) for one in wanted]
         return list(await index.images())

@@ -1,21 +1,32 @@
-"""What layers hold, each read once: a client keeps the entries of layers that it has read.
+"""What was read before, and need not be read again: the entries of layers, manifests and configs.
 
-This module knows blobs of layers and their entries, and nothing of images.
+A client remembers them, and leaves them in the user's cache for later ones. This module knows blobs of layers and their
+entries, and nothing of images.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
 from lading.errors import DigestMismatch
 from lading.images.layers import LIMITS, LayerContent, LayerLimits, beyond, diff_id_of, read_layer
+from lading.io.shelf import Shelf
+from lading.io.spans import Span
 from lading.io.tar_stream import Member
+from lading.io.threads import in_thread
+from lading.model.digest import Digest
 
 _KEPT = 500_000
-"""How many entries are kept, of all layers together."""
+"""How many entries are kept in memory, of all layers together."""
+_MOST = 512 * 1024 * 1024
+"""How much is kept in the user's cache, in bytes."""
+_VERSION = ".index-1"
 
 
 class LayerIndex(msgspec.Struct, kw_only=True):
@@ -29,6 +40,8 @@ class LayerIndex(msgspec.Struct, kw_only=True):
     compression: str
     """`none`, `gzip` or `zstd`, as its bytes say."""
     members: list[Member]
+    spans: list[Span] = []
+    """From where the layer can be read on."""
 
 
 class Catcher:
@@ -53,19 +66,39 @@ class Catcher:
             self._write(piece)
 
 
-class LayerIndexes:
-    """The indexes of layers that were read."""
+class Remembered:
+    """What was read before: the indexes of layers, and manifests and configs.
 
-    def __init__(self) -> None:
+    Args:
+        folder: where it is kept for later; None for nowhere.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self._known: dict[str, LayerIndex] = {}
+        self._shelf = Shelf(folder, _MOST)
 
-    def known(self, content: LayerContent) -> LayerIndex | None:
+    def document(self, digest: Digest) -> bytes | None:
+        """A manifest or a config by its digest; None for one that is not remembered."""
+        raw = self._shelf.get(_name(digest))
+        return raw if raw is not None and Digest.of(raw, digest.algorithm) == digest else None
+
+    def keep_document(self, digest: Digest, raw: bytes) -> None:
+        """Remember a manifest or a config.
+
+        Args:
+            digest: its digest.
+            raw: its bytes.
+        """
+        self._shelf.put(_name(digest), raw)
+
+    async def known(self, content: LayerContent) -> LayerIndex | None:
         """The index of a layer that was read before; None for another.
 
         Raises:
             DigestMismatch: it has another diff ID than it should have.
         """
-        index = self._known.get(content.descriptor.digest)
+        digest = content.descriptor.digest
+        index = self._known.get(digest) or await in_thread(self._load, digest)
         expected = diff_id_of(content)
         if index is None or (expected is not None and index.diff_id.partition(":")[0] != expected.algorithm):
             return None
@@ -75,6 +108,7 @@ class LayerIndexes:
                 cause=f"its diff ID is {index.diff_id}, and the config says {expected}",
                 code="wrong-diff-id",
             )
+        self._keep(index)
         return index
 
     async def get(
@@ -93,7 +127,7 @@ class LayerIndexes:
             keep: a file that gets a copy of the blob, if it has to be read.
             limits: how much the layer may be.
         """
-        known = self.known(content)
+        known = await self.known(content)
         if known is not None:
             return known
         members: list[Member] = []
@@ -112,11 +146,31 @@ class LayerIndexes:
             size=read.size,
             compression=read.compression,
             members=members,
+            spans=read.spans,
         )
         self._keep(index)
+        await in_thread(self._save, index)
         return index
+
+    def _load(self, digest: Digest) -> LayerIndex | None:
+        packed = self._shelf.get(f"{_name(digest)}{_VERSION}")
+        try:
+            index = msgspec.msgpack.decode(zlib.decompress(packed), type=LayerIndex) if packed is not None else None
+        except (zlib.error, msgspec.MsgspecError):
+            return None
+        return index if index is not None and index.digest == digest else None
+
+    def _save(self, index: LayerIndex) -> None:
+        # Names that are no UTF-8 have no place in the format.
+        with suppress(UnicodeEncodeError):
+            packed = zlib.compress(msgspec.msgpack.encode(index), 1)
+            self._shelf.put(f"{_name(Digest(index.digest))}{_VERSION}", packed)
 
     def _keep(self, index: LayerIndex) -> None:
         self._known[index.digest] = index
         while len(self._known) > 1 and sum(len(kept.members) for kept in self._known.values()) > _KEPT:
             del self._known[next(iter(self._known))]
+
+
+def _name(digest: Digest) -> str:
+    return digest.replace(":", "-")

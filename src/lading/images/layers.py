@@ -15,6 +15,7 @@ import msgspec
 from lading.errors import DigestMismatch, InvalidContent, InvalidDigest, LadingError, NotFound
 from lading.io.inflate import Inflater
 from lading.io.sources import CHUNK, closing, in_pieces
+from lading.io.spans import Mark, Span, SpanRecorder
 from lading.io.tar_stream import Member, TarStream
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
@@ -106,6 +107,8 @@ class ReadLayer(msgspec.Struct, frozen=True, kw_only=True):
     """Without compression, in bytes."""
     compression: str
     """`none`, `gzip` or `zstd`, as its bytes say."""
+    spans: list[Span]
+    """From where it can be read on."""
 
 
 async def read_layer(
@@ -159,7 +162,9 @@ class _Reading:
         self._tar = tar
         self._keep = keep
         self._limits = limits
-        self._inflater = Inflater(content.what)
+        self._marks: list[Mark] = []
+        self._spans = SpanRecorder()
+        self._inflater = Inflater(content.what, self._marks.append)
         self._expected = diff_id_of(content)
         self._hash = hashlib.new(self._expected.algorithm if self._expected is not None else "sha256")
 
@@ -168,6 +173,8 @@ class _Reading:
             self._keep.write(chunk)
         for piece in self._inflater.feed(chunk):
             self._take(piece)
+        self._spans.feed(chunk, self._marks)
+        self._marks.clear()
 
     def finish(self) -> ReadLayer:
         for piece in self._inflater.finish():
@@ -181,7 +188,12 @@ class _Reading:
                 fields={"layer": str(self._content.descriptor.digest), "found": found, "expected": self._expected},
             )
         self._tar.finish()
-        return ReadLayer(diff_id=found, size=self._inflater.produced, compression=self._inflater.compression or "none")
+        return ReadLayer(
+            diff_id=found,
+            size=self._inflater.produced,
+            compression=self._inflater.compression or "none",
+            spans=self._spans.finish(),
+        )
 
     def _take(self, piece: bytes) -> None:
         inflater, limits = self._inflater, self._limits

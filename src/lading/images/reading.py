@@ -12,24 +12,30 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from lading.errors import NotFound, UsageError
+from lading.errors import DigestMismatch, LadingError, NotFound, UsageError
 from lading.images.entries import FileEntry, entries_of, entry_of, is_glob, matching
 from lading.images.filesystem import Filesystem, Node, not_there
-from lading.images.indexing import Catcher, LayerIndex, LayerIndexes
+from lading.images.indexing import Catcher, LayerIndex, Remembered
 from lading.images.layers import Layer, LayerContent, read_layer
 from lading.images.search import Found, Search
 from lading.io import scratch
+from lading.io.inflate import read_on
+from lading.io.spans import Span, are_intact, range_of
 from lading.io.tar_stream import Member
 from lading.io.tasks import Limits, gather
 from lading.io.threads import heed, in_thread
 from lading.model.digest import Digest
 from lading.model.document import Result
 from lading.model.platform import Platform
-from lading.store import Readable
+from lading.store import Readable, read_part
 
 _AT_ONCE = 3
 """How many layers are read at once: each has a thread at work, and a few megabytes."""
 _CHUNK = 1024 * 1024
+_SPANS = 4
+"""How many spans of a layer are asked for at once: a few megabytes."""
+_MOST_OF_LAYER = 0.5
+"""Where more of a layer is needed, all of it is read."""
 
 
 class Files(Result, msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +85,7 @@ class Reading:
     Args:
         store: what it is in.
         layers: its layers, from the lowest up.
-        indexes: the layers that were read before.
+        remembered: what was read before.
         name: what it is called in messages.
         digest: of its manifest.
         platform: what it is for.
@@ -89,7 +95,7 @@ class Reading:
         self,
         store: Readable,
         layers: Sequence[Layer],
-        indexes: LayerIndexes,
+        remembered: Remembered,
         *,
         name: str,
         digest: Digest,
@@ -100,7 +106,7 @@ class Reading:
         self._store = store
         self.layers: Sequence[Layer] = layers
         self.platform: Platform | None = platform
-        self._indexes = indexes
+        self._remembered = remembered
         self._resources = AsyncExitStack()
         self._kept: dict[int, BinaryIO] = {}
         self._limits = Limits(jobs=_AT_ONCE)
@@ -171,13 +177,13 @@ class Reading:
             keep: whether the blob is kept, if it comes from afar.
         """
         content = self._content(layer)
-        known = self._indexes.known(content)
+        known = await self._remembered.known(content)
         if known is not None:
             return known
         is_far = content.store.traits.is_remote or not content.store.traits.resolves_cheaply
         file = self._resources.enter_context(scratch.file()) if keep and is_far else None
         async with self._limits.place(0):
-            index = await self._indexes.get(content, catcher=catcher, keep=file)
+            index = await self._remembered.get(content, catcher=catcher, keep=file)
         if file is not None:
             self._kept[layer.number - 1] = file
         return index
@@ -192,46 +198,43 @@ class Reading:
             await self._contents_of(self.layers[number], sinks)
 
     async def _contents_of(self, layer: Layer, sinks: Mapping[int, tuple[Member, Sink]]) -> None:
-        current: Sink | None = None
-        holes: list[tuple[int, int]] = []
-
-        def begin(member: Member) -> bool:
-            nonlocal current
-            entry = sinks.get(member.offset) if member.type == "0" else None
-            # Members without content share the offset of what follows them.
-            if entry is None or entry[0].name != member.name:
-                current = None
-                return False
-            current = entry[1]
-            holes[:] = spread(member)
-            return True
-
-        def content(piece: memoryview) -> None:
-            assert current is not None
-            while piece:
-                hole, length = holes[0]
-                if hole:
-                    current.hole(hole)
-                taken = piece[:length]
-                current.write(taken)
-                piece = piece[len(taken) :]
-                holes[0] = (0, length - len(taken))
-                if not holes[0][1]:
-                    del holes[0]
-
-        def end() -> None:
-            assert current is not None
-            for hole, _ in holes:
-                if hole:
-                    current.hole(hole)
-            current.end()
-
-        kept = self._kept.get(layer.number - 1)
-        source = self._content(layer)
+        content, kept = self._content(layer), self._kept.get(layer.number - 1)
         if kept is not None:
             await in_thread(kept.seek, 0)
-            source = msgspec.structs.replace(source, kept=kept)
-        await read_layer(source, begin, on_content=content, on_end=end)
+            content = msgspec.structs.replace(content, kept=kept)
+        elif await self._parts_of(content, sinks):
+            return
+        delivery = _Delivery(sinks)
+        await read_layer(content, delivery.begin, on_content=delivery.content, on_end=delivery.end)
+
+    async def _parts_of(self, content: LayerContent, sinks: Mapping[int, tuple[Member, Sink]]) -> bool:
+        """Read only what is needed of a layer that was read before; False where all of it had better be read again."""
+        index = await self._remembered.known(content)
+        if index is None or not index.spans:
+            return False
+        size, members = content.descriptor.size, [member for _, (member, _) in sorted(sinks.items())]
+        ranges = [range_of(index.spans, at.offset, at.offset + at.stored, size) for at in members]
+        if sum(length for _, _, length in ranges) > size * _MOST_OF_LAYER:
+            return False
+        delivery = _Delivery(sinks)
+        for member, (first, last, _) in zip(members, ranges, strict=True):
+            delivery.begin(member)
+            for at in range(first, last, _SPANS):
+                spans = index.spans[at : min(at + _SPANS, last)]
+                start, behind = spans[0].mark.consumed, at + len(spans)
+                end = index.spans[behind].mark.consumed if behind < len(index.spans) else size
+                try:
+                    data = await read_part(content.store, content.descriptor, start, end - start)
+                except LadingError:
+                    data = b""
+                if not await in_thread(are_intact, spans, data):
+                    if not delivery.is_begun:
+                        return False  # what is wrong is said when all of it is read
+                    raise DigestMismatch(f"{content.what} has changed since it was read before")
+                until = index.spans[behind].mark.produced if behind < len(index.spans) else index.size
+                await in_thread(delivery.part, index.compression, spans[0], data, member, until)
+            await in_thread(delivery.end)
+        return True
 
     async def _search(
         self,
@@ -280,6 +283,71 @@ class Reading:
             entries=tuple(entries),
             warnings=warnings,
         )
+
+
+class _Delivery:
+    """Brings contents to their sinks.
+
+    Args:
+        sinks: by the offsets of contents, the member and where it goes.
+    """
+
+    def __init__(self, sinks: Mapping[int, tuple[Member, Sink]]) -> None:
+        self.is_begun = False
+        """Whether any content was delivered."""
+        self._sinks = sinks
+        self._current: Sink | None = None
+        self._pieces: list[tuple[int, int]] = []
+
+    def begin(self, member: Member) -> bool:
+        """Look at a member; returns whether it is wanted."""
+        entry = self._sinks.get(member.offset) if member.type == "0" else None
+        self._current = entry[1] if entry is not None else None
+        self._pieces = spread(member)
+        return entry is not None
+
+    def content(self, piece: memoryview) -> None:
+        """Bring content, with the holes before it."""
+        assert self._current is not None
+        self.is_begun = True
+        while piece:
+            hole, length = self._pieces[0]
+            if hole:
+                self._current.hole(hole)
+            taken = piece[:length]
+            self._current.write(taken)
+            piece = piece[len(taken) :]
+            self._pieces[0] = (0, length - len(taken))
+            if not self._pieces[0][1]:
+                del self._pieces[0]
+
+    def end(self) -> None:
+        """End the content, with the holes at its end."""
+        assert self._current is not None
+        for hole, _ in self._pieces:
+            if hole:
+                self._current.hole(hole)
+        self._current.end()
+
+    def part(self, compression: str, span: Span, data: bytes, member: Member, until: int) -> None:
+        """Bring what is of a member in a part of a layer.
+
+        Args:
+            compression: of the layer.
+            span: where the part begins.
+            data: the bytes of the part.
+            member: the member.
+            until: where the part ends in the archive.
+        """
+        at, end = span.mark.produced, min(member.offset + member.stored, until)
+        for piece in read_on(compression, span.mark, data):
+            heed()
+            first, last = max(0, member.offset - at), min(len(piece), end - at)
+            if first < last:
+                self.content(memoryview(piece)[first:last])
+            at += len(piece)
+            if at >= end:
+                return
 
 
 def find_layer(layers: Sequence[Layer], wanted: int | str, what: str) -> Layer:

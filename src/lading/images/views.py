@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lading.errors import InvalidContent, InvalidDigest, NotFound
-from lading.images.indexing import LayerIndexes
+from lading.images.indexing import Remembered
 from lading.images.layers import Layer
 from lading.images.platforms import choose_image, image_config
 from lading.io.tasks import gather
@@ -20,7 +20,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest
-from lading.model.media_types import IMAGES
+from lading.model.media_types import IMAGE_CONFIGS, IMAGES
 from lading.model.platform import Platform
 from lading.model.text import counted
 from lading.store import Readable, fetch_manifest
@@ -41,7 +41,7 @@ class Image:
         manifest: its manifest.
         name: what it is called in messages.
         platform: what it is for, as the index says that it was found in.
-        indexes: the layers that were read before, also of other images.
+        remembered: what was read before, also of other images.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Image:
         name: str = "",
         *,
         platform: Platform | None = None,
-        indexes: LayerIndexes | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         self._platform = platform
         self._store = store
         self._manifest = manifest
         self._name = name or f"{store.name}@{manifest.digest}"
-        self._indexes = indexes if indexes is not None else LayerIndexes()
+        self._remembered = remembered if remembered is not None else Remembered()
         self._config: ImageConfig | None = None
 
     @property
@@ -96,7 +96,7 @@ class Image:
             NotFound: it is an artifact, which has none; or the config is missing.
         """
         if self._config is None:
-            self._config = await image_config(self._store, self._manifest)
+            self._config = await self._read_config()
         if self._config is None:
             raise NotFound(f"{self._name} has no image config", cause="it is an artifact")
         return self._config
@@ -211,12 +211,25 @@ class Image:
         async with await self._reading() as reading:
             return await files_report(reading, most)
 
+    async def _read_config(self) -> ImageConfig | None:
+        content = self._manifest.config
+        is_far = self._store.traits.is_remote
+        if content is None or content.media_type not in IMAGE_CONFIGS or not is_far:
+            return await image_config(self._store, self._manifest)
+        raw = self._remembered.document(content.digest)
+        if raw is not None:
+            return ImageConfig.parse(raw, f"the config of {self._name}")
+        config = await image_config(self._store, self._manifest)
+        if config is not None:
+            self._remembered.keep_document(content.digest, config.raw)
+        return config
+
     async def _reading(self) -> Reading:
         from lading.images.reading import Reading
 
         layers, config = await self.layers(), await self.config()
         platform = config.platform if config.platform.os else None
-        return Reading(self._store, layers, self._indexes, name=self._name, digest=self.digest, platform=platform)
+        return Reading(self._store, layers, self._remembered, name=self._name, digest=self.digest, platform=platform)
 
     def _diff_id(self, number: int, said: str) -> Digest:
         try:
@@ -234,14 +247,14 @@ class ImageIndex:
         store: what it is in.
         index: the index.
         name: what it is called in messages.
-        indexes: the layers that were read before.
+        remembered: what was read before.
     """
 
-    def __init__(self, store: Readable, index: Index, name: str = "", *, indexes: LayerIndexes | None = None) -> None:
+    def __init__(self, store: Readable, index: Index, name: str = "", *, remembered: Remembered | None = None) -> None:
         self._store = store
         self._index = index
         self._name = name or f"{store.name}@{index.digest}"
-        self._indexes = indexes if indexes is not None else LayerIndexes()
+        self._remembered = remembered if remembered is not None else Remembered()
 
     @property
     def store(self) -> Readable:
@@ -300,7 +313,7 @@ class ImageIndex:
         manifest = await fetch_manifest(self._store, entry.content)
         if isinstance(manifest, Index):
             raise InvalidContent(f"the entry {entry.digest} of {self._name} is an index, not an image", code="is-index")
-        return Image(self._store, manifest, self._name, platform=entry.platform, indexes=self._indexes)
+        return Image(self._store, manifest, self._name, platform=entry.platform, remembered=self._remembered)
 
 
 class _Limited(io.BytesIO):

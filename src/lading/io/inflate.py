@@ -6,10 +6,11 @@ This module knows compression, and nothing of what is compressed. Everything her
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from lading.errors import InvalidContent
+from lading.io.spans import Mark, MarkedGzip, deflated, is_worth_marking, library
 from lading.io.tarball import SNIFFED, Compression, bad_data, sniff, zstd_module
 from lading.io.threads import heed
 
@@ -38,9 +39,12 @@ class Inflater:
 
     Args:
         what: what the stream is called in an error.
+        on_mark: called with places from where the stream can be read on.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, on_mark: Callable[[Mark], None] | None = None) -> None:
+        self._on_mark = on_mark
+        self._mark: Mark | None = None
         self.compression: Compression | None = None
         """None until the first bytes have come; of an empty stream to its end."""
         self.consumed: int = 0
@@ -95,6 +99,8 @@ class Inflater:
         if self.compression == "none":
             for start in range(0, len(data), PIECE):
                 heed()
+                if is_worth_marking(self._mark, self.produced):
+                    self._marked(Mark(self.produced, self.produced))
                 piece = data[start : start + PIECE]
                 self.produced += len(piece)
                 yield piece
@@ -103,7 +109,7 @@ class Inflater:
             if self._frame is None:
                 data = self._head + data
                 self._head = b""
-                self._frame = self._next(data)
+                self._frame = self._next(data, self.consumed - len(data))
                 if self._frame is None:
                     return
             try:
@@ -118,7 +124,7 @@ class Inflater:
                 data = self._frame.unused_data
                 self._frame = None
 
-    def _next(self, data: bytes) -> _Frame | None:
+    def _next(self, data: bytes, start: int) -> _Frame | None:
         """What the next member or frame begins with; None where more bytes are needed to tell."""
         magic = _GZIP if self.compression == "gzip" else _ZSTD
         if len(data) < len(magic):
@@ -127,7 +133,18 @@ class Inflater:
         skippable = self.compression == "zstd" and data[1:4] == _SKIPPABLE and 0x50 <= data[0] <= 0x5F
         if not data.startswith(magic) and not skippable:
             raise self._damaged(f"something follows the {self.compression} data that is not {self.compression}")
-        return _Gzip() if self.compression == "gzip" else _Zstd()
+        begin = Mark(start, self.produced)
+        if is_worth_marking(self._mark, self.produced):
+            self._marked(begin)
+        if self.compression == "zstd":
+            return _Zstd()
+        found = library() if self._on_mark is not None else None
+        return _Gzip() if found is None else MarkedGzip(found, begin, self._marked, PIECE)
+
+    def _marked(self, mark: Mark) -> None:
+        self._mark = mark
+        if self._on_mark is not None:
+            self._on_mark(mark)
 
     def _damaged(self, cause: str) -> InvalidContent:
         return InvalidContent(f"{self._what} is damaged", cause=cause)
@@ -176,3 +193,19 @@ class _Zstd:
                 yield piece
             if self._inflate.eof or self._inflate.needs_input:
                 return
+
+
+def read_on(compression: str, mark: Mark, data: bytes) -> Iterator[bytes]:
+    """Read a stream on from a mark.
+
+    Args:
+        compression: of the stream: `none`, `gzip` or `zstd`.
+        mark: where to read on.
+        data: the compressed bytes from there.
+    """
+    if compression == "none":
+        yield data
+    elif mark.window is not None:
+        yield from deflated(mark, data, PIECE)
+    else:
+        yield from Inflater("the stream").feed(data)

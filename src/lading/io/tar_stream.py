@@ -51,6 +51,11 @@ class Member(msgspec.Struct, kw_only=True, array_like=True, omit_defaults=True):
     extents: Extents | None = None
     """Of a sparse file, where it has data."""
 
+    def __post_init__(self) -> None:
+        """A whole number of seconds is one, also where it was kept with a fraction."""
+        if type(self.mtime) is float and self.mtime.is_integer():
+            self.mtime = int(self.mtime)
+
 
 class TarStream:
     """Takes the bytes of an archive as they come, and calls for each member and its content.

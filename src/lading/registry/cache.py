@@ -61,6 +61,11 @@ class Cache:
             return cls()
         return cls(user_folder("cache"))
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is left for later runs."""
+        return self._folder is not None
+
     @cached_property
     def uploads(self) -> Journal | None:
         """The uploads that were begun and not finished; None where there is no folder."""
