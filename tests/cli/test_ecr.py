@@ -4,8 +4,10 @@
 was not made.
 """
 
+import base64
 import json
 import re
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,14 +20,22 @@ from support.certs import Authority
 from support.fakes import Reply, Request, error_reply
 from support.images import Manifest, get_manifest, make_image, make_index, push
 from support.lading import Lading
-from support.proxy import Action, CountingProxy, Tunnel
+from support.proxy import Action, CountingProxy, Tunnel, first_of
 from support.registry import RealRegistry
 
 ACCOUNT = "123456789012"
 HOST = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
-LOGIN = ("AWS", f"{ACCOUNT}-auth-token")
-"""What moto gives."""
+LOGIN = ("AWS", "login-1")
 IMAGE = make_image(seed="ecr")
+
+
+def give_login(request: Request) -> Action | None:
+    """AWS's answer to who asks for a login. Those that moto gives have ended: each request would ask for another one."""
+    if "GetAuthorizationToken" not in (request.headers.get("X-Amz-Target") or ""):
+        return None
+    token = base64.b64encode(":".join(LOGIN).encode()).decode()
+    data = {"authorizationToken": token, "expiresAt": time.time() + 12 * 3600}
+    return Reply(body=json.dumps({"authorizationData": [data]}).encode())
 
 
 class Amazon:
@@ -40,6 +50,7 @@ class Amazon:
         host, port = aws.get_host_and_port()
         urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", b"").close()  # it is one cloud in a process
         self.api = stack.enter_context(CountingProxy(f"http://{host}:{port}"))
+        self.api.intercept = give_login
         authority = Authority(folder / "amazon", names=(HOST,))
         self.storage = stack.enter_context(RealRegistry(auth="basic", users=dict([LOGIN])))
         self.registry = stack.enter_context(CountingProxy(self.storage.url, tls=authority))
@@ -162,7 +173,7 @@ class TestRepositories:
             words = "User: arn:aws:iam::1:user/ci is not authorized to perform: ecr:CreateRepository"
             return Reply(status=400, body=json.dumps({"__type": "AccessDeniedException", "message": words}).encode())
 
-        amazon.api.intercept = refuse
+        amazon.api.intercept = first_of(refuse, give_login)
         ran = lading.run("copy", "--create-repository", layout, f"{HOST}/team/new:1", check=False)
         assert ran.returncode == 4
         assert f"error: the repository {HOST}/team/new could not be made" in ran.stderr
