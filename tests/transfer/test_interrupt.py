@@ -19,6 +19,7 @@ import pytest
 from support import images
 from support.http import Reply
 from support.lading import Lading
+from support.process import run
 from support.proxy import Alter, CountingProxy, when
 from support.registry import RealRegistry
 
@@ -262,6 +263,29 @@ def test_while_nobody_fills_or_empties_a_pipe(kind: str, lading: Lading, source:
         )
     os.close(reading)
     os.close(filling)
+
+
+def test_while_the_signal_comes_to_another_thread(lading: Lading, tmp_path: Path) -> None:
+    """It interrupts no wait of the main thread then; nor does one that comes just before that begins to wait."""
+    code = """
+import os, select, signal, sys, threading, time
+from lading.cli import main
+
+reading, writing = os.pipe()
+os.dup2(reading, 0)
+os.write(writing, bytes(512))
+
+def interrupt():
+    while select.select([0], [], [], 0)[0]:
+        time.sleep(0.01)
+    time.sleep(0.2)  # the main thread waits by then
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
+sys.exit(main(["copy", "oci-archive:-", "oci:layout:1"]))
+"""
+    ran = run([sys.executable, "-c", code], check=False, env=lading.environment, cwd=tmp_path, timeout=30)
+    assert (ran.returncode, ran.stderr) == (130, "interrupted\n")
 
 
 def has_open(pid: int, path: Path) -> bool:

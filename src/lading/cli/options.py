@@ -80,6 +80,7 @@ class Options:
         from lading.client import AsyncClient
 
         async def main() -> T:
+            _wake_up_at_ctrl_c()
             async with AsyncClient(
                 insecure=self.insecure,
                 authfiles=self.reach.get("authfile", ()),
@@ -156,6 +157,22 @@ class Options:
         from lading.cli.output import say
 
         say(line, err=True)
+
+
+def _wake_up_at_ctrl_c() -> None:
+    """Have Ctrl-C end the event loop's wait, too, when it comes just before the loop begins to wait.
+
+    `asyncio.run` handles the signal in Python code, which runs when a wait is over: a wait for a pipe that nobody
+    empties never is. With a handler of its own the loop has a socket that each signal writes to.
+    """
+    import asyncio
+    import signal
+    import threading
+
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+        signal.signal(signal.SIGINT, handler)
 
 
 def common(
