@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import json
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -53,11 +54,23 @@ async def test_the_next_run_goes_on_where_this_one_was_interrupted(
             with pytest.raises(LadingError, match="the source is gone"):
                 await store.write(CONTENT, broken(6 * MIB))
         assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o600]
+        (journal,) = folder.iterdir()
+        await has_taken_part(elsewhere, repository, json.loads(journal.read_bytes())["location"])
         async with connected(relay.host, repository, tmp_path) as another:
             await another.write(CONTENT, from_bytes(BLOB))
             assert await read(another, CONTENT, len(BLOB)) == BLOB
         assert relay.sent < len(BLOB) + 0.5 * MIB
     assert list(folder.iterdir()) == []
+
+
+async def has_taken_part(host: str, repository: str, location: str) -> None:
+    """Wait until a registry has noticed that an upload was broken off, and has put away what came."""
+    with images.RegistryClient(host, repository) as client:
+        while True:
+            status, headers, _ = await asyncio.to_thread(client.request, "GET", location, absolute=True)
+            if status == 204 and headers.get("Range", "0-0") != "0-0":
+                return
+            await asyncio.sleep(0.01)
 
 
 def broken(after: int) -> Source:
