@@ -30,7 +30,7 @@ IMAGE = make_image(seed="ecr")
 
 
 def give_login(request: Request) -> Action | None:
-    """AWS's answer to who asks for a login. Those that moto gives have ended: each request would ask for another one."""
+    """AWS's answer to who asks for a login. Those of moto have ended: each request asks for another one."""
     if "GetAuthorizationToken" not in (request.headers.get("X-Amz-Target") or ""):
         return None
     token = base64.b64encode(":".join(LOGIN).encode()).decode()
