@@ -4,9 +4,10 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
-from support.docker import DockerCLI
 from support.lading import Lading
+from test_docs import FIRST_PORT, ROOT, free_port, play
 
 STORY = ["inspect", "tag", "tags", "manifest create", "manifest annotate", "manifest push", "manifest add"]
 STORY += ["manifest ls", "manifest inspect", "delete"]
@@ -22,9 +23,11 @@ def test_the_demo_runs_every_command_of_the_story(lading: Lading) -> None:
     assert list(lading.docker_config.iterdir()) == []
 
 
-def test_with_keep_its_commands_can_be_typed_by_hand(lading: Lading, docker: DockerCLI) -> None:
+def test_with_keep_the_pages_can_be_typed_beside_it(lading: Lading, tmp_path: Path) -> None:
+    """All of README.md comes out as it is printed there, although the tour has changed tags before."""
+    port = free_port(FIRST_PORT + 50)
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "lading", "demo", "--keep"],
+        [sys.executable, "-u", "-m", "lading", "demo", "--keep", "--address", f"127.0.0.1:{port}"],
         env=lading.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -35,17 +38,13 @@ def test_with_keep_its_commands_can_be_typed_by_hand(lading: Lading, docker: Doc
         assert process.stdout is not None
         seen = []
         for line in process.stdout:
-            seen.append(line)
-            if line.startswith("lading inspect"):
+            seen.append(line.strip())
+            if line.startswith("lading tags"):
                 break
         exported = next(line for line in seen if line.startswith("export DOCKER_CONFIG="))
-        settings = {"DOCKER_CONFIG": exported.strip().partition("=")[2]}
-        reference = seen[-1].split()[-1]
-        assert "3 platforms" in lading.run("inspect", reference, env=settings).stdout
-        assert (
-            lading.run("manifest", "inspect", reference).stdout
-            == docker.run("manifest", "inspect", "--insecure", reference).stdout
-        )
+        readme = ROOT / "README.md"
+        folder = exported.partition("=")[2]
+        assert play(readme, f"localhost:{port}", tmp_path / "user", DOCKER_CONFIG=folder) == readme.read_text()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 0
     finally:

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from lading.client import AsyncClient
-from lading.images.demo import fill
-from lading.serve import background
+from lading.cli.commands.demo import stage
+from lading.cli.options import Options
 from support.parts import need
 from support.process import bare_environment
 
@@ -33,29 +32,29 @@ FIRST_PORT = 5001 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").remov
 
 @pytest.fixture
 def host() -> Iterator[str]:
-    """A registry with the demo's images, whose name is as long as the one in the pages: columns must not move."""
-    port = _free_port(FIRST_PORT)
-    with background(address=f"127.0.0.1:{port}"):
-        import asyncio
-
-        async def prepare() -> None:
-            async with AsyncClient() as client:
-                await fill(client.connect(f"localhost:{port}/demo/app"))
-
-        asyncio.run(prepare())
+    """What `lading demo --keep` serves, at a name as long as the one in the pages: columns must not move."""
+    port = free_port(FIRST_PORT)
+    with stage(Options(), f"127.0.0.1:{port}"):
         yield f"localhost:{port}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_a_page_is_true(page: Path, host: str, tmp_path: Path) -> None:
-    text = page.read_text()
-    if "htpasswd -" in text:
+    played = play(page, host, tmp_path / "home")
+    if os.environ.get("LADING_UPDATE_DOCS"):
+        page.write_text(played)
+    else:
+        assert played == page.read_text()
+
+
+def play(page: Path, host: str, home: Path, **more: str) -> str:
+    """A page with what its commands print, typed in a home of their own; `more` is what the environment has besides."""
+    if "htpasswd -" in page.read_text():
         need("htpasswd")
-    other = f"localhost:{_free_port(int(host.rpartition(':')[2]) + 1)}"
-    home = tmp_path / "home"
+    other = f"localhost:{free_port(int(host.rpartition(':')[2]) + 1)}"
     home.mkdir()
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = bare_environment(home) | {"PATH": programs, "NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"}
+    environment = bare_environment(home) | {"PATH": programs, "NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"} | more
 
     def run(command: list[str]) -> str:
         ran = subprocess.run(
@@ -76,7 +75,7 @@ def test_a_page_is_true(page: Path, host: str, tmp_path: Path) -> None:
     def placed(text: str) -> str:
         return text.replace(OTHER, other).replace(HOST, host)
 
-    def play(block: re.Match[str]) -> str:
+    def type_in(block: re.Match[str]) -> str:
         kind, content = block.groups()
         if kind == "python":
             said = run([sys.executable, "-c", placed(content)])
@@ -89,11 +88,7 @@ def test_a_page_is_true(page: Path, host: str, tmp_path: Path) -> None:
             lines.append(f"$ {command}\n{said}")
         return f"```console\n{''.join(lines)}```"
 
-    played = BLOCK.sub(play, text)
-    if os.environ.get("LADING_UPDATE_DOCS"):
-        page.write_text(played)
-    else:
-        assert played == text
+    return BLOCK.sub(type_in, page.read_text())
 
 
 def test_there_is_something_to_run() -> None:
@@ -117,7 +112,7 @@ def _commands(block: str) -> list[tuple[str, str]]:
     return found
 
 
-def _free_port(first: int) -> int:
+def free_port(first: int) -> int:
     """The first port of four digits, from `first` on, that nobody listens at."""
 
     def is_free(port: int) -> bool:

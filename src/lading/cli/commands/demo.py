@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -14,7 +15,7 @@ from lading.cli.options import Options, common
 
 
 @click.command(cls=Command)
-@click.option("--keep", is_flag=True, help="Go on serving afterwards, until interrupted, for you to try things.")
+@click.option("--keep", is_flag=True, help="Serve it anew afterwards, until interrupted, for you to try things.")
 @click.option("--address", default="127.0.0.1:0", metavar="HOST:PORT", help="Where the registry listens.")
 @common(insecure=False)
 def demo(options: Options, keep: bool, address: str) -> None:
@@ -26,19 +27,36 @@ def demo(options: Options, keep: bool, address: str) -> None:
     lading demo
     lading demo --keep --address 127.0.0.1:5000
     """
+    with stage(options, address) as (host, _):
+        _walk(host)
+    if keep:
+        # What is tried begins where the pages of the documentation do: the tour has moved tags.
+        with stage(options, host) as (host, folder):
+            _wait(host, folder)
+
+
+@contextmanager
+def stage(options: Options, address: str) -> Iterator[tuple[str, str]]:
+    """A registry with images, each for one platform, and no local lists: what the demo and every page begin with.
+
+    Args:
+        options: the flags of the command that shows it.
+        address: where the registry listens.
+
+    Returns:
+        The registry, and the folder of Docker's that lists and credentials are kept in meanwhile: the user's are left
+        alone.
+    """
     from lading.images.demo import fill
     from lading.serve import background
 
-    # Drafts and credentials of the demo are its own: it must not touch the user's.
     with tempfile.TemporaryDirectory(prefix="lading-demo-") as folder, background(address=address) as url:
         host = url.removeprefix("http://")
         before = os.environ.get("DOCKER_CONFIG")
         os.environ["DOCKER_CONFIG"] = folder
         try:
             options.run(lambda client: fill(client.connect(f"{host}/demo/app", writing=True)))
-            _walk(host)
-            if keep:
-                _wait(host, Path(folder))
+            yield host, folder
         finally:
             if before is None:
                 del os.environ["DOCKER_CONFIG"]
@@ -111,14 +129,15 @@ def _say(text: str) -> None:
     say(paint(f"# {text}", "green"))
 
 
-def _wait(host: str, folder: Path) -> None:
+def _wait(host: str, folder: str) -> None:
     import signal
     import threading
 
     from lading.cli.output import say
 
-    _say("The registry goes on serving until Ctrl-C. To use the demo's drafts in another terminal:")
-    say(f"export DOCKER_CONFIG={shlex.quote(str(folder))}", f"lading inspect {host}/demo/app:latest")
+    _say("The registry begins anew, as the pages of the documentation do, and serves until Ctrl-C.")
+    _say("To leave your own lists and credentials alone, in the terminal where you try things:")
+    say(f"export DOCKER_CONFIG={shlex.quote(folder)}", f"lading tags {host}/demo/app")
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
     try:
