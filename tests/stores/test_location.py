@@ -67,8 +67,10 @@ ALPINE = Reference.parse("alpine:3.20")
         ("docker-daemon:alpine:3.20", Location(kind="docker-daemon", reference=ALPINE)),
         (f"docker-daemon:{DIGEST}", Location(kind="docker-daemon", digest=DIGEST)),
         (f"docker-daemon:{DIGEST.hex}", Location(kind="docker-daemon", digest=DIGEST)),
+        ("dir:a:b", Location(kind="dir", path="a:b")),
+        (f"dir:a@{DIGEST}", Location(kind="dir", path="a", digest=DIGEST)),
         # What looks like one of the schemes to somebody else is a reference here.
-        ("dir:foo", Location(kind="registry", reference=Reference.parse("dir:foo"))),
+        ("tarball:foo", Location(kind="registry", reference=Reference.parse("tarball:foo"))),
     ],
 )
 def test_what_a_text_means(text: str, expected: Location) -> None:
@@ -151,6 +153,7 @@ LOCATIONS = (
     | st.builds(Location, kind=st.just("oci-archive"), path=PATHS, tag=TAGS, digest=DIGESTS)
     | st.builds(Location, kind=st.just("docker-archive"), path=PATHS, reference=st.none() | REFERENCES)
     | st.builds(Location, kind=st.just("docker-archive"), path=PATHS, digest=DIGESTS)
+    | st.builds(Location, kind=st.just("dir"), path=PATHS.filter(lambda p: p != "-"), digest=DIGESTS)
     | st.builds(Location, kind=st.just("docker-daemon"), reference=REFERENCES)
     | st.builds(Location, kind=st.just("docker-daemon"), digest=DIGESTS.filter(bool))
 )
@@ -246,6 +249,7 @@ async def test_a_registry_is_not_local(tmp_path: Path) -> None:
         ),
         (f"docker-daemon:{DIGEST}", "docker-daemon", True, None, f"docker-daemon:{DIGEST}"),
         (f"docker-archive:f@{DIGEST}", "docker-archive:f", True, None, f"docker-archive:f@{DIGEST}"),
+        ("dir:f", "dir:f", False, None, f"dir:f@{DIGEST}"),
     ],
 )
 def test_other_names_in_the_same_place(text: str, place: str, named: bool, tagged: str | None, pinned: str) -> None:
@@ -255,7 +259,7 @@ def test_other_names_in_the_same_place(text: str, place: str, named: bool, tagge
     assert str(location.with_digest(DIGEST)) == pinned
     assert parse_location(pinned) == location.with_digest(DIGEST)
     if tagged is None:
-        with pytest.raises(UsageError, match="no repository"):
+        with pytest.raises(UsageError, match=r"no repository|nothing has a name"):
             location.with_tag("2")
     else:
         assert str(location.with_tag("2")) == tagged

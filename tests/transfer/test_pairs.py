@@ -15,10 +15,12 @@ from lading.model.manifest import Manifest, parse
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import Store, fetch_manifest, from_bytes, put_manifest, read, read_config
+from lading.stores import directory
 from lading.stores.docker.archive import DockerArchive, NewDockerArchive
 from lading.stores.docker.engine import DockerDaemon
 from lading.stores.layout.archive import read_archive, write_archive
 from lading.stores.layout.layout import Layout
+from lading.stores.location import Location
 from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
 from support import images
@@ -34,6 +36,7 @@ HOLD_INDEXES = [
     "memory",
     "layout",
     "registry",
+    "dir",
     *(f"oci-archive.{suffix}" for suffix in ("tar", "tar.gz", "tar.zst", "tar.bz2", "tar.xz")),
 ]
 ALL = [*HOLD_INDEXES, *(f"docker-archive.{suffix}" for suffix in ("tar", "tar.gz", "tar.zst")), "docker-daemon"]
@@ -56,6 +59,10 @@ class Places:
             yield self._memories.setdefault(side, Memory())
         elif kind == "layout":
             yield Layout(path, create=writing)
+        elif kind == "dir":
+            location = Location(kind="dir", path=str(path))
+            async with directory.open_to_write(location) if writing else directory.open_to_read(location) as found:
+                yield found
         elif kind == "registry":
             async with Session() as session:
                 yield Repository(session, self._registry.host, f"{self._repository}-{side}")
@@ -70,7 +77,7 @@ class Places:
                 yield layout
 
     def name(self, kind: str) -> str:
-        return NAME if kind.startswith("docker") else "1"
+        return "" if kind == "dir" else NAME if kind.startswith("docker") else "1"
 
 
 @pytest.fixture
@@ -88,7 +95,7 @@ def daemon(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def copy(source: Store, name: str, target: Store, new: str) -> Digest:
-    return (await Copier(target).copy(source, await source.resolve(name), names=[new])).digest
+    return (await Copier(target).copy(source, await source.resolve(name), names=[new] if new else [])).digest
 
 
 async def memory(content: images.Manifest) -> Memory:
@@ -147,8 +154,8 @@ async def test_an_image(source: str, target: str, places: Places) -> None:
 @pytest.mark.parametrize("source, target", list(product(HOLD_INDEXES, HOLD_INDEXES)))
 async def test_an_index(source: str, target: str, places: Places) -> None:
     async with places.open(source, "source", writing=True) as store:
-        await copy(await memory(INDEX), "1", store, "1")
+        await copy(await memory(INDEX), "1", store, places.name(source))
     async with places.open(source, "source") as store, places.open(target, "target", writing=True) as other:
-        assert await copy(store, "1", other, "1") == INDEX.digest
+        assert await copy(store, places.name(source), other, places.name(target)) == INDEX.digest
     async with places.open(target, "target") as store:
-        assert (await everything(store, "1")).raw == INDEX.content
+        assert (await everything(store, places.name(target))).raw == INDEX.content

@@ -50,7 +50,8 @@ class AsyncClient:
     """Talks to any number of registries; use it as an asynchronous context manager.
 
     Most methods take a reference as Docker reads it, such as `ghcr.io/acme/web:1.4` or `alpine@sha256:…`; or a location
-    of another kind: `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]`, `docker-archive:FILE[:REF]`, `docker-daemon:REF`.
+    of another kind: `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]`, `docker-archive:FILE[:REF]`, `docker-daemon:REF`,
+    `dir:DIR`.
 
     Args:
         insecure: accept plain HTTP and certificates that cannot be verified, from every host.

@@ -191,7 +191,7 @@ class Copying:
 
     async def _keep_tags(self, origin: _Source, given: Sequence[Location | Graph | Place | Readable]) -> None:
         """Copy all tags where no side names one, and the source has any; a target that takes names takes all."""
-        if all(_said(place) is None for place in given):
+        if all(_said(place) is None and not (isinstance(place, Location) and not place.has_names) for place in given):
             takes_names = all(isinstance(place, Location) and place.takes_names for place in given[1:])
             tags = [tag async for tag in origin.place.store.tags()]
             self._options = msgspec.structs.replace(
@@ -212,6 +212,10 @@ class Copying:
         if any(target.is_stream for target in locations) and len(targets) > 1:
             raise UsageError("standard output takes one copy only")
         for location in locations:
+            if not location.has_names and (self._options.tags or self._options.all_tags):
+                raise UsageError(
+                    f"nothing has a name in {location}, and tags were asked for", remedy="write an image layout"
+                )
             if location.is_position:
                 raise UsageError(f"{location} cannot be written", cause="a position is that of something that is read")
         if self._by_digest:
@@ -261,9 +265,12 @@ class Copying:
             return Place(repository, None if options.all_tags else name)
         if target.is_docker:
             return await self._in_docker(stack, source, target)
-        name = target.pinned if self._by_digest else target.pinned or target.tag or source.own_tag
+        name = target.pinned
+        if name is None and target.has_names and not self._by_digest:
+            name = target.tag or source.own_tag
         if name is not None and not is_digest(name):
             check_name(name)
+        self._check_kept(target, name)
         return Place(await self._store(stack, target), None if options.all_tags else name)
 
     def _connect(self, reference: Reference, credentials: Credentials | None, *, writing: bool = False) -> Repository:
@@ -282,12 +289,19 @@ class Copying:
             raise UsageError(
                 f"{location} has no repository for the tags to be in", remedy=f"name one: {location}:REPOSITORY"
             )
-        store = await self._docker_store(stack, location)
         name = None
         if reference is not None and reference.digest is None and not options.all_tags and not self._by_digest:
             name = str(reference.with_tag(reference.tag or DEFAULT_TAG))
+        if not options.all_tags:
+            self._check_kept(location, name)
+        store = await self._docker_store(stack, location)
         keeps_names = options.all_tags and source.is_docker and wanted is None
         return Place(store, name, reference.name if reference is not None and not keeps_names else None)
+
+    def _check_kept(self, location: Location, name: str | None) -> None:
+        """Raise Conflict where what has no name would take the place of what is there, which is to be left alone."""
+        if name is None and location.is_replaced and not self._options.guard.clobber and Path(location.path).exists():
+            raise Conflict(f"{location.path} exists, and was not changed", cause="what is copied there has no name")
 
     async def _docker_store(self, stack: AsyncExitStack, location: Location) -> Store:
         """An archive, or an engine that answers."""

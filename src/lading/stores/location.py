@@ -4,6 +4,7 @@
     oci:DIR[:NAME][@DIGEST]         an image layout directory; also oci-layout://DIR… and ocidir://DIR…
     oci-archive:FILE[:NAME][@DIGEST]    an image layout in a tar file
     docker-archive:FILE[:REF][@DIGEST]  what `docker save` writes
+    dir:DIR[@DIGEST]                the directory of one image that skopeo and podman call so; nothing in it has a name
     docker-daemon:REF               a Docker engine; also docker-daemon:ID for the id of an image, sha256:… or its hex
 
 FILE may be `-` for standard input and output. NAME is a tag, or another name that something has in a layout, such as
@@ -34,7 +35,7 @@ class Kind(NamedTuple):
     """What a location begins with; the first is the one that is written."""
     path: Literal["directory", "file", ""]
     """What its path leads to; empty where it has none."""
-    names: Literal["tags", "names", "references"]
+    names: Literal["tags", "names", "references", "none"]
     """What manifests are named by in a store of this kind; `names` may be more than tags, such as `app:1.0`."""
     module: str
     """The module with `open_to_read` and `open_to_write`; empty for registries, which are reached through a session."""
@@ -49,6 +50,7 @@ KINDS = {
     "docker-archive": Kind(
         ("docker-archive:",), "file", "references", "lading.stores.docker.archive", is_replaced=True
     ),
+    "dir": Kind(("dir:",), "directory", "none", "lading.stores.directory", is_replaced=True),
     "docker-daemon": Kind(("docker-daemon:",), "", "references", "lading.stores.docker.engine"),
 }
 """Every kind of place there is, by its name: another one is a line here, and its module."""
@@ -140,6 +142,16 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         return KINDS[self.kind].names == "names"
 
     @property
+    def has_names(self) -> bool:
+        """Whether anything there has a name."""
+        return KINDS[self.kind].names != "none"
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether it is always written as a whole."""
+        return KINDS[self.kind].is_replaced
+
+    @property
     def is_named(self) -> bool:
         """Whether it says which manifest is meant; a repository without a tag does not."""
         said = (self.pinned, self.tag, self.reference.tag if self.reference is not None else None)
@@ -207,6 +219,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
             UsageError: names are whole references there, and this one has no repository for the tag to be in.
         """
         (check_name if self.takes_names else check_tag)(tag)
+        if not self.has_names:
+            raise UsageError(f"nothing has a name in {self.place}", remedy="copy it to an image layout")
         if self.reference is not None:
             return msgspec.structs.replace(self, reference=self.reference.with_tag(tag), digest=None)
         if self.is_docker:
@@ -285,8 +299,7 @@ def parse_location(text: str) -> Location:
         raise UsageError(f"{text!r} is not a location", cause="there is a NUL character in it")
     # What is escaped separates nothing: it is out of sight until the parts are known.
     hidden = re.sub(_ESCAPED, lambda match: _HIDDEN[match[1]], rest)
-    split = _split_reference if KINDS[kind].names == "references" else _split_name
-    return split(kind, hidden, text)
+    return _SPLIT[KINDS[kind].names](kind, hidden, text)
 
 
 def _is_address(text: str) -> bool:
@@ -371,6 +384,16 @@ def _split_reference(kind: str, hidden: str, text: str) -> Location:
         return Location(kind=kind, path=path, reference=Reference.parse_repository(_shown(named)))
     except InvalidReference as error:
         raise InvalidReference(f"{text!r} has no reference after its colon", cause=error.cause, remedy=_COLON) from None
+
+
+def _split_digest(kind: str, hidden: str, text: str) -> Location:
+    before, at, ending = hidden.rpartition("@")
+    if at and re.fullmatch(_DIGEST, ending):
+        return Location(kind=kind, path=_path(before, kind, text), digest=_digest(ending, text))
+    return Location(kind=kind, path=_path(hidden, kind, text))
+
+
+_SPLIT = {"references": _split_reference, "names": _split_name, "tags": _split_name, "none": _split_digest}
 
 
 def _split(hidden: str, kind: str) -> tuple[str, str | None]:

@@ -73,7 +73,7 @@ def check_changeable(location: Location) -> None:
     Raises:
         Unsupported: it is one.
     """
-    if KINDS[location.kind].is_replaced or location.is_stream:
+    if location.is_replaced or location.is_stream:
         raise Unsupported(
             f"{location.place} cannot be changed",
             remedy="copy what is wanted to another",

@@ -30,8 +30,8 @@ from lading.cli.options import Options, authfile_option, common
 def copy(options: Options, source: str, targets: tuple[str, ...], **given: Any) -> None:
     """Copy SRC to each DST with all that it refers to; digests stay the same.
 
-    SRC and DST: references, oci:DIR:TAG, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME. PATTERN: a glob,
-    re:EXPRESSION, or semver:RANGE.
+    SRC and DST: references, oci:DIR:TAG, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME, dir:DIR.
+    PATTERN: a glob, re:EXPRESSION, or semver:RANGE.
 
     \b
     lading copy ghcr.io/acme/web:1.4 reg.example/web:1.4 -t latest
