@@ -14,14 +14,25 @@ from lading.serve import background
 from support.certs import Authority
 from support.docker import DockerCLI, dockerd
 from support.lading import Lading
-from support.parts import missing, need, times
-from support.process import bare_environment, run
+from support.parts import missing, need, times, to_install
+from support.process import bare_environment, heed_interrupts, run
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("lading", deadline=None, max_examples=times(50, 400))
 hypothesis.settings.load_profile("lading")
+
+
+def pytest_configure() -> None:
+    heed_interrupts()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say last what to install to run the rest."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and (line := to_install(str(one.longrepr) for one in reporter.stats.get("skipped", []))):
+        reporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

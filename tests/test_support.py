@@ -4,7 +4,9 @@ import concurrent.futures
 import http.client
 import json
 import os
+import signal
 import socket
+import subprocess
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,8 +38,8 @@ from support.images import (
     noise,
     push,
 )
-from support.parts import find, need
-from support.process import run
+from support.parts import find, need, to_install
+from support.process import heed_interrupts, run
 from support.proxy import Alter, CountingProxy, first_of, when
 from support.registry import RealRegistry
 from support.tokens import TokenService
@@ -430,3 +432,28 @@ def ask(
         return response.status, json.loads(body) if response.status == 200 else {}
     finally:
         connection.close()
+
+
+def test_programs_can_be_interrupted_where_a_shell_ignores_it() -> None:
+    """As `make test` is run by `nohup … &`: what is ignored is inherited by every program."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        heed_interrupts()
+        with subprocess.Popen([need("bash"), "-c", "kill -INT $$; exit 7"]) as process:
+            assert process.wait(timeout=20) == -signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_to_install_is_one_line() -> None:
+    reasons = [
+        "('a.py', 1, 'Skipped: busybox is not on this machine (Debian package busybox-static)')",
+        "('b.py', 2, 'Skipped: zstd is not on this machine (Debian package zstd)')",
+        "('c.py', 3, 'Skipped: crane is not on this machine (go install example.org/cmd/crane@v0.20.6)')",
+        "('d.py', 4, 'Skipped: nothing is forbidden to root')",
+    ]
+    assert to_install(reasons) == (
+        "To run the tests that were skipped: apt-get install busybox-static zstd;"
+        " go install example.org/cmd/crane@v0.20.6"
+    )
+    assert to_install(reasons[3:]) is None

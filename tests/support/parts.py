@@ -9,7 +9,7 @@ import os
 import re
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,7 +41,22 @@ def missing(reason: str) -> NoReturn:
     """Skip the test, or fail it where every real part is required."""
     if everything_required():
         pytest.fail(f"LADING_TEST_REAL=all, but {reason}", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
+
+
+def to_install(reasons: Iterable[str]) -> str | None:
+    """One line that says what to install to run what was skipped; None where nothing is missing.
+
+    Args:
+        reasons: why tests were skipped.
+    """
+    said = " ".join(reasons)
+    debian = sorted(set(re.findall(r"Debian package ([\w.+-]+)", said)))
+    go = sorted(set(re.findall(r"go install (\S+@[\w.-]+)", said)))
+    ways = [f"apt-get install {' '.join(debian)}"] if debian else []
+    ways += [f"go install {program}" for program in go]
+    ways += [_HINTS["docker"]] if _HINTS["docker"] in said else []
+    return f"To run the tests that were skipped: {'; '.join(ways)}" if ways else None
 
 
 def everything_required() -> bool:
@@ -121,5 +136,6 @@ _HINTS = {
     "umoci": "Debian package umoci",
     "podman": "Debian package podman",
     "busybox": "Debian package busybox-static",
+    "zstd": "Debian package zstd",
     "htpasswd": "Debian package apache2-utils",
 }

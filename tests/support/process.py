@@ -1,6 +1,7 @@
 """Running a program to its end, and keeping what it said as bytes and as text."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ def checked(ran: Ran, *, check: bool) -> Ran:
             f"--- stderr\n{ran.stderr_bytes.decode(errors='replace')}"
         )
     return ran
+
+
+def heed_interrupts() -> None:
+    """Let programs that are started here be interrupted, also where a shell ignores it for us (`nohup … &`)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def bare_environment(home: Path) -> dict[str, str]:
