@@ -44,7 +44,7 @@ class TagInfo(Result, msgspec.Struct, kw_only=True):
 
     tag: str
     descriptor: Descriptor | None = None
-    """What the tag names, as a store describes it; None where it was not asked for."""
+    """What the tag names, as a store describes it; None where it was not asked for, or is listed and names nothing."""
 
     @property
     def digest(self) -> Digest | None:

@@ -285,6 +285,20 @@ class HasSiblings(Protocol):
 
 
 @runtime_checkable
+class Glances(Protocol):
+    """A store that tells what it has for less where it may be mistaken: what it does not see may be there.
+
+    That does where what is missing is written, and where it is written again without harm.
+    """
+
+    async def glance(self, name: str) -> Descriptor | None:
+        """What a tag seems to stand for; None for nothing."""
+
+    async def seems_to_contain(self, content: Descriptor) -> bool:
+        """Whether a manifest or blob seems to be there."""
+
+
+@runtime_checkable
 class ChecksGraphs(Protocol):
     """A store that says at no cost whether it has a whole graph."""
 

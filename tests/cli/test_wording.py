@@ -26,6 +26,7 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "no-credentials": (CREDENTIALS, f"log in with: lading login reg.example{TRIED}"),
     "credentials-refused": (CREDENTIALS, f"log in again with: lading login reg.example{TRIED}"),
     "credentials-insufficient": (CREDENTIALS, f"log in as somebody who may: lading login reg.example{TRIED}"),
+    "credentials-not-shown": (CREDENTIALS, "check the address: lading registry check reg.example"),
     "credentials-failed": (CREDENTIALS | {"remedy": "repair it"}, f"repair it{TRIED}"),
     "aws-extra-missing": (
         {"registry": "reg.example", "command": "aws ecr"},

@@ -27,7 +27,8 @@ from lading.registry.hosts.configuration import Config
 from lading.registry.hosts.settings import HostConfig
 from lading.registry.http.rustls import ReqwestTransport
 from lading.registry.http.transport import Route
-from lading.registry.repository import Repository, repositories
+from lading.registry.lists import repositories
+from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.store import read
 from support.certs import Authority

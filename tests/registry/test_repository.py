@@ -12,7 +12,8 @@ from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.tags import fallback_tag
-from lading.registry.repository import Repository, repositories
+from lading.registry.lists import repositories
+from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve import background
 from lading.store import (

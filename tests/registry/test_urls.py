@@ -20,8 +20,11 @@ from lading.registry import urls
         ("</a> ; rel = next", "/a"),
         ('</a>; rel="prev"; rel="next"', None),
         ("</a>; rel=previous", None),
-        ("</a>", None),
-        ("</a; rel=next", None),
+        ("</a>", "/a"),
+        ("</a; rel=next", "/a"),
+        ('/v2/a/tags/list?last=b; rel="next"', "/v2/a/tags/list?last=b"),
+        ("</a>; rel='next'", "/a"),
+        ("</a rel=prev", None),
         ("", None),
     ],
 )

@@ -144,6 +144,7 @@ REMEDIES: dict[str, Words] = {
     "no-credentials": _denied("log in with: lading login {registry}"),
     "credentials-refused": _denied(_AGAIN),
     "credentials-insufficient": _denied("log in as somebody who may: lading login {registry}"),
+    "credentials-not-shown": "check the address: lading registry check {registry}",
     "credentials-failed": lambda of: (_denied("{remedy}") if of["remedy"] else _denied(_AGAIN))(of),
     "aws-extra-missing": lambda of: f"{_install('aws')}      or: {_WITH_AWS.format_map(of)}",
     "extra-missing": lambda of: _install(of["extra"]),

@@ -447,8 +447,8 @@ class AsyncClient:
             sort: another order than the registry's: `name` is alphabetical; `semver` has first what is no version, then
                 the versions, ascending.
             latest: only so many of the highest versions, the highest first.
-            digests: ask what each of these tags names, with one request each, many at once; a tag that vanished
-                meanwhile is left out.
+            digests: ask what each of these tags names, with one request each, many at once; a tag that is
+                listed and names nothing has no digest.
 
         Raises:
             InvalidPattern: a pattern cannot be read.

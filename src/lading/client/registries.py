@@ -15,8 +15,8 @@ from lading.errors import InvalidReference, NotFound, Unsupported, UsageError
 from lading.io.blocking import Face, blocking
 from lading.model.reference import Reference
 from lading.registry.auth.scopes import parse_key, parse_registry, parse_scopes, parse_subject
+from lading.registry.lists import repositories
 from lading.registry.quirks import hosted
-from lading.registry.repository import repositories
 from lading.stores.location import AnyLocation, registry_reference
 
 if TYPE_CHECKING:

@@ -37,19 +37,18 @@ async def tags_in(store: Readable, location: Location) -> AsyncIterator[str]:
 
 
 async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> list[TagInfo]:
-    """What each of these tags of a location names, in their order; a tag that vanished meanwhile is left out."""
+    """What each of these tags of a location names, in their order; nothing where the store lists it, and has it not."""
 
-    async def look(tag: str) -> TagInfo | None:
+    async def look(tag: str) -> TagInfo:
         name = tag
         if location.is_docker and location.reference is not None:
             name = str(location.reference.with_tag(tag))
         try:
-            found = await store.resolve(name)
+            return TagInfo(tag=tag, descriptor=await store.resolve(name))
         except NotFound:
-            return None
-        return TagInfo(tag=tag, descriptor=found)
+            return TagInfo(tag=tag)
 
-    return [info for info in await gather(look(tag) for tag in tags) if info is not None]
+    return await gather(look(tag) for tag in tags)
 
 
 _Before = dict[Location, AnyManifest | None]

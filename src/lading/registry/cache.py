@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 KEPT = 7 * 24 * 3600.0
 """How long what is known of a registry is remembered, in seconds, after it was last learned."""
-NO_REFERRERS_KEPT = 3600.0
-"""How long a registry is remembered to have no referrers API, in seconds: it may get one any day."""
+ABSENCE_KEPT = 3600.0
+"""How long a registry is remembered to lack something, in seconds: it may get a referrers API, or logins, any day."""
 _VERSION = 1
 _SIZE_LIMIT = 1024 * 1024
 _TOKENS = 200
@@ -152,12 +152,22 @@ class HostCache:
     @property
     def has_no_referrers(self) -> bool:
         """Whether it had no referrers API when it was asked for it, not long ago."""
-        return 0 <= time.time() - self._file.no_referrers < NO_REFERRERS_KEPT
+        return _is_recent(self._file.no_referrers)
 
     @has_no_referrers.setter
     def has_no_referrers(self, absent: bool) -> None:
         if self.has_no_referrers != absent:
             self._file.no_referrers, self.changed = (time.time() if absent else 0.0), True
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether it named no way to log in when it was asked for one, not long ago."""
+        return _is_recent(self._file.asks_nothing)
+
+    @asks_nothing.setter
+    def asks_nothing(self, nothing: bool) -> None:
+        if self.asks_nothing != nothing:
+            self._file.asks_nothing, self.changed = (time.time() if nothing else 0.0), True
 
     def tokens(self, proof: Proof | None, account: str = "") -> Sequence[Token]:
         """The tokens that were given for a proof and have not expired.
@@ -231,6 +241,7 @@ class HostCache:
             scheme=mine.scheme,
             challenge=mine.challenge,
             no_referrers=mine.no_referrers,
+            asks_nothing=mine.asks_nothing,
             tokens=sorted(alive, key=lambda kept: kept.expires)[-_TOKENS:],
         )
         # A file of its own, which only the owner can read; the rename is all or nothing, whatever other processes do.
@@ -287,7 +298,14 @@ class _File(msgspec.Struct):
     challenge: Challenge | None = None
     no_referrers: float = 0.0
     """When it was found out, in seconds since the epoch; 0 for never."""
+    asks_nothing: float = 0.0
+    """Likewise."""
     tokens: list[_KeptToken] = []
+
+
+def _is_recent(moment: float) -> bool:
+    """Whether what was found missing at a moment is still believed to be."""
+    return 0 <= time.time() - moment < ABSENCE_KEPT
 
 
 def _identity(key: bytes, proof: Proof | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote, urlencode
@@ -15,6 +16,10 @@ from lading.registry.auth.scopes import Scope, repository_of
 from lading.registry.host import Host
 from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
+
+PING = "/v2/"
+"""The path at which a registry says whether it asks for a login, and how (distribution-spec §Determining Support)."""
+_LISTS = r"/v2/(?:_catalog|.+/tags/list|.+/referrers/[^/?]+)(?:\?.*)?"
 
 Send = Callable[..., AbstractAsyncContextManager[Response]]
 """Sends a request to one repository: takes the method and the path below the repository, and what `Session.request`
@@ -53,12 +58,25 @@ class Call(msgspec.Struct, frozen=True):
             )
         return url
 
+    @property
+    def is_for_list(self) -> bool:
+        """Whether it asks for a list, which may be shorter for who shows no credentials."""
+        return self.method == "GET" and re.fullmatch(_LISTS, self.path) is not None
+
     def missing_repository(self, failure: LadingError) -> str | None:
         """The repository that has to be made before what was refused; None where that is not why."""
         reads = self.method in {"GET", "HEAD"}
         if failure.registry_code != "NAME_UNKNOWN" or reads or hosted(self.host.name).amazon is None:
             return None
         return repository_of(self.scopes)
+
+
+def is_doubtful(error: LadingError) -> bool:
+    """Whether a HEAD that failed so says nothing of what a GET would be answered.
+
+    Some registries, proxies and storages answer HEAD with 403, 404 or 405, and GET with what was asked for.
+    """
+    return error.status in range(300, 502) and error.status not in (408, 429)
 
 
 def as_query(path: str, query: Sequence[tuple[str, str]]) -> str:

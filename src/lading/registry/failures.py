@@ -39,6 +39,8 @@ _TEXT_LIMIT = 200
 _PASSING = frozenset({408, 425, 500, 502, 503, 504})
 """The statuses of answers that may be others the next time, where no code says otherwise."""
 
+_XML_WORDS = r"<(?:Code|Message)>\s*([^<]*?)\s*</(?:Code|Message)>"
+"""As storages speak."""
 _TITLE = r"(?is)<title[^>]*>(.*?)</title>"
 
 # As lading's own registry, Harbor and Quay say it.
@@ -147,6 +149,8 @@ def said(body: bytes) -> Said:
         except (ValueError, RecursionError):
             return Said()
     if text[0] == "<":
+        if words := re.findall(_XML_WORDS, text):
+            return Said("", clean(": ".join(words)))
         title = re.search(_TITLE, text)
         return Said("", clean(f"an HTML page, {title[1].strip()!r}" if title else "an HTML page"))
     return Said("", clean(text.partition("\n")[0]))
@@ -249,6 +253,37 @@ def is_registrys(refusal: Refusal, headers: Headers) -> bool:
         headers.get("docker-distribution-api-version") is not None
         or "json" in media_type
         or bool(said(refusal.body).code)
+    )
+
+
+def elsewhere(refusal: Refusal, *, registry: str, host: str, what: str) -> LadingError:
+    """The error of a host to which a registry redirected a request, such as the storage that it keeps content in.
+
+    It knows nothing of who is logged in to the registry: no login would help.
+
+    Args:
+        refusal: the answer.
+        registry: the registry that sent the request there.
+        host: the host that answered.
+        what: the name of the thing asked for.
+    """
+    status = refusal.status
+    fields = {"registry": registry, "what": what, "host": host}
+    cause = f"{host}, where {registry} sends for it, answered {_cause(status, said(refusal.body), always=True)}"
+    if status in {404, 410}:
+        return NotFound(f"{registry} has {what}, and does not give it out", cause=cause, fields=fields, status=status)
+    if status == 429:
+        message = f"{host}, where {registry} sends for {what}, asks for fewer requests"
+        return RateLimited(message, cause=_cause(status, said(refusal.body)), fields=fields, status=status)
+    failed = status >= 500
+    kind = Denied if status in {401, 403} else RegistryFailure
+    return kind(
+        f"{registry} has {what}, and does not give it out",
+        cause=cause,
+        remedy=None if failed else f"whoever runs {registry} has to look at its storage, and at its clock",
+        code=None if failed else "storage-refused",
+        fields=fields,
+        status=status,
     )
 
 
@@ -359,8 +394,8 @@ def advised(error: Unreachable) -> Unreachable:
 def _kind(status: int, code: str, method: str) -> type[LadingError]:
     if status in {409, 412, 423} and method in _READS:
         return Denied  # a rule of the registry's, as for images with vulnerabilities in Harbor
-    # Many registries put their codes on 400, and some on 500; elsewhere the status says it better.
-    if status == 400 or (status == 404 and code == "UNSUPPORTED") or (status >= 500 and status != 501):
+    # Many registries put their codes on 400, and some on 200 or 500; elsewhere the status says it better.
+    if status in {200, 400} or (status == 404 and code == "UNSUPPORTED") or (status >= 500 and status != 501):
         return _BY_CODE.get(code, RegistryFailure)
     return _BY_STATUS.get(status, RegistryFailure)
 
@@ -415,13 +450,14 @@ _CODES: Mapping[tuple[type[LadingError], str], str] = {
 """Cases of one kind, by the registry's code or the status; `""` for any."""
 
 
-def _cause(status: int, words: Said) -> str:
-    if status < 300:
+def _cause(status: int, words: Said, *, always: bool = False) -> str:
+    """What was answered, in words; `always` with its status."""
+    if status < 300 and not (status == 200 and str(words)):
         return f"HTTP {status} was not expected"
     if status == 404:  # its detail repeats what was asked for
         words = words._replace(detail="")
     text = str(words)
-    if status in {401, 403, 404} and text:
+    if status in {401, 403, 404} and text and not always:
         return text
     return f"HTTP {status}: {text}" if text else f"HTTP {status}"
 

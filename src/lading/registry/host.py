@@ -99,6 +99,10 @@ class Host:
         self._route: Route | None = None
         self._down_until = 0.0
         self._asking = asking
+        self.introducing: asyncio.Lock = asyncio.Lock()
+        """Held while it is asked how it wants to be answered, which is done once."""
+        self.is_introduced: bool = False
+        """Whether that was done."""
         self._ask = partial(ask, self)
         self.attempts: Attempts = Attempts(name, credentials, asking, alone=alone)
         """The credentials for it."""

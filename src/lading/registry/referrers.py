@@ -7,25 +7,29 @@ tag (§Referrers Tag Schema). How a request gets to its host is the session's bu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
-from lading.errors import Conflict, InvalidContent, NotFound
+from lading.errors import Conflict, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.media_types import OCI_INDEX
 from lading.model.tags import fallback_tag
-from lading.registry import failures
+from lading.registry import failures, lists
 from lading.registry.auth.scopes import Scope
 from lading.registry.cache import HostCache
 from lading.registry.call import Send
-from lading.registry.urls import continuation, next_link
+from lading.registry.failures import Refusal
+from lading.registry.http.transport import Response
 from lading.store import AnyManifest
 
 _TRIES = 5
-_PAGE_LIMIT = 32 * 1024 * 1024
 _EXCERPT = 64 * 1024
+_NO_API = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
+"""How registries answer that do not know the referrers API."""
+_NO_API_CODES = frozenset({"UNSUPPORTED", "NOT_FOUND", "NAME_UNKNOWN", "MANIFEST_UNKNOWN"})
 
 
 class Referrers:
@@ -51,6 +55,7 @@ class Referrers:
         cache: HostCache,
     ) -> None:
         self._name = name
+        self._repository = repository
         self._scopes = (Scope(repository, ("pull",)),)
         self._send = send
         self._fetch = fetch
@@ -65,30 +70,16 @@ class Referrers:
             artifact_type: only referrers of this type; None for all.
 
         Raises:
-            InvalidContent: the pages of the list go round in a circle.
+            InvalidContent: the pages of the list go on, and bring nothing new.
         """
-        path = f"referrers/{subject.digest}"
-        query: tuple[tuple[str, str], ...] = (("artifactType", artifact_type),) if artifact_type else ()
-        what = f"the referrers of {self._name}@{subject.digest}"
-        seen: set[Digest] = set()
-        pages: set[str] = set()
-        while True:
-            entries: tuple[Descriptor, ...] | None = None
-            following = None
-            if not self._cache.has_no_referrers:
-                entries, following = await self._page(path, query, what)
-            if entries is None:
-                entries = await self._fallback_entries(subject.digest)
-            for entry in entries:
-                if entry.digest not in seen and (not artifact_type or entry.artifact_type == artifact_type):
-                    seen.add(entry.digest)
-                    yield entry
-            if following is None:
-                return
-            if following in pages:
-                raise InvalidContent(f"the pages of {what} go round in a circle", cause=f"{following} came twice")
-            pages.add(following)
-            path, query = following, ()
+        found: AsyncIterator[Descriptor]
+        if self._cache.has_no_referrers:
+            found = self._fallback_entries(subject.digest)
+        else:
+            found = self._listed(subject.digest, artifact_type)
+        async for entry in found:
+            if not artifact_type or entry.artifact_type == artifact_type:
+                yield entry
 
     async def add(self, manifest: AnyManifest) -> None:
         """List a manifest under its subject's fallback tag, and look again: another writer may have been faster.
@@ -113,39 +104,72 @@ class Referrers:
             annotations = current.annotations if current is not None else None
             await self._put(Index.build((*entries, entry), OCI_INDEX, annotations, base=base), tag)
             await asyncio.sleep(0.05 * attempt)
-        if not any(known.digest == manifest.digest for known in await self._fallback_entries(subject.digest)):
+        if manifest.digest not in [known.digest async for known in self._fallback_entries(subject.digest)]:
             raise Conflict(
                 f"{self._name}@{manifest.digest} could not be listed as a referrer",
                 cause=f"other writers keep changing the tag {tag}",
                 remedy="run the command again when they are done",
             )
 
-    async def _page(
-        self, path: str, query: tuple[tuple[str, str], ...], what: str
-    ) -> tuple[tuple[Descriptor, ...] | None, str | None]:
-        """A page of the referrers API, and the address of the next page; None and None where there is no such API."""
-        try:
-            # GitHub's registry redirects to a web page: 303.
-            async with self._send(
-                "GET", path, scopes=self._scopes, query=query, what=what, accept=(200, 303, 404)
-            ) as response:
-                if response.status != 200 or OCI_INDEX not in (response.headers.get("content-type") or ""):
-                    # A 404 with a code of its own may mean that the repository is missing, and not the API.
-                    if response.status == 303 or not failures.said(await response.excerpt(_EXCERPT)).code:
-                        self._cache.has_no_referrers = response.status != 200
-                    return None, None
-                index = parse(await response.read(_PAGE_LIMIT), OCI_INDEX, what=what, limit=_PAGE_LIMIT)
-                following = continuation(response.url, next_link(response.headers.getall("link")))
-                return (index.manifests if isinstance(index, Index) else ()), following
-        except InvalidContent as error:
-            # Quay answers so where it does not have the subject.
-            if error.status == 400 and error.registry_code == "MANIFEST_INVALID":
-                return (), None
-            raise
+    async def _listed(self, subject: Digest, artifact_type: str | None) -> AsyncIterator[Descriptor]:
+        """What the referrers API lists; where there is no such API, what is listed under the fallback tag."""
+        path = f"/v2/{self._repository}/referrers/{subject}"
+        query = (("artifactType", artifact_type),) if artifact_type else ()
+        what = f"the referrers of {self._name}@{subject}"
+        lacks_api = False
 
-    async def _fallback_entries(self, subject: Digest) -> tuple[Descriptor, ...]:
+        def send(where: str, query: lists.Pairs) -> AbstractAsyncContextManager[Response]:
+            # GitHub's registry redirects to a web page: 303.
+            accept = (200, 303, *_NO_API) if where == path else (200,)
+            return self._send("GET", where, scopes=self._scopes, query=query, what=what, accept=accept)
+
+        async def read(response: Response) -> Sequence[Descriptor] | None:
+            nonlocal lacks_api
+            found = await self._read(response, what)
+            lacks_api = found is None
+            return found
+
+        async for entry in lists.items(send, path, query, read, what=what, key=lambda entry: entry.digest):
+            yield entry
+        if lacks_api:
+            async for entry in self._fallback_entries(subject):
+                yield entry
+
+    async def _read(self, response: Response, what: str) -> Sequence[Descriptor] | None:
+        """A page of the referrers API; None where the answer is that there is no such API.
+
+        Raises:
+            InvalidContent: it is neither.
+            LadingError: it is an error, with the status of a success.
+        """
+        media_type = (response.headers.get("content-type") or "").lower()
+        is_json = OCI_INDEX in media_type or "json" in media_type
+        if response.status == 200 and is_json:
+            raw = await response.read(lists.PAGE_LIMIT)
+            is_error = b'"errors"' in raw and failures.said(raw).code
+            if not is_error and (OCI_INDEX in media_type or b'"manifests"' in raw):
+                index = parse(raw, OCI_INDEX, what=what, limit=lists.PAGE_LIMIT)
+                return index.manifests if isinstance(index, Index) else ()
+        else:
+            raw = await response.excerpt(_EXCERPT)
+        refusal = Refusal(response.status, raw)
+        code = failures.said(raw).code
+        if response.status == 400 and code == "MANIFEST_INVALID":
+            return ()  # Quay answers so where it does not have the subject
+        if response.status == 200 and code and code not in _NO_API_CODES:
+            raise failures.failure(refusal, method="GET", registry=self._name, what=what)
+        # A 404 with a code of its own may mean that the repository is missing, and a 400 that the digest is not liked.
+        if response.status in (303, 405, 501) or (response.status == 404 and not code):
+            self._cache.has_no_referrers = True
+        return None
+
+    async def _fallback_entries(self, subject: Digest) -> AsyncIterator[Descriptor]:
         index = await self._fallback(subject)
-        return index.manifests if index is not None else ()
+        seen: set[Digest] = set()
+        for entry in index.manifests if index is not None else ():
+            if entry.digest not in seen:
+                seen.add(entry.digest)
+                yield entry
 
     async def _fallback(self, subject: Digest) -> Index | None:
         try:

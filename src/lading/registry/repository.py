@@ -13,8 +13,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import msgspec
-
 from lading.errors import (
     Conflict,
     DigestMismatch,
@@ -27,17 +25,19 @@ from lading.errors import (
     UsageError,
 )
 from lading.io.sources import closing
-from lading.model.descriptor import Descriptor, convert
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
-from lading.model.encoding import SIZE_LIMIT, decode
+from lading.model.encoding import SIZE_LIMIT
 from lading.model.media_types import ACCEPT, SCHEMA1
 from lading.model.reference import is_tag
-from lading.registry.auth.scopes import CATALOG, Scope
+from lading.registry import lists
+from lading.registry.auth.scopes import Scope
+from lading.registry.call import is_doubtful
 from lading.registry.host import Host, slots
-from lading.registry.http.transport import Response, Stalled
+from lading.registry.http.transport import Headers, Response, Stalled
 from lading.registry.quirks import hosted
 from lading.registry.session import Session
-from lading.registry.urls import continuation, next_link
+from lading.registry.urls import continuation
 from lading.store import Readable, Reader, Source, Stored, Traits, is_manifest, take
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from lading.registry.uploads import Uploads
     from lading.store import AnyManifest
 
-_PAGE_LIMIT = 32 * 1024 * 1024
 _RESUMES = 3
 _PUTS = 3
 _PAUSE = 0.1
@@ -109,16 +108,24 @@ class Repository:
         """Find a manifest by tag or digest, with a HEAD request (distribution-spec §Checking if content exists).
 
         The descriptor repeats what the registry says; nothing has been verified. A registry that does not say it
-        in the headers is asked for the manifest itself.
+        in the headers is asked for the manifest itself, and so is one whose HEAD fails.
 
         Raises:
             NotFound: there is none.
         """
+        return await self._resolve(name, surely=True)
+
+    async def glance(self, name: str) -> Descriptor | None:
+        """What a tag seems to stand for: a 404 to HEAD is believed."""
+        try:
+            return await self._resolve(name, surely=False)
+        except NotFound:
+            return None
+
+    async def _resolve(self, name: str, *, surely: bool) -> Descriptor:
+        path, what = f"manifests/{name}", self._named(name)
         with self._looking_for(name):
-            async with self._request(
-                "HEAD", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=self._named(name)
-            ) as response:
-                headers = response.headers
+            headers = await self._head(path, {"Accept": _ACCEPT}, what, surely=surely)
         media_type = (headers.get("content-type") or "").partition(";")[0].strip()
         length = headers.get("content-length") or ""
         digest = _digest_header(headers.get("docker-content-digest"))
@@ -275,7 +282,7 @@ class Repository:
         what = self._named(content.digest)
         headers = {"Accept": f"{content.media_type}, {_ACCEPT}"} if is_manifest(content) else {}
         async with self._request("GET", path, headers=headers, what=what) as response:
-            length = _length(response)
+            length = _length(response.headers)
             if length is not None and length != content.size:
                 raise DigestMismatch(
                     f"{what} has another size than its descriptor says",
@@ -315,7 +322,7 @@ class Repository:
             self._request("GET", path, what=what) as response,
             closing(self._resumed(response, path, content, what)) as chunks,
         ):
-            yield _length(response), chunks
+            yield _length(response.headers), chunks
 
     async def blob_size(self, digest: Digest) -> int | None:
         """The size of a blob in bytes, by a HEAD request; None where the registry does not say it.
@@ -323,20 +330,23 @@ class Repository:
         Raises:
             NotFound: it is not here.
         """
-        async with self._request("HEAD", f"blobs/{digest}", what=self._named(digest)) as response:
-            return _length(response)
+        return _length(await self._head(f"blobs/{digest}", {}, self._named(digest), surely=True))
 
     async def contains(self, content: Descriptor) -> bool:
-        """Ask with HEAD whether a manifest or blob is here."""
+        """Ask with HEAD whether a manifest or blob is here; where that fails, GET decides."""
+        return await self._contains(content, surely=True)
+
+    async def seems_to_contain(self, content: Descriptor) -> bool:
+        """Ask with HEAD whether a manifest or blob is here; a 404 is believed."""
+        return await self._contains(content, surely=False)
+
+    async def _contains(self, content: Descriptor, *, surely: bool) -> bool:
         headers = {"Accept": f"{content.media_type}, {_ACCEPT}"} if is_manifest(content) else {}
-        async with self._request(
-            "HEAD",
-            f"{_kind(content)}/{content.digest}",
-            headers=headers,
-            accept=_OK_OR_ABSENT,
-            what=self._named(content.digest),
-        ) as response:
-            return response.status == 200
+        try:
+            await self._head(f"{_kind(content)}/{content.digest}", headers, self._named(content.digest), surely=surely)
+        except NotFound:
+            return False
+        return True
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob; an upload that breaks off goes on where it stopped, or starts anew.
@@ -409,7 +419,7 @@ class Repository:
                 if error.status is None or error.status == 429:
                     raise
             self._refused_mounts.add(self.repository)
-        return await self.contains(content)
+        return await self.seems_to_contain(content)
 
     async def _mount(self, content: Descriptor, repository: str) -> bool:
         pull = () if repository == self.repository else (Scope(repository, ("pull",)),)
@@ -454,11 +464,9 @@ class Repository:
         Raises:
             NotFound: there is no such repository.
         """
-        path = f"/v2/{self.repository}/tags/list"
         try:
-            async for page in pages(self.session, self.registry, path, self._scopes(), self.name):
-                for tag in convert(page, _Tags, f"the tag list of {self.name}").tags:
-                    yield tag
+            async for name in lists.tags(self.session, self.registry, self.repository, self._scopes()):
+                yield name
         except NotFound as error:
             error.code, error.remedy = "repository-not-found", "see which repositories the registry shows"
             error.fields["repository"] = self.repository
@@ -508,6 +516,24 @@ class Repository:
             **rest,
         )
 
+    async def _head(self, path: str, headers: Mapping[str, str], what: str, *, surely: bool) -> Headers:
+        """The header fields of a manifest or a blob, by HEAD. A HEAD that fails decides nothing: GET does.
+
+        Args:
+            path: which it is.
+            headers: of the request.
+            what: the same, for messages.
+            surely: whether it matters that what HEAD does not find is really not there.
+        """
+        try:
+            async with self._request("HEAD", path, headers=headers, what=what) as response:
+                return response.headers
+        except LadingError as error:
+            if not is_doubtful(error) or (isinstance(error, NotFound) and not surely):
+                raise
+        async with self._request("GET", path, headers=headers, what=what) as response:
+            return response.headers
+
     async def _delete(self, content: Descriptor) -> None:
         try:
             await self._remove(f"{_kind(content)}/{content.digest}", content.digest)
@@ -522,8 +548,11 @@ class Repository:
         async def look() -> Digest | None:
             if path.startswith("manifests/"):
                 return await self._look(name)
-            async with self._request("HEAD", path, accept=_OK_OR_ABSENT, what=what) as response:
-                return Digest(name) if response.status == 200 else None
+            try:
+                await self._head(path, {}, what, surely=True)
+            except NotFound:
+                return None
+            return Digest(name)
 
         try:
             async with self._request("DELETE", path, scopes=self._delete_scopes(), what=what):
@@ -537,12 +566,8 @@ class Repository:
 
     async def _names_of(self, content: Descriptor) -> AsyncIterator[str]:
         """The tags that name a manifest; Google's registry says that in its list of tags."""
-        path = f"/v2/{self.repository}/tags/list"
-        found: list[str] = []
-        async for page in pages(self.session, self.registry, path, self._scopes(), self.name):
-            known = convert(page, _Tags, f"the tag list of {self.name}").manifest
-            found += known[content.digest].tag if content.digest in known else ()
-        for name in found:
+        names = lists.tags(self.session, self.registry, self.repository, self._scopes(), of=content.digest)
+        for name in [name async for name in names]:
             yield name
 
     def _scopes(self, *, push: bool = False) -> tuple[Scope, ...]:
@@ -594,50 +619,13 @@ class Repository:
                     raise
 
 
-async def pages(
-    session: Session, registry: str, path: str, scopes: Sequence[Scope], what: str
-) -> AsyncIterator[Mapping[str, Any]]:
-    """The pages of a list, following `Link` on the same origin only (distribution-spec §Listing Tags)."""
-    query: tuple[tuple[str, str], ...] = (("n", str(hosted(registry).page)),)
-    seen = {path}
-    while True:
-        async with session.request("GET", registry, path, scopes=scopes, query=query, what=what) as response:
-            page = decode(await response.read(_PAGE_LIMIT), f"a list of {registry}", _PAGE_LIMIT)
-            following = continuation(response.url, next_link(response.headers.getall("link")))
-        yield page
-        if following is None:
-            return
-        if following in seen:
-            raise InvalidContent(f"the pages of {what} go round in a circle", cause=f"{following} came twice")
-        seen.add(following)
-        path, query = following, ()
-
-
-async def repositories(session: Session, registry: str) -> AsyncIterator[str]:
-    """The repositories of a registry, page after page (Docker registry API §Catalog).
-
-    Raises:
-        Unsupported: the registry does not list them.
-    """
-    session.expect(registry)
-    prefix = session.config(registry).path_prefix
-    above = f"{prefix}/" if prefix else ""
-    async for page in pages(session, registry, "/v2/_catalog", (CATALOG,), f"the catalog of {registry}"):
-        for name in convert(page, _Catalog, f"the catalog of {registry}").repositories:
-            if name.startswith(above):
-                yield name.removeprefix(above)
-
-
-_OK_OR_ABSENT = (*range(200, 300), 404)
-
-
 def _kind(content: Descriptor) -> str:
     return "manifests" if is_manifest(content) or content.media_type in SCHEMA1 else "blobs"
 
 
-def _length(response: Response) -> int | None:
+def _length(headers: Headers) -> int | None:
     """How long an answer's body is said to be, in bytes."""
-    text = response.headers.get("content-length") or ""
+    text = headers.get("content-length") or ""
     return int(text) if text.isascii() and text.isdigit() else None
 
 
@@ -646,17 +634,3 @@ def _digest_header(text: str | None) -> Digest | None:
         return Digest(text.strip()) if text else None
     except InvalidDigest:
         return None
-
-
-class _Tags(msgspec.Struct):
-    tags: tuple[str, ...] = ()
-    manifest: dict[str, _Named] = {}
-    """By digest; only Google's registry has it."""
-
-
-class _Named(msgspec.Struct):
-    tag: tuple[str, ...] = ()
-
-
-class _Catalog(msgspec.Struct):
-    repositories: tuple[str, ...] = ()

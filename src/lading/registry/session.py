@@ -10,11 +10,13 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
+
+from msgspec import structs
 
 from lading.errors import LadingError, RegistryFailure, Unreachable
 from lading.io.sources import Body, Bytes
@@ -28,11 +30,11 @@ from lading.registry.auth.authentication import (
     Reply,
     TokenRefused,
 )
-from lading.registry.auth.challenge import parse_challenges
+from lading.registry.auth.challenge import choose, parse_challenges
 from lading.registry.auth.credentials import Credential, Credentials, GivenCredentials
 from lading.registry.auth.scopes import Scope, repository_of
 from lading.registry.cache import Cache, HostCache
-from lading.registry.call import Call, as_query
+from lading.registry.call import PING, Call, as_query
 from lading.registry.failures import BODY_LIMIT, Refusal
 from lading.registry.host import Host
 from lading.registry.hosts.configuration import Config
@@ -56,10 +58,11 @@ if TYPE_CHECKING:
 
 _OK = range(200, 300)
 _REDIRECTS = 10
-_PING = "/v2/"
 _NO_ANSWERS = frozenset({404, 405, 410, 501})
 """What no registry answers there."""
 _NEVER_HTML = r"/v2/(?:|_catalog|.+/tags/list|.+/manifests/[^/]+)"
+_EXPIRED = frozenset({400, 401, 403, 410})
+"""How storages refuse an address whose time is over."""
 
 
 class Session:
@@ -339,7 +342,7 @@ class Session:
                     if response.status in call.accept:
                         if await _is_web_page(response, call):
                             raise failures.no_registry(call.host.name, "it answered with a web page")
-                        if response.status in _OK and call.path != _PING:
+                        if response.status in _OK and call.path != PING:
                             call.host.is_registry = True
                         stack.push_async_exit(trial.pop_all())
                         return response
@@ -359,32 +362,102 @@ class Session:
     async def _authenticated(self, stack: AsyncExitStack, call: Call) -> Response:
         """The registry's answer, after the authentication that it asks for."""
         host = call.host
-        repository = repository_of(call.scopes)
         async with host.introduction():
             try:
                 sent = [await host.authenticator.authorization(call.scopes)]
                 while True:
                     async with AsyncExitStack() as trial:
+                        host.authenticator.last = sent[-1]
                         response = await self._redirected(trial, call, sent[-1])
-                        if response.status != 401 and (response.status != 403 or 403 in call.accept):
-                            if self.on_note is not None:
-                                for sentence in await host.attempts.told(repository):
-                                    self.on_note(self._mask.foreign(sentence))
+                        shown = await self._introduced(call, response, sent[-1])
+                        if shown is None and response.status != 401 and (response.status != 403 or 403 in call.accept):
+                            await self._note_refused(call)
                             stack.push_async_exit(trial.pop_all())
                             return response
                         challenges = parse_challenges(response.headers.getall("www-authenticate"))
                         refusal = await _refusal(response)
-                    better = None
-                    if same_origin(response.url, host.url):
-                        better = await host.authenticator.answer(challenges, host.url, call.scopes, sent, refusal)
+                    if shown is not None:
+                        sent = [shown]
+                        continue
+                    if not same_origin(response.url, host.url):
+                        raise self._elsewhere(call, response, refusal)
+                    better = await host.authenticator.answer(challenges, host.url, call.scopes, sent, refusal)
                     if better is None:
-                        shown = sent[-1].credential is not None
-                        raise await self._denied(call, refusal, refused=shown and refusal.status == 401)
+                        raise await self._denied(call, refusal, sent[-1])
                     sent.append(better)
             except TokenRefused as refused:
-                raise await self._denied(call, refused.refusal, refused=True) from None
+                raise await self._denied(call, refused.refusal, None) from None
+
+    async def _introduced(self, call: Call, response: Response, sent: Authorization) -> Authorization | None:
+        """The credentials at hand, where a request without them got an answer that may be for strangers only.
+
+        Some registries tell strangers that nothing is there, or show them a shorter list, and name the way to log in at
+        `/v2/` alone. They are asked there once, and what they say is remembered.
+
+        Returns:
+            What to show; None where the answer stands.
+
+        Raises:
+            LadingError: the credentials could not be shown, and the answer is a refusal.
+        """
+        host = call.host
+        is_refusal = response.status in (401, 403, 404)
+        doubtful = is_refusal or (response.status in _OK and call.is_for_list)
+        if sent.header or not doubtful or call.path == PING or not same_origin(response.url, host.url):
+            return None
+        if choose(parse_challenges(response.headers.getall("www-authenticate"))) is not None:
+            return None
+        if await host.attempts.credential(repository_of(call.scopes)) is None:
+            return None
+        shown = await host.authenticator.authorization(call.scopes) if await self._ask_how(host) else ANONYMOUS
+        if shown.header:
+            return shown
+        if (trouble := host.authenticator.trouble) is not None:
+            if is_refusal:
+                raise trouble
+            note = f"{trouble.message}; {call.what} is shown as to somebody without a login"
+            if self.on_note is not None and (host.name, note) not in self._warned:
+                self._warned.add((host.name, note))
+                self.on_note(note)
+        return None
+
+    async def _ask_how(self, host: Host) -> bool:
+        """Whether a host says how to log in. It is asked once, at the path for that, on behalf of another request."""
+        async with host.introducing:
+            if not host.is_introduced and host.authenticator.challenge is None and not host.cache.asks_nothing:
+                call = Call("GET", host, PING, (), (), None, None, range(600), host.name)
+                with suppress(LadingError):  # the answer that was got stands
+                    async with AsyncExitStack() as stack:
+                        response = await self._redirected(stack, call, ANONYMOUS)
+                        is_home = response.status == 401 and same_origin(response.url, host.url)
+                        challenges = parse_challenges(response.headers.getall("www-authenticate") if is_home else ())
+                        host.authenticator.learn(challenges, host.url, insists=False)
+                        if choose(challenges) is None and response.status < 500 and response.status != 429:
+                            host.cache.asks_nothing = True
+                        if host.is_registry is None:
+                            host.is_registry = not await _is_strange(response, call)
+            host.is_introduced = True
+        return host.authenticator.challenge is not None
+
+    async def _note_refused(self, call: Call) -> None:
+        """Say which credentials were refused where access was got all the same."""
+        if self.on_note is not None:
+            for sentence in await call.host.attempts.told(repository_of(call.scopes)):
+                self.on_note(self._mask.foreign(sentence))
 
     async def _redirected(self, stack: AsyncExitStack, call: Call, shown: Authorization) -> Response:
+        """The answer at the end of all redirects. Where the last of them has expired, the registry names a new one."""
+        async with AsyncExitStack() as first:
+            response = await self._followed(first, call, shown)
+            is_refused = call.method == "GET" and response.status in _EXPIRED
+            if not is_refused or same_origin(response.url, call.host.url):
+                stack.push_async_exit(first.pop_all())
+                return response
+            await response.excerpt(BODY_LIMIT)
+        fresh = structs.replace(call, headers=(*call.headers, ("Cache-Control", "no-cache")))
+        return await self._followed(stack, fresh, shown)
+
+    async def _followed(self, stack: AsyncExitStack, call: Call, shown: Authorization) -> Response:
         """The answer at the end of all redirects."""
         host = call.host
         async with AsyncExitStack() as first:
@@ -406,10 +479,11 @@ class Session:
             async with AsyncExitStack() as hop:
                 response = await self._sent(hop, here, Request(method=call.method, url=target, headers=headers))
                 following = _redirect(response, call)
-                if following is None and (response.status != 401 or at_home or guest is not None):
+                challenges = parse_challenges(response.headers.getall("www-authenticate"))
+                is_asked = response.status == 401 and not at_home and guest is None and choose(challenges) is not None
+                if following is None and not is_asked:
                     stack.push_async_exit(hop.pop_all())
                     return response
-                challenges = parse_challenges(response.headers.getall("www-authenticate"))
                 refusal = await _refusal(response)
             if following is not None:
                 target, guest = following, None
@@ -420,7 +494,7 @@ class Session:
             except TokenRefused as refused:
                 refusal = refused.refusal
             if guest is None:
-                raise await self._denied(call, refusal, refused=False)
+                raise self._elsewhere(call, response, refusal)
         raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {_REDIRECTS} times")
 
     async def _dialled(self, stack: AsyncExitStack, call: Call, shown: Authorization) -> Response:
@@ -456,7 +530,7 @@ class Session:
             host.cache.scheme = scheme
             if response.status == 401:
                 challenges = parse_challenges(response.headers.getall("www-authenticate"))
-                host.authenticator.learn(challenges, host.url)
+                host.authenticator.learn(challenges, host.url, insists=call.path != PING)
             host.met()
             return response
         # What was remembered is no longer true: find it out anew.
@@ -595,8 +669,8 @@ class Session:
 
     async def _failure(self, response: Response, call: Call, after: float | None) -> LadingError:
         refusal = await _refusal(response)
-        if refusal.status in {401, 403}:
-            return await self._denied(call, refusal, refused=False)
+        if not 300 <= response.status < 400 and not same_origin(response.url, call.host.url):
+            return self._elsewhere(call, response, refusal)
         if await self._is_stranger(call, response, refusal):
             answered = str(failures.said(refusal.body)) or "nothing more"
             return failures.no_registry(call.host.name, f"it answered HTTP {refusal.status}: {answered}")
@@ -616,21 +690,20 @@ class Session:
     async def _is_stranger(self, call: Call, response: Response, refusal: Refusal) -> bool:
         """Whether a refusal comes from something else than a registry; where it may, the host is asked, once."""
         host = call.host
-        if not same_origin(response.url, host.url):
-            return False
-        if call.path == _PING:
+        if call.method == "HEAD" or not same_origin(response.url, host.url):
+            return False  # a HEAD that fails says little: GET decides, where that matters
+        if call.path == PING:
             return refusal.status in _NO_ANSWERS
         if refusal.status != 404 or failures.is_registrys(refusal, response.headers):
             return False
         if host.is_registry is None:
             try:
-                ping = Call("GET", host, _PING, (), (), None, None, range(600), host.name)
+                ping = Call("GET", host, PING, (), (), None, None, range(600), host.name)
                 async with AsyncExitStack() as stack:
                     answer = await self._dialled(stack, ping, ANONYMOUS)
-                    is_strange = answer.status in _NO_ANSWERS or await _is_web_page(answer, ping)
+                    host.is_registry = not await _is_strange(answer, ping)
             except LadingError:
                 return False
-            host.is_registry = not is_strange
         return not host.is_registry
 
     async def _create(self, registry: str, repository: str) -> None:
@@ -642,26 +715,37 @@ class Session:
                 await create_repository(registry, repository)
                 self._created.add((registry, repository))
 
-    async def _denied(self, call: Call, refusal: Refusal, *, refused: bool) -> LadingError:
+    async def _denied(self, call: Call, refusal: Refusal, shown: Authorization | None) -> LadingError:
         """The error of a request that was not allowed, or that there was no room for.
 
         Args:
             call: the request.
             refusal: the answer.
-            refused: whether it was the credentials that were refused, rather than what was asked for with them.
+            shown: what the request showed; None where it was a token service that refused what it was shown.
         """
         host = call.host
         repository = repository_of(call.scopes)
+        reason = await host.attempts.why_denied(
+            repository,
+            shown=shown is None or shown.shows_credentials,
+            refused=shown is None or (shown.credential is not None and refusal.status == 401),
+        )
         return failures.denied(
             refusal,
             method=call.method,
             what=call.what,
             registry=host.name,
             wanted=str(call.scopes[0]) if call.scopes else call.what,
-            reason=await host.attempts.why_denied(repository, refused=refused),
+            reason=reason,
             repository=repository,
             is_given=self._alone,
         )
+
+    @staticmethod
+    def _elsewhere(call: Call, response: Response, refusal: Refusal) -> LadingError:
+        """The error of a request that failed at another host, to which its registry sent it."""
+        there = urls.origin(response.url).netloc
+        return failures.elsewhere(refusal, registry=call.host.name, host=there, what=call.what)
 
     def _warn(self, host: Host, response: Response) -> None:
         for value in response.headers.getall("warning"):
@@ -691,7 +775,7 @@ async def verify(session: Session, registry: str, credential: Credential) -> boo
     """
     async with session.with_credentials(GivenCredentials(credential), alone=True) as other:
         what = f"a login as {credential.username}" if credential.username else "a login"
-        async with other.request("GET", registry, _PING, what=what):
+        async with other.request("GET", registry, PING, what=what):
             return other.authenticator(registry).challenge is not None
 
 
@@ -702,6 +786,11 @@ async def _is_web_page(response: Response, call: Call) -> bool:
     """Whether an answer that should be a list or a manifest is a page for people: a login, or another server."""
     is_document = call.method == "GET" and re.fullmatch(_NEVER_HTML, urlsplit(call.path).path)
     return bool(is_document) and await _is_page(response)
+
+
+async def _is_strange(response: Response, ping: Call) -> bool:
+    """Whether an answer at `/v2/` is none of a registry."""
+    return response.status in _NO_ANSWERS or await _is_web_page(response, ping)
 
 
 async def _is_page(response: Response) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from lading.errors import Unsupported
+from lading.errors import InvalidContent, Unsupported
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -27,6 +27,8 @@ _PORTS = {"http": 80, "https": 443}
 
 _LINK = r"(?s)\s*<(?P<target>[^>]*)>(?P<parameters>(?:\"(?:\\.|[^\"\\])*\"?|[^,\"])*)"
 _PARAMETER = r"(?s);\s*(?P<name>[^\s=;\"]+)\s*(?:=\s*(?:\"(?P<quoted>(?:\\.|[^\"\\])*)\"?|(?P<bare>[^\s;\"]*)))?"
+_VAGUE_LINK = r"(?s)\s*(?:<\s*(?=[^\s<>;,])|(?=[/?]|(?i:https?://)))(?P<target>[^\s<>;,]*)(?P<rest>.*)"
+_VAGUE_RELATION = r"(?i)\brel\s*=\s*[\"']?([^\"';,]*)"
 
 
 class Origin(NamedTuple):
@@ -120,14 +122,29 @@ def continuation(base: str, target: str | None) -> str | None:
 def next_link(values: Iterable[str]) -> str | None:
     """The target of the first link with the relation `next` (RFC 8288 §3), as written; None where there is none.
 
+    A link without a relation, or without its brackets, leads to the next page, as it does for other clients.
+
     Args:
         values: the values of an answer's `Link` headers.
+
+    Raises:
+        InvalidContent: there may be one, and it cannot be read.
     """
+    vague: str | None = None
     for value in values:
-        for target, relations in parse_links(value):
+        links = parse_links(value)
+        for target, relations in links:
             if "next" in relations:
                 return target
-    return None
+        if value.strip() and not any(relations for _, relations in links):
+            vague = vague or value
+    if vague is None:
+        return None
+    match = re.fullmatch(_VAGUE_LINK, vague)
+    if match is None:
+        raise InvalidContent("the link to the next page cannot be read", cause="it has no address in it")
+    said = re.search(_VAGUE_RELATION, match["rest"])
+    return match["target"] if said is None or "next" in said[1].lower().split() else None
 
 
 def parse_links(value: str) -> list[tuple[str, frozenset[str]]]:
@@ -145,7 +162,7 @@ def parse_links(value: str) -> list[tuple[str, frozenset[str]]]:
         for parameter in re.finditer(_PARAMETER, match["parameters"]):
             if parameter["name"].lower() == "rel":
                 text = parameter["quoted"] if parameter["quoted"] is not None else parameter["bare"] or ""
-                relations = frozenset(re.sub(r"\\(.)", r"\1", text).lower().split())
+                relations = frozenset(re.sub(r"\\(.)", r"\1", text).strip("'").lower().split())
                 break  # the first one counts, RFC 8288 §3.3
         links.append((match["target"].strip(), relations))
         position = match.end()

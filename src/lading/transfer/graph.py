@@ -25,6 +25,7 @@ from lading.store import (
     Check,
     ChecksGraphs,
     ChecksManifests,
+    Glances,
     HasSiblings,
     Mounts,
     Readable,
@@ -100,6 +101,7 @@ class Copier:
         self._siblings = target if isinstance(target, HasSiblings) else None
         self._mounts = target if isinstance(target, Mounts) else None
         self._claims = self._mounts if self._mounts is not None and not self._mounts.asks_first else None
+        self._seems_to_contain = target.seems_to_contain if isinstance(target, Glances) else target.contains
         self._steps: dict[tuple[Digest, bool], Step] = {}
         self._sent: dict[Digest, int] = {}
         self._limits = limits or Limits()
@@ -145,7 +147,7 @@ class Copier:
         if not await self.is_whole(content):
             return False
         known = True if isinstance(self.target, ChecksGraphs) else self._asked.get(content.digest)
-        return await self.target.contains(content) if known is None else known
+        return await self._seems_to_contain(content) if known is None else known
 
     async def copy(
         self,
@@ -191,7 +193,7 @@ class Copier:
     async def ask(self, content: Descriptor) -> None:
         """Find out whether the target has a manifest, while that is still being read: later it costs a round trip."""
         if not self._verify:
-            self._asked[content.digest] = await self.target.contains(content)
+            self._asked[content.digest] = await self._seems_to_contain(content)
 
     def knows(self, digest: Digest) -> bool:
         """Whether the target was asked for a manifest, and had it."""
@@ -311,7 +313,7 @@ class Copier:
     ) -> None:
         source = cast("Readable", supply.origin)
         # A mount in a registry costs one request whether the blob is there or not: it comes before the question.
-        if mounts.asks_first and self._is_worth_asking(blob, is_config) and await self.target.contains(blob):
+        if mounts.asks_first and self._is_worth_asking(blob, is_config) and await self._seems_to_contain(blob):
             self._count(blob, "present", platform)
         elif await mounts.mount(blob, source) and (not self._verify or await self._is_intact(blob)):
             self._count(blob, "mounted", platform)
@@ -321,7 +323,7 @@ class Copier:
     async def _ask_and_send(self, supply: Source, blob: Descriptor, platform: str | None, is_config: bool) -> None:
         is_asked = self._is_worth_asking(blob, is_config)
         claims = self._claims if is_asked and blob.size <= _SMALL else None
-        if is_asked and claims is None and await self.target.contains(blob):
+        if is_asked and claims is None and await self._seems_to_contain(blob):
             self._count(blob, "present", platform)
         else:
             await self._send(supply, blob, platform, claims)
@@ -348,7 +350,7 @@ class Copier:
         return isinstance(self.target, ChecksGraphs) or not (is_config and blob.size <= _SMALL)
 
     async def _plan(self, source: Readable, blob: Descriptor) -> Outcome:
-        if await self.target.contains(blob):
+        if await self._seems_to_contain(blob):
             return "present"
         return "mounted" if self._mounts is not None and self._is_sibling(self.planned_from or source) else "copied"
 

@@ -15,7 +15,7 @@ from lading.errors import Conflict, NotFound
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.store import Check, Readable
+from lading.store import Check, Glances, Readable
 
 Expected = Digest | Literal["absent"]
 """The digest that a name must stand for; `absent` where it must not exist."""
@@ -95,8 +95,16 @@ class Guard(msgspec.Struct, frozen=True):
                 )
 
 
-async def find_named(store: Readable, name: str) -> Descriptor | None:
-    """The manifest that a name stands for; None where the name does not exist."""
+async def find_named(store: Readable, name: str, *, surely: bool = True) -> Descriptor | None:
+    """The manifest that a name stands for; None where the name does not exist.
+
+    Args:
+        store: what the name is in.
+        name: the name.
+        surely: whether something depends on it.
+    """
+    if not surely and isinstance(store, Glances):
+        return await store.glance(name)
     try:
         return await store.resolve(name)
     except NotFound:

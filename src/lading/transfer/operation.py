@@ -133,10 +133,10 @@ class _Naming:
         self.changes: list[CopiedTag] = []
         """What becomes of each, once that is planned."""
 
-    async def look(self, is_asked: bool) -> None:
-        """Find out what the names stand for."""
+    async def look(self, is_asked: bool, *, surely: bool) -> None:
+        """Find out what the names stand for; `surely` where something depends on it."""
         asked = [name for name in self.names if name is not None] if is_asked else []
-        looks = await gather(find_named(self.target.store, name) for name in asked)
+        looks = await gather(find_named(self.target.store, name, surely=surely) for name in asked)
         self.found = {name: now for name, now in zip(asked, looks, strict=True) if now is not None}
 
     async def is_done(self, digest: Digest) -> bool:
@@ -368,10 +368,11 @@ class _Operation:
                 raise _NoManifest(excerpt(found.media_type))
             return found
 
+        surely = bool(self._options.guard) or self._options.dry_run
         async with _task_group() as group:
             finding = group.create_task(find())
             for naming in namings:
-                group.create_task(naming.look(self._is_asked(naming.target)))
+                group.create_task(naming.look(self._is_asked(naming.target), surely=surely))
         return finding.result()
 
     def _is_asked(self, target: _Target) -> bool:

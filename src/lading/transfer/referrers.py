@@ -176,7 +176,7 @@ class LeftBehind:
 
     async def _tagged(self, tag: str) -> set[Digest]:
         try:
-            return {(await self._source.resolve(tag)).digest}
+            return {(await fetch_manifest(self._source, tag)).digest}  # one request decides
         except NotFound:
             return set()
 

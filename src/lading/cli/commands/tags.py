@@ -91,7 +91,8 @@ def tags(
 
     def text() -> list[str]:
         if digests and document["tags"] and not options.quiet:
-            rows = [["TAG", "DIGEST"], *([info.tag, short(info.digest, no_trunc)] for info in document["tags"])]
+            found = [(info.tag, short(info.digest, no_trunc) if info.digest else "-") for info in document["tags"]]
+            rows = [["TAG", "DIGEST"], *map(list, found)]
             return table(rows)
         return [info.tag for info in document["tags"]]
 
@@ -99,6 +100,8 @@ def tags(
         emit(document, format_, text)
     elif points_at is None:
         options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
+    if (digests or points_at is not None) and (empty := [info.tag for info in document["tags"] if not info.digest]):
+        options.note(f"listed, and naming nothing: {', '.join(empty)}")
     if points_at is not None and not document["tags"]:
         options.note(f"no tag of {location} names that")
         raise click.exceptions.Exit(1)

@@ -103,15 +103,19 @@ class Attempts:
         instead = f"with those from {now.source}" if now is not None and now.source else "without credentials"
         return [f"{sentence}; going on {instead}" for sentence in untold]
 
-    async def why_denied(self, repository: str | None, *, refused: bool) -> Reason:
+    async def why_denied(self, repository: str | None, *, shown: bool, refused: bool) -> Reason:
         """Why the registry did not allow something, as far as credentials tell.
 
         Args:
             repository: what it was about; None for the registry as a whole.
-            refused: whether the credentials shown last were refused, rather than what was asked for with them.
+            shown: whether credentials, or a token that was given for them, were shown last.
+            refused: whether these were refused, rather than what was asked for with them.
         """
         again = f"log in to {self._registry} again, or give other credentials"
         credential = await self.credential(repository)
+        if credential is not None and not shown and not refused:
+            why = f"{whose(credential)} were not shown: {self._registry} names no way to log in"
+            return Reason(why, f"check that {self._registry} is the right address", "credentials-not-shown")
         if credential is not None and not refused:
             another = f"log in to {self._registry} as somebody who may"
             return Reason(f"{whose(credential)} do not allow it", another, "credentials-insufficient")

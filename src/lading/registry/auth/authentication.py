@@ -68,6 +68,11 @@ class Authorization(msgspec.Struct, frozen=True):
     credential: Credential | None = None
     """The credential that is shown itself."""
 
+    @property
+    def shows_credentials(self) -> bool:
+        """Whether it is credentials, or a token that was given for some."""
+        return self.credential is not None or (self.token is not None and bool(self.token.account))
+
     def __repr__(self) -> str:
         """The scheme only."""
         return f"<Authorization {self.header.partition(' ')[0]}>"
@@ -100,8 +105,14 @@ class Authenticator:
         self._base = base
         self._heard = False
         """Whether the registry itself named the challenge in this session: else it may no longer be true."""
+        self._insists = False
+        """Whether a request was refused with the challenge: else it may be answered without credentials, too."""
         self._exact = False
         """Whether the token service refuses all scopes but the ones that its registry's challenges name."""
+        self.trouble: LadingError | None = None
+        """Why credentials that might have been shown could not be."""
+        self.last: Authorization = ANONYMOUS
+        """What the last request showed."""
 
     @property
     def challenge(self) -> Challenge | None:
@@ -113,16 +124,18 @@ class Authenticator:
         """Those that were given and not refused."""
         return [token for tokens in self._tokens.values() for token in tokens]
 
-    def learn(self, challenges: Iterable[Challenge], base: str) -> None:
+    def learn(self, challenges: Iterable[Challenge], base: str, *, insists: bool = True) -> None:
         """Take note of what a refusal asks for.
 
         Args:
             challenges: its challenges.
             base: the registry's address, which they came from.
+            insists: whether what was refused is wanted; False where it was only asked for to hear the challenge.
         """
         challenge = choose(challenges)
         if challenge is not None:
             self._challenge, self._base, self._heard = challenge, base, True
+            self._insists = self._insists or insists
             self._cache.challenge = challenge
 
     async def authorization(self, scopes: Sequence[Scope]) -> Authorization:
@@ -148,12 +161,14 @@ class Authenticator:
             if refused.refusal.status == 400:
                 # Some services know fewer actions than we do: let the registry say them.
                 self._exact = True
-            elif self._heard:
+            elif self._insists:
                 raise
-        except LadingError:
+        except LadingError as error:
+            if self._insists:
+                raise
             if self._heard:
-                raise
-        if not self._heard:
+                self.trouble = error
+        if not self._insists:
             self._challenge = None
         return ANONYMOUS
 

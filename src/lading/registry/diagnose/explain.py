@@ -16,6 +16,7 @@ from lading.model.document import Result
 from lading.registry.auth.credentials import Credentials, Offer
 from lading.registry.auth.lookup import KnownCredentials
 from lading.registry.auth.scopes import Scope, Token, granted
+from lading.registry.call import is_doubtful
 from lading.registry.masking import masked
 from lading.registry.quirks import hosted
 
@@ -85,6 +86,7 @@ class Explanation(Result, msgspec.Struct, kw_only=True):
         "remedy",
         "sources",
         "reason",
+        "shown",
         "challenge",
         "token",
         "remembered",
@@ -113,6 +115,8 @@ class Explanation(Result, msgspec.Struct, kw_only=True):
     """Every place that credentials are looked for in, in their order."""
     reason: str | None
     """Why the credentials that were taken were."""
+    shown: bool
+    """Whether the registry was shown credentials, or a token that was given for them, with the last request."""
     challenge: ChallengeReport | None
     """What the registry asks for; None where it asks for nothing, or was not reached."""
     token: TokenReport | None
@@ -143,15 +147,13 @@ async def explain(
     """
     method, path = _request(repository, name)
     subject = f"{registry}/{repository}" if repository else registry
-    failure: LadingError | None = None
     credentials = session.attempts(registry).credentials
     async with session.with_credentials(credentials) as trial:
         trial.on_note = None  # it is all in what is returned
-        try:
-            async with trial.request(method, registry, path, scopes=scopes, what=subject):
-                pass
-        except LadingError as error:
-            failure = error
+        failure = await _tried(trial, method, registry, path, scopes, subject)
+        if method == "HEAD" and failure is not None and is_doubtful(failure):
+            method = "GET"
+            failure = await _tried(trial, method, registry, path, scopes, subject)
         authenticator = trial.authenticator(registry)
         attempts = trial.attempts(registry)
         refused = [(one.credential.proof, trial.discreet(one.words)) for one in attempts.refused]
@@ -174,10 +176,22 @@ async def explain(
         **_remedy(failure, registry, is_missing=bool(missing), is_refused=bool(refused)),
         sources=sources,
         reason=chosen,
+        shown=authenticator.last.shows_credentials,
         challenge=None if challenge is None else _challenge(challenge, trial.discreet),
         token=_token(tokens[-1]) if tokens else None,
         remembered=datetime.fromtimestamp(max(remembered), UTC) if remembered else None,
     )
+
+
+async def _tried(
+    session: Session, method: str, registry: str, path: str, scopes: Sequence[Scope], what: str
+) -> LadingError | None:
+    """Why a request failed; None where it did not."""
+    try:
+        async with session.request(method, registry, path, scopes=scopes, what=what):
+            return None
+    except LadingError as error:
+        return error
 
 
 async def token(session: Session, registry: str, repository: str | None, scopes: Sequence[Scope]) -> Token:

@@ -80,8 +80,10 @@ def _finding(source: SourceReport) -> str:
 def _what_happened(document: Explanation) -> list[str]:
     taken = next((one for one in document.sources if one.state == "answers"), None)
     lines = []
-    if taken is not None:
+    if taken is not None and document.shown:
         lines.append(f"The credentials marked * are used: {document.reason}.")
+    elif taken is not None:
+        lines.append("The credentials marked * were not sent.")
     else:
         some = any(one.state in ("refused", "failed") for one in document.sources)
         lines.append(
@@ -91,6 +93,8 @@ def _what_happened(document: Explanation) -> list[str]:
     if challenge is None:
         if document.outcome == "allowed":
             lines.append(f"{document.registry} asks for no login, and got none.")
+        elif taken is not None and not document.shown and document.outcome != "failed":
+            lines.append(f"{document.registry} names no way to log in: neither there nor at /v2/.")
     elif challenge.scheme == "basic":
         lines.append(f"{document.registry} asks for a user name and a password with every request (Basic).")
     else:
