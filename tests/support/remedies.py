@@ -26,7 +26,7 @@ def wrong(args: Sequence[str], said: str) -> list[str]:
         ) and not line.startswith(" " * 16):
             continue
         rest = line
-        for command in re.findall(rf"\blading ((?:.(?!{END}))*.)", line):
+        for command in commands(line):
             rest = rest.replace(f"lading {command}", "")
             reason = refused(command)
             if reason is not None:
@@ -38,6 +38,11 @@ def wrong(args: Sequence[str], said: str) -> list[str]:
             if own is not None and option not in own
         ]
     return found
+
+
+def commands(text: str) -> list[str]:
+    """The command lines of lading in a text, without the program's name."""
+    return [found.strip().removesuffix(".") for found in re.findall(rf"\blading ((?:.(?!{END}))*.)", text)]
 
 
 def refused(command: str) -> str | None:

@@ -33,10 +33,18 @@ def push(options: Options, location: str, references: tuple[str, ...], **given: 
     from lading.cli.wording import typed
     from lading.stores.location import parse_location
 
-    if parse_location(location).is_registry:
-        if (path := Path(location)).exists():
-            ways = f"oci:{path}" if path.is_dir() else f"docker-archive:{path} or oci-archive:{path}"
-            raise UsageError(f"{location} is read as a reference", remedy=f"if what is here is meant: {ways}")
+    path = Path(location)
+    try:
+        is_registry = parse_location(location).is_registry
+    except UsageError:
+        if not path.exists():
+            raise
+        is_registry = True
+    if is_registry:
+        if path.exists():
+            ways = [f"{kind}:{location}" for kind in (["oci"] if path.is_dir() else ["docker-archive", "oci-archive"])]
+            remedy = f"if what is here is meant: {' or '.join(map(typed, ways))}"
+            raise UsageError(f"{location} is read as a reference", remedy=remedy)
         across = f"lading copy {typed(location)} REF"
         raise UsageError(
             f"{location} is in a registry, not on this machine",

@@ -1,0 +1,166 @@
+"""Remedies that are printed are commands that parse and help: those written down are parsed, and these are tried."""
+
+import ast
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import lading.cli
+from cli.place import Place
+from lading.cli.findings import worded_code
+from lading.images.lint import CODES
+from support.images import Entry, make_image, make_index
+from support.process import Ran
+from support.remedies import commands, refused
+
+CLI = Path(lading.cli.__file__).parent
+DOCS = CLI.parents[2] / "docs"
+AMD64 = make_image("linux/amd64", kind="oci", seed="amd64")
+ARMV7 = make_image("linux/arm/v7", kind="oci", seed="arm")
+INDEX = make_index([AMD64, ARMV7], kind="oci")
+
+
+def texts(module: ast.AST) -> list[str]:
+    """The texts of a module that are no docstrings, with names in the places of values."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {ast.get_docstring(node, clean=False) for node in ast.walk(module) if isinstance(node, documented)}
+    inner = {id(part) for node in ast.walk(module) if isinstance(node, ast.JoinedStr) for part in node.values}
+    found = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            found.append(re.sub(r"{\w+}", "reg.example/app:1", node.value))
+        elif isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "reg.example/app:1" for part in node.values]
+            found.append("".join(map(str, parts)))
+    return [text for text in found if text not in docstrings]
+
+
+MADE = ("demo.py", "findings.py")
+"""What they say is put together when it is said: the demo runs it, and what lint says is tried below."""
+
+
+def test_every_command_that_is_written_down_parses() -> None:
+    said = [text for path in CLI.rglob("*.py") if path.name not in MADE for text in texts(ast.parse(path.read_text()))]
+    said += [worded_code(code).remedy for code in CODES.values()]
+    said += [span for page in DOCS.glob("lint/*.md") for span in re.findall(r"`([^`]+)`", page.read_text())]
+    seen = [command for text in said for command in commands(text)]
+    assert len(seen) > 100
+    assert {command: why for command in seen if (why := refused(command))} == {}
+
+
+@pytest.fixture
+def typed(place: Place, tmp_path: Path) -> Callable[..., Ran]:
+    """Runs a command in the folder of the test, where there are a layout, archives and a registry with the same."""
+    place.push("image", AMD64)
+    place.push("list", INDEX)
+    run = place.lading.run
+    for target in ("oci:my layout:list", "oci-archive:images.oci:list"):
+        run("copy", "-q", f"{place.name}:list", target, cwd=tmp_path)
+    run("copy", "-q", f"{place.name}:image", "docker-archive:images.tar:app:image", cwd=tmp_path)
+
+    def type_in(line: str, *, check: bool = False) -> Ran:
+        return run(*shlex.split(line), check=check, cwd=tmp_path)
+
+    return type_in
+
+
+HELPS: dict[str, dict[str, str]] = {
+    "digest {r}:none": {},
+    "digest {host}/nothing:none": {},
+    "inspect 'oci:my layout:none'": {},
+    "inspect oci-archive:images.oci:none": {},
+    "tags {r}:list": {},
+    "tags 'oci:my layout:list'": {},
+    "manifest pull {r}:image": {"NAME": "reg.example/new:1"},
+    "manifest push {r}:unmade": {"IMAGE…": "{r}:image", "{r}:unmade": "{r}:list"},
+    "manifest inspect {r}:unmade {r}:image": {},
+    "manifest rm {r}:unmade": {},
+    "registry gc 'oci:my layout:list'": {"delete": "delete --yes"},
+    "tag {r}:list docker-archive:new.tar:app:a": {
+        "OS/ARCH": "linux/amd64",
+        "SRC": "{r}:list",
+        "DST": "docker-archive:b.tar",
+    },
+    "delete --yes docker-archive:images.tar:app:image": {"FILE": "second.tar"},
+    "registry check 'oci:my layout:list'": {"REFERENCE": "{r}:brought"},
+    "pull {r}:image {r}:other": {},
+    "push {r}:image {host}/other/app": {"REF": "{host}/other/app:1"},
+    "push 'my layout' {r}": {},
+    "manifest push --if-digest absent {r}:unmade": {"IMAGE…": "{r}:image", "{r}:unmade": "{r}:list"},
+}
+"""What is typed, and what is put in the place of words of the remedy that stand for others."""
+
+
+@pytest.mark.parametrize("line", HELPS)
+def test_a_remedy_can_be_typed_and_helps(line: str, typed: Callable[..., Ran], place: Place) -> None:
+    names = {"r": place.name, "host": place.host}
+    typed(f"manifest create {place.name}:made {place.name}:image", check=True)
+    failed = typed(line.format(**names))
+    assert failed.returncode != 0
+    remedies = [command for text in failed.stderr.splitlines()[1:] for command in commands(text)]
+    for command in remedies:
+        words = command
+        for word, value in HELPS[line].items():
+            words = words.replace(word.format(**names), value.format(**names))
+        typed(words, check=True)
+    assert remedies or "oci:" in failed.stderr, failed.stderr
+
+
+@pytest.mark.parametrize("where", ["{r}:bad", "'oci:my layout:bad'"])
+def test_what_lint_says_mends_the_list(where: str, typed: Callable[..., Ran], place: Place, tmp_path: Path) -> None:
+    """All that is said is typed, in its order, and then there is nothing to find."""
+    other = make_image("linux/amd64", kind="oci", seed="hidden")
+    bad = make_index([AMD64, other, Entry(ARMV7, platform={"os": "linux", "architecture": "arm"})], kind="oci")
+    place.push("bad", bad)
+    typed(f"copy -q {place.name}:bad 'oci:my layout:bad'", check=True)
+    where = where.format(r=place.name)
+    found = typed(f"lint {where}")
+    assert found.stdout.count("LAD") == 2
+    made = f"{place.name}:mended"
+    said = [*commands(found.stderr), *(c for line in found.stdout.splitlines() for c in commands(line))]
+    assert len(said) == 3, (found.stdout, found.stderr)
+    for command in said:
+        typed(command.replace("REFERENCE", made), check=True)
+    local = made if "REFERENCE" in said[0] else f"{place.name}:bad"
+    assert "nothing found" in typed(f"lint {local}", check=True).stdout
+    typed(f"manifest push {local}", check=True)
+    assert "nothing found" in typed(f"lint --remote {local}", check=True).stdout
+
+
+def test_a_damaged_blob_is_replaced_as_it_is_said(typed: Callable[..., Ran], place: Place, tmp_path: Path) -> None:
+    blob = tmp_path / "my layout" / "blobs" / "sha256" / next(iter(AMD64.blobs)).removeprefix("sha256:")
+    blob.chmod(0o644)
+    blob.write_bytes(bytes(blob.stat().st_size))
+    failed = typed("copy 'oci:my layout:list' oci:other:list")
+    (command,) = commands(failed.stderr)
+    source, target = f"{place.name}:list", "'oci:my layout:list'"
+    words = command.replace("SRC", source)
+    typed(words if ":list" in words else words.replace("'oci:my layout'", target), check=True)
+    typed("copy 'oci:my layout:list' oci:other:list", check=True)
+
+
+LOCAL = (
+    *("digest {0}:none", "inspect {0}:none", "copy {0}:none oci:new:a", "resolve {0}:none", "lint {0}:none"),
+    *("tag {0}:none more", "delete --yes {0}:none", "tags {0}:list", "digest {0}:list --platform linux/s390x"),
+    *(
+        "copy --include 'x*' {0}:list oci:new:a",
+        "copy --all-tags --include 'x*' {0} oci:new",
+        "manifest inspect {0}:none",
+    ),
+    *("copy {0}:list --platform linux/s390x oci:new:a", "image ls {0}:none", "image cat {0}:list /none"),
+)
+
+
+@pytest.mark.parametrize("store", ["'oci:my layout'", "oci-archive:images.oci", "docker-archive:images.tar"])
+def test_of_a_file_nothing_is_said_of_registries(store: str, typed: Callable[..., Ran]) -> None:
+    """Nor is a part of its name taken for a password."""
+    for line in LOCAL:
+        ran = typed(line.format(store))
+        assert ran.stderr, line
+        assert "registr" not in ran.stderr, (line, ran.stderr)
+    for name in ("1", "a.b@1", "@0"):
+        ran = typed(f"digest {store}:@{name}")
+        assert "***" not in ran.stderr, ran.stderr
