@@ -238,6 +238,14 @@ def test_a_name_without_a_tag_is_not_dropped_silently(lading: Lading, elsewhere:
     assert (refused.returncode, names[0] in refused.stderr) == (3, True)
 
 
+def test_a_name_that_is_printed_is_one_to_point_at(lading: Lading, here: Path) -> None:
+    make_layout("in", entry(IMAGES[0], "kube-api:v1"), entry(IMAGES[1], "kube-proxy:v1"), entry(IMAGES[0], "stable"))
+    docker_archive("a.tar", ["app:1", "app:2"], ["app:3"])
+    for place, name in (("oci:in", "kube-api:v1"), ("docker-archive:a.tar", "app:1")):
+        found = lading.run("tags", place, "--points-at", name, cwd=here).stdout.split()
+        assert found == {"oci:in": ["kube-api:v1", "stable"], "docker-archive:a.tar": ["app:1", "app:2"]}[place]
+
+
 @pytest.mark.parametrize("has_layout", [True, False])
 def test_an_archive_that_is_named_by_digest_is_pushed_as_any_other(
     lading: Lading, elsewhere: str, here: Path, has_layout: bool

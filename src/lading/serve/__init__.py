@@ -175,12 +175,15 @@ def serve(
     _load("server").serve(app(storage, settings), address, ready, _tls(tls_cert, tls_key))
 
 
-def open_storage(name: str = "memory", *, read_only: bool = False) -> Storage:
+def open_storage(
+    name: str = "memory", *, read_only: bool = False, on_wait: Callable[[str], None] | None = None
+) -> Storage:
     """The storage with a name: `memory`, or the path of a folder.
 
     Args:
         name: its name.
         read_only: whether a folder must be there, and is never written to.
+        on_wait: is told when another process holds the lock of a repository in a folder for some seconds.
 
     Returns:
         A `MemoryStorage` or a `FolderStorage`.
@@ -194,7 +197,7 @@ def open_storage(name: str = "memory", *, read_only: bool = False) -> Storage:
         return MemoryStorage()
     from lading.serve.storage.folder import FolderStorage
 
-    return FolderStorage(name, read_only=read_only)
+    return FolderStorage(name, read_only=read_only, on_wait=on_wait)
 
 
 def _tls(certificate: str | os.PathLike[str] | None, key: str | os.PathLike[str] | None) -> Any:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lading.client import AsyncClient
     from lading.model.patterns import TagOrder
     from lading.results import TagInfo
+    from lading.stores.location import Location
 
 
 class TagsDocument(TypedDict):
@@ -70,10 +71,17 @@ def tags(
         )
     expected = Digest(points_at) if points_at and points_at.partition(":")[0] in ALGORITHMS else None
 
+    async def pointed_at(client: AsyncClient, name: str) -> Location:
+        if is_tag(name):
+            return location.with_tag(name)
+        if not location.is_registry and any(info.tag == name for info in await client.tags(location)):
+            return parse_location(f"{location.place}:{name}")
+        return parse_location(name).full()
+
     async def look(client: AsyncClient) -> list[TagInfo]:
         wanted: str | None = expected
         if points_at is not None and wanted is None:
-            point = location.with_tag(points_at) if is_tag(points_at) else parse_location(points_at).full()
+            point = await pointed_at(client, points_at)
             wanted = point.pinned or await client.digest(point)
         found = await client.tags(
             location,

@@ -73,7 +73,7 @@ def serve(
         say(f"serving {url}")
 
     with _logging(log_format, options):
-        content = open_storage(storage, read_only=settings.read_only)
+        content = open_storage(storage, read_only=settings.read_only, on_wait=options.warn)
         if proxy_of is not None:
             content = in_front_of(proxy_of, content, insecure=options.insecure)
         run(content, address, settings, tls_cert=tls_cert, tls_key=tls_key, ready=ready)
