@@ -326,7 +326,7 @@ def _reference(text: str) -> Reference:
     try:
         return Reference.parse_repository(text)
     except InvalidReference as error:
-        if text.startswith((".", "/", "~")):
+        if text.startswith((".", "/", "~")) or _exists(text):
             error.remedy = _ways_to(text)
         elif address := re.match(_ADDRESS, text):
             error.remedy = f"without {address.group()}, it is {text[address.end() :]}"

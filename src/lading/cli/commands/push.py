@@ -33,15 +33,8 @@ def push(options: Options, location: str, references: tuple[str, ...], **given: 
     from lading.cli.wording import typed
     from lading.stores.location import parse_location
 
-    path = Path(location)
-    try:
-        is_registry = parse_location(location).is_registry
-    except UsageError:
-        if not path.exists():
-            raise
-        is_registry = True
-    if is_registry:
-        if path.exists():
+    if parse_location(location).is_registry:
+        if (path := Path(location)).exists():
             ways = [f"{kind}:{location}" for kind in (["oci"] if path.is_dir() else ["docker-archive", "oci-archive"])]
             remedy = f"if what is here is meant: {' or '.join(map(typed, ways))}"
             raise UsageError(f"{location} is read as a reference", remedy=remedy)
