@@ -40,20 +40,22 @@ class TagChange(Result, msgspec.Struct, kw_only=True):
 class TagInfo(Result, msgspec.Struct, kw_only=True):
     """A tag and, where it was asked for, what it names."""
 
-    document_fields: ClassVar[tuple[str, ...]] = ("tag", "digest", "media_type")
+    document_fields: ClassVar[tuple[str, ...]] = ("tag", "digest", "media_type", "problem")
 
     tag: str
     descriptor: Descriptor | None = None
     """What the tag names, as a store describes it; None where it was not asked for, or is listed and names nothing."""
+    problem: str | None = None
+    """Why it cannot be told what the tag names."""
 
     @property
     def digest(self) -> Digest | None:
-        """None where it was not asked for."""
+        """None where it was not asked for, or cannot be told."""
         return self.descriptor.digest if self.descriptor is not None else None
 
     @property
     def media_type(self) -> str | None:
-        """None where it was not asked for."""
+        """None where it was not asked for, or cannot be told."""
         return self.descriptor.media_type if self.descriptor is not None else None
 
 

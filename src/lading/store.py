@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
-from lading.errors import DigestMismatch, InvalidContent, NotFound
+from lading.errors import DigestMismatch, InvalidContent, LadingError, NotFound
 from lading.io.sources import Bytes, Source, closing, from_bytes, from_chunks, from_file
+from lading.io.tasks import settle
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 from lading.model.encoding import SIZE_LIMIT
@@ -530,6 +531,25 @@ async def put_manifest(
     await store.write(manifest.descriptor, from_bytes(manifest.raw))
     for name in names:
         await store.tag(manifest.descriptor, name)
+
+
+async def put_names(store: Store, manifest: AnyManifest, names: Sequence[str], *, check: Check | None = None) -> None:
+    """Give a manifest tags, all at once, and each of them whatever becomes of the others; see `put_manifest`.
+
+    Raises:
+        LadingError: the first failure; `set` and `failed` of its fields are the tags that it has now, and the others.
+    """
+    outcomes = await settle(put_manifest(store, manifest, (name,), check=check) for name in names)
+    failed = {name: error for name, error in zip(names, outcomes, strict=True) if isinstance(error, LadingError)}
+    if not failed:
+        return
+    error = next(iter(failed.values()))
+    done = [name for name in names if name not in failed]
+    if len(names) > 1:
+        said = f"set: {', '.join(done) or 'none'}; not set: {', '.join(failed)}"
+        error.cause = f"{error.cause}; {said}" if error.cause else said
+    error.fields |= {"set": done, "failed": list(failed)}
+    raise error
 
 
 def _embedded(content: Descriptor) -> bytes | None:

@@ -57,6 +57,7 @@ def test_delete_dry(place: Place) -> None:
         "deleted": [{"reference": ref, "digest": AMD64.digest, "tags": ["old"]}],
         "untag": False,
         "dry_run": True,
+        "failed": [],
     }
 
 

@@ -74,7 +74,7 @@ def test_tags_with_digests(versions: Place) -> None:
 
 def test_tags_as_a_document(versions: Place) -> None:
     document = versions.json("tags", versions.name, "--include", "edge")
-    edge = {"tag": "edge", "digest": None, "media_type": None}
+    edge = {"tag": "edge", "digest": None, "media_type": None, "problem": None}
     assert document == {"repository": versions.name, "tags": [edge]}
     document = versions.json("tags", versions.name, "--include", "edge", "--digests")
     assert document["tags"] == [edge | {"digest": ARM64.digest, "media_type": ARM64.media_type}]

@@ -60,7 +60,7 @@ async def test_and_from_code(source: tuple[CountingProxy, str], client: AsyncCli
     name, target = source[1], Memory("memory")
     report = await client.copy(name, target, all_tags=True, keep_going=True)
     assert [failure.reference for failure in report.failed] == [f"{name}:two"]
-    assert [tag async for tag in target.tags()] == ["one", "three"]
+    assert sorted([tag async for tag in target.tags()]) == ["one", "three"]
     with pytest.raises(NotFound) as raised:
         await client.copy(name, Memory("memory"), all_tags=True)
     assert (raised.value.code, raised.value.fields["source"]) == ("tag-dangling", f"{name}:two")
@@ -175,3 +175,76 @@ def test_what_is_no_manifest_stays_behind_and_is_said(
     assert [line.split()[0] for line in shown.splitlines()[1:]] == ["one", "two", "doc"]
     lading.run("delete", "--yes", f"{place}:one", f"{place}:two")
     fails(lading, "push", place, target, code=NOT_FOUND, says=["has nothing to copy", "is no manifest"])
+
+
+def test_tags_that_name_nothing_are_listed(source: tuple[CountingProxy, str], lading: Lading) -> None:
+    name = source[1]
+    ran = lading.run("tags", "--digests", name)
+    listed = {line.split()[0]: line.split()[1] for line in ran.stdout.splitlines()[1:]}
+    assert ({*listed}, listed["two"]) == ({*IMAGES}, "-")
+    document = json.loads(lading.run("tags", "--digests", name, "--format", "json").stdout)
+    found = {item["tag"]: item["digest"] for item in document["tags"]}
+    assert found == {tag: image.digest if tag != "two" else None for tag, image in IMAGES.items()}
+    points = lading.run("tags", "--points-at", "one", name, check=False)
+    assert points.stdout.split() == ["one"]
+
+
+async def test_a_layout_with_a_damaged_file_lists_the_others(tmp_path: Path, lading: Lading) -> None:
+    place = f"oci:{tmp_path}/layout"
+    async with AsyncClient() as client:
+        for tag, image in IMAGES.items():
+            await client.copy(await _stored(image), f"{place}:{tag}")
+    (tmp_path / "layout" / "blobs" / "sha256" / IMAGES["two"].digest.partition(":")[2]).write_bytes(b"{")
+    ran = lading.run("tags", "--digests", place, check=False)
+    assert (ran.returncode, [line.split()[0] for line in ran.stdout.splitlines()[1:]]) == (1, list(IMAGES))
+    assert "warning: what two names cannot be told" in ran.stderr
+    new = f"oci:{tmp_path}/new"
+    ran = lading.run("copy", "--all-tags", "--keep-going", place, new, check=False)
+    assert (ran.returncode, lading.run("tags", new).stdout.split()) == (1, ["one", "three"])
+    assert f"{place}:two" in ran.stderr
+
+
+def test_of_several_deletions_what_can_go_goes(source: tuple[CountingProxy, str], lading: Lading) -> None:
+    proxy, name = source
+    names = [f"{name}:{tag}" for tag in IMAGES]
+    fails(lading, "delete", "--yes", *names, code=NOT_FOUND, says=[f"{name}:two was not found"])
+    ran = lading.run("delete", "--yes", "--keep-going", *names, "--format", "json", check=False)
+    assert ran.returncode == 1
+    document = json.loads(ran.stdout)
+    assert [item["reference"] for item in document["deleted"]] == [names[0], names[2]]
+    assert [(item["reference"], item["code"]) for item in document["failed"]] == [(names[1], "manifest-not-found")]
+    proxy.intercept = None
+    assert lading.run("tags", name).stdout.split() == ["two"]
+    fails(lading, "delete", "--yes", "--keep-going", f"{name}:none", code=NOT_FOUND, says=[f"{name}:none"])
+
+
+def test_what_is_gone_is_told_where_a_deletion_breaks_off(source: tuple[CountingProxy, str], lading: Lading) -> None:
+    proxy, name = source
+    proxy.intercept = when(Reply(status=403), method="DELETE", path=IMAGES["two"].digest)
+    names = [f"{name}:{tag}" for tag in IMAGES]
+    ran = lading.run("delete", "--yes", *names, check=False)
+    assert ran.returncode == 4
+    assert ran.stdout.splitlines()[0] == f"deleted {name}@{IMAGES['one'].digest}"
+    assert ran.stdout.count("deleted") == 1
+    ran = lading.run("delete", "--yes", "--keep-going", *names[1:], check=False)
+    assert (ran.returncode, ran.stdout.count("deleted"), ran.stderr.count("error: ")) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("verb", ["tag", "manifest push", "copy"])
+def test_of_several_tags_those_that_can_be_set_are(
+    verb: str, source: tuple[CountingProxy, str], lading: Lading
+) -> None:
+    proxy, name = source
+    refusal = Reply(status=409, body=b'{"errors":[{"code":"CONFLICT","message":"immutable"}]}')
+    proxy.intercept = when(refusal, method="PUT", path="/manifests/fixed$")
+    lading.run("manifest", "create", f"{name}:list", f"{name}:one")
+    arguments = {
+        "tag": ("tag", f"{name}:one", "first", "fixed", "last"),
+        "manifest push": ("manifest", "push", f"{name}:list", "-t", "first", "-t", "fixed", "-t", "last"),
+        "copy": ("copy", f"{name}:one", f"{name}:new", "-t", "first", "-t", "fixed", "-t", "last"),
+    }
+    ran = lading.run(*arguments[verb], check=False)
+    assert ran.returncode == CONFLICT
+    assert f"{name}:fixed" in ran.stderr
+    assert "set: first, last; not set: fixed" in ran.stderr
+    assert {"first", "last"} <= set(lading.run("tags", name).stdout.split())

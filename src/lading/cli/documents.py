@@ -77,9 +77,10 @@ def fields_of(document: type) -> dict[str, Any]:
     from lading.images import sizes, usage
     from lading.model.selection import pull
     from lading.registry.auth.credentials import Login
+    from lading.transfer.report import Failure
 
     # What the documents import for type checkers only is not in their modules.
-    names = vars(results) | vars(pull) | vars(draft) | {"datetime": datetime, "Login": Login}
+    names = vars(results) | vars(pull) | vars(draft) | {"datetime": datetime, "Login": Login, "Failure": Failure}
     names |= vars(sizes) | vars(usage)
     names |= vars(sys.modules[document.__module__])
     fields = typing.get_type_hints(document, localns=names)

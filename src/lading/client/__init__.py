@@ -448,7 +448,7 @@ class AsyncClient:
                 the versions, ascending.
             latest: only so many of the highest versions, the highest first.
             digests: ask what each of these tags names, with one request each, many at once; a tag that is
-                listed and names nothing has no digest.
+                listed and names nothing has no digest, and one that names nothing that can be read a `problem`.
 
         Raises:
             InvalidPattern: a pattern cannot be read.

@@ -10,14 +10,14 @@ from contextlib import AsyncExitStack, suppress
 from typing import Literal, cast
 
 from lading.client.context import Context
-from lading.errors import InvalidContent, InvalidReference, LadingError, NotFound, Unsupported, UsageError
+from lading.errors import Conflict, InvalidContent, InvalidReference, LadingError, NotFound, Unsupported, UsageError
 from lading.io.tasks import gather
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_manifest, put_manifest
+from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_manifest, put_names
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard
@@ -37,7 +37,10 @@ async def tags_in(store: Readable, location: Location) -> AsyncIterator[str]:
 
 
 async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> list[TagInfo]:
-    """What each of these tags of a location names, in their order; nothing where the store lists it, and has it not."""
+    """What each of these tags of a location names, in their order; nothing where the store lists it, and has it not.
+
+    Of what cannot be read it is told why.
+    """
 
     async def look(tag: str) -> TagInfo:
         name = tag
@@ -47,6 +50,8 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
             return TagInfo(tag=tag, descriptor=await store.resolve(name))
         except NotFound:
             return TagInfo(tag=tag)
+        except (InvalidContent, Conflict) as error:
+            return TagInfo(tag=tag, problem=str(error))
 
     return await gather(look(tag) for tag in tags)
 
@@ -79,7 +84,7 @@ async def tag(context: Context, source: Location, goals: Sequence[Location], if_
             await guard.check_again(store, names)
         if isinstance(store, Store):
             check = guard.of_names(names, manifest.digest)
-            await gather(put_manifest(store, manifest, (name,), check=check) for name in names)
+            await put_names(store, manifest, [*names], check=check)
     return [changes.get(goal) or _change(goal, manifest, before) for goal in goals]
 
 

@@ -38,7 +38,7 @@ from lading.store import (
     from_bytes,
     from_store,
     is_manifest,
-    put_manifest,
+    put_names,
     read,
 )
 from lading.stores.location import registry_reference
@@ -140,7 +140,7 @@ async def push(
     options = CopyOptions(guard=guard if target.tag else Guard(), looks=False, referrers=False)
     place = Place(repository, names[0] if names else None)
     report = await _bring(connect, draft, frozenset(entry.digest for entry in foreign), place, options, on_event)
-    await gather(put_manifest(repository, index, (name,)) for name in names[1:])
+    await put_names(repository, index, names[1:])
     warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
     return PushedDraft(reference, index, names, foreign, report.copied, warnings=(*warnings, *report.notes))
 

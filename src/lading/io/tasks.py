@@ -33,6 +33,18 @@ async def gather(work: Iterable[Work[T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
+async def settle(work: Iterable[Work[T]]) -> list[T | LadingError]:
+    """Run all of it at once, each whatever becomes of the rest; returns the results, or the failures instead."""
+
+    async def one(item: Work[T]) -> T | LadingError:
+        try:
+            return await item
+        except LadingError as error:
+            return error
+
+    return await gather(one(item) for item in work)
+
+
 def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     """The exception of a task group that a user should see: a LadingError, where there is one."""
     flat = list(_leaves(failures))

@@ -35,6 +35,7 @@ from lading.store import (
     is_manifest,
     may_be_manifest,
     put_manifest,
+    put_names,
 )
 from lading.transfer.events import Meter, Outcome
 from lading.walk import Walk
@@ -288,7 +289,7 @@ class Copier:
             is_there = await self._has_manifest(manifest)
         if not self._dry_run and not (is_there and not names):
             await put_manifest(self.target, manifest, names[:1], check=check)
-            await gather(put_manifest(self.target, manifest, (name,), check=check) for name in names[1:])
+            await put_names(self.target, manifest, names[1:], check=check)
         self._count(manifest.descriptor, "present" if is_there else "copied", platform)
 
     # Blobs

@@ -96,6 +96,9 @@ def tags(
     if latest and sort not in (None, "semver"):
         raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
     document = TagsDocument(repository=str(location), tags=options.run(look))
+    unknown = [info for info in document["tags"] if info.problem]
+    for info in unknown:
+        options.warn(f"what {info.tag} names cannot be told: {info.problem}")
 
     def text() -> list[str]:
         if digests and document["tags"] and not options.quiet:
@@ -108,8 +111,11 @@ def tags(
         emit(document, format_, text)
     elif points_at is None:
         options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
-    if (digests or points_at is not None) and (empty := [info.tag for info in document["tags"] if not info.digest]):
+    empty = [info.tag for info in document["tags"] if not info.digest and not info.problem]
+    if empty and (digests or points_at is not None):
         options.note(f"listed, and naming nothing: {', '.join(empty)}")
     if points_at is not None and not document["tags"]:
         options.note(f"no tag of {location} names that")
+        raise click.exceptions.Exit(1)
+    if unknown:
         raise click.exceptions.Exit(1)
