@@ -96,9 +96,6 @@ def tags(
     if latest and sort not in (None, "semver"):
         raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
     document = TagsDocument(repository=str(location), tags=options.run(look))
-    unknown = [info for info in document["tags"] if info.problem]
-    for info in unknown:
-        options.warn(f"what {info.tag} names cannot be told: {info.problem}")
 
     def text() -> list[str]:
         if digests and document["tags"] and not options.quiet:
@@ -111,11 +108,19 @@ def tags(
         emit(document, format_, text)
     elif points_at is None:
         options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
-    empty = [info.tag for info in document["tags"] if not info.digest and not info.problem]
-    if empty and (digests or points_at is not None):
-        options.note(f"listed, and naming nothing: {', '.join(empty)}")
+    is_whole = not (digests or points_at is not None) or _tell(options, document["tags"])
     if points_at is not None and not document["tags"]:
         options.note(f"no tag of {location} names that")
         raise click.exceptions.Exit(1)
-    if unknown:
+    if not is_whole:
         raise click.exceptions.Exit(1)
+
+
+def _tell(options: Options, tags: list[TagInfo]) -> bool:
+    """Say of which tags it is not known what they name; returns whether nothing went wrong."""
+    if empty := [info.tag for info in tags if not info.digest and not info.problem]:
+        options.note(f"listed, and naming nothing: {', '.join(empty)}")
+    unknown = [info for info in tags if info.problem]
+    for info in unknown:
+        options.warn(f"what {info.tag} names cannot be told: {info.problem}")
+    return not unknown
