@@ -7,7 +7,7 @@ retries, limits) is the session's business, and no concern here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from lading.errors import (
     InvalidDigest,
     LadingError,
     NotFound,
-    Unreachable,
     Unsupported,
     UsageError,
 )
@@ -30,22 +29,21 @@ from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT
 from lading.model.media_types import ACCEPT, SCHEMA1
 from lading.model.reference import is_tag
-from lading.registry import lists
 from lading.registry.auth.scopes import Scope
 from lading.registry.call import is_doubtful
 from lading.registry.host import Host, slots
-from lading.registry.http.transport import Headers, Response, Stalled
+from lading.registry.http.transport import Headers, Response, coding_of, length_of
 from lading.registry.quirks import hosted
 from lading.registry.session import Session
 from lading.registry.urls import continuation
 from lading.store import Readable, Reader, Source, Stored, Traits, is_manifest, take
 
 if TYPE_CHECKING:
+    from lading.registry.downloads import Download
     from lading.registry.referrers import Referrers
     from lading.registry.uploads import Uploads
     from lading.store import AnyManifest
 
-_RESUMES = 3
 _PUTS = 3
 _PAUSE = 0.1
 _ACCEPT = ", ".join(ACCEPT)
@@ -129,7 +127,7 @@ class Repository:
         media_type = (headers.get("content-type") or "").partition(";")[0].strip()
         length = headers.get("content-length") or ""
         digest = _digest_header(headers.get("docker-content-digest"))
-        if digest is None or not length.isdigit() or media_type not in ACCEPT:
+        if digest is None or not length.isdigit() or media_type not in ACCEPT or coding_of(headers):
             return (await self.fetch(name)).descriptor
         if ":" in name and digest != name:
             raise DigestMismatch(f"{self._named(name)} was answered with another digest", cause=f"it is {digest}")
@@ -282,18 +280,19 @@ class Repository:
         what = self._named(content.digest)
         headers = {"Accept": f"{content.media_type}, {_ACCEPT}"} if is_manifest(content) else {}
         async with self._request("GET", path, headers=headers, what=what) as response:
-            length = _length(response.headers)
-            if length is not None and length != content.size:
+            download = self._download(content)
+            plain = await download.is_plain(response)
+            length = length_of(response.headers)
+            if plain and length is not None and length != content.size:
                 raise DigestMismatch(
                     f"{what} has another size than its descriptor says",
                     cause=f"expected {content.size} bytes, the registry has {length}",
                 )
-            yield Reader(content, self._resumed(response, path, content, what))
+            yield Reader(content, download.resumed(response, plain=plain))
 
     def source(self, content: Descriptor) -> Source:
         """A manifest or blob as a source; a blob is read from an offset by its range (distribution-spec §Pulling)."""
-        path = f"{_kind(content)}/{content.digest}"
-        return Stored(self, content, partial(self._rest, path, content, self._named(content.digest)))
+        return Stored(self, content, self._download(content).rest)
 
     async def read_part(self, content: Descriptor, start: int, length: int) -> bytes:
         """Read some bytes of a blob by one request for their range (RFC 9110 §14.2); they are not verified.
@@ -303,8 +302,11 @@ class Repository:
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
         what = self._named(content.digest)
         async with self._request("GET", f"blobs/{content.digest}", headers=headers, what=what) as response:
-            skipped = start if response.status == 200 else 0
-            return (await take(response.chunks(), skipped + length))[skipped:]
+            if await self._download(content).is_plain(response):
+                skipped = start if response.status == 200 else 0
+                return (await take(response.chunks(), skipped + length))[skipped:]
+        async with closing(self._download(content).rest(start, whole=True)) as rest:
+            return await take(rest, length)
 
     @asynccontextmanager
     async def open_blob(self, digest: Digest) -> AsyncIterator[tuple[int | None, AsyncIterator[bytes]]]:
@@ -318,11 +320,11 @@ class Repository:
         """
         content = Descriptor(digest=digest, size=0)
         path, what = f"blobs/{digest}", self._named(digest)
-        async with (
-            self._request("GET", path, what=what) as response,
-            closing(self._resumed(response, path, content, what)) as chunks,
-        ):
-            yield _length(response.headers), chunks
+        async with self._request("GET", path, what=what) as response:
+            download = self._download(content)
+            plain = await download.is_plain(response)
+            async with closing(download.resumed(response, plain=plain)) as chunks:
+                yield length_of(response.headers) if plain else None, chunks
 
     async def blob_size(self, digest: Digest) -> int | None:
         """The size of a blob in bytes, by a HEAD request; None where the registry does not say it.
@@ -330,7 +332,10 @@ class Repository:
         Raises:
             NotFound: it is not here.
         """
-        return _length(await self._head(f"blobs/{digest}", {}, self._named(digest), surely=True))
+        headers = await self._head(f"blobs/{digest}", {}, self._named(digest), surely=True)
+        if coding_of(headers):
+            return (await self._download(Descriptor(digest=digest, size=0)).measured())[0]
+        return length_of(headers)
 
     async def contains(self, content: Descriptor) -> bool:
         """Ask with HEAD whether a manifest or blob is here; where that fails, GET decides."""
@@ -464,6 +469,8 @@ class Repository:
         Raises:
             NotFound: there is no such repository.
         """
+        from lading.registry import lists
+
         try:
             async for name in lists.tags(self.session, self.registry, self.repository, self._scopes()):
                 yield name
@@ -566,6 +573,8 @@ class Repository:
 
     async def _names_of(self, content: Descriptor) -> AsyncIterator[str]:
         """The tags that name a manifest; Google's registry says that in its list of tags."""
+        from lading.registry import lists
+
         names = lists.tags(self.session, self.registry, self.repository, self._scopes(), of=content.digest)
         for name in [name async for name in names]:
             yield name
@@ -579,54 +588,15 @@ class Repository:
     def _named(self, name: str) -> str:
         return f"{self.name}@{name}" if ":" in name else f"{self.name}:{name}"
 
-    async def _resumed(self, response: Response, path: str, content: Descriptor, what: str) -> AsyncIterator[bytes]:
-        got = 0
-        try:
-            async for chunk in response.chunks():
-                got += len(chunk)
-                yield chunk
-            return
-        except Unreachable:
-            if is_manifest(content):
-                raise
-            if got == content.size:
-                return
-        async with closing(self._rest(path, content, what, got)) as rest:
-            async for chunk in rest:
-                yield chunk
+    def _download(self, content: Descriptor) -> Download:
+        from lading.registry.downloads import Download
 
-    async def _rest(self, path: str, content: Descriptor, what: str, start: int) -> AsyncGenerator[bytes, None]:
-        """The bytes from an offset on, over as many connections as it takes."""
-        got, failures = start, 0
-        while True:
-            before = got
-            headers = {"Range": f"bytes={got}-"} if got else {}
-            try:
-                async with self._request("GET", path, headers=headers, what=what) as rest:
-                    skip = got if rest.status == 200 else 0
-                    async for chunk in rest.chunks():
-                        taken, skip = chunk[skip:], max(0, skip - len(chunk))
-                        got += len(taken)
-                        if taken:
-                            yield taken
-                    return
-            except Unreachable as error:
-                if got == content.size:
-                    return
-                # What is too slow may go on like that for ever.
-                failures = 1 if got > before and not isinstance(error, Stalled) else failures + 1
-                if failures == _RESUMES:
-                    raise
+        path = f"{_kind(content)}/{content.digest}"
+        return Download(self._request, path, content, self._named(content.digest))
 
 
 def _kind(content: Descriptor) -> str:
     return "manifests" if is_manifest(content) or content.media_type in SCHEMA1 else "blobs"
-
-
-def _length(headers: Headers) -> int | None:
-    """How long an answer's body is said to be, in bytes."""
-    text = headers.get("content-length") or ""
-    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _digest_header(text: str | None) -> Digest | None:

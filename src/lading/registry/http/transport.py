@@ -1,6 +1,6 @@
 """One request and its answer over HTTP: the seam between lading and an HTTP library, and what is the same for each.
 
-A transport sends what it is given: it follows no redirect, decodes no content and tries nothing twice. What it adds
+A transport sends what it is given: it follows no redirect and tries nothing twice. What it adds
 is that cancelling ends a request at once (an upload, too), that nothing is waited for without end, and that
 failures are told apart. `rustls` and `openssl` are what it is made of; it knows no registries.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import msgspec
+from msgspec import structs
 
 from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError, way_on
 from lading.io.sources import Body
@@ -195,6 +196,11 @@ class Response:
         self.url = url
         self._chunks = chunks
 
+    @property
+    def coding(self) -> str:
+        """The coding that the body has, by its label; empty for none."""
+        return coding_of(self.headers)
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, in chunks of any size; only once.
 
@@ -217,7 +223,7 @@ class Response:
         return first
 
     async def read(self, limit: int = READ_LIMIT) -> bytes:
-        """Read the whole body.
+        """Read the whole body, a document; a coding that was not asked for is undone.
 
         Args:
             limit: the largest size accepted, in bytes.
@@ -228,9 +234,14 @@ class Response:
         """
         try:
             async with asyncio.timeout(STALL_TIMEOUT + limit / SLOWEST):
-                return await self._read(limit)
+                raw = await self._read(limit)
         except TimeoutError:
             raise Stalled(f"{host_of(self.url)} is too slow", cause="its answer took too long") from None
+        if not self.coding or raw.lstrip()[:1] in {b"", b"{", b"["}:
+            return raw
+        from lading.registry.http.coding import decode
+
+        return decode(raw, self.coding, limit, f"the answer of {host_of(self.url)}")
 
     async def _read(self, limit: int) -> bytes:
         announced = self.headers.get("content-length") or ""
@@ -254,6 +265,10 @@ class Response:
                     data += chunk
                     if len(data) >= limit:
                         break
+        if self.coding and data[:1] not in {b"", b"{", b"[", b"<"}:
+            from lading.registry.http.coding import beginning
+
+            data = beginning(data, self.coding, limit)
         return data[:limit]
 
     def _too_large(self, cause: str) -> InvalidContent:
@@ -313,7 +328,9 @@ class LibraryTransport(ABC):
 
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Response]:
-        """Send a request; see `Transport.send`."""
+        """Send a request; see `Transport.send`. What comes is asked for as it is, without a coding."""
+        if not any(name.lower() == "accept-encoding" for name, _ in request.headers):
+            request = structs.replace(request, headers=(*request.headers, ("Accept-Encoding", "identity")))
         limit = self._answer_timeout if isinstance(request.body, bytes) and request.body else self._stall_timeout
         patience = asyncio.timeout(limit)
 
@@ -571,6 +588,18 @@ def _without_login(proxy: str) -> str:
 
 def _has_login(proxy: str) -> bool:
     return "@" in host_of(proxy)
+
+
+def coding_of(headers: Headers) -> str:
+    """The content coding of an answer, by its label (RFC 9110 §8.4); empty for none."""
+    named = [coding.strip() for value in headers.getall("content-encoding") for coding in value.split(",")]
+    return ", ".join(coding for coding in named if coding.lower() not in {"", "identity"})
+
+
+def length_of(headers: Headers) -> int | None:
+    """How long an answer's body is said to be, in bytes."""
+    text = headers.get("content-length") or ""
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def host_of(url: str) -> str:
