@@ -22,13 +22,18 @@ Completed = Callable[..., list[list[str]]]
 
 
 @pytest.fixture
-def completed(lading: Lading, tmp_path: Path) -> Completed:
-    """What bash offers for each of some lines, typed in one session in the folder of the test."""
+def environment(lading: Lading, tmp_path: Path) -> dict[str, str]:
+    """One with `lading` on its path."""
     program = tmp_path / "bin" / "lading"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m lading "$@"\n')
     program.chmod(0o755)
-    environment = lading.environment | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    return lading.environment | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def completed(environment: dict[str, str], tmp_path: Path) -> Completed:
+    """What bash offers for each of some lines, typed in one session in the folder of the test."""
 
     def complete(*lines: str) -> list[list[str]]:
         script = ['eval "$(lading completion bash)"']
@@ -105,6 +110,41 @@ def test_files_drafts_and_their_entries(
     )
     assert (folder, names, archive) == (["layout", "layout/"], ["a.1"], ["images.tar"])
     assert (draft, entry) == (["reg.example/app:1"], ["linux/arm64"])
+
+
+def test_in_fish(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "images.tar").touch()
+    lines = "lading tags --so", "lading inspect oci-archive:im", "lading login --authfile im", "lading copy --to do"
+    asked = "; ".join(f"complete -C {quote(line)}" for line in lines)
+    ran = run([need("fish"), "-c", f"lading completion fish | source; {asked}"], env=environment, cwd=tmp_path)
+    said = [line.partition("\t")[0] for line in ran.stdout.splitlines()]
+    assert (said, ran.stderr) == (["--sort", "oci-archive:images.tar", "images.tar", "docker"], "")
+
+
+ZSH = r"""
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'autoload -Uz compinit; compinit -u -D; eval "$(lading completion zsh)"'
+zpty -w shell 'keep() { print -r -- "$BUFFER" >>typed; BUFFER= }; zle -N keep; bindkey "^X" keep; : >typed'
+while [[ ! -e typed ]]; do sleep 0.05; done
+zpty -w -n shell "${(pj:\t\x18:)@}"$'\t\x18'
+while (( $(wc -l <typed) < $# )); do sleep 0.05; done
+cat typed
+"""
+
+
+def test_in_zsh(environment: dict[str, str], tmp_path: Path) -> None:
+    """Typed at a prompt, and completed there: what the line has then."""
+    (tmp_path / "images.tar").touch()
+    lines = {
+        "lading tags --so": "lading tags --sort ",
+        "lading inspect oci-archive:im": "lading inspect oci-archive:images.tar ",
+        "lading login --authfile im": "lading login --authfile images.tar ",
+        "lading inspect oci:bi": "lading inspect oci:bin/",
+        "lading lint --fail-on ne": "lading lint --fail-on never ",
+    }
+    ran = run([need("zsh"), "-f", "-c", ZSH, "zsh", *lines], env=environment | {"TERM": "dumb"}, cwd=tmp_path)
+    assert (ran.stdout.splitlines(), ran.stderr) == (list(lines.values()), "")
 
 
 def test_what_would_run_as_a_command_is_not_offered(completed: Completed) -> None:

@@ -137,5 +137,7 @@ _HINTS = {
     "podman": "Debian package podman",
     "busybox": "Debian package busybox-static",
     "zstd": "Debian package zstd",
+    "fish": "Debian package fish",
+    "zsh": "Debian package zsh",
     "htpasswd": "Debian package apache2-utils",
 }

@@ -76,7 +76,7 @@ _ZSH = """\
     local -a whole more described answer
     answer=("${(@f)$(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) %(complete_var)s=zsh_complete \
 %(prog_name)s 2>/dev/null)}")
-    for kind value help in $answer; do
+    for kind value help in "${(@)answer}"; do
         case $kind in
             dir) _path_files -/ ;;
             file) _path_files -f ;;
@@ -151,10 +151,10 @@ def complete() -> None:
     text = ""
     with suppress(Exception, SystemExit):
         text = _answer(os.environ.get(VARIABLE, ""))
-    from lading.cli.output import say
+    from lading.cli.output import emit_bytes
 
     with suppress(OSError):
-        say(*text.splitlines())
+        emit_bytes(text.encode())
         sys.stdout.flush()
     os._exit(0)
 
@@ -168,7 +168,7 @@ def _answer(instruction: str) -> str:
     completer = _class_of(shell)(lading, {}, "lading", VARIABLE)
     args, incomplete = completer.get_completion_args()
     items = _items(completer, args, incomplete)
-    return "\n".join(completer.format_completion(item) for item in items if _is_plain(str(item.value)))
+    return "".join(f"{completer.format_completion(item)}\n" for item in items if _is_plain(str(item.value)))
 
 
 def _items(completer: ShellComplete, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
