@@ -213,24 +213,14 @@ class _Lost:
 
 
 async def _into_folder(reading: Reading, target: Path, layer: int | str | None) -> Exported:
-    files = await reading.filesystem(layer, keep=True)
-    plan = await in_thread(_Plan, files)
-    is_made = False
+    is_made = await in_thread(_made, target)
     try:
-        if not target.exists():
-            target.mkdir()
-            is_made = True
-        elif any(target.iterdir()):
-            raise Conflict(
-                f"{target} is not empty",
-                remedy="give a folder that is empty, or that does not exist",
-                code="folder-not-empty",
-                fields={"folder": str(target)},
-            )
-        root = os.open(target, _FOLDER)
-    except OSError as error:
-        raise LadingError(f"{target} cannot be written to", cause=error.strerror) from error
-    folder = _Folder(root)
+        files = await reading.filesystem(layer, keep=True)
+        plan = await in_thread(_Plan, files)
+        folder = await in_thread(_Folder, target)
+    except BaseException:
+        await in_thread(_emptied, target, is_made)
+        raise
     try:
         await in_thread(folder.begin, plan)
         await reading.contents(plan.sinks(folder.sink))
@@ -242,6 +232,30 @@ async def _into_folder(reading: Reading, target: Path, layer: int | str | None) 
         folder.close()
     exported = _exported(reading, plan, files, folder.lost)
     return msgspec.structs.replace(exported, target=str(target))
+
+
+def _made(target: Path) -> bool:
+    """Make a folder, or see that it is empty; returns whether it was made.
+
+    Raises:
+        Conflict: there is something in it.
+        LadingError: it cannot be made.
+    """
+    try:
+        if not target.exists():
+            target.mkdir()
+            return True
+        is_empty = not any(target.iterdir())
+    except OSError as error:
+        raise LadingError(f"{target} cannot be written to", cause=error.strerror) from error
+    if is_empty:
+        return False
+    raise Conflict(
+        f"{target} is not empty",
+        remedy="give a folder that is empty, or that does not exist",
+        code="folder-not-empty",
+        fields={"folder": str(target)},
+    )
 
 
 def _emptied(target: Path, is_made: bool) -> None:
@@ -267,12 +281,15 @@ class _Folder:
     """A folder that an image is written into.
 
     Args:
-        root: its descriptor, which is closed with `close`.
+        target: the folder; it is opened, and closed with `close`.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, target: Path) -> None:
         self.lost = _Lost()
-        self._root = root
+        try:
+            self._root = os.open(target, _FOLDER)
+        except OSError as error:
+            raise LadingError(f"{target} cannot be written to", cause=error.strerror) from error
         self._is_root = os.geteuid() == 0
         self._ids = (os.geteuid(), os.getegid())
         self._parent: tuple[str, int] | None = None

@@ -12,7 +12,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from lading.errors import DigestMismatch, LadingError, NotFound, UsageError
+from lading.errors import DigestMismatch, LadingError, NotFound
 from lading.images.entries import FileEntry, entries_of, entry_of, is_glob, matching
 from lading.images.filesystem import Filesystem, Node, not_there
 from lading.images.indexing import Catcher, LayerIndex, Remembered
@@ -359,8 +359,7 @@ def find_layer(layers: Sequence[Layer], wanted: int | str, what: str) -> Layer:
         what: what the image is called in an error.
 
     Raises:
-        NotFound: there is none.
-        UsageError: several begin so.
+        NotFound: there is none, or several begin so.
     """
     text = str(wanted)
     if text.isdigit() and 1 <= int(text) <= len(layers):
@@ -371,7 +370,12 @@ def find_layer(layers: Sequence[Layer], wanted: int | str, what: str) -> Layer:
         if len({layer.digest for layer in found.values()}) == 1:
             return next(iter(found.values()))
         if found:
-            raise UsageError(f"{text} may be several layers of {what}", remedy="give more of the digest, or a number")
+            raise NotFound(
+                f"{what} has several layers that {text} may mean",
+                remedy="give more of the digest, or a number",
+                code="layer-not-found",
+                fields={"layer": text, "count": len(layers)},
+            )
     raise NotFound(
         f"{what} has no layer {text}",
         cause=f"its layers are 1 to {len(layers)}" if layers else "it has no layers",
@@ -448,11 +452,11 @@ def _heeding(members: Iterable[Member]) -> Iterable[Member]:
         yield member
 
 
-def _no_file(what: str, path: str, member: Member) -> UsageError:
+def _no_file(what: str, path: str, member: Member) -> LadingError:
     from lading.images.filesystem import TYPES
 
     names = {"dir": "a directory", "char": "a device", "block": "a device", "fifo": "a pipe", "symlink": "a link"}
-    return UsageError(
+    return LadingError(
         f"{path} of {what} is no file",
         cause=f"it is {names[TYPES[member.type]]}",
         code="not-a-file",

@@ -157,7 +157,7 @@ class Image:
 
         Raises:
             NotFound: nothing is there.
-            UsageError: what is there is no file.
+            LadingError: what is there is no file.
         """
         async with await self._reading() as reading:
             return await reading.extract(path, file, layer)
