@@ -318,6 +318,19 @@ def test_layers_of_an_index_say_who_else_has_them(lading: Lading, registry: Real
     assert "linux/arm64" in lading.run("image", "size", name).stdout
 
 
+def test_sizes_of_an_index_within_an_index(lading: Lading, registry: RealRegistry, repository: str) -> None:
+    amd, arm = (make_image(f"linux/{name}", seed=name, kind="oci") for name in ("amd64", "arm64"))
+    push(registry.host, repository, "1", make_index([make_index([amd], kind="oci"), arm], kind="oci"))
+    found = json.loads(lading.run("image", "size", f"{registry.host}/{repository}:1", "--format", "json").stdout)
+    assert [one["digest"] for one in found["images"]] == [amd.digest, arm.digest]
+    nested = make_index([amd], kind="oci")
+    for _ in range(20):
+        nested = make_index([nested], kind="oci")
+    push(registry.host, repository, "deep", nested)
+    failed = lading.run("image", "size", f"{registry.host}/{repository}:deep", check=False)
+    assert (failed.returncode, "nested too deeply" in failed.stderr) == (7, True)
+
+
 def test_an_index_means_the_image_for_this_machine(lading: Lading, registry: RealRegistry, repository: str) -> None:
     images = [make_image(f"linux/{name}", seed=name, kind="oci") for name in ("s390x", "amd64", "arm64")]
     push(registry.host, repository, "1", make_index(images, kind="oci"))

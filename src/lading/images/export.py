@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -91,7 +91,7 @@ async def _as_tar(reading: Reading, file: BinaryIO, layer: int | str | None) -> 
             if node.inode.member.type == "0":
                 writer.end()
 
-    def sink(inode: Inode, path: str) -> Sink:
+    def sink(path: str, inode: Inode) -> Sink:
         started = False
 
         def write(piece: bytes | memoryview) -> None:
@@ -111,7 +111,7 @@ async def _as_tar(reading: Reading, file: BinaryIO, layer: int | str | None) -> 
         writer.close()
 
     await in_thread(begin)
-    await reading.contents(plan.sinks(sink))
+    await reading.contents(plan.wanted(), sink)
     await in_thread(end)
     return _exported(reading, plan, files)
 
@@ -166,11 +166,11 @@ class _Plan:
             else:
                 self.others.append((path, node))
 
-    def sinks(self, make: Callable[[Inode, str], Sink]) -> dict[int, dict[int, tuple[Member, Sink]]]:
-        """Where each content goes, by layer and offset."""
-        wanted: dict[int, dict[int, tuple[Member, Sink]]] = {}
+    def wanted(self) -> dict[int, dict[int, tuple[str, Inode]]]:
+        """The contents by layer and offset."""
+        wanted: dict[int, dict[int, tuple[str, Inode]]] = {}
         for path, inode in self.contents:
-            wanted.setdefault(inode.layer, {})[inode.member.offset] = (inode.member, make(inode, path))
+            wanted.setdefault(inode.layer, {})[inode.member.offset] = (path, inode)
         return wanted
 
 
@@ -223,7 +223,7 @@ async def _into_folder(reading: Reading, target: Path, layer: int | str | None) 
         raise
     try:
         await in_thread(folder.begin, plan)
-        await reading.contents(plan.sinks(folder.sink))
+        await reading.contents(plan.wanted(), folder.sink)
         await in_thread(folder.end, plan)
     except BaseException:
         await in_thread(_emptied, target, is_made)
@@ -315,11 +315,11 @@ class _Folder:
                     if path != ".":
                         os.mkdir(name, 0o700, dir_fd=parent)
             elif member.type == "0":
-                sink = self.sink(node.inode, path)
+                sink = self.sink(path, node.inode)
                 sink.write(b"")
                 sink.end()
 
-    def sink(self, inode: Inode, path: str) -> Sink:
+    def sink(self, path: str, inode: Inode) -> Sink:
         """Where the content of a file goes."""
 
         def write(piece: bytes | memoryview) -> None:

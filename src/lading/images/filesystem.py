@@ -19,6 +19,7 @@ _HOPS = 40
 """How many symbolic links one path may lead through, as on Linux."""
 _IDS = 2**32 - 1
 _DEVICES = 8**7 - 1
+_DEVICE_TYPES = ("3", "4")
 _FILE, _HARD_LINK, _SYMLINK, _CHARACTER, _DIRECTORY = "0", "1", "2", "3", "5"
 TYPES = {"0": "file", "2": "symlink", "3": "char", "4": "block", "5": "dir", "6": "fifo"}
 """What the types of tar archives are called."""
@@ -88,6 +89,7 @@ class Filesystem:
         self._what = what
         self._limits = limits
         self._entries = 0
+        self._trail: tuple[str, int, list[Node]] | None = None
         self._warnings: dict[tuple[str, int], tuple[str, int]] = {}
 
     @property
@@ -201,14 +203,19 @@ class Filesystem:
         if not name:
             raise self._refused(number, name, "it has no name")
         parts: list[str] = []
-        for part in name.split("/"):
-            if part == "..":
-                if not parts:
-                    raise self._refused(number, name, "it leads out of the root")
-                parts.pop()
-            elif part not in ("", "."):
-                parts.append(part)
+        if "/." in name or "//" in name or name[0] in "./":
+            for part in name.split("/"):
+                if part == "..":
+                    if not parts:
+                        raise self._refused(number, name, "it leads out of the root")
+                    parts.pop()
+                elif part not in ("", "."):
+                    parts.append(part)
+        else:
+            parts = name.removesuffix("/").split("/")
         limits = self._limits
+        if len(name) * 4 <= limits.name:
+            return parts
         if len(name.encode("utf-8", "surrogateescape")) > limits.path:
             raise self._refused(number, name, f"its path is longer than {limits.path} bytes")
         if len(parts) > limits.depth:
@@ -224,8 +231,10 @@ class Filesystem:
             self.root.inode = Inode(self._checked(member, path, number), number)
             self.root.layer = number
             return
-        trail = self._parent(parts, path, number)
-        name = parts[-1]
+        name, above = parts[-1], path.rpartition("/")[0]
+        # Entries of one directory come one after the other: what leads there is the same while nothing is removed.
+        known = self._trail
+        trail = known[2] if known is not None and known[:2] == (above, number) else self._parent(parts, path, number)
         if name == OPAQUE:
             self._strip_children(trail[-1], path.rpartition("/")[0], number)
         elif name.startswith(WHITEOUT):
@@ -259,7 +268,7 @@ class Filesystem:
         """An entry that can be, as it counts: without what engines do not keep."""
         if not (0 <= member.uid < _IDS and 0 <= member.gid < _IDS):
             raise self._refused(number, path, f"its owner {member.uid}:{member.gid} is not possible")
-        if not all(0 <= number <= _DEVICES for number in member.device):
+        if member.type in _DEVICE_TYPES and not all(0 <= one <= _DEVICES for one in member.device):
             raise self._refused(number, path, f"its device {member.device[0]}:{member.device[1]} is not possible")
         if member.type in (_SYMLINK, _HARD_LINK):
             if not member.link:
@@ -268,7 +277,7 @@ class Filesystem:
                 raise self._refused(number, path, f"it is a link to more than {self._limits.path} bytes")
         if member.type == _CHARACTER and member.device == (0, 0):
             self._warn("is a device 0:0, which engines with overlays take for a whiteout", number, path)
-        if any(key.startswith(_OVERLAY) for key in member.xattrs):
+        if member.xattrs and any(key.startswith(_OVERLAY) for key in member.xattrs):
             from msgspec.structs import replace
 
             self._warn("has attributes of overlays, which are left out", number, path)
@@ -347,6 +356,7 @@ class Filesystem:
             trail.append(node)
             if len(trail) > self._limits.depth:
                 raise self._refused(number, path, f"it is more than {self._limits.depth} directories deep")
+        self._trail = (path.rpartition("/")[0], number, trail) if not hops else None
         return trail
 
     # Whiteouts: what is of the same layer stays, wherever in its archive the whiteout is
@@ -380,6 +390,7 @@ class Filesystem:
     def _remove(self, parent: Node, name: str, path: str, number: int, *, is_replaced: bool = False) -> None:
         assert parent.children is not None
         node = parent.children.pop(name)
+        self._trail = None
         if self._on_hidden is None:
             return
         for at, hidden in ((path, node), *self.walk(path, node)):

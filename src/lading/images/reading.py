@@ -14,7 +14,7 @@ import msgspec
 
 from lading.errors import DigestMismatch, LadingError, NotFound
 from lading.images.entries import FileEntry, entries_of, entry_of, is_glob, matching
-from lading.images.filesystem import Filesystem, Node, not_there
+from lading.images.filesystem import Filesystem, Inode, Node, not_there
 from lading.images.indexing import Catcher, LayerIndex, Remembered
 from lading.images.layers import Layer, LayerContent, read_layer
 from lading.images.search import Found, Search
@@ -77,6 +77,11 @@ class Sink:
             taken = min(length, len(zeros))
             self.write(zeros[:taken])
             length -= taken
+
+
+Wanted = Mapping[int, tuple[str, Inode]]
+"""Contents of a layer by their offsets in it: of each the path and the file."""
+MakeSink = Callable[[str, Inode], Sink]
 
 
 class Reading:
@@ -144,7 +149,8 @@ class Reading:
         if place is None:
             # It is given out when all of the layer was verified.
             start = await in_thread(spool.seek, 0, 2)
-            await self.contents({number: {member.offset: (member, Sink(spool.write, hole=lambda _: None))}})
+            sink = Sink(spool.write, hole=lambda _: None)
+            await self.contents({number: {member.offset: (found.path, found.node.inode)}}, lambda _path, _inode: sink)
             place = start
         await in_thread(_copied, spool, place, member, file)
         return entry_of(found.path, found.node, self._digests)
@@ -188,35 +194,34 @@ class Reading:
             self._kept[layer.number - 1] = file
         return index
 
-    async def contents(self, wanted: Mapping[int, Mapping[int, tuple[Member, Sink]]]) -> None:
+    async def contents(self, wanted: Mapping[int, Wanted], sink: MakeSink) -> None:
         """Read contents of files, each layer once, in the order of its archive.
 
         Args:
-            wanted: for the numbers of layers from 0, and the offsets of contents, the member and where it goes.
+            wanted: for the numbers of layers, from 0, what is wanted of them.
+            sink: says where a content goes; called when it begins.
         """
-        for number, sinks in sorted(wanted.items()):
-            await self._contents_of(self.layers[number], sinks)
+        for number, one in sorted(wanted.items()):
+            await self._contents_of(self.layers[number], _Delivery(one, sink), one)
 
-    async def _contents_of(self, layer: Layer, sinks: Mapping[int, tuple[Member, Sink]]) -> None:
+    async def _contents_of(self, layer: Layer, delivery: _Delivery, wanted: Wanted) -> None:
         content, kept = self._content(layer), self._kept.get(layer.number - 1)
         if kept is not None:
             await in_thread(kept.seek, 0)
             content = msgspec.structs.replace(content, kept=kept)
-        elif await self._parts_of(content, sinks):
+        elif await self._parts_of(content, delivery, wanted):
             return
-        delivery = _Delivery(sinks)
         await read_layer(content, delivery.begin, on_content=delivery.content, on_end=delivery.end)
 
-    async def _parts_of(self, content: LayerContent, sinks: Mapping[int, tuple[Member, Sink]]) -> bool:
+    async def _parts_of(self, content: LayerContent, delivery: _Delivery, wanted: Wanted) -> bool:
         """Read only what is needed of a layer that was read before; False where all of it had better be read again."""
         index = await self._remembered.known(content)
         if index is None or not index.spans:
             return False
-        size, members = content.descriptor.size, [member for _, (member, _) in sorted(sinks.items())]
+        size, members = content.descriptor.size, [inode.member for _, (_, inode) in sorted(wanted.items())]
         ranges = [range_of(index.spans, at.offset, at.offset + at.stored, size) for at in members]
         if sum(length for _, _, length in ranges) > size * _MOST_OF_LAYER:
             return False
-        delivery = _Delivery(sinks)
         for member, (first, last, _) in zip(members, ranges, strict=True):
             delivery.begin(member)
             for at in range(first, last, _SPANS):
@@ -289,20 +294,22 @@ class _Delivery:
     """Brings contents to their sinks.
 
     Args:
-        sinks: by the offsets of contents, the member and where it goes.
+        wanted: which contents.
+        sink: says where one goes.
     """
 
-    def __init__(self, sinks: Mapping[int, tuple[Member, Sink]]) -> None:
+    def __init__(self, wanted: Wanted, sink: MakeSink) -> None:
         self.is_begun = False
         """Whether any content was delivered."""
-        self._sinks = sinks
+        self._wanted = wanted
+        self._sink = sink
         self._current: Sink | None = None
         self._pieces: list[tuple[int, int]] = []
 
     def begin(self, member: Member) -> bool:
         """Look at a member; returns whether it is wanted."""
-        entry = self._sinks.get(member.offset) if member.type == "0" else None
-        self._current = entry[1] if entry is not None else None
+        entry = self._wanted.get(member.offset) if member.type == "0" else None
+        self._current = self._sink(*entry) if entry is not None else None
         self._pieces = spread(member)
         return entry is not None
 

@@ -20,10 +20,11 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest
-from lading.model.media_types import IMAGE_CONFIGS, IMAGES
+from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.platform import Platform
 from lading.model.text import counted
-from lading.store import Readable, fetch_manifest
+from lading.store import AnyManifest, Readable, fetch_manifest, is_manifest
+from lading.walk import Walk
 
 if TYPE_CHECKING:
     from lading.images.entries import FileEntry
@@ -298,21 +299,37 @@ class ImageIndex:
         return await self._image(await choose_image(self._store, self._index, wanted, self._name))
 
     async def images(self) -> tuple[Image, ...]:
-        """All its images that are there, in its order; neither attestations nor indexes within it."""
+        """All its images that are there, in its order, also of indexes within it; no attestations.
 
-        async def found(entry: Descriptor) -> Image | None:
-            try:
-                return await self._image(entry)
-            except NotFound:
-                return None
+        Raises:
+            InvalidContent: it is nested too deeply, or leads to too much.
+        """
+        return tuple(await self._below(Walk(self._name), self._index, 1))
 
-        entries = [entry for entry in self._index.images if entry.media_type in IMAGES]
-        return tuple(image for image in await gather(found(entry) for entry in entries) if image is not None)
+    async def _below(self, walk: Walk, index: Index, depth: int) -> list[Image]:
+        entries = [entry for entry in index.images if is_manifest(entry)]
+        walk.enter(entries, depth)
+        images: list[Image] = []
+        for entry, found in zip(entries, await gather(self._found(walk, entry) for entry in entries), strict=True):
+            if isinstance(found, Index):
+                images += await self._below(walk, found, depth + 1)
+            elif found is not None:
+                images.append(self._view(found, entry))
+        return images
+
+    async def _found(self, walk: Walk, entry: Descriptor) -> AnyManifest | None:
+        try:
+            return await walk.fetch(self._store, entry.content)
+        except NotFound:
+            return None
 
     async def _image(self, entry: Descriptor) -> Image:
         manifest = await fetch_manifest(self._store, entry.content)
         if isinstance(manifest, Index):
             raise InvalidContent(f"the entry {entry.digest} of {self._name} is an index, not an image", code="is-index")
+        return self._view(manifest, entry)
+
+    def _view(self, manifest: Manifest, entry: Descriptor) -> Image:
         return Image(self._store, manifest, self._name, platform=entry.platform, remembered=self._remembered)
 
 
