@@ -73,6 +73,8 @@ class Search:
             if not isinstance(entry, tuple):
                 return self._sure(entry, visited)
             number, member = entry
+            if member is not None and member.type != "5" and self._may_be_elsewhere(path, number):
+                return "unclear"
             if member is None or member.type == "5":
                 trail.append((path, max(floor, self._floor(path))))
             elif member.type == "2" and (todo or self._follow):
@@ -118,6 +120,12 @@ class Search:
         entry = self._newest(path, 0)
         return isinstance(entry, tuple) and entry[1] is not None
 
+    def _may_be_elsewhere(self, path: str, number: int) -> bool:
+        """Whether an entry may be below a symbolic link that a later layer has put a directory in the place of."""
+        parents = [path[:at] for at, letter in enumerate(path) if letter == "/"]
+        unsaid = [parent for parent in parents if parent not in dict(self._layers)[number].entries]
+        return any(parent in names.entries for at, names in self._layers if at > number for parent in unsaid)
+
     def _file(self, path: str, number: int, member: Member) -> Answer:
         if member.type == "1":
             target = self._target(dict(self._layers)[number], path, member)
@@ -148,7 +156,7 @@ class Search:
             return None
         parts = {path.rpartition("/")[2] for path in visited}
         for _, names in self._layers:
-            if names.loose_opaques - visited:
+            if names.loose_opaques or (answer == "absent" and names.loose):
                 return "unclear"
             if any(path not in visited for part in parts & names.loose.keys() for path in names.loose[part]):
                 return "unclear"
