@@ -89,10 +89,8 @@ def test_what_is_found_is_what_a_merge_has(part: int) -> None:
         except InvalidContent:
             continue  # it is refused when all layers are read
         looking = Search(path, follow=follow)
-        for number in reversed(range(len(layers))):
-            answer = looking.add(number, layers[number])
-            if answer is not None:
-                break
+        answers = (looking.add(number, layers[number]) for number in reversed(range(len(layers))))
+        answer = next(answer for answer in answers if answer is not None)
         if isinstance(answer, Found):
             found += 1
             inode = answer.node.inode
