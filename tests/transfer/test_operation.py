@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -16,13 +17,15 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import parse
 from lading.registry.repository import Repository
+from lading.registry.session import Session
 from lading.serve import Settings, background
 from lading.store import from_bytes, put_manifest
 from lading.transfer.events import Event, Finished, Progressed, Started, Totals
+from lading.transfer.graph import Copier
 from stores.test_docker_archive import modern, tar
 from support import images
 from support.http import Reply, Request
-from support.proxy import CountingProxy
+from support.proxy import Alter, CountingProxy, when
 from support.registry import RealRegistry
 
 ARCHITECTURES = ("amd64", "arm64/v8", "s390x")
@@ -504,6 +507,42 @@ async def test_verify_of_a_registry_reads_it_back(
     report = await client.copy(f"{elsewhere}/{repository}:1", f"{proxy.host}/{repository}:1", verify=True)
     assert proxy.count("GET", "/blobs/") == 2
     assert report.copied.present == 3
+
+
+async def test_verify_writes_again_what_a_registry_only_believes_to_have(client: AsyncClient, elsewhere: str) -> None:
+    """A registry with a cache of descriptors answers for blobs that have gone from its storage."""
+    images.push(elsewhere, "forgetful", "1", IMAGES[0])
+    cache = {"storage": {"cache": {"blobdescriptor": "inmemory"}}}
+    with RealRegistry(config=cache) as registry:
+        target = f"{registry.host}/forgetful:1"
+        await client.copy(f"{elsewhere}/forgetful:1", target)
+        blobs = registry.folder / "data/docker/registry/v2/blobs/sha256"
+        for blob in (*IMAGES[0].layers, IMAGES[0].config):
+            name = images.digest_of(blob).partition(":")[2]
+            shutil.rmtree(blobs / name[:2] / name)
+        async with client.open(target) as store:
+            gone = Descriptor(digest=Digest(images.digest_of(IMAGES[0].layers[0])), size=1)
+            assert await store.contains(gone), "it says so"
+        for same in (f"{elsewhere}/forgetful:1", f"{registry.host}/forgetful:1"):
+            report = await client.copy(same, target, verify=True)
+            assert report.copied.uploaded == (2 if same.startswith(elsewhere) else 0)
+            assert report.copied.present == (1 if same.startswith(elsewhere) else 3)
+
+
+@pytest.mark.parametrize("fault", [Alter(truncate=1), Alter(status=500), Reply(status=404), Alter(corrupt=3)])
+async def test_verify_says_what_a_registry_does_not_give_out_although_it_was_written_again(
+    fault: Alter | Reply, proxy: CountingProxy, elsewhere: str, repository: str
+) -> None:
+    images.push(elsewhere, repository, "1", IMAGES[0])
+    proxy.intercept = when(fault, method="GET", path=r"/blobs/sha256")
+    async with Session(backoff=0) as session:
+        source, target = (Repository(session, host, repository) for host in (elsewhere, proxy.host))
+        content = await source.resolve("1")
+        with pytest.raises(LadingError, match="says that it has sha256:") as caught:
+            await Copier(target, verify=True).copy(source, content, names=["1"])
+    assert caught.value.code == "not-given-out"
+    assert caught.value.cause
+    assert proxy.count("GET", "/blobs/sha256") > 1
 
 
 async def test_zstd_and_back_change_digests_and_nothing_that_an_image_is(

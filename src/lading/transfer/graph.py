@@ -11,7 +11,15 @@ from typing import cast
 
 import msgspec
 
-from lading.errors import DigestMismatch, InvalidContent, LadingError, NotFound
+from lading.errors import (
+    Denied,
+    DigestMismatch,
+    InvalidContent,
+    LadingError,
+    NotFound,
+    RegistryFailure,
+    Unreachable,
+)
 from lading.io.sources import Source
 from lading.io.tasks import Limits, Once, gather
 from lading.model.descriptor import Descriptor
@@ -41,6 +49,8 @@ from lading.transfer.events import Meter, Outcome
 from lading.walk import Walk
 
 _SMALL = 64 * 1024
+_NOT_GIVEN_OUT = (NotFound, InvalidContent, RegistryFailure, Unreachable)
+"""How a store fails to read what it says that it has."""
 
 
 class CopyCounts(Result, msgspec.Struct):
@@ -337,11 +347,8 @@ class Copier:
             read = self._meter.counted(self.target.name, blob, platform, supply)
             await self.target.write(blob, read)
         self._sent[blob.digest] = read.moved
-        if self._verify and not await self._is_intact(blob):
-            raise DigestMismatch(
-                f"{self.target.name} does not give {blob.digest} back as it was written",
-                remedy=f"what {self.target.name} stores is damaged, and writing it again did not help",
-            )
+        if self._verify and (damage := await self._damage(blob)) is not None:
+            raise _not_given_out(self.target, blob, damage)
         self._count(blob, "copied", platform, read.done)
 
     def _is_worth_asking(self, blob: Descriptor, is_config: bool) -> bool:
@@ -358,18 +365,28 @@ class Copier:
     async def _has_manifest(self, manifest: AnyManifest) -> bool:
         try:
             return (await fetch_manifest(self.target, manifest.descriptor)).raw == manifest.raw
-        except (NotFound, InvalidContent):
+        except _NOT_GIVEN_OUT:
             return False
 
     async def _is_intact(self, content: Descriptor) -> bool:
-        """Whether the target has a blob, whole and undamaged: it is read."""
+        return await self._damage(content) is None
+
+    async def _damage(self, content: Descriptor) -> LadingError | None:
+        """Why the target does not give a blob out whole, as it must be; None where it does: it is read.
+
+        A target that cannot be reached for all that fails at the write that follows.
+        """
         try:
             async with self._limits.place(content.size), self.target.open(content) as reader:
                 async for _ in reader:
                     pass
-        except (NotFound, DigestMismatch):
-            return False
-        return True
+        except _NOT_GIVEN_OUT as error:
+            return error
+        except Denied as error:
+            if error.code != "storage-refused":
+                raise
+            return error
+        return None
 
     def _is_same(self, source: Readable) -> bool:
         return source is self.target or (self._siblings is not None and self._siblings.is_same(source))
@@ -386,6 +403,19 @@ class Copier:
         if before is None or before.outcome == "present":
             self._steps[key] = Step(content.digest, content.media_type, content.size, outcome, platform)
         self._meter.finished(self.target.name, content, outcome, counted)
+
+
+def _not_given_out(target: Readable, blob: Descriptor, damage: LadingError) -> LadingError:
+    """The error of a store that takes a blob, and does not give it out as it was written."""
+    kind = DigestMismatch if isinstance(damage, InvalidContent) else RegistryFailure
+    return kind(
+        f"{target.name} says that it has {blob.digest}, and does not give it out as it was written",
+        cause=str(damage),
+        remedy="writing it again did not help: who runs it has to look at what it stores, and at its cache",
+        code="not-given-out",
+        fields={"store": target.name, "digest": str(blob.digest)},
+        status=damage.status,
+    )
 
 
 def _label(entry: Descriptor) -> str | None:
