@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from msgspec import structs
 
@@ -48,7 +47,6 @@ from lading.registry.http.transport import (
     SourceFailure,
     Transport,
 )
-from lading.registry.quirks import hosted
 from lading.registry.routing import Destination, destinations_of
 from lading.registry.urls import same_origin
 
@@ -58,9 +56,6 @@ if TYPE_CHECKING:
 
 _OK = range(200, 300)
 _REDIRECTS = 10
-_NO_ANSWERS = frozenset({404, 405, 410, 501})
-"""What no registry answers there."""
-_NEVER_HTML = r"/v2/(?:|_catalog|.+/tags/list|.+/manifests/[^/]+)"
 _EXPIRED = frozenset({400, 401, 403, 410})
 """How storages refuse an address whose time is over."""
 
@@ -320,7 +315,7 @@ class Session:
                 if isinstance(error, Unreachable):
                     call.host.went_down()
                 return None
-            if response.status not in _OK or await _is_page(response):
+            if response.status not in _OK or response.is_html:
                 return None
             stack.push_async_exit(trial.pop_all())
             return response
@@ -340,8 +335,8 @@ class Session:
                     failure = error
                 else:
                     if response.status in call.accept:
-                        if await _is_web_page(response, call):
-                            raise failures.no_registry(call.host.name, "it answered with a web page")
+                        if response.is_html:
+                            await _refuse_web_page(response, call)
                         if response.status in _OK and call.path != PING:
                             call.host.is_registry = True
                         stack.push_async_exit(trial.pop_all())
@@ -380,7 +375,7 @@ class Session:
                         sent = [shown]
                         continue
                     if not same_origin(response.url, host.url):
-                        raise self._elsewhere(call, response, refusal)
+                        raise _elsewhere(call, response, refusal)
                     better = await host.authenticator.answer(challenges, host.url, call.scopes, sent, refusal)
                     if better is None:
                         raise await self._denied(call, refusal, sent[-1])
@@ -435,7 +430,9 @@ class Session:
                         if choose(challenges) is None and response.status < 500 and response.status != 429:
                             host.cache.asks_nothing = True
                         if host.is_registry is None:
-                            host.is_registry = not await _is_strange(response, call)
+                            from lading.registry.refusals import is_strange
+
+                            host.is_registry = not await is_strange(response, call)
             host.is_introduced = True
         return host.authenticator.challenge is not None
 
@@ -494,7 +491,7 @@ class Session:
             except TokenRefused as refused:
                 refusal = refused.refusal
             if guest is None:
-                raise self._elsewhere(call, response, refusal)
+                raise _elsewhere(call, response, refusal)
         raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {_REDIRECTS} times")
 
     async def _dialled(self, stack: AsyncExitStack, call: Call, shown: Authorization) -> Response:
@@ -668,32 +665,24 @@ class Session:
     # What goes wrong
 
     async def _failure(self, response: Response, call: Call, after: float | None) -> LadingError:
+        from lading.registry import refusals
+
         refusal = await _refusal(response)
         if not 300 <= response.status < 400 and not same_origin(response.url, call.host.url):
-            return self._elsewhere(call, response, refusal)
+            return refusals.elsewhere(call, response, refusal)
         if await self._is_stranger(call, response, refusal):
-            answered = str(failures.said(refusal.body)) or "nothing more"
-            return failures.no_registry(call.host.name, f"it answered HTTP {refusal.status}: {answered}")
-        failure = failures.failure(refusal, method=call.method, registry=call.host.name, what=call.what)
-        failure.retry_after = after
-        if missing := call.missing_repository(failure):
-            failure.message = f"{call.host.name} has no repository {missing}"
-            failure.remedy = f"make it first: {hosted(call.host.name).how_to_make(missing)}"
-            failure.code = "repository-missing"
-            failure.fields |= {"repository": missing, "command": hosted(call.host.name).how_to_make(missing)}
-        if after:
-            failure.cause = f"{(failure.cause or '').rstrip('.')}; it asks to wait {after:.0f} seconds"
-        if 300 <= refusal.status < 400:
-            failure.cause = f"HTTP {refusal.status}: it redirects a request that cannot be sent elsewhere"
-        return failure
+            return refusals.of_stranger(call, refusal)
+        return refusals.failed(call, refusal, after)
 
     async def _is_stranger(self, call: Call, response: Response, refusal: Refusal) -> bool:
         """Whether a refusal comes from something else than a registry; where it may, the host is asked, once."""
+        from lading.registry import refusals
+
         host = call.host
         if call.method == "HEAD" or not same_origin(response.url, host.url):
             return False  # a HEAD that fails says little: GET decides, where that matters
         if call.path == PING:
-            return refusal.status in _NO_ANSWERS
+            return refusal.status in refusals.NO_ANSWERS
         if refusal.status != 404 or failures.is_registrys(refusal, response.headers):
             return False
         if host.is_registry is None:
@@ -701,7 +690,7 @@ class Session:
                 ping = Call("GET", host, PING, (), (), None, None, range(600), host.name)
                 async with AsyncExitStack() as stack:
                     answer = await self._dialled(stack, ping, ANONYMOUS)
-                    host.is_registry = not await _is_strange(answer, ping)
+                    host.is_registry = not await refusals.is_strange(answer, ping)
             except LadingError:
                 return False
         return not host.is_registry
@@ -716,36 +705,9 @@ class Session:
                 self._created.add((registry, repository))
 
     async def _denied(self, call: Call, refusal: Refusal, shown: Authorization | None) -> LadingError:
-        """The error of a request that was not allowed, or that there was no room for.
+        from lading.registry import refusals
 
-        Args:
-            call: the request.
-            refusal: the answer.
-            shown: what the request showed; None where it was a token service that refused what it was shown.
-        """
-        host = call.host
-        repository = repository_of(call.scopes)
-        reason = await host.attempts.why_denied(
-            repository,
-            shown=shown is None or shown.shows_credentials,
-            refused=shown is None or (shown.credential is not None and refusal.status == 401),
-        )
-        return failures.denied(
-            refusal,
-            method=call.method,
-            what=call.what,
-            registry=host.name,
-            wanted=str(call.scopes[0]) if call.scopes else call.what,
-            reason=reason,
-            repository=repository,
-            is_given=self._alone,
-        )
-
-    @staticmethod
-    def _elsewhere(call: Call, response: Response, refusal: Refusal) -> LadingError:
-        """The error of a request that failed at another host, to which its registry sent it."""
-        there = urls.origin(response.url).netloc
-        return failures.elsewhere(refusal, registry=call.host.name, host=there, what=call.what)
+        return await refusals.denied(call, refusal, shown, is_given=self._alone)
 
     def _warn(self, host: Host, response: Response) -> None:
         for value in response.headers.getall("warning"):
@@ -782,21 +744,18 @@ async def verify(session: Session, registry: str, credential: Credential) -> boo
 _WARNING = r"\s*299\s+\S+\s+\"((?:\\.|[^\"\\])*)\""
 
 
-async def _is_web_page(response: Response, call: Call) -> bool:
-    """Whether an answer that should be a list or a manifest is a page for people: a login, or another server."""
-    is_document = call.method == "GET" and re.fullmatch(_NEVER_HTML, urlsplit(call.path).path)
-    return bool(is_document) and await _is_page(response)
+async def _refuse_web_page(response: Response, call: Call) -> None:
+    """Raise where an answer that should be a list or a manifest is a page for people."""
+    from lading.registry.refusals import is_web_page
+
+    if await is_web_page(response, call):
+        raise failures.no_registry(call.host.name, "it answered with a web page")
 
 
-async def _is_strange(response: Response, ping: Call) -> bool:
-    """Whether an answer at `/v2/` is none of a registry."""
-    return response.status in _NO_ANSWERS or await _is_web_page(response, ping)
+def _elsewhere(call: Call, response: Response, refusal: Refusal) -> LadingError:
+    from lading.registry.refusals import elsewhere
 
-
-async def _is_page(response: Response) -> bool:
-    """Whether an answer is a page for people, by its type and its first character."""
-    is_html = (response.headers.get("content-type") or "").lower().startswith("text/html")
-    return is_html and (await response.peek()).lstrip()[:1] == b"<"
+    return elsewhere(call, response, refusal)
 
 
 def _redirect(response: Response, call: Call) -> str | None:

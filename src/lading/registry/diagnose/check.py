@@ -27,6 +27,7 @@ from lading.registry.failures import clean, no_registry
 from lading.registry.hosts.proxies import masked
 from lading.registry.http.transport import Response
 from lading.registry.quirks import hosted
+from lading.registry.refusals import NO_ANSWERS
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.registry.urls import continuation
@@ -220,7 +221,7 @@ def _judge_api(answer: _FirstAnswer, report: Checkup) -> None:
         report.add("api", "ok", f"it answers as a registry does{f' ({version})' if version else ''}")
     elif answer.status == 429:
         report.add("api", "warning", "it asks for fewer requests")
-    elif answer.status in (404, 405, 410, 501):
+    elif answer.status in NO_ANSWERS:
         report.fail("api", no_registry(report.registry, f"it answered GET /v2/ with HTTP {answer.status}"))
     else:
         error = InvalidContent(

@@ -6,9 +6,11 @@ import re
 
 import msgspec
 
+from lading.errors import NotFound
 from lading.model.document import Result
 from lading.model.media_types import ACCEPT
 from lading.registry.auth.scopes import Scope
+from lading.registry.call import PING
 from lading.registry.failures import no_registry
 from lading.registry.hosts.settings import DOCKER_HUB
 from lading.registry.http.transport import Headers
@@ -53,18 +55,22 @@ async def pull_limits(
     if repository is None and registry == DOCKER_HUB[0]:
         repository, name = _HUB_PROBE
     if repository is None:
-        async with session.request("GET", registry, "/v2/", what=registry) as response:
+        async with session.request("GET", registry, PING, what=registry) as response:
             return read_limits(registry, response.headers)
     path = f"/v2/{repository}/manifests/{name or 'latest'}"
     what = f"{registry}/{repository}{'@' if ':' in (name or '') else ':'}{name or 'latest'}"
     # A registry has only what is accepted.
     headers = {"Accept": ", ".join(ACCEPT)}
-    async with session.request(
-        "HEAD", registry, path, scopes=(Scope(repository),), headers=headers, what=what
-    ) as response:
-        if (response.headers.get("content-type") or "").lower().startswith("text/html"):
-            raise no_registry(registry, "it answered with a web page")
-        return read_limits(registry, response.headers)
+    try:
+        async with session.request(
+            "HEAD", registry, path, scopes=(Scope(repository),), headers=headers, what=what
+        ) as response:
+            if response.is_html:
+                raise no_registry(registry, "it answered with a web page")
+            return read_limits(registry, response.headers)
+    except NotFound:
+        async with session.request("GET", registry, PING, what=registry):
+            raise  # else it is no registry at all
 
 
 def read_limits(registry: str, headers: Headers) -> PullLimits:

@@ -209,6 +209,11 @@ class Response:
         """
         return self._chunks
 
+    @property
+    def is_html(self) -> bool:
+        """Whether it says that it is a page for people."""
+        return (self.headers.get("content-type") or "").lower().startswith("text/html")
+
     async def peek(self) -> bytes:
         """The first bytes of the body, which is still there as a whole afterwards."""
         begun = self._chunks
