@@ -147,7 +147,7 @@ def test_requests_are_shown(place: Place, flag: str) -> None:
 def test_debug_shows_where_an_error_came_from(lading: Lading) -> None:
     ran = lading.run("digest", "App", "--debug", check=False)
     assert "Traceback" in ran.stderr
-    assert ran.stderr.splitlines()[-2].startswith("error: 'App'")
+    assert ran.stderr.splitlines()[-3].startswith("error: 'App'")
 
 
 def test_requests_are_shown_without_passwords(lading: Lading, basic_registry: RealRegistry, team: str) -> None:

@@ -14,11 +14,12 @@ import pytest
 import lading
 from lading.cli import lading as root
 from lading.cli.extras import install_line
-from lading.cli.wording import CAUSES, MESSAGES, NOTES, REMEDIES, noted, worded
+from lading.cli.wording import CAUSES, MESSAGES, NOTES, REMEDIES, WAYS, noted, worded
 from lading.errors import LadingError
 from lading.transfer.report import Note
 
 REF = "reg.example/app:1"
+EXIT_CODES = (Path(__file__).parents[2] / "docs" / "exit-codes.md").read_text()
 CREDENTIALS = {"registry": "reg.example", "subject": "reg.example/app"}
 TRIED = "      see what was tried: lading auth explain reg.example/app"
 
@@ -149,8 +150,21 @@ def test_what_is_to_be_done(code: str) -> None:
     assert (lines[0], lines[-1]) == (MESSAGES.get(code, "it failed"), said)
 
 
-def test_where_nothing_can_be_done_nothing_is_said() -> None:
-    assert worded(LadingError("it failed", code="plain-http")) == ["it failed"]
+def test_every_error_has_a_way_on() -> None:
+    """Of every kind and every case, also where the library knows nothing to be done."""
+    kinds = [kind for kind in vars(lading.errors).values() if isinstance(kind, type) and issubclass(kind, LadingError)]
+    assert len(kinds) > 15
+    codes = set(re.findall(r"`([a-z-]+)`", EXIT_CODES.partition("## Codes of errors")[2].partition("A copy")[0]))
+    for kind in kinds:
+        for code in (None, *codes):
+            fields = {"reference": REF} | (SAID[code][0] if code in SAID else {})
+            message, *_, way = worded(kind("it failed", code=code, fields=fields))
+            assert message == MESSAGES.get(code or "", "it failed")
+            assert way not in (message, CAUSES.get(code or "")), (kind, code)
+    assert set(WAYS) == {kind.code for kind in kinds} - {"tls"} | {"manifest-not-found"}
+
+
+def test_what_is_known_of_a_case_comes_first() -> None:
     assert worded(LadingError("it failed", cause="so", remedy="do", code="other")) == ["it failed", "so", "do"]
 
 

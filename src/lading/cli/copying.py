@@ -36,7 +36,7 @@ def copy_options(function: F) -> F:
             click.option(
                 "--if-digest",
                 metavar="DIGEST",
-                help="Change a tag only if it names this now.",
+                help="Change a tag only if it names this now; or `absent`.",
             ),
             click.option("--keep-going", is_flag=True, help="Copy what can be copied of several tags or targets."),
             click.option("--verify", is_flag=True, help="Believe no target: read everything back."),

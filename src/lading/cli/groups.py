@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,16 @@ class NobodyReads(Exception):
 def path_of(ctx: click.Context) -> str:
     """The command as it is typed after `lading`."""
     return ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
+
+
+@contextmanager
+def _naming(ctx: click.Context) -> Iterator[None]:
+    """Say with what cannot be understood which command it was given to."""
+    try:
+        yield
+    except UsageError as error:
+        error.fields["typed"] = f"lading {path_of(ctx)}"
+        raise
 
 
 class Described(click.Command):
@@ -48,7 +59,8 @@ class Command(Described):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line. Of an option of other tools it is said what it is here."""
         try:
-            return super().parse_args(ctx, args)
+            with _naming(ctx):
+                return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             from lading.cli.vocabulary import option
 
@@ -58,6 +70,11 @@ class Command(Described):
                 f"lading {path_of(ctx)} has no option {error.option_name}",
                 remedy=f"{here}      see: lading {path_of(ctx)} --help",
             ) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _naming(ctx):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in their groups."""

@@ -25,8 +25,14 @@ def worded(error: LadingError) -> list[str]:
     """An error in up to three lines: what happened, why, and what to do next."""
     message = _said(MESSAGES, error.code, error.fields) or error.message
     cause = _said(CAUSES, error.code, error.fields) or error.cause
-    lines = (message, cause, remedy(error.remedy, error.code, error.fields))
+    lines = (message, cause, remedy(error.remedy, error.code, error.fields) or _way_on(error))
     return [line for line in lines if line]
+
+
+def _way_on(error: LadingError) -> str:
+    """What there is to do about a kind of error, where nothing is known about the case: every error has a way on."""
+    kinds = [error.code, *(vars(kind).get("code") for kind in type(error).__mro__)]
+    return next(said for kind in kinds if kind in WAYS and (said := _said(WAYS, kind, _Typed(error.fields))))
 
 
 def remedy(text: str | None, code: str, fields: Mapping[str, Any]) -> str | None:
@@ -50,6 +56,9 @@ def typed(text: str) -> str:
     return f"$'{escaped}'"
 
 
+_TYPED_ALREADY = ("command", "instead", "remedy", "typed")
+
+
 class _Typed(dict[str, Any]):
     """The fields of an error, names as they are typed."""
 
@@ -57,7 +66,7 @@ class _Typed(dict[str, Any]):
         super().__init__((name, self._word(name, value)) for name, value in fields.items())
 
     def _word(self, name: str, value: Any) -> Any:
-        return typed(value) if isinstance(value, str) and name not in ("command", "instead", "remedy") else value
+        return typed(value) if isinstance(value, str) and name not in _TYPED_ALREADY else value
 
 
 def noted(text: str) -> str:
@@ -222,3 +231,41 @@ REMEDIES: dict[str, Words] = {
     "docker-schema-1": "push the image again with a current client, or convert it with skopeo copy --format v2s2",
     "docker-list-annotations": "make it an OCI index: lading manifest annotate --type oci LIST",
 }
+
+
+def _see(otherwise: str) -> Callable[[Mapping[str, Any]], str]:
+    """Where to look, with what the error is about in it: its reference, else its registry."""
+
+    def said(of: Mapping[str, Any]) -> str:
+        registry = of.get("registry") or "REGISTRY"
+        reference = of.get("reference") or of.get("what") or "REF"
+        return otherwise.format(registry=registry, reference=reference)
+
+    return said
+
+
+def _repository(reference: str) -> str:
+    from lading.model.reference import Reference
+
+    return Reference.parse(reference).name
+
+
+WAYS: dict[str, Words] = {
+    "failed": "see step by step what happened: --debug",
+    "usage": lambda of: f"see what it takes: {of.get('typed', 'lading')} --help",
+    "invalid-reference": "write it like ghcr.io/acme/web:1.4, or localhost:5000/app@sha256:…",
+    "invalid-digest": "see one: lading digest REF",
+    "invalid-platform": "write it like linux/amd64, or linux/arm/v7",
+    "invalid-pattern": "write it like 'v1.*', 're:v[0-9]+' or 'semver:>=1.2'",
+    "manifest-not-found": lambda of: f"see what there is: lading tags {_repository(of['reference'])}",
+    "not-found": _see("check the name; see what there is: lading repos {registry}      or: lading tags REPOSITORY"),
+    "denied": _see("see how access comes about: lading auth explain {registry}"),
+    "rate-limited": _see("try again later, or log in: lading login {registry}"),
+    "unreachable": _see("see how far a connection comes: lading registry check {registry}"),
+    "invalid-content": "write it there anew, from where it is whole; see its bytes: lading inspect --raw REF",
+    "digest-mismatch": "try again; what stays so is damaged where it is kept, and has to be written there anew",
+    "conflict": _see("see what is there now: lading inspect {reference}"),
+    "unsupported": _see("see what a registry supports: lading registry check {registry}"),
+    "registry-failed": "try again later; see the requests: --debug",
+}
+"""For each kind of error what to do, where neither the library nor `REMEDIES` knows more."""

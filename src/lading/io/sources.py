@@ -88,7 +88,7 @@ def open_file(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise NotFound(f"the file {path} does not exist") from None
+        raise NotFound(f"the file {path} does not exist", remedy="check its path") from None
     except OSError as error:
         raise LadingError(f"{path} cannot be read", cause=error.strerror, remedy=way_on(error)) from error
 

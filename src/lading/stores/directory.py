@@ -39,7 +39,7 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 async def open_to_read(location: Location) -> AsyncIterator[Directory]:
     """The directory of a location; see `lading.stores.opening`."""
     if not Path(location.path).is_dir():
-        raise NotFound(f"the directory {location.path} does not exist")
+        raise NotFound(f"the directory {location.path} does not exist", remedy="check its path")
     yield Directory(Path(location.path), str(Location(kind="dir", path=location.path)))
 
 

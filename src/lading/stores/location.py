@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lading.errors import InvalidDigest, InvalidReference, UsageError
+from lading.errors import InvalidDigest, InvalidReference, UsageError, discreet
 from lading.model.digest import Digest
 from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_name, check_tag, is_tag
 
@@ -329,7 +329,7 @@ def _reference(text: str) -> Reference:
         if text.startswith((".", "/", "~")) or _exists(text):
             error.remedy = _ways_to(text)
         elif address := re.match(_ADDRESS, text):
-            error.remedy = f"without {address.group()}, it is {text[address.end() :]}"
+            error.remedy = discreet(f"without {address.group()}, it is {text[address.end() :]}")
         raise
 
 

@@ -56,14 +56,21 @@ class Guard(msgspec.Struct, frozen=True):
             wanted: what it is to stand for; None where it is to be removed.
         """
         if self.expected == "absent" and found is not None:
-            raise Conflict(f"{title} was not changed, because it exists", cause=f"it names {found}")
+            raise Conflict(
+                f"{title} was not changed, because it exists", cause=f"it names {found}", fields={"reference": title}
+            )
         if self.expected not in (None, "absent", found):
             raise Conflict(
                 f"{title} was not changed, because it does not name {self.expected}",
                 cause=f"it names {found}" if found is not None else "there is no such tag",
+                fields={"reference": title},
             )
         if not self.clobber and found not in (None, wanted):
-            raise Conflict(f"{title} exists, and was not changed", cause=f"it names {found}, not {wanted}")
+            raise Conflict(
+                f"{title} exists, and was not changed",
+                cause=f"it names {found}, not {wanted}",
+                fields={"reference": title},
+            )
 
     def of_names(self, names: Mapping[str, tuple[str, Digest | None]], wanted: Digest | None = None) -> Check | None:
         """The check for a store that compares and changes in one step; None where there is no condition.
@@ -92,6 +99,7 @@ class Guard(msgspec.Struct, frozen=True):
                 raise Conflict(
                     f"{title} was not changed, because it has changed meanwhile",
                     cause=f"it names {found}" if found is not None else "it was removed",
+                    fields={"reference": title},
                 )
 
 

@@ -28,7 +28,9 @@ class TagDocument(TypedDict):
 @click.argument("new", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
 @click.option(
-    "--if-digest", metavar="DIGEST", help="Change a tag only if it names this digest now; registries check, then set."
+    "--if-digest",
+    metavar="DIGEST",
+    help="Only if a tag names this now, or is `absent`; registries check, then set.",
 )
 @format_option
 @common(pushes=True)

@@ -140,7 +140,7 @@ class DockerArchive:
         try:
             members = self._members()
         except FileNotFoundError:
-            raise NotFound(f"the file {self.path} does not exist") from None
+            raise NotFound(f"the file {self.path} does not exist", remedy="check its path") from None
         except OSError as error:
             kind = UsageError if isinstance(error, IsADirectoryError) else LadingError
             raise kind(f"{self.name} cannot be read", cause=error.strerror, remedy=way_on(error)) from None

@@ -303,7 +303,9 @@ def _reporting(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NotFound(f"{name} cannot be opened", cause=f"there is no {error.filename}") from error
+        raise NotFound(
+            f"{name} cannot be opened", cause=f"there is no {error.filename}", remedy="check its path"
+        ) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise LadingError(

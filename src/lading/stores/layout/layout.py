@@ -145,7 +145,10 @@ class LayoutFolder(LayoutReader):
                 cause="it is not a directory",
                 remedy=f"if it is an archive: oci-archive:{self.path}",
             )
-        raise NotFound(f"the directory {self.path} does not exist")
+        raise NotFound(
+            f"the directory {self.path} does not exist",
+            remedy="check its path; a layout comes about when something is copied into it",
+        )
 
 
 class Layout(LayoutFolder):

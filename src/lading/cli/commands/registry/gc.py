@@ -72,7 +72,11 @@ def gc(
 
     layout = folder.startswith("oci:")
     if not layout and not Path(folder).is_dir():
-        raise NotFound(f"{folder} does not exist", cause="a registry keeps its content in a folder or in memory")
+        raise NotFound(
+            f"{folder} does not exist",
+            cause="a registry keeps its content in a folder or in memory",
+            remedy="name the folder that it has",
+        )
 
     def collect(only_look: bool) -> Garbage:
         storage = None if layout else FolderStorage(folder, read_only=True, on_wait=options.warn)
