@@ -200,7 +200,7 @@ async def test_a_layout_with_a_damaged_file_lists_the_others(tmp_path: Path, lad
     assert "warning: what two names cannot be told" in ran.stderr
     new = f"oci:{tmp_path}/new"
     ran = lading.run("copy", "--all-tags", "--keep-going", place, new, check=False)
-    assert (ran.returncode, lading.run("tags", new).stdout.split()) == (1, ["one", "three"])
+    assert (ran.returncode, {*lading.run("tags", new).stdout.split()}) == (1, {"one", "three"})
     assert f"{place}:two" in ran.stderr
 
 
