@@ -16,7 +16,7 @@ from lading.store import AnyManifest, Readable, fetch_manifest
 DEPTH = 16
 """How many levels of manifests there may be below the one that a walk begins with."""
 MANIFESTS = 10_000
-"""How many manifests one may lead to; one that is listed several times counts once."""
+"""How many entries the indexes that one leads to may have together, each index counted once."""
 BYTES = 32 * 1024 * 1024
 """How many bytes they may have together."""
 
@@ -32,8 +32,8 @@ class Walk:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._met: set[tuple[str, int, str]] = set()
+        self.name = name
+        self._entries = 0
         self._bytes = 0
         self._once = Once(again=False)
 
@@ -41,7 +41,7 @@ class Walk:
         """Count manifests that are listed, before any of them is read.
 
         Args:
-            manifests: those that one manifest lists, or that refer to it.
+            manifests: those that one manifest lists, or that refer to it: for each only once.
             depth: how many levels they are below the beginning: 1 for those that it lists itself.
 
         Raises:
@@ -49,9 +49,9 @@ class Walk:
         """
         if depth > DEPTH:
             raise self._error(DEEP, "is nested too deeply", f"it has more than {DEPTH} levels", DEPTH)
-        self._met.update((content.digest, content.size, content.media_type) for content in manifests)
-        if len(self._met) > MANIFESTS:
-            cause = f"lading follows {MANIFESTS:,} of one graph, and it lists {len(self._met):,} or more"
+        self._entries += sum(1 for _ in manifests)
+        if self._entries > MANIFESTS:
+            cause = f"lading follows {MANIFESTS:,} entries of one graph, and it lists {self._entries:,} or more"
             raise self._error(LARGE, "leads to too many manifests", cause, MANIFESTS)
 
     async def fetch(self, store: Readable, content: Descriptor | str) -> AnyManifest:
@@ -90,9 +90,9 @@ class Walk:
 
     def _error(self, code: str, said: str, cause: str, limit: int) -> InvalidContent:
         return InvalidContent(
-            f"{self._name} {said}",
+            f"{self.name} {said}",
             cause=cause,
             remedy="take what it lists one by one, by its digests",
             code=code,
-            fields={"reference": self._name, "limit": limit},
+            fields={"reference": self.name, "limit": limit},
         )

@@ -11,7 +11,7 @@ import pytest
 from cli.failing import CONTENT, fails, local
 from lading import walk
 from lading.client import AsyncClient
-from lading.errors import InvalidContent
+from lading.errors import Conflict, InvalidContent
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT
@@ -65,6 +65,7 @@ WALKS = {
     "verify": ("copy", "{top}", "oci:{place}:1", "--verify"),
     "convert": ("copy", "{top}", "oci:{place}:1", "--to", "docker"),
     "delete": ("delete", "--dry-run", "{top}"),
+    "manifest inspect": ("manifest", "inspect", "-v", "{top}"),
 }
 
 
@@ -94,6 +95,29 @@ def test_within_a_layout_too(lading: Lading, tmp_path: Path, counted: tuple[Coun
         ("delete", "--yes", f"{place}:1"),
     ):
         lading.run(*arguments, timeout=20)
+
+
+def test_an_image_that_is_listed_many_times_is_one(elsewhere: str, repository: str, lading: Lading) -> None:
+    push(elsewhere, repository, nested(6))
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        ran = lading.run("image", "size", f"{proxy.host}/{repository}:top", "--format", "json")
+        assert max(Counter(exchange.line for exchange in proxy.exchanges).values()) == 1
+    assert ran.stdout.count(IMAGE.digest) == 1
+
+
+async def test_what_is_too_large_is_left_alone_where_a_layout_is_looked_through(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "layout", create=True)
+    large = parse(images.make_index([IMAGE], kind="oci", annotations={"n": "x" * SIZE_LIMIT}).content, limit=1 << 24)
+    await layout.put(large, "1")
+    assert [entry.digest for entry in await layout.roots()] == [large.digest]
+    subject = Descriptor(media_type=IMAGE.media_type, digest=Digest(IMAGE.digest), size=IMAGE.size)
+    assert [item async for item in layout.referrers(subject)] == []
+    # What it lists is kept all the same.
+    file = tmp_path / "layout" / "blobs" / "sha256" / IMAGE.digest.partition(":")[2]
+    file.write_bytes(IMAGE.content)
+    assert (await layout.gc(grace=0)).content == ()
+    with pytest.raises(Conflict):
+        await layout.delete(subject)
 
 
 async def test_memory_and_a_layout_know_such_a_graph(tmp_path: Path) -> None:

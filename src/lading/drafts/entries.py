@@ -127,7 +127,7 @@ class EntryFinder:
         async with open_to_read(source) as store:
             manifest = await fetch_location(store, source)
             reference = target.with_digest(manifest.digest)
-            entries = await self._entries_of(reference, store, manifest, wanted)
+            entries = await self._entries_of(reference, store, manifest, wanted, str(source))
         where = str(source.absolute())
         return reference, tuple(msgspec.structs.replace(entry, location=where) for entry in entries)
 
@@ -146,15 +146,16 @@ class EntryFinder:
         if source.name not in self._stores:
             self._stores[source.name] = self._connect(source)
         store = self._stores[source.name]
-        return await self._entries_of(source, store, await fetch_manifest(store, source.locator), wanted)
+        return await self._entries_of(source, store, await fetch_manifest(store, source.locator), wanted, str(source))
 
     async def _entries_of(
-        self, source: Reference, store: Readable, manifest: AnyManifest, wanted: IndexFilter
+        self, source: Reference, store: Readable, manifest: AnyManifest, wanted: IndexFilter, what: str
     ) -> tuple[DraftEntry, ...]:
+        """The entries that a manifest gives, which is called `what`."""
         if isinstance(manifest, Index):
-            found = await self._flatten(source, store, manifest, wanted, Walk(str(source)), 1)
+            found = await self._flatten(source, store, manifest, wanted, Walk(what), 1)
             if not found and manifest.manifests and not any(map(may_be_manifest, manifest.manifests)):
-                raise InvalidContent(f"{source} lists nothing that is a manifest", cause=_types(manifest))
+                raise InvalidContent(f"{what} lists nothing that is a manifest", cause=_types(manifest))
             return with_files(found)
         known = self._known.get(manifest.digest)
         if known is not None and known.reference == source:
@@ -182,7 +183,7 @@ class EntryFinder:
             manifest = await fetch_child(walk, store, child, self._known.get(child.digest))
             if manifest is None:
                 kind = excerpt(child.media_type) or "of no media type"
-                self.warnings.append(f"{source} lists {child.digest.short}, which is no manifest ({kind}): left out")
+                self.warnings.append(f"{walk.name} lists {child.digest.short}, which is no manifest ({kind}): left out")
                 return ()
             child = msgspec.structs.replace(child, media_type=child.media_type or manifest.media_type)
             if isinstance(manifest, Index):

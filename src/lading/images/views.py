@@ -23,7 +23,7 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.platform import Platform
 from lading.model.text import counted
-from lading.store import AnyManifest, Readable, fetch_manifest, is_manifest
+from lading.store import AnyManifest, Readable, fetch_manifest, may_be_manifest
 from lading.walk import Walk
 
 if TYPE_CHECKING:
@@ -304,15 +304,19 @@ class ImageIndex:
         Raises:
             InvalidContent: it is nested too deeply, or leads to too much.
         """
-        return tuple(await self._below(Walk(self._name), self._index, 1))
+        return tuple(await self._below(Walk(self._name), self._index, 1, set()))
 
-    async def _below(self, walk: Walk, index: Index, depth: int) -> list[Image]:
-        entries = [entry for entry in index.images if is_manifest(entry)]
-        walk.enter(entries, depth)
+    async def _below(self, walk: Walk, index: Index, depth: int, entered: set[Digest]) -> list[Image]:
+        listed = [entry for entry in index.images if may_be_manifest(entry)]
+        walk.enter(listed, depth)
+        # What is listed twice for one platform is one image.
+        entries = [*{(entry.digest, entry.platform): entry for entry in listed}.values()]
         images: list[Image] = []
         for entry, found in zip(entries, await gather(self._found(walk, entry) for entry in entries), strict=True):
             if isinstance(found, Index):
-                images += await self._below(walk, found, depth + 1)
+                if found.digest not in entered:
+                    entered.add(found.digest)
+                    images += await self._below(walk, found, depth + 1, entered)
             elif found is not None:
                 images.append(self._view(found, entry))
         return images

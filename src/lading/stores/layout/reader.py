@@ -337,7 +337,7 @@ class LayoutReader:
 
     def _roots(self) -> tuple[Descriptor, ...]:
         entries = [entry for entry in self._listing().entries if lists_referrers(entry) is None]
-        summaries = {entry.digest: self._look(entry, listed=True) for entry in entries}
+        summaries = {entry.digest: self._look(entry, listed=True, limit=SIZE_LIMIT) for entry in entries}
         listed = {child.digest for found in summaries.values() if found is not None for child in found.children}
         here = listed | summaries.keys()
         subordinate = listed | {digest for digest, found in summaries.items() if found and found.subject in here}
@@ -350,7 +350,7 @@ class LayoutReader:
             listing = self._listing()
             if self._known_referrers is not None and self._known_referrers[0] is listing:
                 return self._known_referrers[1].get(subject, ())
-            found = {content.digest: summary for content, summary in self._walk(listing.entries)}
+            found = {content.digest: summary for content, summary in self._walk(listing.entries, limit=SIZE_LIMIT)}
             by_subject: dict[Digest, list[Descriptor]] = {}
             for summary in found.values():
                 if summary.subject is not None:
@@ -361,8 +361,10 @@ class LayoutReader:
             self._known_referrers = (listing, by_subject) if is_whole else None
             return by_subject.get(subject, ())
 
-    def _walk(self, roots: Iterable[Descriptor], *, strict: bool = False) -> Iterator[tuple[Descriptor, Summary]]:
-        """Every manifest that is there of what the roots lead to, each once, with its summary."""
+    def _walk(
+        self, roots: Iterable[Descriptor], *, strict: bool = False, limit: int = _READ_LIMIT
+    ) -> Iterator[tuple[Descriptor, Summary]]:
+        """Every manifest that is there of what the roots lead to, each once, with its summary; see `_look`."""
         seen: set[Digest] = set()
         waiting = [(content, True) for content in reversed(tuple(roots))]
         while waiting:
@@ -370,18 +372,21 @@ class LayoutReader:
             if content.digest in seen:
                 continue
             seen.add(content.digest)
-            summary = self._look(content, strict=strict, listed=listed)
+            summary = self._look(content, strict=strict, listed=listed, limit=limit)
             if summary is not None:
                 yield content, summary
                 waiting.extend((child, False) for child in reversed(summary.children) if leads_on(child))
 
-    def _look(self, content: Descriptor, *, strict: bool = False, listed: bool = False) -> Summary | None:
+    def _look(
+        self, content: Descriptor, *, strict: bool = False, listed: bool = False, limit: int = _READ_LIMIT
+    ) -> Summary | None:
         """The summary of a manifest; None where it is missing, or something that lading does not read.
 
         Args:
             content: the manifest.
             strict: raise InvalidContent where it is said to be a manifest and is none.
             listed: whether `index.json` lists it: then it is a manifest, whatever its media type.
+            limit: the largest size that is read, in bytes: more than for other uses where something is to be removed.
         """
         if not leads_on(content) and not listed:
             return None
@@ -391,7 +396,13 @@ class LayoutReader:
                 known = self._summaries.get(content.digest)
                 if known is not None and known.as_referrer.size == size:
                     return known
-                raw = self._read(blob_path(content.digest), _READ_LIMIT)
+                if size > limit:
+                    raise InvalidContent(
+                        f"{self._named(content.digest)} is too large",
+                        cause=f"{size} bytes, and {limit} are allowed",
+                        code="too-large",
+                    )
+                raw = self._read(blob_path(content.digest), limit)
             found = self._summaries[content.digest] = summarize(raw, content, self._named(content.digest))
         except ABSENT:
             return None
