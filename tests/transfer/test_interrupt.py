@@ -131,7 +131,13 @@ def test_while_a_registry_does_not_answer(answer: Reply, lading: Lading, source:
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
 def test_while_an_archive_is_packed(kind: str, lading: Lading, source: str, tmp_path: Path) -> None:
     target = tmp_path / "image.tar.bz2"
-    for before in (None, b"what was there"):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = 2
+        tar.addfile(member, io.BytesIO(b"[]"))
+    there = out.getvalue()
+    for before in (None, there):
         if before is not None and kind == "docker-archive":
             target.write_bytes(before)
         interrupted(
@@ -144,7 +150,7 @@ def test_while_an_archive_is_packed(kind: str, lading: Lading, source: str, tmp_
         left = [path for path in tmp_path.iterdir() if path.name.startswith(".image")]
         assert left == []
         assert target.exists() == (before is not None and kind == "docker-archive")
-    assert kind == "oci-archive" or target.read_bytes() == b"what was there"
+    assert kind == "oci-archive" or target.read_bytes() == there
 
 
 def packing(folder: Path) -> list[Path]:
