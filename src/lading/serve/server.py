@@ -226,11 +226,48 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the program that owns the process."""
+    """Leaves signals to the program that owns the process, and ends as soon as it can instead of at the next tick."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Tick until the end is asked for."""
+        tick = 0
+        while not await self.on_tick(tick):
+            tick += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self._ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and wait until those that there are have ended."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        told: set[Any] = set()
+        pause = 0.001
+        while True:
+            for connection in self.server_state.connections - told:
+                told.add(connection)
+                connection.shutdown()
+            for seconds in (0, 0, pause):  # what was just accepted is a connection two rounds of the loop later
+                await asyncio.sleep(seconds)
+            if not self.server_state.connections and not self.server_state.tasks:
+                break
+            pause = min(2 * pause, 0.1)
+        for server in self.servers:
+            await server.wait_closed()
+        await self.lifespan.shutdown()
+
+    def end(self) -> None:
+        """Ask for the end."""
+        self.should_exit = True
+        self._ending.set()
 
     def hurry(self) -> None:
         """Break off what is still under way."""
@@ -302,7 +339,7 @@ async def _running(
     finally:
         if renewing is not None:
             renewing.cancel()
-        server.should_exit = True
+        server.end()
         try:
             await asyncio.wait_for(asyncio.shield(task), grace)
         except TimeoutError:
