@@ -136,6 +136,13 @@ def test_what_is_settled_is_not(status: int) -> None:
         assert found.exit_code != 2
 
 
+def test_that_something_is_not_there_is_not_believed_of_a_registry_that_fails() -> None:
+    refusal = Refusal(503, b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}')
+    found = failure(refusal, method="GET", registry="r.example", what="r.example/a:1")
+    assert type(found) is RegistryFailure
+    assert is_passing(found)
+
+
 def test_all_errors_of_an_answer_are_read_and_the_one_that_says_most_comes_first() -> None:
     digests = ["sha256:" + digit * 64 for digit in "ab"]
     found = error(

@@ -296,7 +296,9 @@ class TestKeeps:
 class TestListsWhileTheOtherRegistryIsAway:
     """A list that may lack something says so, or is refused: without its signature an image would look unsigned."""
 
-    @pytest.fixture(params=[Alter(drop="request"), Alter(status=503)], ids=["drops", "fails"])
+    PAGE = Reply(headers=(("Content-Type", "text/html"),), body=b"<html>back soon")
+
+    @pytest.fixture(params=[Alter(drop="request"), Alter(status=503), PAGE], ids=["drops", "fails", "a page"])
     def away(self, request: pytest.FixtureRequest) -> Intercept:
         return when(request.param)
 

@@ -395,8 +395,12 @@ def _kind(status: int, code: str, method: str) -> type[LadingError]:
     if status in {409, 412, 423} and method in _READS:
         return Denied  # a rule of the registry's, as for images with vulnerabilities in Harbor
     # Many registries put their codes on 400, and some on 200 or 500; elsewhere the status says it better.
-    if status in {200, 400} or (status == 404 and code == "UNSUPPORTED") or (status >= 500 and status != 501):
+    if status in {200, 400} or (status == 404 and code == "UNSUPPORTED"):
         return _BY_CODE.get(code, RegistryFailure)
+    if status >= 500 and status != 501:
+        kind = _BY_CODE.get(code, RegistryFailure)
+        # That something is not there is believed of a registry that works.
+        return RegistryFailure if kind is NotFound and method in _READS else kind
     return _BY_STATUS.get(status, RegistryFailure)
 
 

@@ -40,8 +40,6 @@ FRESH = 60
 _PIECE = 256 * 1024  # bytes of a blob that has come that clients do not get yet, at most
 _PAUSE = 10  # seconds for which a registry that did not answer is left alone
 _LISTS = 256  # lists of referrers that are remembered
-_AWAY = (RateLimited, RegistryFailure, Unreachable)
-"""It may be there again later."""
 
 T = TypeVar("T")
 
@@ -292,7 +290,7 @@ class _ProxyRepository:
         except NotFound as error:
             raise Elsewhere(error) from None
         except Elsewhere as failure:
-            if not isinstance(failure.error, _AWAY) or not (kept := (await self._cache.tags()).items):
+            if not _is_away(failure.error) or not (kept := (await self._cache.tags()).items):
                 raise
             what = f"the list of tags of {self._name}"
             log.warning("%s is not whole, because %s could not be asked: %s", what, self._proxy.name, failure)
@@ -311,7 +309,7 @@ class _ProxyRepository:
             found = []
         except Elsewhere as failure:
             remembered = self._proxy.remembered(self._name, subject)
-            if not isinstance(failure.error, _AWAY) or remembered is None:
+            if not _is_away(failure.error) or remembered is None:
                 raise
             what = f"the list of referrers of {self._name}@{subject}"
             return Listed(remembered, self._proxy.as_it_was(what, failure.error))
@@ -366,13 +364,18 @@ class _ProxyRepository:
                 await self._cache.untag(tag)
             return None
         except LadingError as error:
-            if known is None or not isinstance(error, _AWAY):
+            if known is None or not _is_away(error):
                 raise Elsewhere(error) from None
             self._proxy.lost(error)
             return known._replace(warning=self._proxy.as_it_was(what, error))
         await self._cache.put_manifest(current, [tag])
         self._proxy.freshen(self._name, tag)
         return current
+
+
+def _is_away(error: LadingError) -> bool:
+    """Whether a registry may be there again later; a web page in its place is one of its maintenance, or of a login."""
+    return isinstance(error, RateLimited | RegistryFailure | Unreachable) or error.code == "no-registry"
 
 
 class _Fetch:
