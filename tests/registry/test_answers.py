@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import Denied, LadingError, NotFound, RateLimited, RegistryFailure
+from lading.errors import Denied, LadingError, NotFound, RateLimited, RegistryFailure, Unreachable
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
+from lading.model.manifest import parse
 from lading.registry.auth.credentials import Credential, GivenCredentials
 from lading.registry.cache import Cache
 from lading.registry.hosts.configuration import Config
 from lading.registry.lists import repositories
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.store import read
+from lading.store import from_bytes, read
 from support.fakes import Reply, Request, ScriptedServer, error_reply, json_reply
 from support.images import make_image
 from support.lading import Lading
@@ -109,6 +110,30 @@ class TestStrangers:
                     await store.resolve("2")
             assert shy.server.lines.count("GET /v2/") == 1
             assert notes == []
+
+    @pytest.mark.parametrize("reply", STRANGE[:3], ids=["404", "403", "401"])
+    async def test_they_are_shown_before_something_is_written_or_deleted(self, reply: Reply) -> None:
+        shy = Shy(lambda _: reply)
+        answer = shy.server.script
+
+        def script(request: Request) -> Reply | None:
+            allowed = request.headers.get("Authorization") == "Bearer good"
+            if allowed and request.method in ("POST", "PUT", "DELETE"):
+                return Reply(status=202 if request.method == "DELETE" else 201)
+            return answer(request)
+
+        shy.server.script = script
+        with shy.server:
+            for deed in ("write", "put", "untag"):
+                async with connected(shy.server) as (store, _):
+                    if deed == "write":
+                        await store.write(Descriptor.of(b"new", "text/plain"), from_bytes(b"new"))
+                    elif deed == "put":
+                        await store.put(parse(IMAGE.content, IMAGE.media_type), "2")
+                    else:
+                        await store.untag("2")
+            methods = [line.split()[0] for line in shy.server.lines if "/v2/t/" in line]
+            assert methods == ["POST", "POST", "PUT", "PUT", "DELETE", "DELETE"]
 
     @pytest.mark.parametrize("scheme", ["basic", "bearer"])
     async def test_what_it_asks_for_is_remembered(self, tmp_path: Path, scheme: str) -> None:
@@ -229,6 +254,16 @@ class TestHead:
                     await store.resolve("1")
             assert len(server.requests) == 1
 
+    async def test_a_proxy_that_asks_for_a_login_is_asked_once(self) -> None:
+        with ScriptedServer(lambda _: Reply(status=407)) as proxy:
+            sent = Reply(status=307, headers={"Location": f"{proxy.url}/x"})
+            for reply, count in ((Reply(status=407), 1), (sent, 1)):
+                with ScriptedServer(lambda _, reply=reply: reply) as server:  # type: ignore[misc]
+                    async with connected(server, None) as (store, _):
+                        with pytest.raises(Unreachable, match="proxy"):
+                            await store.resolve("1")
+                    assert len(server.requests) == count
+
     async def test_a_storage_that_signs_only_get(self) -> None:
         with ScriptedServer(
             lambda request: Reply(body=b"x") if request.method == "GET" else Reply(status=403)
@@ -321,6 +356,18 @@ class TestCommands:
             ran = lading.run("tags", f"{server.host}/t/app", "--digests")
             assert [line.split()[0] for line in ran.stdout.splitlines()] == ["TAG", "0", "1"]
             assert "listed, and naming nothing: 0" in ran.stderr
+
+    def test_a_registry_that_asks_for_logins_by_now_is_asked_again_after_one(self, lading: Lading) -> None:
+        shy = Shy(content)
+        answer = shy.server.script
+        shy.server.script = lambda request: Reply() if request.path == "/v2/" else answer(request)
+        with shy.server:
+            self.log_in(lading, shy.server.host)
+            lading.run("tags", f"{shy.server.host}/t/app")
+            shy.server.script, shy.to_strangers = answer, lambda _: NOBODY
+            assert lading.run("digest", f"{shy.server.host}/t/app:1", check=False).returncode == 3
+            lading.run("login", shy.server.host, "-u", "ada", "--password-stdin", stdin=b"hunter2hunter2")
+            lading.run("digest", f"{shy.server.host}/t/app:1")
 
     def test_an_explanation_says_what_was_sent(self, lading: Lading) -> None:
         for to_strangers, said in [(content, "were not sent"), (lambda _: NOBODY, "are used")]:

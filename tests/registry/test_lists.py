@@ -214,6 +214,20 @@ async def test_without_the_referrers_api_the_fallback_tag_is_read(status: int, c
         assert re.fullmatch(r"GET /v2/t/app/manifests/sha256-5{64}", server.lines[-1])
 
 
+async def test_the_subject_itself_is_no_list_of_its_referrers() -> None:
+    subject = page_of("referrers", NAMES[:2])
+
+    def script(request: Request) -> Reply | None:
+        return subject if "/manifests/" in request.path else None  # as GitLab takes the tag for the digest in it
+
+    digest = Digest.of(subject.body)
+    async with Session(config=Config(), backoff=0) as session:
+        with ScriptedServer(script) as server:
+            store = Repository(session, server.host, "t/app")
+            found = store.referrers(Descriptor(media_type=OCI_INDEX, digest=digest, size=len(subject.body)))
+            assert [entry async for entry in found] == []
+
+
 async def test_an_index_of_referrers_is_one_whatever_its_content_type() -> None:
     reply = Reply(body=page_of("referrers", NAMES).body, headers={"Content-Type": "application/json; charset=utf-8"})
     with ScriptedServer(lambda request: reply if "/referrers/" in request.path else None) as server:

@@ -127,7 +127,9 @@ class Registries:
         credential = Credential.of(username, password)
         keeper = writable_file(Path(authfile) if authfile else None, self._context.docker_config)
         keeper.check_writable()
-        if not await verify(self._context.session, host, credential):
+        is_asked = await verify(self._context.session, host, credential)
+        self._context.session.host_cache(host).asks_nothing = not is_asked
+        if not is_asked:
             self._context.note(f"{host} asks for no login: nobody has checked the password")
         return await keeper.store(f"{host}/{path}" if path else host, credential)
 

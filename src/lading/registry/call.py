@@ -76,7 +76,7 @@ def is_doubtful(error: LadingError) -> bool:
 
     Some registries, proxies and storages answer HEAD with 403, 404 or 405, and GET with what was asked for.
     """
-    return error.status in range(300, 502) and error.status not in (408, 429)
+    return error.status in range(300, 502) and error.status not in (407, 408, 429)
 
 
 def as_query(path: str, query: Sequence[tuple[str, str]]) -> str:

@@ -427,7 +427,7 @@ class Session:
                         is_home = response.status == 401 and same_origin(response.url, host.url)
                         challenges = parse_challenges(response.headers.getall("www-authenticate") if is_home else ())
                         host.authenticator.learn(challenges, host.url, insists=False)
-                        if choose(challenges) is None and response.status < 500 and response.status != 429:
+                        if choose(challenges) is None and response.status < 500 and response.status not in (407, 429):
                             host.cache.asks_nothing = True
                         if host.is_registry is None:
                             from lading.registry.refusals import is_strange
@@ -668,7 +668,8 @@ class Session:
         from lading.registry import refusals
 
         refusal = await _refusal(response)
-        if not 300 <= response.status < 400 and not same_origin(response.url, call.host.url):
+        is_own = 300 <= response.status < 400 or same_origin(response.url, call.host.url)
+        if not is_own and response.status != 407:  # which is a proxy's
             return refusals.elsewhere(call, response, refusal)
         if await self._is_stranger(call, response, refusal):
             return refusals.of_stranger(call, refusal)
