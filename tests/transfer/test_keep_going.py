@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -83,6 +84,25 @@ def test_what_a_tag_leads_to_is_missing(
     ran = lading.run("copy", "--all-tags", "--keep-going", name, f"oci:{tmp_path}/new", check=False)
     assert (ran.returncode, ran.stdout.count("@sha256:")) == (1, 2)
     assert f"error: {name}:two" in ran.stderr
+
+
+@pytest.mark.parametrize("kind", ["oci:{place}", "{name}-copy", "docker-archive:{place}:reg.example/app"])
+def test_names_that_are_no_tags_are_skipped_and_said(
+    kind: str, source: tuple[CountingProxy, str], lading: Lading, tmp_path: Path
+) -> None:
+    proxy, name = source
+    odd = ["a b", "x/y", "app:v1", f"sha256:{'0' * 64}", "-dash", "", f"app@{IMAGES['one'].digest}", "\ud800", "é"]
+    listed = json.dumps({"name": "x", "tags": [*odd, "one"]}).encode()
+    proxy.intercept = when(Reply(headers=[("Content-Type", "application/json")], body=listed), path="/tags/list$")
+    target = kind.format(place=tmp_path / "new", name=name)
+    ran = lading.run("copy", "--all-tags", name, target)
+    assert ran.stderr.count("stayed behind: its name has no tag") == len(odd)
+    assert len(ran.stdout.splitlines()) == 1
+    asked = {exchange.path.rpartition("/")[2] for exchange in proxy.exchanges if "/manifests/" in exchange.path}
+    assert not asked & {quote(item, "/:@") for item in odd if item != "\ud800"}
+    nothing = Reply(headers=[("Content-Type", "application/json")], body=b'{"tags":["a b"]}')
+    proxy.intercept = when(nothing, path="/tags/list$")
+    fails(lading, "copy", "--all-tags", name, target, code=NOT_FOUND, says=["has no tags"])
 
 
 def test_one_of_several_targets(
@@ -187,6 +207,19 @@ def test_tags_that_name_nothing_are_listed(source: tuple[CountingProxy, str], la
     assert found == {tag: image.digest if tag != "two" else None for tag, image in IMAGES.items()}
     points = lading.run("tags", "--points-at", "one", name, check=False)
     assert points.stdout.split() == ["one"]
+
+
+def test_names_that_are_no_tags_are_listed(source: tuple[CountingProxy, str], lading: Lading) -> None:
+    proxy, name = source
+    odd = ["a b", "app:v1", f"sha256:{'0' * 64}", "\ud800"]
+    listed = json.dumps({"name": "x", "tags": [*odd, "one"]}).encode()
+    proxy.intercept = when(Reply(headers=[("Content-Type", "application/json")], body=listed), path="/tags/list$")
+    ran = lading.run("tags", "--digests", name, "--format", "json", check=False)
+    assert ran.returncode == 1
+    found = {item["tag"]: item["digest"] for item in json.loads(ran.stdout)["tags"]}
+    assert found == {**dict.fromkeys(odd), "one": IMAGES["one"].digest}
+    assert proxy.count(path="/manifests/") == 1
+    assert lading.run("delete", "--dry-run", f"{name}:one").returncode == 0
 
 
 async def test_a_layout_with_a_damaged_file_lists_the_others(tmp_path: Path, lading: Lading) -> None:

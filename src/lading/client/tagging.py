@@ -43,6 +43,8 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
     """
 
     async def look(tag: str) -> TagInfo:
+        if location.is_registry and not is_tag(tag):
+            return TagInfo(tag=tag, problem="such a name cannot be asked for")
         name = tag
         if location.is_docker and location.reference is not None:
             name = str(location.reference.with_tag(tag))

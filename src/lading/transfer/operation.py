@@ -314,6 +314,8 @@ class _Operation:
     def _name(self, target: _Target, name: str) -> str | None:
         """What a name of the source is in a target; None where it can be none there."""
         place, source = target.place, self._source.store.traits
+        if not (is_tag(name) or source.takes_names or source.is_named_by_references):
+            return None  # a registry lists what nobody could ask it for
         if place.store.traits.takes_names and source.takes_names:
             return name
         if place.store.traits.is_named_by_references and place.repository is None:
