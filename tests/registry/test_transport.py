@@ -537,6 +537,16 @@ async def test_the_environment_names_the_roots(
         assert await get(transport, server.url) == b"x"
 
 
+async def test_the_names_of_a_certificate_are_said_as_people_write_them(tmp_path: Path) -> None:
+    names = ("other.example", "*.third.example", "10.1.2.3", "fd00::1")
+    authority = Authority(tmp_path / "authority", names=names)
+    transport = ReqwestTransport(Route(ca_files=(str(authority.ca),)))
+    with ScriptedServer(tls=authority) as server, pytest.raises(UntrustedCertificate) as caught:
+        await get(transport, server.url)
+    await transport.close()
+    assert caught.value.cause == f"it is for another name: {', '.join(names)}"
+
+
 async def test_a_certificate_for_another_name_is_not_trusted(make: Made, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority", names=("other.example",))
     transport = make(Route(ca_files=(str(authority.ca),)))
@@ -544,6 +554,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(make: Made, tmp_pat
         with pytest.raises(UntrustedCertificate) as caught:
             await get(transport, server.url)
         assert "for another name" in (caught.value.cause or "")
+        assert "(" not in (caught.value.cause or ""), "names are written as people write them"
         insecure = make(Route(insecure=True))
         assert b"NOT_FOUND" in await get(insecure, server.url)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -278,6 +279,10 @@ def _causes(error: DetailedPyreqwestError) -> list[str]:
     return [cause["message"] for cause in error.details.get("causes") or []]
 
 
+_NAMED = r'\w+\("?([^")]+)"?\)'
+"""A name as Rust shows it to programmers: `DnsName("registry.example")`, `IpAddress(10.1.2.3)`."""
+
+
 def _certificate(text: str) -> str:
     lowered = text.lower()
     if "causedasendentity" in lowered:
@@ -289,8 +294,8 @@ def _certificate(text: str) -> str:
     if "not valid yet" in lowered or "notvalidyet" in lowered:
         return "it is not valid yet"
     if "not valid for name" in lowered:
-        names = text.partition("only valid for ")[2]
-        return "it is for another name" + (f": {names}" if names else "")
+        names = re.findall(_NAMED, text.partition("only valid for ")[2])
+        return "it is for another name" + (f": {', '.join(names)}" if names else "")
     return _plain(text)
 
 
