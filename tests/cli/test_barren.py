@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from cli.failing import USAGE, assert_failed
-from cli.place import AMD64, Place
+from cli.place import AMD64, INDEX, Place
 from support.fakes import Reply, ScriptedServer, json_reply
 from support.lading import Lading
 from support.parts import need
 from support.process import Ran, run
+from support.proxy import CountingProxy
 
 
 def shell(lading: Lading, line: str) -> Ran:
@@ -145,3 +146,14 @@ def test_a_login_into_a_file_that_cannot_be_written_asks_nobody(lading: Lading, 
         assert server.requests == []
         lading.run(*words, str(tmp_path / "new" / "auth.json"), stdin=b"secret")
     assert (tmp_path / "new" / "auth.json").exists()
+
+
+def test_two_says_that_nothing_was_sent(place: Place, tmp_path: Path) -> None:
+    """What only shows when the source was read is no mistake on the command line."""
+    ref = place.push("list", INDEX)
+    words = ["copy", ref, "docker-archive:a.tar:app:1", "--platform", "linux/amd64", "--platform", "linux/arm64"]
+    said = place.lading.run(*words, check=False, cwd=tmp_path)
+    assert_failed(said, 1, [""])
+    with CountingProxy(f"http://{place.host}") as proxy:
+        said = place.lading.run(*[word.replace(place.host, proxy.host) for word in words], check=False, cwd=tmp_path)
+        assert (said.returncode, bool(proxy.exchanges)) in ((1, True), (2, False))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lading.cli.groups import CommonOption, ReachOption
-from lading.errors import NotFound, UsageError
+from lading.errors import LadingError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
@@ -78,6 +78,9 @@ class Options:
         import asyncio
 
         from lading.client import AsyncClient
+        from lading.registry.session import Session
+
+        before = Session.answers
 
         async def main() -> T:
             _wake_up_at_ctrl_c()
@@ -92,6 +95,10 @@ class Options:
             ) as client:
                 try:
                     return await work(client)
+                except UsageError as error:
+                    if Session.answers > before:
+                        error.exit_code = LadingError.exit_code  # 2 says that nothing was sent
+                    raise
                 except NotFound as error:
                     from lading.cli.suggestions import suggest
 

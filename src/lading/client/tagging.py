@@ -115,7 +115,7 @@ async def _read(
 
     manifest, *_ = await gather([read(), *map(look, goals)])
     assert manifest is not None
-    return manifest, before
+    return manifest, {goal: before[goal] for goal in goals if goal in before}
 
 
 async def _present(context: Context, store: Readable, source: Location, goal: Location) -> AnyManifest | None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from msgspec import structs
 
@@ -80,6 +80,9 @@ class Session:
         alone: whether the best credentials are all that is tried: no others, and no anonymous access.
         transport: makes the transport for a host; for tests and other HTTP libraries.
     """
+
+    answers: ClassVar[int] = 0
+    """How many answers came, in this process."""
 
     def __init__(
         self,
@@ -552,6 +555,7 @@ class Session:
         except Unreachable as error:
             self._tell(request, started, f"failed: {error}")
             raise
+        Session.answers += 1
         self._tell(request, started, str(response.status))
         self._adapt(host, response, begun)
         if self._on_warning is not None and not has_slot:
