@@ -16,6 +16,7 @@ import msgspec
 
 from lading.errors import DigestMismatch
 from lading.images.layers import LIMITS, LayerContent, LayerLimits, beyond, diff_id_of, read_layer
+from lading.images.toc import Part, has_table, read_table
 from lading.io.shelf import Shelf
 from lading.io.spans import Span
 from lading.io.tar_stream import Member
@@ -26,7 +27,7 @@ _KEPT = 500_000
 """How many entries are kept in memory, of all layers together."""
 _MOST = 512 * 1024 * 1024
 """How much is kept in the user's cache, in bytes."""
-_VERSION = ".index-1"
+_VERSION, _TABLE = ".index-1", ".table-1"
 
 
 class LayerIndex(msgspec.Struct, kw_only=True):
@@ -42,6 +43,8 @@ class LayerIndex(msgspec.Struct, kw_only=True):
     members: list[Member]
     spans: list[Span] = []
     """From where the layer can be read on."""
+    parts: dict[int, list[Part]] = {}
+    """Where contents are, by the offsets of their members: of a layer that has a table of contents and was not read."""
 
 
 class Catcher:
@@ -98,7 +101,7 @@ class Remembered:
             DigestMismatch: it has another diff ID than it should have.
         """
         digest = content.descriptor.digest
-        index = self._known.get(digest) or await in_thread(self._load, digest)
+        index = self._known.get(digest) or await in_thread(self._load, digest, f"{_name(digest)}{_VERSION}")
         expected = diff_id_of(content)
         if index is None or (expected is not None and index.diff_id.partition(":")[0] != expected.algorithm):
             return None
@@ -149,22 +152,50 @@ class Remembered:
             spans=read.spans,
         )
         self._keep(index)
-        await in_thread(self._save, index)
+        await in_thread(self._save, index, f"{_name(content.descriptor.digest)}{_VERSION}")
         return index
 
-    def _load(self, digest: Digest) -> LayerIndex | None:
-        packed = self._shelf.get(f"{_name(digest)}{_VERSION}")
+    async def table(self, content: LayerContent) -> LayerIndex | None:
+        """What a layer says is in it, without reading all of it; None where it does not say it, or not reliably.
+
+        Args:
+            content: the layer.
+        """
+        if not has_table(content):
+            return None
+        # Who says which table is the right one is the descriptor: the same blob may have another elsewhere.
+        said = sorted(f"{key}={value}" for key, value in content.descriptor.annotations.items())
+        name = f"{_name(content.descriptor.digest)}-{Digest.of(repr(said).encode()).hex}{_TABLE}"
+        known = await in_thread(self._load, content.descriptor.digest, name)
+        if known is not None:
+            return known
+        table = await read_table(content)
+        if table is None:
+            return None
+        index = LayerIndex(
+            digest=str(content.descriptor.digest),
+            diff_id="",
+            size=0,
+            compression="",
+            members=table.members,
+            parts=table.parts,
+        )
+        await in_thread(self._save, index, name)
+        return index
+
+    def _load(self, digest: Digest, name: str) -> LayerIndex | None:
+        packed = self._shelf.get(name)
         try:
             index = msgspec.msgpack.decode(zlib.decompress(packed), type=LayerIndex) if packed is not None else None
         except (zlib.error, msgspec.MsgspecError):
             return None
         return index if index is not None and index.digest == digest else None
 
-    def _save(self, index: LayerIndex) -> None:
+    def _save(self, index: LayerIndex, name: str) -> None:
         # Names that are no UTF-8 have no place in the format.
         with suppress(UnicodeEncodeError):
             packed = zlib.compress(msgspec.msgpack.encode(index), 1)
-            self._shelf.put(f"{_name(Digest(index.digest))}{_VERSION}", packed)
+            self._shelf.put(name, packed)
 
     def _keep(self, index: LayerIndex) -> None:
         self._known[index.digest] = index

@@ -18,6 +18,7 @@ from lading.images.filesystem import Filesystem, Inode, Node, not_there
 from lading.images.indexing import Catcher, LayerIndex, Remembered
 from lading.images.layers import Layer, LayerContent, read_layer
 from lading.images.search import Found, Search
+from lading.images.toc import read_parts
 from lading.io import scratch
 from lading.io.inflate import read_on
 from lading.io.spans import Span, are_intact, range_of
@@ -114,6 +115,7 @@ class Reading:
         self._remembered = remembered
         self._resources = AsyncExitStack()
         self._kept: dict[int, BinaryIO] = {}
+        self._tables: dict[int, LayerIndex] = {}
         self._limits = Limits(jobs=_AT_ONCE)
 
     async def __aenter__(self) -> Self:
@@ -163,7 +165,7 @@ class Reading:
             keep: whether blobs from afar are kept, since contents will be asked for.
         """
         layers = self.layers if layer is None else (find_layer(self.layers, layer, self.name),)
-        indexes = await gather(self.index(one, keep=keep) for one in layers)
+        indexes = await gather(self.index(one, keep=keep, tables=not keep) for one in layers)
         files = Filesystem(self.name)
 
         def merge() -> None:
@@ -174,16 +176,23 @@ class Reading:
         await in_thread(merge)
         return files
 
-    async def index(self, layer: Layer, *, catcher: Catcher | None = None, keep: bool = False) -> LayerIndex:
+    async def index(
+        self, layer: Layer, *, catcher: Catcher | None = None, keep: bool = False, tables: bool = False
+    ) -> LayerIndex:
         """The entries of a layer.
 
         Args:
             layer: the layer.
             catcher: gets contents, if the layer has to be read.
             keep: whether the blob is kept, if it comes from afar.
+            tables: whether a table of contents will do, where the layer has one.
         """
         content = self._content(layer)
         known = await self._remembered.known(content)
+        if known is None and tables:
+            known = await self._remembered.table(content)
+            if known is not None:
+                self._tables[layer.number - 1] = known
         if known is not None:
             return known
         is_far = content.store.traits.is_remote or not content.store.traits.resolves_cheaply
@@ -206,6 +215,13 @@ class Reading:
 
     async def _contents_of(self, layer: Layer, delivery: _Delivery, wanted: Wanted) -> None:
         content, kept = self._content(layer), self._kept.get(layer.number - 1)
+        table = self._tables.get(layer.number - 1)
+        if table is not None:
+            for _, (_, inode) in sorted(wanted.items(), reverse=True):
+                delivery.begin(inode.member)
+                await read_parts(content, table.parts.get(inode.member.offset, []), delivery.whole)
+                await in_thread(delivery.end)
+            return
         if kept is not None:
             await in_thread(kept.seek, 0)
             content = msgspec.structs.replace(content, kept=kept)
@@ -258,7 +274,7 @@ class Reading:
             catcher = None
             if spool is not None and caught is not None:
                 catcher = _catching(plain, layer.number - 1, spool, caught)
-            index = await self.index(layer, catcher=catcher, keep=True)
+            index = await self.index(layer, catcher=catcher, keep=True, tables=True)
             answer = await in_thread(looking.add, layer.number - 1, index.members)
             if answer == "absent":
                 raise not_there(self.name, path)
@@ -327,6 +343,10 @@ class _Delivery:
             self._pieces[0] = (0, length - len(taken))
             if not self._pieces[0][1]:
                 del self._pieces[0]
+
+    def whole(self, piece: bytes) -> None:
+        """Bring content that was verified."""
+        self.content(memoryview(piece))
 
     def end(self) -> None:
         """End the content, with the holes at its end."""
