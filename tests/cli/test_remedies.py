@@ -185,7 +185,7 @@ def test_of_a_file_nothing_is_said_of_registries(store: str, typed: Callable[...
     for line in LOCAL.split("\n")[1:-1]:
         ran = typed(line.format(store, r=place.name, zeros="0" * 64))
         assert ran.stderr or not ran.returncode, line
-        assert "registr" not in ran.stderr.replace("oci-archive", ""), (line, ran.stderr)
+        assert "registr" not in ran.stderr.lower(), (line, ran.stderr)
     for name in ("1", "a.b@1", "@0"):
         ran = typed(f"digest {store}:@{name}")
         assert "***" not in ran.stderr, ran.stderr

@@ -157,11 +157,11 @@ def test_every_error_has_a_way_on() -> None:
     codes = set(re.findall(r"`([a-z-]+)`", EXIT_CODES.partition("## Codes of errors")[2].partition("A copy")[0]))
     for kind in kinds:
         for code in (None, *codes):
-            fields = {"reference": REF} | (SAID[code][0] if code in SAID else {})
+            fields = {"reference": REF, "image": REF} | (SAID[code][0] if code in SAID else {})
             message, *_, way = worded(kind("it failed", code=code, fields=fields))
             assert message == MESSAGES.get(code or "", "it failed")
             assert way not in (message, CAUSES.get(code or "")), (kind, code)
-    assert set(WAYS) == {kind.code for kind in kinds} - {"tls"} | {"manifest-not-found"}
+    assert set(WAYS) == {kind.code for kind in kinds} - {"tls"} | {"manifest-not-found", "path-not-found"}
 
 
 def test_what_is_known_of_a_case_comes_first() -> None:

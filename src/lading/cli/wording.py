@@ -233,13 +233,11 @@ REMEDIES: dict[str, Words] = {
 }
 
 
-def _see(otherwise: str) -> Callable[[Mapping[str, Any]], str]:
-    """Where to look, with what the error is about in it: its reference, else its registry."""
+def _see(at_registry: str, otherwise: str) -> Callable[[Mapping[str, Any]], str]:
+    """Where to look: at the registry that an error is about, if it is about one, or elsewhere."""
 
     def said(of: Mapping[str, Any]) -> str:
-        registry = of.get("registry") or "REGISTRY"
-        reference = of.get("reference") or of.get("what") or "REF"
-        return otherwise.format(registry=registry, reference=reference)
+        return (at_registry if of.get("registry") else otherwise).format_map(of)
 
     return said
 
@@ -258,14 +256,23 @@ WAYS: dict[str, Words] = {
     "invalid-platform": "write it like linux/amd64, or linux/arm/v7",
     "invalid-pattern": "write it like 'v1.*', 're:v[0-9]+' or 'semver:>=1.2'",
     "manifest-not-found": lambda of: f"see what there is: lading tags {_repository(of['reference'])}",
-    "not-found": _see("check the name; see what there is: lading repos {registry}      or: lading tags REPOSITORY"),
-    "denied": _see("see how access comes about: lading auth explain {registry}"),
-    "rate-limited": _see("try again later, or log in: lading login {registry}"),
-    "unreachable": _see("see how far a connection comes: lading registry check {registry}"),
+    "path-not-found": "see what is there: lading image ls {image}",
+    "not-found": _see(
+        "check the name; see what there is: lading repos {registry}", "check the name, and what there is"
+    ),
+    "denied": _see(
+        "see how access comes about: lading auth explain {registry}", "see step by step what happened: --debug"
+    ),
+    "rate-limited": _see("try again later, or log in: lading login {registry}", "try again later"),
+    "unreachable": _see(
+        "see how far a connection comes: lading registry check {registry}", "see step by step what happened: --debug"
+    ),
     "invalid-content": "write it there anew, from where it is whole; see its bytes: lading inspect --raw REF",
     "digest-mismatch": "try again; what stays so is damaged where it is kept, and has to be written there anew",
-    "conflict": _see("see what is there now: lading inspect {reference}"),
-    "unsupported": _see("see what a registry supports: lading registry check {registry}"),
+    "conflict": lambda of: f"see what is there now: lading inspect {of.get('reference') or of.get('what') or 'REF'}",
+    "unsupported": _see(
+        "see what it supports: lading registry check {registry}", "choose another place for it, such as oci:DIR"
+    ),
     "registry-failed": "try again later; see the requests: --debug",
 }
 """For each kind of error what to do, where neither the library nor `REMEDIES` knows more."""

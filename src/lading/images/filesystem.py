@@ -463,7 +463,7 @@ def not_there(what: str, path: str, cause: str | None = None, nearest: Sequence[
         cause=cause,
         remedy=f"there is {', '.join(excerpt(near) for near in nearest)}" if nearest else None,
         code="path-not-found",
-        fields={"path": path, "nearest": list(nearest)},
+        fields={"image": what, "path": path, "nearest": list(nearest)},
     )
 
 
