@@ -247,13 +247,18 @@ class TestFailures:
         (tmp_path / "docker").unlink()
         assert await asked() == ["podman:1"]
 
-    async def test_a_command_that_cannot_be_run(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "content, cause",
+        [(b"\x7fELF nonsense", ""), (b"#!/nonexistent/sh\n", "its interpreter /nonexistent/sh is not there")],
+    )
+    async def test_a_command_that_cannot_be_run(self, tmp_path: Path, content: bytes, cause: str) -> None:
         program = tmp_path / "docker"
-        program.write_bytes(b"\x7fELF nonsense")
+        program.write_bytes(content)
         program.chmod(0o755)
         async with DockerDaemon(str(program)) as store:
-            with pytest.raises(UsageError, match="cannot be run"):
+            with pytest.raises(UsageError, match="cannot be run") as caught:
                 await store.resolve("app:1")
+        assert cause in (caught.value.cause or "")
 
     @pytest.mark.parametrize("half", ["", "head -c 700 {archive}"])
     async def test_saving_that_fails_half_way(self, tmp_path: Path, half: str) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from lading.errors import Denied, discreet
+from lading.io.programs import why_not_found
 from lading.registry.auth.credentials import TOKEN_USER, Credential
 from lading.registry.failures import clean
 from lading.registry.masking import Mask
@@ -100,7 +99,7 @@ class Helpers:
         try:
             process = await _Process.start(program, action, self._environ)
         except FileNotFoundError:
-            raise _failed(helper, _why_not_found(program, self._environ)) from None
+            raise _failed(helper, clean(why_not_found(program, self._environ))) from None
         except OSError as error:
             raise _failed(helper, (error.strerror or "it cannot be run").lower()) from None
         try:
@@ -210,19 +209,6 @@ def _decoded(helper: str, text: str) -> dict[str, object]:
     if not isinstance(document, dict):
         raise _failed(helper, _NOT_THE_PROTOCOL)
     return document
-
-
-def _why_not_found(program: str, environ: Mapping[str, str]) -> str:
-    """Why a program could not be started for something that is not there: itself, or what is to run it."""
-    found = shutil.which(program, path=environ.get("PATH"))
-    if found is None:
-        return f"there is no program {program} on the PATH"
-    with Path(found).open("rb") as file:
-        first = file.readline(200)
-    if not first.startswith(b"#!"):
-        return f"{found} cannot be run: the loader that it is made for is not there"
-    interpreter = (first[2:].decode("utf-8", "replace").split() or [""])[0]
-    return clean(f"{found} cannot be run: its interpreter {interpreter} is not there")
 
 
 def _told(texts: Iterable[str], secrets: Iterable[str]) -> str:

@@ -123,8 +123,13 @@ class Program:
         try:
             process = await asyncio.create_subprocess_exec(self.path, *args, stdin=stdin, stdout=stdout, stderr=PIPE)
         except OSError as error:
+            from lading.io.programs import why_not_found
+
+            is_missing = isinstance(error, FileNotFoundError)
             raise UsageError(
-                f"{self.path} cannot be run", cause=error.strerror, remedy=f"name another one with {ENVIRONMENT}"
+                f"{self.path} cannot be run",
+                cause=why_not_found(self.path, os.environ) if is_missing else error.strerror,
+                remedy=f"name another one with {ENVIRONMENT}",
             ) from None
         running = _Running(self.name, process)
         try:
