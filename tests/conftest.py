@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from lading.client import AsyncClient
+from lading.registry.session import Session
 from lading.serve import background
 from support.certs import Authority
 from support.docker import DockerCLI, dockerd
@@ -45,6 +46,14 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_cache(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a cache of its own; nothing is in it yet, not even the folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(caches / uuid.uuid4().hex))
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that fail are sent again soon, where a test does not say when."""
+    defaults = Session.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "backoff", defaults["backoff"] / 10)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import _thread
 import asyncio
 import contextlib
-import itertools
 import re
 import socket
 import ssl
@@ -403,7 +402,7 @@ async def test_there_is_no_such_host(transport: AnyTransport) -> None:
 
 async def test_a_silent_server_is_not_waited_for_without_end(make: Made) -> None:
     transport = make(stall_timeout=0.2)
-    with ScriptedServer(lambda _: Reply(delay=1)) as server, pytest.raises(ConnectionBroken, match=r"0\.2 seconds"):
+    with ScriptedServer(lambda _: Reply(delay=0.5)) as server, pytest.raises(ConnectionBroken, match=r"0\.2 seconds"):
         await get(transport, server.url)
 
 
@@ -421,10 +420,10 @@ async def test_a_body_that_drips_is_as_good_as_stalled(make: Made, first: int) -
         with client, contextlib.suppress(OSError):
             client.recv(65536)
             client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * first)
-            while True:
+            while not over.wait(0.02):
                 client.sendall(b"x" * 10)  # half as fast as it has to be
-                time.sleep(0.02)
 
+    over = threading.Event()
     transport = make(stall_timeout=0.3)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
@@ -434,7 +433,7 @@ async def test_a_body_that_drips_is_as_good_as_stalled(make: Made, first: int) -
             await get(transport, url)
         words = r"less than 1024 bytes per second came for 0\.3 seconds"
         assert re.search(words if first else rf"{words}|did not come within 0\.3 seconds", caught.value.cause or "")
-        await transport.close()
+        over.set()
         await asyncio.to_thread(thread.join, 5)
 
 
@@ -444,17 +443,18 @@ async def test_a_head_that_drips_is_not_waited_for_without_end(make: Made) -> No
         with client, contextlib.suppress(OSError):
             client.recv(65536)
             client.sendall(b"HTTP/1.1 200 OK\r\n")
-            for number in itertools.count():
-                client.sendall(b"X-%d: x\r\n" % number)
-                time.sleep(0.02)
+            number = 0
+            while not over.wait(0.02):
+                client.sendall(b"X-%d: x\r\n" % (number := number + 1))
 
+    over = threading.Event()
     transport = make(stall_timeout=0.3)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         with pytest.raises(ConnectionBroken):
             await get(transport, f"http://127.0.0.1:{listener.getsockname()[1]}/")
-        await transport.close()
+        over.set()
         await asyncio.to_thread(thread.join, 5)
 
 
@@ -615,20 +615,23 @@ def raw_server(data: bytes, *, reset: bool = False, endless: bytes = b"", linger
             while True:
                 client, _ = listener.accept()
                 with client, contextlib.suppress(OSError):
+                    client.settimeout(0.5)  # the client may be there and read no more
                     client.recv(65536)
                     client.sendall(data)
                     while endless:
                         client.sendall(endless)
-                    time.sleep(linger)
+                    over.wait(linger)
                     if reset:
                         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
+    over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
     finally:
+        over.set()
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(5)

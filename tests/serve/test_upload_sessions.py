@@ -124,7 +124,8 @@ class TestThatTrickle:
     """A client that sends a byte every forty seconds is never silent, and would hold its place for ever."""
 
     @pytest.fixture
-    def call(self, storage: Storage, clock: Clock) -> Iterator[Caller]:
+    def call(self, storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
+        monkeypatch.setattr("lading.serve.protocol.problems._DRAIN_PATIENCE", 0.2)
         with serving(clock, Settings(max_uploads=1), storage) as caller:
             yield caller
 
