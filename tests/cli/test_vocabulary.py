@@ -9,7 +9,7 @@ import pytest
 from cli.failing import USAGE, assert_failed
 from cli.place import AMD64, Place
 from lading.cli import lading as root
-from lading.cli.vocabulary import JOBS, OPTIONS
+from lading.cli.vocabulary import ELSEWHERE, JOBS, OPTIONS
 from support.lading import Lading
 from support.parts import need
 from support.process import run
@@ -26,7 +26,8 @@ SAID = {
     "rm": ("'rm'", "lading delete REF", "lading delete --untag REF"),
     "attach x --artifact-type a/b": ("'attach'", "from Python: Client.put"),
     "get x": ("'get'", "lading manifest inspect x"),
-    "export x x.tar": ("'export'", "lading pull REF docker-archive:FILE", "lading pull REF oci:DIR:TAG"),
+    "export x x.tar": ("'export'", "lading image export REF", "lading pull REF docker-archive:FILE"),
+    "history x": ("'history'", "lading image history x"),
     "save x -o x.tar": ("'save'", "lading pull REF docker-archive:FILE"),
     "manifest get x": ("'manifest get'", "lading manifest inspect x"),
     "auth login": ("'auth login'", "lading login REGISTRY"),
@@ -90,6 +91,11 @@ def _is_command(words: list[str]) -> bool:
     for word in words:
         command = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
     return command is not None
+
+
+def test_no_command_is_taken_for_one_of_others() -> None:
+    names = [name for *_, names in (*JOBS, *ELSEWHERE) for name in names.split(", ")]
+    assert [name for name in names if _is_command(name.split())] == []
 
 
 def test_what_is_named_can_be_typed() -> None:

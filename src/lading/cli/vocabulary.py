@@ -13,23 +13,33 @@ import click
 from lading.errors import UsageError
 
 JOBS: tuple[tuple[str, str, str], ...] = (
+    ("the config of an image", "lading image config REF", "config, image env"),
+    ("how an image came about", "lading image history REF", "history, image log"),
+    ("the layers of an image", "lading image layers REF", "layers, ls-layers, image ls-layers"),
+    ("the size of an image", "lading image size REF", "size, du, image du, image df, dive"),
+    ("the files of an image", "lading image ls REF", "files, image files, image list, ls-files"),
+    ("a file in an image", "lading image cat REF PATH", "cat, image get-file, get-file"),
+    (
+        "its file system",
+        "lading image export REF",
+        "export, unpack, extract, image unpack, image extract, mount, image mount",
+    ),
     (
         "a registry's repositories",
         "lading repos REGISTRY",
-        "catalog, images, image ls, image list, list, ls, search, repo ls, repo list, repositories, registry "
+        "catalog, images, image list, list, ls, search, repo ls, repo list, repositories, registry "
         "ls, registry list, registry catalog, repository ls, repository list, repos ls",
     ),
     (
         "a repository's tags",
         "lading tags REPOSITORY",
-        "images, image ls, image list, list, ls, list-tags, ls-tags, tag ls, tag list, tags ls, tags list, "
+        "images, image list, list, ls, list-tags, ls-tags, tag ls, tag list, tags ls, tags list, "
         "repo tags, repo show-tags, repo",
     ),
     (
         "what a name stands for",
         "lading inspect REF",
-        "image inspect, inspect image, show, info, describe, image show, imagetools inspect, image history, "
-        "history, config, image config, ls-layers, layers, image tree, tree, platforms, get, image",
+        "image inspect, inspect show, info, describe, image show, imagetools inspect, image tree, tree, platforms, get",
     ),
     (
         "a name's digest",
@@ -56,8 +66,8 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     ),
     ("to keep every tag in a layout", "lading copy --all-tags REPOSITORY oci:DIR", "backup"),
     ("to bring a layout to a registry", "lading push oci:DIR REPOSITORY", "restore, layout push"),
-    ("to write an archive", "lading pull REF docker-archive:FILE", "save, export, image save, image export"),
-    ("to write a layout", "lading pull REF oci:DIR:TAG", "export, image export, download, layout pull"),
+    ("to write an archive", "lading pull REF docker-archive:FILE", "save, export, image save"),
+    ("to write a layout", "lading pull REF oci:DIR:TAG", "export, download, layout pull"),
     (
         "to bring an archive to a registry",
         "lading push docker-archive:FILE REF",
