@@ -101,14 +101,17 @@ def test_files_drafts_and_their_entries(
     lading.run("copy", f"{registry.host}/{repository}:a", f"oci:{tmp_path}/layout:a.1")
     lading.run("manifest", "create", "reg.example/app:1", f"oci:{tmp_path}/layout:a.1")
     (tmp_path / "images.tar").touch()
-    folder, names, archive, draft, entry = completed(
+    lading.run("copy", f"{registry.host}/{repository}:a", "--platform", "linux/arm64", f"dir:{tmp_path}/single")
+    folder, names, archive, single, draft, entry = completed(
         "lading inspect oci:lay",
         "lading inspect oci:layout:a",
         "lading push docker-archive:im",
+        "lading push dir:s",
         "lading manifest push reg",
         "lading manifest remove reg.example/app:1 linux/ar",
     )
     assert (folder, names, archive) == (["layout", "layout/"], ["a.1"], ["images.tar"])
+    assert single == ["single", "single/"]
     assert (draft, entry) == (["reg.example/app:1"], ["linux/arm64"])
 
 

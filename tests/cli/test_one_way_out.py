@@ -53,6 +53,12 @@ def test_no_module_prints_but_one() -> None:
     assert {name: found for name, found in said.items() if found} == {}
 
 
+def test_the_library_prints_nothing() -> None:
+    modules = [path for path in CLI.parent.rglob("*.py") if CLI not in path.parents]
+    said = {path.name: set(prints(ast.parse(path.read_text()))) - {"os.write"} for path in modules}
+    assert {name: found for name, found in said.items() if found} == {}
+
+
 HARMLESS = ["plain", "é e\u0301", "日本語", "العربية", "emoji 🐳", "a\u00a0b\u3000c", "back\\slash", ""]
 HARMFUL = {
     "\n": r"\n",

@@ -49,7 +49,9 @@ PLATFORMS = (
     "linux/s390x",
     "windows/amd64",
 )
-_SCHEMES = ("oci:", "oci-archive:", "docker-archive:", "docker-daemon:")
+_SCHEMES = ("oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "dir:")
+_MARKS = {"oci:": "oci-layout", "dir:": "manifest.json"}
+"""The file by which a folder is known, where one is meant."""
 
 # bash takes a colon and an equals sign for the ends of words, and replaces only what comes after the last of them.
 _BASH = """\
@@ -222,6 +224,9 @@ def _places(_: click.Context, word: str) -> Iterator[str]:
         yield from _aliases()
         yield from (scheme for scheme in _SCHEMES if word)
         yield from _drafts(_, word)
+        name, colon, tag = word.partition(":")
+        if colon and not tag.isdecimal():  # of Docker Hub; a number would be a port
+            yield from (f"{name}:{tag}" for tag in _tags(name))
     elif ":" in rest or "@" in rest:
         place = word[: len(host) + 1 + min(rest.find(mark) for mark in ":@" if mark in rest)]
         yield from (f"{place}:{tag}" for tag in _tags(place))
@@ -238,13 +243,14 @@ def _in_files(scheme: str, word: str) -> Iterator[str]:
     if colon and Path(path).exists():
         yield from (f"{scheme}{path}:{tag}" for tag in _tags(f"{scheme}{path}"))
         return
+    mark = _MARKS.get(scheme)
     folder, slash, _ = path.rpartition("/")
     with suppress(OSError):
         for entry in os.scandir(f"{folder}/" if slash else "."):
             name = f"{scheme}{folder}{slash}{entry.name}"
             if entry.is_dir():
                 yield f"{name}/"
-            if (Path(entry.path) / "oci-layout").is_file() if scheme == "oci:" else entry.is_file():
+            if entry.is_file() if mark is None else (Path(entry.path) / mark).is_file():
                 yield name
 
 
