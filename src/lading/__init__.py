@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from lading.store import Readable, Reader, Source, Store
     from lading.stores.location import AnyLocation, Location
     from lading.transfer.events import Event, Finished, OnEvent, Progressed, Started, Totals
-    from lading.transfer.operation import Place
+    from lading.transfer.place import Place
     from lading.transfer.report import CopyReport
 
 _HOME = {
@@ -127,7 +127,7 @@ _HOME = {
     "store": ("Readable", "Reader", "Source", "Store"),
     "stores.location": ("AnyLocation", "Location"),
     "transfer.events": ("Event", "Finished", "OnEvent", "Progressed", "Started", "Totals"),
-    "transfer.operation": ("Place",),
+    "transfer.place": ("Place",),
     "transfer.report": ("CopyReport",),
 }
 """For each module the public names that it has."""

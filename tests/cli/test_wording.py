@@ -131,6 +131,10 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "no-platform": ({}, "choose one of those with --platform"),
     "tag-dangling": ({}, "to copy the others all the same: lading copy --all-tags --keep-going SRC DST"),
     "no-tags-to-copy": ({"store": "oci:a"}, "see them: lading tags oci:a"),
+    "names-of-one-tag": (
+        {"store": "oci:a", "names": ["b:1", "c:1"], "first": "oci:a:b:1"},
+        "copy each under a tag of its own: lading copy oci:a:b:1 REPOSITORY:TAG",
+    ),
     "patterns-of-one-tag": ({}, "add --all-tags"),
     "sparse-without-platforms": ({}, "say which with --platform"),
     "types-without-referrers": ({}, "add --referrers"),

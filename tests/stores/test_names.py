@@ -229,7 +229,7 @@ def test_a_name_without_a_tag_is_not_dropped_silently(lading: Lading, elsewhere:
     repository = f"{elsewhere}/stays/behind"
     ran = lading.run("push", "oci:in", repository, cwd=here)
     for name in names:
-        assert f"oci:in:{name} stayed behind: its name has no tag" in ran.stderr
+        assert f"oci:in:{name} stayed behind: its name has no tag; to bring it: lading copy oci:in:{name}" in ran.stderr
     assert ran.stdout == f"{repository}:v1@{IMAGES[0].digest}\n"
     # Alone it is what is meant, as long as nothing was said of tags.
     make_layout("alone", entry(IMAGES[1], names[0]))

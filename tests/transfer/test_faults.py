@@ -15,7 +15,8 @@ from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve import background
 from lading.stores.layout.layout import Layout
-from lading.transfer.operation import Place, copy
+from lading.transfer.operation import copy
+from lading.transfer.place import Place
 from lading.transfer.report import CopyOptions
 from support import images
 from support.http import Reply, Request

@@ -17,7 +17,8 @@ from lading.model.platform import Platform
 from lading.store import fetch_manifest, put_manifest
 from lading.stores.memory import Memory
 from lading.stores.overlay import Overlay
-from lading.transfer.operation import Place, copy
+from lading.transfer.operation import copy
+from lading.transfer.place import Place
 from lading.transfer.report import CopyOptions
 from lading.transfer.transform import Graph
 from support import images

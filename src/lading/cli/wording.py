@@ -128,6 +128,7 @@ NOTES: dict[str, Words] = {
         if of["holder"]
         else f"{of['what']} stayed behind: --referrers brings {'them' if of['count'] > 1 else 'it'} along"
     ),
+    "name-without-tag": "{what} stayed behind: its name has no tag; to bring it: lading copy {what} REPOSITORY:TAG",
     "entries-left-behind": "{what} stayed behind: of what is in a registry, only --verify brings them later",
 }
 
@@ -224,6 +225,7 @@ REMEDIES: dict[str, Words] = {
     "no-platform": "choose one of those with --platform",
     "tag-dangling": "to copy the others all the same: lading copy --all-tags --keep-going SRC DST",
     "no-tags-to-copy": "see them: lading tags {store}",
+    "names-of-one-tag": "copy each under a tag of its own: lading copy {first} REPOSITORY:TAG",
     "patterns-of-one-tag": "add --all-tags",
     "sparse-without-platforms": "say which with --platform",
     "types-without-referrers": "add --referrers",

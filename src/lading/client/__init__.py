@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from lading.results import Deletion, Resolution, TagChange, TagInfo, TagSuggestions
     from lading.store import AnyManifest, Readable, Store
     from lading.transfer.events import OnEvent
-    from lading.transfer.operation import Place
+    from lading.transfer.place import Place
     from lading.transfer.report import CopyReport
 
 AnyPlatform = Platform | str

@@ -24,7 +24,8 @@ from lading.store import Readable, Store
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import open_to_read, open_to_write, resolve_location
 from lading.transfer.events import OnEvent
-from lading.transfer.operation import Place, copy, is_digest
+from lading.transfer.operation import copy
+from lading.transfer.place import Place, is_digest
 from lading.transfer.report import CopyOptions, CopyReport
 from lading.transfer.transform import Graph, Transform
 

@@ -45,7 +45,8 @@ from lading.stores.location import registry_reference
 from lading.transfer.events import OnEvent
 from lading.transfer.graph import CopyCounts
 from lading.transfer.guard import Guard, find_named
-from lading.transfer.operation import Place, copy
+from lading.transfer.operation import copy
+from lading.transfer.place import Place
 from lading.transfer.report import CopyOptions, CopyReport
 from lading.transfer.transform import Graph
 

@@ -10,65 +10,25 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import msgspec
-
 from lading.errors import Conflict, LadingError, NotFound, UsageError
 from lading.io.tasks import Limits, first_failure, gather
 from lading.model.descriptor import Descriptor
-from lading.model.digest import ALGORITHMS, Digest
+from lading.model.digest import Digest
 from lading.model.media_types import MANIFESTS, SCHEMA1
 from lading.model.patterns import choose
-from lading.model.reference import Reference, is_tag
-from lading.model.tags import is_fallback, tag_in
+from lading.model.tags import is_fallback
 from lading.model.text import excerpt
 from lading.store import HasSiblings, Readable, Store, fetch_manifest
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copier, CopyCounts
 from lading.transfer.guard import find_named
+from lading.transfer.place import Place, is_digest
 from lading.transfer.referrers import Finder, LeftBehind, Referrer
-from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport, Failure
+from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport, Failure, Note
 from lading.transfer.transform import Graph
 
 _IMAGES = 8
 """How many tags are copied at once."""
-
-
-class Place(msgspec.Struct, frozen=True):
-    """A store, and a name in it: what is copied, or where it goes."""
-
-    store: Readable
-    """The store; that of a target is a `Store`."""
-    name: str | None = None
-    """A tag or a digest, or a whole reference where the store is named by references; None for none."""
-    repository: str | None = None
-    """The repository that bare tags are in, where the store is named by references."""
-
-    def named(self, tag: str) -> str:
-        """What a tag is called in the store."""
-        return f"{self.repository}:{tag}" if self.repository is not None else tag
-
-    def has(self, name: str) -> bool:
-        """Whether a name of the store is in the repository; any is, where there is none."""
-        return self.repository is None or (not is_tag(name) and Reference.parse(name).name == self.repository)
-
-    def title(self, name: str | None) -> str:
-        """What a manifest of the store is called in messages."""
-        if name is None:
-            return self.store.name
-        return f"{self.store.name}{'@' if is_digest(name) else ':'}{name}"
-
-    def full_title(self, name: str | None, digest: Digest) -> str:
-        """What it is called for good: with its digest, where the store knows manifests by digest."""
-        if name is None or is_digest(name):
-            return self.title(digest)
-        if name.endswith(f"@{digest}"):
-            return self.title(name)
-        return f"{self.title(name)}@{digest}" if self.store.traits.takes_indexes else self.title(name)
-
-
-def is_digest(name: str) -> bool:
-    """Whether a name is a digest, and no tag or reference."""
-    return name.partition(":")[0] in ALGORITHMS and "/" not in name
 
 
 async def copy(
@@ -293,37 +253,24 @@ class _Operation:
             NotFound: there are none.
         """
         store = self._source.store
-        taken = [name for name in chosen if all(self._name(target, name) is not None for target in self._targets)]
+        names = [{name: target.place.name_of(name, store) for name in chosen} for target in self._targets]
+        taken = [name for name in chosen if all(there[name] is not None for there in names)]
         for name in chosen:
             if name not in taken:
-                self._note(f"{self._source.title(name)} stayed behind: its name has no tag")
-        if not taken:
-            raise NotFound(
-                f"{store.name} has no tags",
-                cause=f"it has the names {', '.join(chosen[:5])}",
-                remedy="copy them one by one",
-            )
-        if any(len({self._name(target, name) for name in taken}) < len(taken) for target in self._targets):
-            raise Conflict(
-                f"{store.name} has names that are the same tag",
-                cause=", ".join(taken[:5]),
-                remedy="copy them one by one, or choose among them by a pattern",
+                title = self._source.title(name)
+                text = f"{title} stayed behind: its name has no tag"
+                # What a registry lists so, nobody can ask it for.
+                self._note(text if store.traits.is_remote else Note(text, "name-without-tag", {"what": title}))
+        if not taken or any(len({there[name] for name in taken}) < len(taken) for there in names):
+            why = "has names that are the same tag" if taken else "has no tags"
+            raise (Conflict if taken else NotFound)(
+                f"{store.name} {why}",
+                cause=", ".join((taken or chosen)[:5]),
+                remedy="copy them one by one" + (", or choose among them by a pattern" if taken else ""),
+                code=None if store.traits.is_remote and not taken else "names-of-one-tag",
+                fields={"store": store.name, "names": chosen, "first": self._source.title(chosen[0])},
             )
         return taken
-
-    def _name(self, target: _Target, name: str) -> str | None:
-        """What a name of the source is in a target; None where it can be none there."""
-        place, source = target.place, self._source.store.traits
-        if not (is_tag(name) or source.takes_names or source.is_named_by_references):
-            return None  # a registry lists what nobody could ask it for
-        if place.store.traits.takes_names and source.takes_names:
-            return name
-        if place.store.traits.is_named_by_references and place.repository is None:
-            return name
-        tag = _tag_of(name) if source.is_named_by_references else tag_in(name)
-        if tag is None:
-            return name if place.store.traits.takes_names else None
-        return place.named(tag)
 
     async def _image(self, source: str | Graph, namings: Sequence[_Naming]) -> CopiedImage:
         """Copy a graph, or what a name of the source stands for, to where these names are."""
@@ -355,7 +302,7 @@ class _Operation:
     def _names(self, target: _Target, source: str | Graph) -> list[str | None]:
         if not self._options.all_tags or isinstance(source, Graph):
             return [*target.names, *map(target.place.named, self._options.tags)]
-        return [self._name(target, source)]
+        return [target.place.name_of(source, self._source.store)]
 
     async def _look(self, source: str | Graph, namings: Sequence[_Naming]) -> Descriptor | Digest:
         """What the source's name stands for. What the targets' names stand for is found out at the same time."""
@@ -590,11 +537,6 @@ def _each_once(referrers: Sequence[Referrer]) -> list[Referrer]:
     for referrer in referrers:
         each.setdefault((referrer.content.digest, referrer.tag), referrer)
     return list(each.values())
-
-
-def _tag_of(name: str) -> str | None:
-    """The tag of a name of Docker's, which may be a whole reference; None where that has a digest and no tag."""
-    return name if is_tag(name) else Reference.parse(name).tag
 
 
 def _is_same(first: Readable, second: Readable) -> bool:

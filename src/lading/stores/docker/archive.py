@@ -361,7 +361,8 @@ class NewDockerArchive:
                 )
             manifest = await fetch_manifest(before, there[0])
         for child in manifest.children:
-            if not self._new.has(child.digest):
+            # Where a foreign layer is kept elsewhere, `put` refuses the image.
+            if not self._new.has(child.digest) and await before.contains(child):
                 await self._new.write(child.content, from_store(before, child))
         await self._new.put(manifest)
         for name in names:
