@@ -437,7 +437,7 @@ def _message(
         return refuses, "see what is there now"
     if kind is Denied:
         return refuses, "ask who runs the registry to allow it"
-    return refuses, None
+    return refuses, "the registry's own log may say more; some registries take only what they know the media types of"
 
 
 _CODES: Mapping[tuple[type[LadingError], str], str] = {

@@ -40,4 +40,8 @@ def target_of(response: Response, call: Call) -> str | None:
 
 
 def _unsafe(host: str, call: Call, cause: str) -> Unsupported:
-    return Unsupported(f"{host} redirects {call.what} to where lading does not follow", cause=cause)
+    return Unsupported(
+        f"{host} redirects {call.what} to where lading does not follow",
+        cause=cause,
+        remedy="whoever runs the registry has to see where it sends for content",
+    )

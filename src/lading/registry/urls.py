@@ -116,7 +116,11 @@ def continuation(base: str, target: str | None) -> str | None:
         cause = f"from {here.scheme} to {there.scheme}, on the same host: the registry does not know its own address"
     else:
         cause = f"from {here.url} to {there.url}; uploads and pages stay where they began"
-    raise Unsupported(f"{here.netloc} points to another server, which lading does not follow", cause=cause)
+    raise Unsupported(
+        f"{here.netloc} points to another server, which lading does not follow",
+        cause=cause,
+        remedy="the registry, or the proxy before it, has to be told the address that it is reached at",
+    )
 
 
 def next_link(values: Iterable[str]) -> str | None:

@@ -390,9 +390,13 @@ def trusted_realm(realm: str, base: str, registry: str) -> str:
         if there.scheme == "http" and here.scheme != "http":
             cause = f"{there.url} has no TLS, and {registry} has"
         elif urls.is_private(there.host) and there.host != here.host and not both_local:
-            cause = f"{there.url} is an address of a private network, and not that of {registry}"
+            cause = f"{there.url} is an address of a private network or of this machine, and not that of {registry}"
     if cause is not None:
-        raise Denied(f"{registry} names a token service that lading does not ask", cause=cause)
+        raise Denied(
+            f"{registry} names a token service that lading does not ask",
+            cause=cause,
+            remedy="whoever runs the registry has to name one at its own address, or a public one, with TLS as it has",
+        )
     return realm.partition("#")[0]
 
 
