@@ -357,6 +357,17 @@ class TestCommands:
             assert [line.split()[0] for line in ran.stdout.splitlines()] == ["TAG", "0", "1"]
             assert "listed, and naming nothing: 0" in ran.stderr
 
+    def test_a_token_is_had_where_only_v2_names_the_way(self, lading: Lading) -> None:
+        shy = Shy(lambda _: NOBODY)
+        answer = shy.server.script
+
+        def script(request: Request) -> Reply | None:
+            return json_reply({"token": "good"}) if request.path == "/token" else answer(request)
+
+        shy.server.script = script
+        with shy.server:
+            assert lading.run("auth", "token", f"{shy.server.host}/t/app").stdout.strip() == "good"
+
     def test_a_registry_that_asks_for_logins_by_now_is_asked_again_after_one(self, lading: Lading) -> None:
         shy = Shy(content)
         answer = shy.server.script

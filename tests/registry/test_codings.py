@@ -150,6 +150,14 @@ async def test_a_coding_that_cannot_be_undone_is_named() -> None:
                 await read(store, Descriptor(digest=Digest.of(CONFIG), size=len(CONFIG)))
 
 
+async def test_a_web_page_is_one_with_a_coding_too() -> None:
+    page = coded(Reply(body=b"<html>a login</html>", headers={"Content-Type": "text/html"}), "gzip")
+    with ScriptedServer(lambda _: page) as server:
+        async with connected(server) as store:
+            with pytest.raises(LadingError, match="is no registry"):
+                await store.fetch("1")
+
+
 async def test_a_small_answer_does_not_grow_without_end() -> None:
     bomb = Reply(body=gzip.compress(b" " * 40_000_000), headers={"Content-Encoding": "gzip"})
     with ScriptedServer(lambda _: bomb) as server:

@@ -9,9 +9,9 @@ import pytest
 from lading.client import AsyncClient
 from lading.errors import Conflict, NotFound
 from support import images
-from support.http import Request
+from support.http import Reply, Request
 from support.lading import Lading
-from support.proxy import CountingProxy, Intercept
+from support.proxy import CountingProxy, Intercept, when
 from support.registry import RealRegistry
 
 IMAGES = [images.make_image(f"linux/{arch}", seed=arch) for arch in ("amd64", "arm64", "s390x")]
@@ -59,6 +59,18 @@ async def tag(client: AsyncClient, source: str, target: str, guard: str) -> None
 async def push(client: AsyncClient, source: str, target: str, guard: str) -> None:
     await client.drafts.create(target, [source])
     await client.drafts.push(target, if_digest=guard)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize("change", [copy, tag, push])
+async def test_a_head_that_fails_does_not_mean_that_a_tag_is_free(
+    change: Callable[..., Any], status: int, client: AsyncClient, source: CountingProxy, repository: str
+) -> None:
+    images.push(source.host, repository, "taken", OLD)
+    source.intercept = when(Reply(status=status), method="HEAD", path="/manifests/")
+    with pytest.raises(Conflict, match="taken was not changed"):
+        await change(client, f"{source.host}/{repository}:new", f"{source.host}/{repository}:taken", "absent")
+    assert images.get_manifest(source.host, repository, "taken")[2] == OLD.digest
 
 
 @pytest.mark.parametrize("guard", ["absent", OLD.digest])

@@ -30,7 +30,7 @@ async def is_web_page(response: Response, call: Call) -> bool:
 
 async def is_page(response: Response) -> bool:
     """Whether an answer is a page for people, by its type and its first character."""
-    return response.is_html and (await response.peek()).lstrip()[:1] == b"<"
+    return response.is_html and (bool(response.coding) or (await response.peek()).lstrip()[:1] == b"<")
 
 
 async def is_strange(response: Response, ping: Call) -> bool:

@@ -16,7 +16,7 @@ from lading.model.document import Result
 from lading.registry.auth.credentials import Credentials, Offer
 from lading.registry.auth.lookup import KnownCredentials
 from lading.registry.auth.scopes import Scope, Token, granted
-from lading.registry.call import is_doubtful
+from lading.registry.call import PING, is_doubtful
 from lading.registry.masking import masked
 from lading.registry.quirks import hosted
 
@@ -209,16 +209,19 @@ async def token(session: Session, registry: str, repository: str | None, scopes:
     """
     method, path = _request(repository, None)
     subject = f"{registry}/{repository}" if repository else registry
+    authenticator = session.authenticator(registry)
     async with session.request(method, registry, path, scopes=scopes, accept=_ANY, what=subject):
         pass
-    for known in reversed(session.authenticator(registry).tokens):
+    if authenticator.challenge is None:
+        async with session.request("GET", registry, PING, what=registry):
+            pass  # else it is no registry at all
+        if session.authenticator(registry).challenge is not None:  # it names the way there alone
+            async with session.request(method, registry, path, scopes=scopes, accept=_ANY, what=subject):
+                pass
+    for known in reversed(authenticator.tokens):
         if known.allows(scopes):
             return known
-    challenge = session.authenticator(registry).challenge
-    if challenge is None:
-        async with session.request("GET", registry, "/v2/", what=registry):
-            pass  # else it is no registry at all
-    asks = "a user name and a password" if challenge is not None else "nothing"
+    asks = "a user name and a password" if authenticator.challenge is not None else "nothing"
     raise Unsupported(
         f"{registry} gives no tokens",
         cause=f"it asks for {asks}",
@@ -234,7 +237,7 @@ _ANY = tuple(status for status in range(200, 600) if status not in (401, 403))
 def _request(repository: str | None, name: str | None) -> tuple[str, str]:
     """The request that shows whether there is access, and costs the registry little."""
     if repository is None:
-        return "GET", "/v2/"
+        return "GET", PING
     return (
         ("GET", f"/v2/{repository}/tags/list?n=1") if name is None else ("HEAD", f"/v2/{repository}/manifests/{name}")
     )
