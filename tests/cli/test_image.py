@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from support.images import Manifest, make_image, make_index, push
+from support.images import Manifest, digest_of, make_image, make_index, push
 from support.lading import Lading
-from support.layers import LAYER, Blob, Entry, image, padded, write_layout
+from support.layers import LAYER, Blob, Entry, archive, image, padded, write_layout
 from support.parts import need
 from support.process import run
 from support.proxy import CountingProxy
@@ -86,6 +86,7 @@ def test_ls_json(lading: Lading, place: str) -> None:
     ]
     assert entries["usr/lib/y"]["hard_link"] == "usr/lib/x"
     assert entries["bin/sh"]["layer"] == layers[0]["digest"]
+    assert {entry["layer"] for entry in document["entries"]} == {layer["digest"] for layer in layers}
 
 
 def test_one_layer_is_as_in_its_archive(lading: Lading, place: str) -> None:
@@ -358,6 +359,20 @@ def test_size_says_what_is_reclaimable(lading: Lading, tmp_path: Path) -> None:
     for most, code in (("12B", 0), ("11B", 1), ("60%", 0), ("5%", 1), ("0", 1)):
         assert lading.run("image", "size", place, "--max-reclaimable", most, check=False).returncode == code
     assert lading.run("image", "size", place, "--max-reclaimable", "much", check=False).returncode == 2
+
+
+def test_a_foreign_layer_that_is_kept_elsewhere_is_said(lading: Lading, tmp_path: Path) -> None:
+    kind = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    away = Blob.of(archive("w=windows"))
+    made = image("a=a", Blob(away.content, away.plain, kind))
+    place = write_layout(tmp_path / "layout", made)
+    (tmp_path / "layout/blobs" / digest_of(away.content).replace(":", "/")).unlink()
+    failed = lading.run("image", "ls", place, check=False)
+    assert (failed.returncode, "a foreign layer, which is kept elsewhere" in failed.stderr) == (3, True)
+    assert lading.run("image", "ls", place, "--layer", "1").stdout == "a\n"
+    other = write_layout(tmp_path / "other", image("a=a"))
+    (tmp_path / "other/blobs" / image("a=a").document["layers"][0]["digest"].replace(":", "/")).unlink()
+    assert lading.run("image", "cat", other, "a", check=False).returncode == 3
 
 
 def test_an_artifact_has_no_files(lading: Lading, registry: RealRegistry, repository: str) -> None:

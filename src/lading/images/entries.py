@@ -38,7 +38,7 @@ class FileEntry(Result, msgspec.Struct, frozen=True, kw_only=True):
     xattrs: Mapping[str, str] = {}
     """Extended attributes, in hexadecimal digits."""
     layer: Digest | None = None
-    """The digest of the layer that has the entry; None for a directory that no layer has an entry for."""
+    """The digest of the layer that it comes from; None for a root that no layer has an entry for."""
 
 
 def entries_of(found: Iterable[tuple[str, Node]], digests: tuple[Digest, ...]) -> Iterator[FileEntry]:
@@ -79,7 +79,7 @@ def entry_of(path: str, node: Node, digests: tuple[Digest, ...], hard_link: str 
         hard_link=hard_link if hard_link is not None or member.type != "1" else member.link,
         device=f"{member.device[0]}:{member.device[1]}" if is_device else None,
         xattrs={key: value.hex() for key, value in member.xattrs.items()},
-        layer=digests[node.layer] if node.layer >= 0 and not node.is_implied else None,
+        layer=digests[node.layer] if node.layer >= 0 else None,
     )
 
 

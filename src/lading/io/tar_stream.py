@@ -28,7 +28,7 @@ Extents = tuple[tuple[int, int], ...]
 """Where a sparse file has data: offset and length of each piece, in bytes."""
 
 
-class Member(msgspec.Struct, kw_only=True, array_like=True, omit_defaults=True):
+class Member(msgspec.Struct, kw_only=True, array_like=True, omit_defaults=True, gc=False):
     """One member of an archive, with what its headers say. Names that are not UTF-8 have surrogate escapes."""
 
     name: str
