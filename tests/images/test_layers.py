@@ -181,6 +181,10 @@ async def test_a_layer_of_too_many_entries_is_refused(tmp_path: Path) -> None:
     assert await scanned(content, LayerLimits(entries=3)) == 3
     with pytest.raises(InvalidContent, match="looks like an attack"):
         await scanned(content, LayerLimits(entries=2))
+    many = zipped(archive([Entry("a")] * 2000))
+    assert await scanned(many) == 2000
+    with pytest.raises(InvalidContent, match="looks like an attack"):
+        await scanned(many, LayerLimits(plenty=1000))
 
 
 async def test_a_hole_of_a_terabyte_is_listed_in_no_time(tmp_path: Path) -> None:

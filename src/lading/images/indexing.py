@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from lading.errors import DigestMismatch
-from lading.images.layers import LIMITS, LayerContent, LayerLimits, beyond, diff_id_of, read_layer
+from lading.images.layers import LIMITS, LayerContent, LayerLimits, diff_id_of, read_layer
 from lading.images.toc import Part, has_table, read_table
 from lading.io.shelf import Shelf
 from lading.io.spans import Span
@@ -136,8 +136,6 @@ class Remembered:
         members: list[Member] = []
 
         def on_member(member: Member) -> bool:
-            if len(members) == limits.entries:
-                raise beyond(content.what, f"it has more than {limits.entries} entries")
             members.append(member)
             return catcher is not None and catcher.begin(member)
 

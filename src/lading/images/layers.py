@@ -35,6 +35,10 @@ class LayerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How large it may be in any case, in bytes."""
     entries: int = 1_000_000
     """How many entries it may have."""
+    plenty: int = 100_000
+    """How many entries it may have however small its blob is."""
+    entry: int = 8
+    """How many bytes of its blob there have to be for each entry, where it has `plenty`."""
     path: int = 4095
     """How long a path or a link's target may be, in bytes; no more can be opened on Linux."""
     name: int = 255
@@ -138,7 +142,8 @@ async def read_layer(
         InvalidContent: it is damaged, no tar archive, or beyond the limits.
         NotFound: it is not there.
     """
-    reading = _Reading(content, TarStream(content.what, on_member, on_content, on_end), keep, limits)
+    reading = _Reading(content, on_member, keep, limits)
+    reading.tar = TarStream(content.what, reading.member, on_content, on_end)
     work: asyncio.Task[None] | None = None
     try:
         async with closing(content.chunks()) as chunks:
@@ -157,9 +162,18 @@ async def read_layer(
 
 
 class _Reading:
-    def __init__(self, content: LayerContent, tar: TarStream, keep: BinaryIO | None, limits: LayerLimits) -> None:
+    tar: TarStream
+
+    def __init__(
+        self,
+        content: LayerContent,
+        on_member: Callable[[Member], bool],
+        keep: BinaryIO | None,
+        limits: LayerLimits,
+    ) -> None:
         self._content = content
-        self._tar = tar
+        self._on_member = on_member
+        self._members = 0
         self._keep = keep
         self._limits = limits
         self._marks: list[Mark] = []
@@ -167,6 +181,15 @@ class _Reading:
         self._inflater = Inflater(content.what, self._marks.append)
         self._expected = diff_id_of(content)
         self._hash = hashlib.new(self._expected.algorithm if self._expected is not None else "sha256")
+
+    def member(self, member: Member) -> bool:
+        limits = self._limits
+        self._members += 1
+        if self._members > limits.entries:
+            raise beyond(self._content.what, f"it has more than {limits.entries} entries")
+        if self._members > limits.plenty and self._inflater.consumed < self._members * limits.entry:
+            raise beyond(self._content.what, f"it has {self._members} entries in {self._inflater.consumed} bytes")
+        return self._on_member(member)
 
     def feed(self, chunk: bytes) -> None:
         if self._keep is not None:
@@ -187,7 +210,7 @@ class _Reading:
                 code="wrong-diff-id",
                 fields={"layer": str(self._content.descriptor.digest), "found": found, "expected": self._expected},
             )
-        self._tar.finish()
+        self.tar.finish()
         return ReadLayer(
             diff_id=found,
             size=self._inflater.produced,
@@ -202,7 +225,7 @@ class _Reading:
                 self._content.what, f"it is more than {limits.ratio} times as large as its blob without compression"
             )
         self._hash.update(piece)
-        self._tar.feed(piece)
+        self.tar.feed(piece)
 
 
 def diff_id_of(content: LayerContent) -> Digest | None:
