@@ -21,7 +21,7 @@ from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
 # How long an example takes says how busy the machine is.
-hypothesis.settings.register_profile("lading", deadline=None, max_examples=times(50, 400))
+hypothesis.settings.register_profile("lading", deadline=None, max_examples=times(25, 400))
 hypothesis.settings.load_profile("lading")
 
 

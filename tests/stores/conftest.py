@@ -20,7 +20,7 @@ Fill = Callable[..., Awaitable[Descriptor]]
 @pytest.fixture(scope="session")
 def index() -> images.Manifest:
     """An index as BuildKit makes it: two platforms that share a layer, an attestation, and annotations."""
-    shared = images.make_layer({"shared": images.noise("shared", 3_000_000)})
+    shared = images.make_layer({"shared": images.noise("shared", 300_000)})
     platforms = [
         images.make_image(platform, kind="oci", layers=[shared], seed=platform)
         for platform in ("linux/amd64", "linux/arm64/v8")

@@ -103,6 +103,7 @@ def test_between_registries(lading: Lading, slow: CountingProxy, registry: RealR
     target = f"{registry.host}/{repository}:1"
     interrupted(lading, received(slow, MIB), "copy", f"{slow.host}/app:1", target)
     assert images.list_tags(registry.host, repository) == []
+    slow.intercept = None
     lading.run("copy", f"{slow.host}/app:1", target)
 
 
@@ -115,11 +116,12 @@ def test_into_a_layout(lading: Lading, slow: CountingProxy, tmp_path: Path) -> N
     kept = (layout / ".lading" / images.digest_of(LAYER).replace(":", "-")).stat().st_size
     assert kept >= MIB
     slow.reset()
+    slow.intercept = None
     lading.run("copy", f"{slow.host}/app:1", f"oci:{layout}:1")
     assert sum(exchange.response_bytes for exchange in slow.exchanges) < len(LAYER) - kept + 10_000
 
 
-@pytest.mark.parametrize("answer", [Reply(status=503, headers={"Retry-After": "20"}), Reply(delay=5)])
+@pytest.mark.parametrize("answer", [Reply(status=503, headers={"Retry-After": "20"}), Reply(delay=3)])
 def test_while_a_registry_does_not_answer(answer: Reply, lading: Lading, source: str, tmp_path: Path) -> None:
     with CountingProxy(f"http://{source}") as proxy:
         proxy.intercept = when(answer, path="/blobs/")

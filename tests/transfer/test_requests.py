@@ -161,10 +161,10 @@ async def test_a_second_tag_elsewhere_is_four_requests(
 async def test_as_many_requests_are_under_way_as_jobs_unless_configured(
     configured: int | None, jobs: int, most: int, proxy: CountingProxy, elsewhere: str, repository: str, tmp_path: Path
 ) -> None:
-    images.push(proxy.host, repository, "1", images.make_image(layers=40))
+    images.push(proxy.host, repository, "1", images.make_image(layers=24))
     config = Config({proxy.host: HostConfig(jobs=configured)} if configured is not None else {})
     proxy.reset()
-    proxy.latency = 0.6
+    proxy.latency = 0.4
     async with AsyncClient(docker_config=tmp_path, config=config) as client:
         await client.copy(f"{proxy.host}/{repository}:1", f"{elsewhere}/{repository}:1", jobs=jobs)
     assert proxy.max_in_flight == most
