@@ -165,7 +165,8 @@ def test_every_error_has_a_way_on() -> None:
             message, *_, way = worded(kind("it failed", code=code, fields=fields))
             assert message == MESSAGES.get(code or "", "it failed")
             assert way not in (message, CAUSES.get(code or "")), (kind, code)
-    assert set(WAYS) == {kind.code for kind in kinds} - {"tls"} | {"manifest-not-found", "path-not-found"}
+    cases = {"manifest-not-found", "path-not-found", "layer-not-found"}
+    assert set(WAYS) == {kind.code for kind in kinds} - {"tls"} | cases
 
 
 def test_what_is_known_of_a_case_comes_first() -> None:

@@ -259,6 +259,7 @@ WAYS: dict[str, Words] = {
     "invalid-pattern": "write it like 'v1.*', 're:v[0-9]+' or 'semver:>=1.2'",
     "manifest-not-found": lambda of: f"see what there is: lading tags {_repository(of['reference'])}",
     "path-not-found": "see what is there: lading image ls {image}",
+    "layer-not-found": "see its layers: lading image layers REF",
     "not-found": _see(
         "check the name; see what there is: lading repos {registry}", "check the name, and what there is"
     ),

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from lading.errors import Conflict, LadingError, NotFound
+from lading.errors import Conflict, LadingError, NotFound, way_on
 from lading.images.filesystem import Filesystem, Inode, Node
 from lading.images.reading import Reading, Sink
 from lading.io import scratch
@@ -66,7 +66,11 @@ async def export(reading: Reading, target: Path | str | BinaryIO, layer: int | s
         if path.is_dir() or str(target).endswith("/"):
             return await _into_folder(reading, path, layer)
         if not path.parent.is_dir():
-            raise NotFound(f"{path} cannot be written", cause=f"there is no folder {path.parent}")
+            raise NotFound(
+                f"{path} cannot be written",
+                cause=f"there is no folder {path.parent}",
+                remedy="make it, or name another",
+            )
         try:
             with scratch.beside(path) as folder:
                 new = folder / "archive"
@@ -74,7 +78,7 @@ async def export(reading: Reading, target: Path | str | BinaryIO, layer: int | s
                     exported = await _as_tar(reading, file, layer)
                 new.replace(path)
         except OSError as error:
-            raise LadingError(f"{path} cannot be written", cause=error.strerror) from error
+            raise LadingError(f"{path} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
         return msgspec.structs.replace(exported, target=str(path))
     return await _as_tar(reading, target, layer)
 
@@ -247,7 +251,7 @@ def _made(target: Path) -> bool:
             return True
         is_empty = not any(target.iterdir())
     except OSError as error:
-        raise LadingError(f"{target} cannot be written to", cause=error.strerror) from error
+        raise LadingError(f"{target} cannot be written to", cause=error.strerror, remedy=way_on(error)) from error
     if is_empty:
         return False
     raise Conflict(
@@ -289,7 +293,7 @@ class _Folder:
         try:
             self._root = os.open(target, _FOLDER)
         except OSError as error:
-            raise LadingError(f"{target} cannot be written to", cause=error.strerror) from error
+            raise LadingError(f"{target} cannot be written to", cause=error.strerror, remedy=way_on(error)) from error
         self._is_root = os.geteuid() == 0
         self._ids = (os.geteuid(), os.getegid())
         self._parent: tuple[str, int] | None = None
@@ -440,7 +444,9 @@ class _Folder:
             self.lost.add("was left out: this file system takes its name for that of another file", path, is_file=True)
         except (OSError, OverflowError) as error:
             if isinstance(error, OSError) and error.errno in _FATAL:
-                raise LadingError("the folder cannot be written to", cause=error.strerror) from error
+                raise LadingError(
+                    "the folder cannot be written to", cause=error.strerror, remedy=way_on(error)
+                ) from error
             self.lost.add(f"{text} ({getattr(error, 'strerror', None) or error})", path, is_file=is_file)
 
     @contextlib.contextmanager

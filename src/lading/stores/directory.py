@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from lading.errors import Conflict, InvalidContent, LadingError, NotFound, Unsupported, UsageError
+from lading.errors import Conflict, InvalidContent, LadingError, NotFound, Unsupported, UsageError, way_on
 from lading.io import scratch
 from lading.io.files import open_inside, status_inside, sync_folder, write_file
 from lading.io.locks import OnWait, writing
@@ -73,7 +73,7 @@ async def open_to_write(location: Location, on_wait: OnWait | None = None) -> As
                 if store.root is not None:
                     await in_thread(_put_in_place, store.root, new, target, folder / "old")
     except OSError as error:
-        raise LadingError(f"{name} cannot be written", cause=error.strerror) from error
+        raise LadingError(f"{name} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
 
 
 class Directory:

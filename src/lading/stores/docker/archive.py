@@ -206,7 +206,9 @@ class NewDockerArchive:
                 try:
                     await stack.enter_async_context(writing(path, self._on_wait))
                 except OSError as error:
-                    raise LadingError(f"{self.name} cannot be written", cause=error.strerror) from None
+                    raise LadingError(
+                        f"{self.name} cannot be written", cause=error.strerror, remedy=way_on(error)
+                    ) from None
                 if path.exists() and path.stat().st_size:
                     self._before = await stack.enter_async_context(DockerArchive(path))
             self._images = NewImages(self.name)
