@@ -122,7 +122,7 @@ async def test_an_immutable_tag_is_no_error_where_it_names_what_it_is_to_name(
     with pytest.raises(Conflict) as caught:
         await store.put(parse(NEW.content, NEW.media_type), "moves")
     assert caught.value.message == f"{place.proxy.host} keeps {place.name}:moves as it is"
-    assert (caught.value.cause or "").endswith(f"; {place.name}:moves names {OLD.digest} now")
+    assert (caught.value.cause or "").endswith(f"is immutable; {place.name}:moves names {OLD.digest} now")
     assert place.proxy.count("PUT") == 1
     await store.put(parse(OLD.content, OLD.media_type), "moves")  # as an earlier try may have left it
 

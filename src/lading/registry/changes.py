@@ -99,4 +99,4 @@ def _is_doubtful(error: LadingError) -> bool:
 
 
 def _joined(cause: str | None, more: str) -> str:
-    return f"{cause}; {more}" if cause else more
+    return f"{cause.rstrip('.')}; {more}" if cause else more
