@@ -485,6 +485,17 @@ def test_without_a_cache_nothing_is_kept(lading: Lading, proxy: CountingProxy, r
     assert not (lading.home / ".cache/lading/images").exists()
 
 
+def test_a_layer_that_is_there_twice_is_read_once(
+    lading: Lading, proxy: CountingProxy, registry: RealRegistry, repository: str
+) -> None:
+    same = Blob.of(archive("a=a"))
+    made = image(same, "-a b=b", same)
+    push(registry.host, repository, "1", made)
+    exported = lading.run("image", "export", f"{proxy.host}/{repository}:1").stdout_bytes
+    assert sorted(tar_tree(exported)) == ["a", "b"]
+    assert proxy.count("GET", "/blobs/") == 3
+
+
 def test_what_is_hidden_at_the_top_needs_no_more(
     lading: Lading, proxy: CountingProxy, remote: tuple[str, Manifest]
 ) -> None:

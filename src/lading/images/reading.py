@@ -6,6 +6,7 @@ layers at the top is not looked for below, and the blobs of a store that is far 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import BinaryIO, Self
@@ -114,7 +115,8 @@ class Reading:
         self.platform: Platform | None = platform
         self._remembered = remembered
         self._resources = AsyncExitStack()
-        self._kept: dict[int, BinaryIO] = {}
+        self._kept: dict[Digest, BinaryIO] = {}
+        self._locks: dict[Digest, asyncio.Lock] = {}
         self._tables: dict[int, LayerIndex] = {}
         self._limits = Limits(jobs=_AT_ONCE)
 
@@ -196,11 +198,15 @@ class Reading:
         if known is not None:
             return known
         is_far = content.store.traits.is_remote or not content.store.traits.resolves_cheaply
-        file = self._resources.enter_context(scratch.file()) if keep and is_far else None
-        async with self._limits.place(0):
+        # An image may have a layer more than once, which is read once.
+        async with self._locks.setdefault(layer.digest, asyncio.Lock()), self._limits.place(0):
+            known = await self._remembered.known(content)
+            if known is not None:
+                return known
+            file = self._resources.enter_context(scratch.file()) if keep and is_far else None
             index = await self._remembered.get(content, catcher=catcher, keep=file)
-        if file is not None:
-            self._kept[layer.number - 1] = file
+            if file is not None:
+                self._kept[layer.digest] = file
         return index
 
     async def contents(self, wanted: Mapping[int, Wanted], sink: MakeSink) -> None:
@@ -214,7 +220,7 @@ class Reading:
             await self._contents_of(self.layers[number], _Delivery(one, sink), one)
 
     async def _contents_of(self, layer: Layer, delivery: _Delivery, wanted: Wanted) -> None:
-        content, kept = self._content(layer), self._kept.get(layer.number - 1)
+        content, kept = self._content(layer), self._kept.get(layer.digest)
         table = self._tables.get(layer.number - 1)
         if table is not None:
             for _, (_, inode) in sorted(wanted.items(), reverse=True):
