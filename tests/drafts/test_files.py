@@ -18,6 +18,7 @@ from lading.errors import DigestMismatch, InvalidContent, LadingError
 from lading.model.digest import Digest
 from lading.model.platform import Platform
 from lading.model.reference import Reference
+from support.parts import times
 
 DIGEST = "sha256:" + 64 * "1"
 
@@ -172,7 +173,7 @@ FILES = (
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(80, 600), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FILES, st.sampled_from(["localhost-5000_team_app-a", ".DS_Store", "x"]))
 def test_no_file_makes_lading_crash(root: Path, content: bytes, name: str) -> None:
     store = DraftStore(root)

@@ -44,7 +44,7 @@ from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
 from support import images
 from support.docker import DockerCLI
-from support.parts import need
+from support.parts import need, times
 from support.process import run
 from support.registry import RealRegistry
 
@@ -599,7 +599,7 @@ class TestMalformed:
             with pytest.raises(InvalidContent):
                 await read(archive, manifest.layers[0])
 
-    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=times(50, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     async def test_any_manifest_json(self, tmp_path: Path, data: st.DataObject) -> None:
         files = legacy(OTHER, ["app:1"])
@@ -618,7 +618,7 @@ class TestMalformed:
         except LadingError as error:
             assert error.exit_code in (3, 7)  # noqa: PT017  # other exceptions are the failure
 
-    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=times(50, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     async def test_any_damage(self, tmp_path: Path, data: st.DataObject) -> None:
         whole = bytearray(tar(modern(OTHER, ["app:1"])))

@@ -31,7 +31,7 @@ from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
 from support import images
-from support.parts import need
+from support.parts import need, times
 
 Fill = Callable[..., Awaitable[Descriptor]]
 
@@ -354,7 +354,7 @@ JUNK = (
 
 
 @given(junk=JUNK, version=st.just(b'{"imageLayoutVersion":"1.0.0"}') | st.binary(max_size=9))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(50, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_junk_is_reported_and_never_a_surprise(tmp_path: Path, junk: bytes, version: bytes) -> None:
     path = tmp_path / "junk"
     (path / "blobs/sha256").mkdir(parents=True, exist_ok=True)

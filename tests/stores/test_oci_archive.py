@@ -31,7 +31,7 @@ from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
 from support import images
-from support.parts import need
+from support.parts import need, times
 
 Fill = Callable[..., Awaitable[Descriptor]]
 ENDINGS: dict[str, Compression] = {
@@ -288,7 +288,7 @@ def small() -> dict[str, bytes]:
 
 
 @given(ending=st.sampled_from(list(ENDINGS)), where=st.floats(0, 0.999), what=st.binary(max_size=4), cut=st.booleans())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(50, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_is_reported(
     tmp_path: Path, small: dict[str, bytes], ending: str, where: float, what: bytes, cut: bool
 ) -> None:
