@@ -5,7 +5,7 @@ import html
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -417,3 +417,13 @@ def test_the_error_leads_here(lading: Lading, tmp_path: Path) -> None:
             f"  log in with: lading login {registry.host}"
             f"      see what was tried: lading auth explain {registry.host}/team/app"
         )
+
+
+@pytest.mark.parametrize("kind", ["oci", "docker"])
+def test_a_manifest_of_either_kind_is_found(
+    kind: Literal["oci", "docker"], lading: Lading, registry: RealRegistry, repository: str
+) -> None:
+    """docker-registry does not show an OCI manifest to a client that does not say that it accepts one."""
+    push(registry.host, repository, "1", make_image(kind=kind))
+    said = lading.run("auth", "explain", f"{registry.host}/{repository}:1").stdout
+    assert said.startswith(f"{registry.host}/{repository}:1: access is allowed")

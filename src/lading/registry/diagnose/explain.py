@@ -13,6 +13,7 @@ import msgspec
 
 from lading.errors import Denied, LadingError, NotFound, Unsupported, discreet
 from lading.model.document import Result
+from lading.model.media_types import ACCEPT
 from lading.registry.auth.credentials import Credentials, Offer
 from lading.registry.auth.lookup import KnownCredentials
 from lading.registry.auth.scopes import Scope, Token, granted
@@ -187,8 +188,10 @@ async def _tried(
     session: Session, method: str, registry: str, path: str, scopes: Sequence[Scope], what: str
 ) -> LadingError | None:
     """Why a request failed; None where it did not."""
+    # Without it, docker-registry says of an OCI manifest that it is not there.
+    headers = {"Accept": ", ".join(ACCEPT)} if "/manifests/" in path else {}
     try:
-        async with session.request(method, registry, path, scopes=scopes, what=what):
+        async with session.request(method, registry, path, headers=headers, scopes=scopes, what=what):
             return None
     except LadingError as error:
         return error
