@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lading.serve import FolderStorage, MemoryStorage, Settings, Storage, background
-from serve.caller import Caller
+from serve.caller import Answer, Caller
 from serve.clock import Clock, serving
 from support.images import digest_of
 
@@ -159,6 +160,37 @@ class TestThatTrickle:
         came = int(call("GET", location).headers["range"].partition("-")[2]) + 1
         rest = call("PATCH", location, b"more", content_range=f"{came}-{came + 3}")
         assert rest.status == 202
+
+    def test_over_many_requests_give_their_place_to_others(self, call: Caller, clock: Clock) -> None:
+        """Each request is quick, and none brings much; the client that waits for its turn gets it before the next."""
+        location = call.start("a")
+        others: list[Answer] = []
+        body = b"other"
+        path = f"/v2/b/blobs/uploads/?digest={digest_of(body)}"
+        other = threading.Thread(target=lambda: others.append(call("POST", path, body)))
+        other.start()
+        begin, sent = time.monotonic(), 0
+        while other.is_alive():
+            clock.ahead += 25
+            sent += 1
+            assert call("PATCH", location, b"x").status == 202
+        assert others[0].status == 201
+        assert time.monotonic() - begin < PATIENCE / 2
+        assert call("GET", location).headers["range"] == f"0-{sent - 1}"
+
+    def test_over_many_requests_keep_it_while_nobody_waits(self, call: Caller, clock: Clock) -> None:
+        location = call.start("a")
+        for _ in range(5):
+            clock.ahead += 25
+            assert call("PATCH", location, b"x").status == 202
+
+    def test_are_not_those_that_send_enough(self, call: Caller, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lading.serve.protocol.upload_sessions._PATIENCE", 0)
+        location = call.start("a")
+        for _ in range(5):
+            clock.ahead += 40
+            assert call("PATCH", location, b"x" * 50_000).status == 202
+            assert call("POST", "/v2/b/blobs/uploads/").status == 429
 
     def test_with_manifests_are_refused_too(self, call: Caller, clock: Clock) -> None:
         assert self.send(call, clock, "PUT /v2/a/manifests/v1", b" ").startswith(b"HTTP/1.1 408")

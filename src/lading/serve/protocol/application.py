@@ -288,7 +288,7 @@ class RegistryApplication:
         session = await self._uploads.start(name, algorithm)
         if expected is None:
             return session.response(request, 202)
-        async with session.lock:
+        async with self._uploads.hold(name, session.id):
             return await self._receive_all(request, session, expected)
 
     async def _mount(self, request: Request, repository: StoredRepository, digest: Digest, source: str | None) -> bool:

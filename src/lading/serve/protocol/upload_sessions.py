@@ -24,7 +24,7 @@ from lading.serve.settings import Settings
 from lading.serve.storage.storage import Storage, Upload, ahead, call, gathered
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/(?:\d{1,19}|\*))?")
-_ACTIVE = 60  # seconds that an upload counts as under way without a request
+_ACTIVE = 60  # seconds that an upload keeps its place without a request, at most
 _PATIENCE = 20.0  # seconds that a client waits for its turn: docker takes a 429 for final
 _RETRY_AFTER = 5  # seconds after which a client that was one too many may come again
 _SWEEP = 600  # seconds between searches for uploads that are too old
@@ -89,11 +89,16 @@ class UploadSessions:
     @contextlib.asynccontextmanager
     async def hold(self, name: str, id: str) -> AsyncIterator[UploadSession]:
         """Go on with an upload, which is for one request at a time; raises what `find` and `start` raise."""
-        session = self.find(name, id)
-        if not self._is_active(session):
-            await self._take_turn()
-        async with session.lock:
-            yield self.find(name, id)
+        async with self.find(name, id).lock:
+            session = self.find(name, id)
+            if not self._is_active(session):
+                await self._take_turn()
+                session.placed_until = self._clock() + _ACTIVE
+            session.is_receiving = True
+            try:
+                yield session
+            finally:
+                session.is_receiving = False
 
     async def receive(self, session: UploadSession, request: Request) -> None:
         """Append a chunk; if it turns out to be another than it said, or could not be kept, the upload is lost.
@@ -105,7 +110,7 @@ class UploadSessions:
             await session.receive(request, self._settings.min_rate)
         except Problem as problem:
             if problem.status == 408:
-                session.used = self._clock() - _ACTIVE  # its place is for others; the client may take its turn again
+                session.placed_until = float("-inf")  # its place is for others; the client may take its turn again
                 self._freed()
             if problem.code == "DENIED":  # there is no place: what came gives its own, and its client may ask why
                 session.refusal = str(problem)
@@ -159,6 +164,9 @@ class UploadSessions:
 
     async def _take_turn(self) -> None:
         """Wait until there is room for one more upload, but not for ever."""
+        if not self._is_full():  # a place may have come free as time passed: requests that wait go first
+            self._freed()
+            await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 while self._is_full():
@@ -172,14 +180,12 @@ class UploadSessions:
         return active >= self._settings.max_uploads
 
     def _is_active(self, session: UploadSession) -> bool:
-        return session.lock.locked() or (session.refusal is None and self._idles(session) < _ACTIVE)
+        """Whether an upload holds a place."""
+        return session.is_receiving or (session.refusal is None and self._clock() < session.placed_until)
 
     def _is_over(self, session: UploadSession) -> bool:
         patience = self._settings.upload_expiry if session.refusal is None else _ACTIVE
-        return not session.lock.locked() and self._idles(session) >= patience
-
-    def _idles(self, session: UploadSession) -> float:
-        return self._clock() - session.used
+        return not session.lock.locked() and self._clock() - session.used >= patience
 
 
 class UploadSession:
@@ -192,6 +198,11 @@ class UploadSession:
         self.lock: asyncio.Lock = asyncio.Lock()
         self.used: float = clock()
         """When it last got something."""
+        self.is_receiving: bool = False
+        """Whether a request goes on with it."""
+        self.placed_until: float = clock() + _ACTIVE
+        """Until when it keeps its place between requests. Content extends that by as long as it may take at the minimum
+        rate, or many small requests would keep the place for ever."""
         self.refusal: str | None = None
         """Why it got no place, if so."""
         self._quota = quota
@@ -216,6 +227,7 @@ class UploadSession:
                     await call(len(data), self._hash.update, data)
                     await self.upload.append(data)
                 self.used = self._clock()
+                self.placed_until = min(self.placed_until + len(data) / rate, self.used + _ACTIVE)
         if length is not None and self.upload.size != begin + length:
             raise Problem(400, "SIZE_INVALID", f"fewer than the {length} bytes of the Content-Range came")
 
