@@ -16,9 +16,6 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     assert other.get("none") is None
     other.put("name", b"new")
     assert other.get("name") == b"new"
-    other.drop("name")
-    other.drop("name")
-    assert other.get("name") is None
 
 
 def test_without_a_folder_nothing_is_kept() -> None:

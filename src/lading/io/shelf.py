@@ -67,12 +67,6 @@ class Shelf:
                 raise
             self._prune(self._folder)
 
-    def drop(self, name: str) -> None:
-        """Keep something no longer."""
-        if self._folder is not None:
-            with suppress(OSError):
-                (self._folder / name).unlink()
-
     def _prune(self, folder: Path) -> None:
         if time.monotonic() - self._checked < _CHECKED_EACH and self._checked:
             return
