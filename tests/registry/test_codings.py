@@ -128,7 +128,11 @@ async def test_what_is_only_said_to_be_coded_is_taken_as_it_is(coding: str, is_c
             assert await store.blob_size(content.digest) == len(LAYER)
 
 
-@pytest.mark.parametrize("body", [b"\x1f\x8b no gzip", gzip.compress(CONFIG)[:-9], gzip.compress(b"other" * 1000)])
+@pytest.mark.parametrize(
+    "body",
+    [b"\x1f\x8b no gzip", gzip.compress(CONFIG)[:-9], gzip.compress(b"other" * 1000)],
+    ids=["no gzip", "cut off", "something else"],
+)
 @pytest.mark.parametrize("is_chunked", [False, True])
 async def test_what_is_neither_is_named(body: bytes, is_chunked: bool) -> None:
     reply = Reply(body=body, headers={"Content-Encoding": "gzip"}, chunked=is_chunked)

@@ -113,12 +113,21 @@ async def test_a_tag_moves_and_goes_and_the_manifest_stays(store: Any, fill: Fil
     assert [tag async for tag in store.tags()] == ["2"]
 
 
-@pytest.mark.parametrize("name", ["", ".x", "a b", "a/b", "ü", "x" * 129])
+@pytest.mark.parametrize("name", ["", ".x", "a b", "a//b", "ü", "a\nb"])
 async def test_what_cannot_be_a_tag(store: Any, fill: Fill, image: images.Manifest, name: str) -> None:
     content = await fill(store, image)
     with pytest.raises(InvalidReference):
         await store.tag(content, name)
     assert [tag async for tag in store.tags()] == []
+
+
+@pytest.mark.parametrize("name", ["a/b", "localhost:5000/app:1", "x" * 129])
+async def test_only_a_layout_has_names_that_are_no_tags(fill: Fill, image: images.Manifest, name: str) -> None:
+    memory = Memory()
+    content = await fill(memory, image)
+    with pytest.raises(InvalidReference):
+        await memory.tag(content, name)
+    assert [tag async for tag in memory.tags()] == []
 
 
 async def test_referrers(store: Any, fill: Fill, image: images.Manifest, signature: images.Manifest) -> None:
