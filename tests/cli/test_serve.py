@@ -261,6 +261,8 @@ class TestErrors:
             "--max-size=lots",
             "--max-manifest=4 MiBytes",
             "--max-uploads=0",
+            "--min-upload-rate=0",
+            "--min-upload-rate=fast",
             "--upload-expiry=soon",
             "--upload-expiry=0h",
         ],

@@ -517,6 +517,7 @@ class TestCommand:
         [
             (["--proxy-of", "ghcr.io", "--read-only"], "--read-only is about what is pushed"),
             (["--proxy-of", "ghcr.io", "--max-size", "1GB"], "--max-size is about what is pushed"),
+            (["--proxy-of", "ghcr.io", "--min-upload-rate", "9kB"], "--min-upload-rate is about what is pushed"),
             (["--proxy-of", "ghcr.io/a"], "'ghcr.io/a' is not a registry"),
             (["--insecure"], "--insecure is about the registry of --proxy-of"),
         ],

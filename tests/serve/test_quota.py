@@ -180,7 +180,7 @@ class TestUploadsAtOnce:
 
     def test_count_while_they_receive(self, storage: Storage, clock: Clock) -> None:
         """However long that takes, if it is not too slow: 5,000 bytes in an hour are, by default."""
-        with serving(clock, Settings(max_uploads=2, min_rate=1), storage) as call:
+        with serving(clock, Settings(max_uploads=2, min_upload_rate=1), storage) as call:
             location = call.start("a")
             call.start("a")
             with contextlib.closing(HTTPConnection(call.host)) as connection:

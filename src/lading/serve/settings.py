@@ -42,7 +42,7 @@ class Settings:
     """The largest manifest that is taken, in bytes."""
     max_uploads: int = 256
     """How many uploads may be under way at once."""
-    min_rate: int = 1024
+    min_upload_rate: int = 1024
     """How fast content must come while it is pushed, in bytes per second, over each minute of waiting for it."""
     max_size: int | None = None
     """How much the storage may hold, in bytes; None for as much as there is place."""
@@ -50,7 +50,7 @@ class Settings:
     """Seconds without a request after which an upload is discarded."""
 
     def __post_init__(self) -> None:
-        for name in ("max_manifest", "max_uploads", "min_rate", "max_size", "upload_expiry"):
+        for name in ("max_manifest", "max_uploads", "min_upload_rate", "max_size", "upload_expiry"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} is {value}", remedy="give a number greater than 0")

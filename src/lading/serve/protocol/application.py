@@ -228,7 +228,7 @@ class RegistryApplication:
         limit = self._settings.max_manifest
         body = bytearray()
         if int(request.headers.get("content-length", "0")) <= limit:
-            async with closing(steady(request, self._settings.min_rate, self._clock)) as parts:
+            async with closing(steady(request, self._settings.min_upload_rate, self._clock)) as parts:
                 async for part in parts:
                     body += part
                     if len(body) > limit:

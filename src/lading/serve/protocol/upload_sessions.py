@@ -107,7 +107,7 @@ class UploadSessions:
             Problem: it cannot be appended.
         """
         try:
-            await session.receive(request, self._settings.min_rate)
+            await session.receive(request, self._settings.min_upload_rate)
         except Problem as problem:
             if problem.status == 408:
                 session.placed_until = float("-inf")  # its place is for others; the client may take its turn again

@@ -34,6 +34,13 @@ from lading.cli.options import Options, common
     metavar="N",
     help="Uploads under way at once (256).",
 )
+@click.option(
+    "--min-upload-rate",
+    type=values.size,
+    default="1KiB",
+    metavar="SIZE",
+    help="Slower pushes end with 408 (1KiB a second).",
+)
 @click.option("--max-size", type=values.size, metavar="SIZE", help="All that is kept, such as 50GB.")
 @click.option("--upload-expiry", type=values.duration, default="24h", metavar="TIME", help="Forget idle uploads (24h).")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of the log, on stderr.")
@@ -85,7 +92,16 @@ def _check_proxy(proxy_of: str | None, insecure: bool) -> None:
         if insecure:
             raise click.UsageError("--insecure is about the registry of --proxy-of")
         return
-    for name in ("read_only", "allow_missing", "max_manifest", "max_uploads", "max_size", "upload_expiry"):
+    pushes = (
+        "read_only",
+        "allow_missing",
+        "max_manifest",
+        "max_uploads",
+        "min_upload_rate",
+        "max_size",
+        "upload_expiry",
+    )
+    for name in pushes:
         if click.get_current_context().get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{option} is about what is pushed, and with --proxy-of nothing is")
