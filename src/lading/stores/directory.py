@@ -84,7 +84,7 @@ class Directory:
         name: what it is called in messages.
     """
 
-    traits = Traits()
+    traits: Traits = Traits()
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
@@ -193,7 +193,7 @@ class NewDirectory(Directory):
             raise _no_names(self.name)
         verify(manifest.raw, manifest.digest)
         await in_thread(write_file, self.path / f"{manifest.digest.hex}.manifest.json", manifest.raw)
-        self.root = manifest.digest
+        self.root: Digest | None = manifest.digest
 
     async def tag(self, content: Descriptor, name: str) -> None:
         """There are no names."""

@@ -158,9 +158,10 @@ class Counted(Source):
         self._target = target
         self._content = content
         self._source = source
-        self.is_verified = source.is_verified
-        self.origin = source.origin
-        self.done = self.moved = 0
+        self.is_verified: bool = source.is_verified
+        self.origin: object = source.origin
+        self.done: int = 0
+        self.moved: int = 0
 
     async def since(self, start: int) -> AsyncIterator[bytes]:
         """Its chunks from a byte on, counted."""

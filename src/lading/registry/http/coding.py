@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 from lading.errors import InvalidContent
 
@@ -53,10 +54,13 @@ def decode(raw: bytes, coding: str, limit: int, what: str) -> bytes:
 
 def beginning(raw: bytes, coding: str, limit: int) -> bytes:
     """The beginning of a body without its coding; as it is where that cannot be undone."""
-    try:
-        return next(Decoder(coding, "").feed(raw), raw)[:limit]
-    except InvalidContent:
-        return raw
+    data = b""
+    with suppress(InvalidContent):
+        for piece in Decoder(coding, "").feed(raw):
+            data += piece
+            if len(data) >= limit:
+                break
+    return (data or raw)[:limit]
 
 
 class Decoder:
