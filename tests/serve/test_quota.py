@@ -13,6 +13,7 @@ import pytest
 
 from lading.errors import UsageError
 from lading.serve import FolderStorage, MemoryStorage, Settings, Storage, background, open_storage
+from lading.serve.protocol import upload_sessions
 from serve.accounts import basic, htpasswd
 from serve.caller import Answer, Caller
 from serve.clock import Clock, serving
@@ -133,7 +134,7 @@ class TestUploadsAtOnce:
 
     @pytest.fixture(autouse=True)
     def _nobody_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lading.serve.protocol.upload_sessions._PATIENCE", 0)
+        monkeypatch.setattr(upload_sessions, "_PATIENCE", 0)
 
     @pytest.fixture
     def call(self, storage: Storage, clock: Clock) -> Iterator[Caller]:

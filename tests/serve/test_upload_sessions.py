@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lading.serve import FolderStorage, MemoryStorage, Settings, Storage, background
+from lading.serve.protocol import problems, upload_sessions
 from serve.caller import Answer, Caller
 from serve.clock import Clock, serving
 from support.images import digest_of
@@ -126,7 +127,7 @@ class TestThatTrickle:
 
     @pytest.fixture
     def call(self, storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
-        monkeypatch.setattr("lading.serve.protocol.problems._DRAIN_PATIENCE", 0.2)
+        monkeypatch.setattr(problems, "_DRAIN_PATIENCE", 0.2)
         with serving(clock, Settings(max_uploads=1), storage) as caller:
             yield caller
 
@@ -185,7 +186,7 @@ class TestThatTrickle:
             assert call("PATCH", location, b"x").status == 202
 
     def test_are_not_those_that_send_enough(self, call: Caller, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lading.serve.protocol.upload_sessions._PATIENCE", 0)
+        monkeypatch.setattr(upload_sessions, "_PATIENCE", 0)
         location = call.start("a")
         for _ in range(5):
             clock.ahead += 40
