@@ -362,6 +362,63 @@ class TestListsWhileTheOtherRegistryIsAway:
                 assert f"{one.digest} is served as it was: {upstream.host} could not" in answer.headers["warning"]
 
 
+class TestWarningsOfTheOtherRegistry:
+    """What it says of its lists is for the clients: a list may not be whole there either."""
+
+    PATHS = ("tags/list", f"referrers/{IMAGES[0].digest}")
+
+    @staticmethod
+    def warns(text: str) -> Intercept:
+        return when(Alter(set_headers=(("Warning", text),)))
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_come_with_its_lists(self, start: Start, upstream: CountingProxy, path: str) -> None:
+        """Each time, and not with what comes without one."""
+        put(upstream, "a", "v1", IMAGES[0])
+        upstream.intercept = self.warns('299 - "only a part is here"')
+        with start() as call:
+            for _ in range(2):
+                said = call("GET", f"/v2/a/{path}").headers.get_all("warning")
+                assert said == [f'299 - "{upstream.host} says: only a part is here"']
+            upstream.intercept = None
+            assert call("GET", f"/v2/a/{path}").headers["warning"] is None
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_are_made_harmless(self, start: Start, upstream: CountingProxy, path: str) -> None:
+        put(upstream, "a", "v1", IMAGES[0])
+        hostile = r'299 - "a\", 299 - \"b \\\" \t\x1b[31m' + "x" * 3000 + '"'
+        with start() as call:
+            upstream.intercept = self.warns(hostile)
+            (said,) = call("GET", f"/v2/a/{path}").headers.get_all("warning", [])
+            for malformed in ('110 - "stale"', "299 - no quotes", '299 - "it goes on', "nonsense"):
+                upstream.intercept = self.warns(malformed)
+                assert call("GET", f"/v2/a/{path}").headers["warning"] is None
+        assert said.startswith(rf'299 - "{upstream.host} says: a\", 299 - \"b \\\" ')
+        assert said.isascii()
+        assert said.isprintable()
+        assert len(said) < 1100
+
+    def test_of_lists_that_are_remembered_stay_with_them(self, start: Start, upstream: CountingProxy) -> None:
+        put(upstream, "a", "v1", IMAGES[0])
+        upstream.intercept = self.warns('299 - "only a part is here"')
+        with start() as call:
+            call("GET", f"/v2/a/{self.PATHS[1]}")
+            upstream.intercept = when(Alter(status=503))
+            said = call("GET", f"/v2/a/{self.PATHS[1]}").headers["warning"]
+        assert "is served as it was" in said
+        assert said.endswith(f'; {upstream.host} says: only a part is here"')
+
+    def test_of_a_cache_go_through_a_cache(self, start: Start, upstream: CountingProxy) -> None:
+        put(upstream, "a", "v1", IMAGES[0])
+        with start() as near:
+            near("GET", "/v2/a/manifests/v1")
+            upstream.intercept = when(Alter(status=503))
+            with start(near.host, MemoryStorage()) as far:
+                answer = far("GET", "/v2/a/tags/list")
+        assert answer.document["tags"] == ["v1"]
+        assert f"{near.host} says: the list of tags of a has only those that are kept here" in answer.headers["warning"]
+
+
 class TestLeavesAlone:
     def test_what_drops_connections_for_what_is_not_here_either(
         self, start: Start, upstream: CountingProxy, clock: Clock

@@ -69,6 +69,7 @@ class Session:
         insecure: accept plain HTTP and TLS that cannot be verified, from every host.
         headers: sent with every request to a registry, and nowhere else.
         on_warning: called with registry and text, once for each text that a registry puts in `Warning` headers.
+        repeat_warnings: whether `on_warning` is called for each answer, also with a text that came before.
         on_note: called with a sentence about what went otherwise than expected, and was got over: credentials that were
             refused where access without them is allowed.
         on_request: called with a line for each request and what came of it; it holds no secrets.
@@ -92,6 +93,7 @@ class Session:
         insecure: bool = False,
         headers: Mapping[str, str] | None = None,
         on_warning: Callable[[str, str], None] | None = None,
+        repeat_warnings: bool = False,
         on_note: Callable[[str], None] | None = None,
         on_request: Callable[[str], None] | None = None,
         retries: int = 4,
@@ -106,6 +108,7 @@ class Session:
         self._insecure = insecure
         self._headers = tuple((headers or {}).items())
         self._on_warning = on_warning
+        self._repeat_warnings = repeat_warnings
         self.on_note = on_note
         self._on_request = on_request
         self._times = retries
@@ -169,6 +172,7 @@ class Session:
             insecure=self._insecure,
             headers=dict(self._headers),
             on_warning=self._on_warning,
+            repeat_warnings=self._repeat_warnings,
             on_note=self.on_note,
             on_request=self._on_request,
             retries=self._times,
@@ -720,7 +724,9 @@ class Session:
             if match is None or self._on_warning is None:
                 continue
             text = self._mask.foreign(failures.clean(re.sub(r"\\(.)", r"\1", match[1]), 1000))
-            if (host.name, text) not in self._warned:
+            if self._repeat_warnings:
+                self._on_warning(host.name, text)
+            elif (host.name, text) not in self._warned:
                 self._warned.add((host.name, text))
                 self._on_warning(host.name, text)
 

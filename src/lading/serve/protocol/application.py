@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import re
 import time
@@ -46,6 +45,7 @@ ZERO_COPY = "http.response.zerocopysend"
 """ASGI's extension by which a server is given a file instead of its bytes."""
 
 _SENT_AT_ONCE = 4 * 1024 * 1024  # bytes of a file that a server is told to send; so exact is the log
+_WARNING_LIMIT = 1000  # characters of a warning, which another registry may have written
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
@@ -406,7 +406,10 @@ def _page(request: Request, names: Iterable[str]) -> tuple[list[str], dict[str, 
 
 def _warning(text: str) -> dict[str, str]:
     """The header that tells a client something, if there is anything (distribution-spec §Warnings)."""
-    return {"warning": f"299 - {json.dumps(text)}"} if text else {}
+    if not text:
+        return {}
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text[:_WARNING_LIMIT])
+    return {"warning": '299 - "{}"'.format(plain.replace("\\", r"\\").replace('"', r"\""))}
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
@@ -40,8 +41,23 @@ FRESH = 60
 _PIECE = 256 * 1024  # bytes of a blob that has come that clients do not get yet, at most
 _PAUSE = 10  # seconds for which a registry that did not answer is left alone
 _LISTS = 256  # lists of referrers that are remembered
+_WARNINGS = 10  # warnings that are passed on with one list
 
 T = TypeVar("T")
+
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+"""The warnings that came with the answers to what the task asks the other registry."""
+
+
+def heard(warning: str) -> None:
+    """Take note of a warning of the other registry: clients get it with the list that it came with."""
+    warnings = _heard.get()
+    if warnings is not None and warning not in warnings and len(warnings) < _WARNINGS:
+        warnings.append(warning)
+
+
+def _joined(*warnings: str) -> str:
+    return "; ".join(filter(None, warnings))
 
 
 class Upstream(Protocol):
@@ -103,7 +119,7 @@ class ProxyStorage:
         self._fresh_until: dict[tuple[str, str], float] = {}
         self._away_until = float("-inf")
         self._failure: LadingError | None = None
-        self._referrers: OrderedDict[tuple[str, Digest], Sequence[Descriptor]] = OrderedDict()
+        self._referrers: OrderedDict[tuple[str, Digest], Listed[Descriptor]] = OrderedDict()
         self._clock = clock
         self._close = close
 
@@ -194,14 +210,14 @@ class ProxyStorage:
         log.warning("%s is served as it was, because %s could not be asked: %s", what, self.name, error)
         return f"{what} is served as it was: {self.name} could not be asked"
 
-    def remember(self, name: str, subject: Digest, referrers: Sequence[Descriptor]) -> None:
-        """Keep a whole list of referrers in mind, for when the other registry is away."""
+    def remember(self, name: str, subject: Digest, referrers: Listed[Descriptor]) -> None:
+        """Keep a list of referrers in mind, for when the other registry is away."""
         self._referrers[name, subject] = referrers
         self._referrers.move_to_end((name, subject))
         if len(self._referrers) > _LISTS:
             self._referrers.popitem(last=False)
 
-    def remembered(self, name: str, subject: Digest) -> Sequence[Descriptor] | None:
+    def remembered(self, name: str, subject: Digest) -> Listed[Descriptor] | None:
         """The list of referrers as it was when it was last asked for; None where it is not in mind."""
         return self._referrers.get((name, subject))
 
@@ -286,7 +302,7 @@ class _ProxyRepository:
             return [tag async for tag in upstream.tags()]
 
         try:
-            return Listed(await self._proxy.ask(listed))
+            return await self._listed(listed)
         except NotFound as error:
             raise Elsewhere(error) from None
         except Elsewhere as failure:
@@ -304,17 +320,27 @@ class _ProxyRepository:
             return [found async for found in upstream.referrers(Descriptor(digest=subject, size=0))]
 
         try:
-            found = await self._proxy.ask(listed)
+            found = await self._listed(listed)
         except NotFound:
-            found = []
+            found = Listed[Descriptor]([])
         except Elsewhere as failure:
             remembered = self._proxy.remembered(self._name, subject)
             if not _is_away(failure.error) or remembered is None:
                 raise
             what = f"the list of referrers of {self._name}@{subject}"
-            return Listed(remembered, self._proxy.as_it_was(what, failure.error))
+            return remembered._replace(warning=_joined(self._proxy.as_it_was(what, failure.error), remembered.warning))
         self._proxy.remember(self._name, subject, found)
-        return Listed(found)
+        return found
+
+    async def _listed(self, question: Callable[[], Awaitable[list[T]]]) -> Listed[T]:
+        """A list of the other registry, with the warnings that came with it: it may not be whole there either."""
+        warnings: list[str] = []
+        token = _heard.set(warnings)
+        try:
+            items = await self._proxy.ask(question)
+        finally:
+            _heard.reset(token)
+        return Listed(items, _joined(*warnings))
 
     async def _size(self, digest: Digest) -> int | None:
         upstream = self._proxy.connect(self._name, False)

@@ -6,6 +6,7 @@ that registry, and never to a client of this one.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from lading.registry.auth.scopes import parse_registry
 from lading.registry.hosts.configuration import Config
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.serve.proxy.proxy import FRESH, ProxyStorage
+from lading.serve.proxy.proxy import FRESH, ProxyStorage, heard
 from lading.serve.storage.storage import Storage
 
 _RETRIES = 2  # a client is waiting, and will try again
@@ -59,6 +60,16 @@ def proxy_of(
     host = parse_registry(registry)
     folder = Path(docker_config) if docker_config is not None else None
     credentials = default_sources(docker_config_dir=folder)
+
+    @functools.lru_cache(maxsize=256)
+    def once(said: str) -> None:
+        log.warning("%s", said)
+
+    def on_warning(name: str, text: str) -> None:
+        said = f"{name} says: {text}"
+        once(said)
+        heard(said)
+
     # Blobs have connections of their own: a question about a tag does not wait for them.
     quick, slow = (
         Session(
@@ -66,7 +77,8 @@ def proxy_of(
             headers=docker_headers(folder),
             config=config or Config.load(),
             insecure=insecure,
-            on_warning=lambda name, text: log.warning("%s says: %s", name, text),
+            on_warning=on_warning,
+            repeat_warnings=True,
             on_note=log.warning,
             on_request=log.debug,
             retries=_RETRIES,
