@@ -398,9 +398,10 @@ class AsyncClient:
         """
         from lading.drafts.content import homes_of
         from lading.drafts.draft import Draft
-        from lading.images.lint import gather_facts, lint, lint_unread, platforms_of
+        from lading.images.lint import gather_facts, lint, lint_unread, platforms_of, wanted_codes
         from lading.model.index import Index
 
+        wanted_codes(select, ignore)  # a wrong one is refused before anything is sent
         compared = None
         if against is not None:
             other = as_location(against).full()

@@ -35,6 +35,7 @@ __all__ = [
     "lint_unread",
     "listed_facts",
     "platforms_of",
+    "wanted_codes",
 ]
 
 _RULES = (check_entries, check_platforms, check_content, check_annotations)
@@ -74,7 +75,7 @@ def lint(facts: Facts, *, select: Iterable[str] | str = (), ignore: Iterable[str
         UsageError: there is no such code.
     """
     found = (item for rule in _RULES for item in rule(facts))
-    return _report(facts.name, facts.manifest.digest, facts.against, found, _wanted(select, ignore))
+    return _report(facts.name, facts.manifest.digest, facts.against, found, wanted_codes(select, ignore))
 
 
 def lint_unread(
@@ -88,10 +89,19 @@ def lint_unread(
         select: as `lint` has it.
         ignore: likewise.
     """
-    return _report(name, content.digest, None, [too_large(name, content)], _wanted(select, ignore))
+    return _report(name, content.digest, None, [too_large(name, content)], wanted_codes(select, ignore))
 
 
-def _wanted(select: Iterable[str] | str, ignore: Iterable[str] | str) -> frozenset[str]:
+def wanted_codes(select: Iterable[str] | str, ignore: Iterable[str] | str) -> frozenset[str]:
+    """The codes that are selected and not ignored.
+
+    Args:
+        select: as `lint` has it.
+        ignore: likewise.
+
+    Raises:
+        UsageError: there is no such code.
+    """
     return (_codes(select) or frozenset(CODES)) - _codes(ignore)
 
 
