@@ -165,7 +165,7 @@ def test_every_error_has_a_way_on() -> None:
             message, *_, way = worded(kind("it failed", code=code, fields=fields))
             assert message == MESSAGES.get(code or "", "it failed")
             assert way not in (message, CAUSES.get(code or "")), (kind, code)
-    cases = {"manifest-not-found", "path-not-found", "layer-not-found"}
+    cases = {"manifest-not-found", "path-not-found", "layer-not-found", "malformed-layer", "too-large-layer"}
     assert set(WAYS) == {kind.code for kind in kinds} - {"tls"} | cases
 
 

@@ -217,6 +217,22 @@ class TestRequests:
                 await get(opened, server.host)
             assert told == [(server.host, 'it is "old"'), (server.host, "and slow")]
 
+    async def test_each_warning_of_a_header_is_told(self) -> None:
+        listed = '199 - "other", 299 - "a, \\"b\\"" "date",299 - "c", 299 broken, 299 x "d'
+        told: list[tuple[str, str]] = []
+        with ScriptedServer(lambda _: Reply(headers=[("Warning", listed)])) as server:
+            async with session(on_warning=lambda *warning: told.append(warning)) as opened:
+                await get(opened, server.host)
+            assert told == [(server.host, 'a, "b"'), (server.host, "c")]
+
+    async def test_a_warning_that_is_not_ascii_hides_no_other(self) -> None:
+        warnings = [("Warning", '299 - "\xe9"'), ("X-Odd", "\xe9"), ("Warning", '299 - "plain"')]
+        told: list[str] = []
+        with ScriptedServer(lambda _: Reply(headers=warnings)) as server:
+            async with session(on_warning=lambda _, text: told.append(text)) as opened:
+                await get(opened, server.host)
+        assert told == ["the registry sent a warning that is not ASCII text", "plain"]
+
     async def test_requests_are_told_without_secrets(self) -> None:
         told: list[str] = []
         with RealRegistry(auth="token") as registry:

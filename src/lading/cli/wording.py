@@ -271,6 +271,8 @@ WAYS: dict[str, Words] = {
         "see how far a connection comes: lading registry check {registry}", "see step by step what happened: --debug"
     ),
     "invalid-content": "write it there anew, from where it is whole; see its bytes: lading inspect --raw REF",
+    "malformed-layer": "build the image anew; see what else is wrong with it: lading lint REF",
+    "too-large-layer": "ask where the image comes from: an honest one has no such layer; build it anew",
     "digest-mismatch": "try again; what stays so is damaged where it is kept, and has to be written there anew",
     "conflict": lambda of: f"see what is there now: lading inspect {of.get('reference') or of.get('what') or 'REF'}",
     "unsupported": _see(

@@ -364,7 +364,7 @@ class TarStream:
         return value
 
     def _malformed(self, cause: str) -> InvalidContent:
-        return InvalidContent(f"{self._what} is no tar archive that engines take", cause=cause)
+        return InvalidContent(f"{self._what} is no tar archive that engines take", cause=cause, code="malformed-layer")
 
 
 class _Sparse:
@@ -411,7 +411,7 @@ class _Sparse:
         return int(line)
 
     def _malformed(self) -> InvalidContent:
-        return InvalidContent(f"the map of the sparse file {self.member.name!r} is malformed")
+        return InvalidContent(f"the map of the sparse file {self.member.name!r} is malformed", code="malformed-layer")
 
 
 def _text(field: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,7 @@ from lading.registry.hosts.configuration import Config
 from lading.registry.hosts.settings import DOCKER_HUB, HostConfig
 from lading.registry.http.choose import EitherTransport
 from lading.registry.http.transport import (
+    UNREADABLE,
     PlainHTTP,
     Request,
     Response,
@@ -719,14 +720,11 @@ class Session:
         return await refusals.denied(call, refusal, shown, is_given=self._alone)
 
     def _warn(self, host: Host, response: Response) -> None:
-        for value in response.headers.getall("warning"):
-            match = re.match(_WARNING, value)
-            if match is None or self._on_warning is None:
-                continue
-            text = self._mask.foreign(failures.clean(re.sub(r"\\(.)", r"\1", match[1]), 1000))
-            if self._repeat_warnings:
-                self._on_warning(host.name, text)
-            elif (host.name, text) not in self._warned:
+        if self._on_warning is None:
+            return
+        for warning in _warnings(response.headers.getall("warning")):
+            text = self._mask.foreign(failures.clean(warning, 1000))
+            if self._repeat_warnings or (host.name, text) not in self._warned:
                 self._warned.add((host.name, text))
                 self._on_warning(host.name, text)
 
@@ -752,7 +750,19 @@ async def verify(session: Session, registry: str, credential: Credential) -> boo
             return other.authenticator(registry).challenge is not None
 
 
+_LISTED = r"(?:\"(?:\\.|[^\"\\])*\"|[^\",])+"
 _WARNING = r"\s*299\s+\S+\s+\"((?:\\.|[^\"\\])*)\""
+
+
+def _warnings(values: list[str]) -> Iterator[str]:
+    """The texts of `Warning` headers, each of which may list several (RFC 7234 §5.5)."""
+    for value in values:
+        if value == UNREADABLE:
+            yield "the registry sent a warning that is not ASCII text"
+        for listed in re.findall(_LISTED, value):
+            match = re.match(_WARNING, listed)
+            if match is not None:
+                yield re.sub(r"\\(.)", r"\1", match[1])
 
 
 async def _refuse_web_page(response: Response, call: Call) -> None:

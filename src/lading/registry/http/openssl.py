@@ -212,11 +212,12 @@ def _via(proxy: str | None, url: str) -> URL | None:
 
 
 def _fields(answer: ClientResponse) -> list[tuple[str, str]]:
-    """Names and values; a field with a value that is no text is left out."""
+    """Names and values; a field with a value that is no text is left out, but for a warning."""
     fields = []
     for name, value in answer.raw_headers:
         with contextlib.suppress(UnicodeDecodeError):
-            fields.append((name.decode("ascii"), value.decode("ascii")))
+            text = value.decode(errors="replace") if name.lower() == b"warning" else value.decode("ascii")
+            fields.append((name.decode("ascii"), text))
     return fields
 
 

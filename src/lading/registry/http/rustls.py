@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lading.errors import TLSFailure, UsageError
 from lading.registry.http.transport import (
+    UNREADABLE,
     Answer,
     ConnectFailed,
     ConnectionBroken,
@@ -194,15 +194,16 @@ def _unknown_threads() -> set[int]:
 
 
 def _fields(headers: HeaderMap) -> list[tuple[str, str]]:
-    """Names and values; a field with a value that the HTTP library takes for no text is left out."""
-    try:
-        return list(headers.items())
-    except ValueError:
-        fields = []
-        for name in dict.fromkeys(headers.keys()):
-            with contextlib.suppress(ValueError):
-                fields += [(name, value) for value in headers.getall(name)]
-        return fields
+    """Names and values; a field with a value that the HTTP library takes for no text is left out, but for a warning."""
+    fields = []
+    values = iter(headers.values())
+    for name in headers.keys():  # noqa: SIM118  # each as often as it has values
+        try:
+            fields.append((name, next(values)))
+        except ValueError:
+            if name == "warning":
+                fields.append((name, UNREADABLE))
+    return fields
 
 
 def _proxies(route: Route) -> Iterator[ProxyBuilder]:

@@ -110,6 +110,10 @@ class SourceFailure(Exception):
         self.error = error
 
 
+UNREADABLE = "\ufffd"
+"""Stands for the value of a `Warning` field that the HTTP library does not give: that there is one can be told."""
+
+
 class Headers:
     """Header fields, looked up without regard to case.
 
