@@ -15,6 +15,7 @@ from lading.images.lint import entries as rules
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index
 from lading.model.platform import Platform
+from lading.model.selection import PullClient, Selection, select
 from support.images import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -316,3 +317,18 @@ def test_of_a_list_that_is_too_long_the_first_platforms_are_tried(monkeypatch: p
     found = lint(facts).findings
     assert [(item.code, item.platform) for item in found] == [("LAD101", "linux/amd64")] * 2 + [("LAD107", None)]
     assert found[-1].message == "list has 5 entries: 2 of 3 platforms were tried with clients."
+
+
+def test_each_client_is_asked_for_a_platform_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str | None, Platform, str]] = []
+
+    def counting(*args: Any, as_: PullClient, host: Platform, **options: Any) -> Selection:
+        asked.append((args[1], host, str(as_)))
+        return select(*args, as_=as_, host=host, **options)
+
+    monkeypatch.setattr(rules, "select", counting)
+    platforms = [Platform(os="linux", architecture="arm64", variant=variant) for variant in ("", "v8")]
+    entries = [Descriptor.of(text.encode(), OCI_MANIFEST) for text in "ab"]
+    said = [msgspec.structs.replace(entry, platform=of) for entry, of in zip(entries, platforms, strict=True)]
+    assert {found.code for found in lint(listed_facts("list", Index.build(said))).findings} == {"LAD103"}
+    assert len(asked) == len(set(asked)) > 0

@@ -58,6 +58,7 @@ class _Asked:
         count = max(1, _TRIED // len(index.manifests)) if platforms else 0
         self.platforms = platforms[:count]
         self.untried = frozenset(platforms[count:])
+        self._taken: dict[tuple[str | None, Platform], list[tuple[PullClient, int]]] = {}
         self.takers: dict[int, list[PullClient]] = defaultdict(list)
         """By the position of an entry, the clients that take it for some platform."""
         for platform in self.platforms:
@@ -65,13 +66,19 @@ class _Asked:
                 for client, position in self.taken(text, host):
                     self.takers[position].append(client)
 
-    def taken(self, text: str | None, host: Platform) -> Iterator[tuple[PullClient, int]]:
-        """For each client that takes something, the position of the entry.
+    def taken(self, text: str | None, host: Platform) -> list[tuple[PullClient, int]]:
+        """For each client that takes something, the position of the entry. Each question is asked once.
 
         Args:
             text: the platform that is asked for; None for the client's own default.
             host: where the client runs.
         """
+        question = (text, host)
+        if question not in self._taken:
+            self._taken[question] = list(self._ask(text, host))
+        return self._taken[question]
+
+    def _ask(self, text: str | None, host: Platform) -> Iterator[tuple[PullClient, int]]:
         for client in self._clients:
             try:
                 selection = select(self._index, text, as_=client, host=host, contents=self._contents)

@@ -72,7 +72,7 @@ def _choose(pull: Pull, index: Index, wanted: list[Platform]) -> Selection:
 
 def _judge(pull: Pull, index: Index, wanted: list[Platform], entry: Descriptor) -> Fit | str:
     platform, first = entry.platform, wanted[0]
-    zstd = pull.client.image_library >= (5, 25) and entry.annotations.get(ZSTD) == "true"
+    zstd = entry.annotations.get(ZSTD) == "true" and pull.client.image_library >= (5, 25)
     is_oci = index.media_type == OCI_INDEX
     if platform is None:
         if not is_oci:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -176,6 +177,7 @@ _IMAGE_LIBRARIES: dict[str, tuple[tuple[str, tuple[int, int]], ...]] = {
 }
 
 
+@lru_cache(maxsize=256)
 def _key(version: str, unsaid: float = math.inf) -> _Key:
     """Versions in order; what is not said of one is higher than anything."""
     numbers = [int(part) for part in version.split(".")]
