@@ -1,14 +1,24 @@
 """Where a redirect may lead: not from TLS to plain HTTP, from the internet to this machine, or to link-local addresses.
 
-It sends nothing.
+A storage, or another registry, that is redirected to never gets what is for the first registry alone. This module sends
+by a function that it is given.
 """
 
 from __future__ import annotations
 
-from lading.errors import Unsupported
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from lading.errors import RegistryFailure, Unsupported
 from lading.registry import urls
+from lading.registry.auth.authentication import ANONYMOUS, Authorization, TokenRefused
+from lading.registry.auth.challenge import choose, parse_challenges
 from lading.registry.call import Call
-from lading.registry.http.transport import Response
+from lading.registry.failures import BODY_LIMIT, Refusal
+from lading.registry.host import Host
+from lading.registry.http.transport import Request, Response
+
+_REDIRECTS = 10
 
 
 def target_of(response: Response, call: Call) -> str | None:
@@ -37,6 +47,61 @@ def target_of(response: Response, call: Call) -> str | None:
     if local or (urls.is_private(there.host) and not urls.is_private(here.host) and there.host != here.host):
         raise _unsafe(here.netloc, call, f"to {there.url}, an address of this machine or of a private network")
     return target
+
+
+async def follow(
+    stack: AsyncExitStack,
+    call: Call,
+    target: str,
+    *,
+    private: tuple[tuple[str, str], ...],
+    host_at: Callable[[str], Host],
+    send: Callable[[AsyncExitStack, Host, Request], Awaitable[Response]],
+) -> Response:
+    """The answer at the end of all redirects.
+
+    Args:
+        stack: keeps the answer open.
+        call: the request.
+        target: where its registry redirects it.
+        private: header fields for the registry alone.
+        host_at: the host with a name.
+        send: sends a request to a host.
+
+    Raises:
+        Unsupported: a redirect leads somewhere unsafe.
+        RegistryFailure: there is no end.
+        LadingError: another registry refuses who shows no credentials.
+    """
+    host = call.host
+    guest: Authorization | None = None
+    at_home = True
+    for _ in range(_REDIRECTS):
+        here = host_at(urls.origin(target).netloc)
+        at_home = at_home and urls.same_origin(target, host.url)  # never again, once another host was in between
+        headers = (*call.headers, *(private if at_home else (guest or ANONYMOUS).headers))
+        async with AsyncExitStack() as hop:
+            response = await send(hop, here, Request(method=call.method, url=target, headers=headers))
+            following = target_of(response, call)
+            challenges = parse_challenges(response.headers.getall("www-authenticate"))
+            is_asked = response.status == 401 and not at_home and guest is None and choose(challenges) is not None
+            if following is None and not is_asked:
+                stack.push_async_exit(hop.pop_all())
+                return response
+            refusal = Refusal(response.status, await response.excerpt(BODY_LIMIT))
+        if following is not None:
+            target, guest = following, None
+            continue
+        # Another registry: it is asked anonymously, and never gets the first one's credentials.
+        try:
+            guest = await here.guest.answer(challenges, urls.origin(target).url, (), [ANONYMOUS], refusal)
+        except TokenRefused as refused:
+            refusal = refused.refusal
+        if guest is None:
+            from lading.registry.refusals import elsewhere
+
+            raise elsewhere(call, response, refusal)
+    raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {_REDIRECTS} times")
 
 
 def _unsafe(host: str, call: Call, cause: str) -> Unsupported:

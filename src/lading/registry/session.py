@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from msgspec import structs
 
-from lading.errors import LadingError, RegistryFailure, Unreachable
+from lading.errors import LadingError, Unreachable
 from lading.io.sources import Body, Bytes
 from lading.registry import failures, urls
 from lading.registry.auth.attempts import Attempts
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from lading.registry.retries import Retries
 
 _OK = range(200, 300)
-_REDIRECTS = 10
 _EXPIRED = frozenset({400, 401, 403, 410})
 """How storages refuse an address whose time is over."""
 
@@ -472,35 +471,10 @@ class Session:
                 stack.push_async_exit(first.pop_all())
                 return response
             await response.excerpt(BODY_LIMIT)  # so that the connection can be used again
-        guest: Authorization | None = None
-        at_home = True
-        for _ in range(_REDIRECTS):
-            here = self._host(urls.origin(target).netloc)
-            at_home = at_home and same_origin(target, host.url)  # never again, once another host was in between
-            headers = (
-                *call.headers,
-                *(self._private_headers(host, shown) if at_home else _authorization(guest or ANONYMOUS)),
-            )
-            async with AsyncExitStack() as hop:
-                response = await self._sent(hop, here, Request(method=call.method, url=target, headers=headers))
-                following = _redirect(response, call)
-                challenges = parse_challenges(response.headers.getall("www-authenticate"))
-                is_asked = response.status == 401 and not at_home and guest is None and choose(challenges) is not None
-                if following is None and not is_asked:
-                    stack.push_async_exit(hop.pop_all())
-                    return response
-                refusal = await _refusal(response)
-            if following is not None:
-                target, guest = following, None
-                continue
-            # Another registry: it is asked anonymously, and never gets the first one's credentials.
-            try:
-                guest = await here.guest.answer(challenges, urls.origin(target).url, (), [ANONYMOUS], refusal)
-            except TokenRefused as refused:
-                refusal = refused.refusal
-            if guest is None:
-                raise _elsewhere(call, response, refusal)
-        raise RegistryFailure(f"{host.name} redirects {call.what} without end", cause=f"more than {_REDIRECTS} times")
+        from lading.registry.redirects import follow
+
+        private = self._private_headers(host, shown)
+        return await follow(stack, call, target, private=private, host_at=self._host, send=self._sent)
 
     async def _dialled(self, stack: AsyncExitStack, call: Call, shown: Authorization) -> Response:
         """The registry's own answer, over https or, where that is allowed, over http."""
@@ -666,7 +640,7 @@ class Session:
         return with_file(self._credentials, Path(config.credentials))
 
     def _private_headers(self, host: Host, shown: Authorization) -> tuple[tuple[str, str], ...]:
-        private = (*self._headers, *host.headers, *_authorization(shown))
+        private = (*self._headers, *host.headers, *shown.headers)
         if private:
             self._mask.sent(private)
         return private
@@ -786,10 +760,6 @@ def _redirect(response: Response, call: Call) -> str | None:
     from lading.registry.redirects import target_of
 
     return target_of(response, call)
-
-
-def _authorization(shown: Authorization) -> tuple[tuple[str, str], ...]:
-    return (("Authorization", shown.header),) if shown.header else ()
 
 
 async def _refusal(response: Response) -> Refusal:

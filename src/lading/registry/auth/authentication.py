@@ -69,6 +69,11 @@ class Authorization(msgspec.Struct, frozen=True):
     """The credential that is shown itself."""
 
     @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The header fields that show it."""
+        return (("Authorization", self.header),) if self.header else ()
+
+    @property
     def shows_credentials(self) -> bool:
         """Whether it is credentials, or a token that was given for some."""
         return self.credential is not None or (self.token is not None and bool(self.token.account))
