@@ -121,6 +121,11 @@ class Host:
             self._route = route_to(self.address, self.config, self.insecure, self._addresses)
         return self._route
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it has said whether it asks for a login, and how."""
+        return self.is_introduced or self.authenticator.challenge is not None or self.cache.asks_nothing
+
     def name_by(self, config: Config, named: Collection[str]) -> None:
         """Give it what is configured for registries that are asked for; see `Session.expect`."""
         self.headers = (*self.headers, *headers_for(config.override, self.name, named))

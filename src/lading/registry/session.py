@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -411,7 +411,12 @@ class Session:
             return None
         if await host.attempts.credential(repository_of(call.scopes)) is None:
             return None
-        shown = await host.authenticator.authorization(call.scopes) if await self._ask_how(host) else ANONYMOUS
+        if not host.is_known:
+            from lading.registry.ping import introduce
+
+            await introduce(host, self._redirected)
+        asks = host.authenticator.challenge is not None
+        shown = await host.authenticator.authorization(call.scopes) if asks else ANONYMOUS
         if shown.header:
             return shown
         if (trouble := host.authenticator.trouble) is not None:
@@ -422,26 +427,6 @@ class Session:
                 self._warned.add((host.name, note))
                 self.on_note(note)
         return None
-
-    async def _ask_how(self, host: Host) -> bool:
-        """Whether a host says how to log in. It is asked once, at the path for that, on behalf of another request."""
-        async with host.introducing:
-            if not host.is_introduced and host.authenticator.challenge is None and not host.cache.asks_nothing:
-                call = Call("GET", host, PING, (), (), None, None, range(600), host.name)
-                with suppress(LadingError):  # the answer that was got stands
-                    async with AsyncExitStack() as stack:
-                        response = await self._redirected(stack, call, ANONYMOUS)
-                        is_home = response.status == 401 and same_origin(response.url, host.url)
-                        challenges = parse_challenges(response.headers.getall("www-authenticate") if is_home else ())
-                        host.authenticator.learn(challenges, host.url, insists=False)
-                        if choose(challenges) is None and response.status < 500 and response.status not in (407, 429):
-                            host.cache.asks_nothing = True
-                        if host.is_registry is None:
-                            from lading.registry.refusals import is_strange
-
-                            host.is_registry = not await is_strange(response, call)
-            host.is_introduced = True
-        return host.authenticator.challenge is not None
 
     async def _note_refused(self, call: Call) -> None:
         """Say which credentials were refused where access was got all the same."""
@@ -654,30 +639,11 @@ class Session:
         is_own = 300 <= response.status < 400 or same_origin(response.url, call.host.url)
         if not is_own and response.status != 407:  # which is a proxy's
             return refusals.elsewhere(call, response, refusal)
-        if await self._is_stranger(call, response, refusal):
+        from lading.registry.ping import is_strangers
+
+        if await is_strangers(refusal, response, call, self._dialled):
             return refusals.of_stranger(call, refusal)
         return refusals.failed(call, refusal, after)
-
-    async def _is_stranger(self, call: Call, response: Response, refusal: Refusal) -> bool:
-        """Whether a refusal comes from something else than a registry; where it may, the host is asked, once."""
-        from lading.registry import refusals
-
-        host = call.host
-        if call.method == "HEAD" or not same_origin(response.url, host.url):
-            return False  # a HEAD that fails says little: GET decides, where that matters
-        if call.path == PING:
-            return refusal.status in refusals.NO_ANSWERS
-        if refusal.status != 404 or failures.is_registrys(refusal, response.headers):
-            return False
-        if host.is_registry is None:
-            try:
-                ping = Call("GET", host, PING, (), (), None, None, range(600), host.name)
-                async with AsyncExitStack() as stack:
-                    answer = await self._dialled(stack, ping, ANONYMOUS)
-                    host.is_registry = not await refusals.is_strange(answer, ping)
-            except LadingError:
-                return False
-        return not host.is_registry
 
     async def _create(self, registry: str, repository: str) -> None:
         """Make a repository, once, however many requests have missed it."""
