@@ -9,7 +9,8 @@ from lading.errors import Denied
 from lading.registry.auth.credentials import Credential, CredentialSource, GivenCredentials, Login, Offer
 from lading.registry.auth.lookup import KnownCredentials
 from lading.registry.auth.scopes import Scope
-from lading.registry.session import Session, verify
+from lading.registry.login import verify
+from lading.registry.session import Session
 from registry.test_authentication import PULL, PUSH, Bearer, get, session
 from support.fakes import Reply, ScriptedServer, error_reply, json_reply
 from support.fakes import Request as Received

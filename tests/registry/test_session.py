@@ -39,8 +39,9 @@ from lading.registry.http.transport import (
     ProxyLogin,
     Stalled,
 )
+from lading.registry.login import verify
 from lading.registry.retries import Retries
-from lading.registry.session import Session, verify
+from lading.registry.session import Session
 from lading.registry.urls import continuation
 from lading.store import from_bytes
 from registry.elsewhere import Elsewhere

@@ -121,7 +121,7 @@ class Registries:
         """
         from lading.registry.auth.credentials import Credential
         from lading.registry.auth.lookup import writable_file
-        from lading.registry.session import verify
+        from lading.registry.login import verify
 
         host, path = parse_key(registry)
         credential = Credential.of(username, password)

@@ -7,9 +7,8 @@ challenge, tokens.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +29,7 @@ from lading.registry.auth.authentication import (
     TokenRefused,
 )
 from lading.registry.auth.challenge import choose, parse_challenges
-from lading.registry.auth.credentials import Credential, Credentials, GivenCredentials
+from lading.registry.auth.credentials import Credentials
 from lading.registry.auth.scopes import Scope, repository_of
 from lading.registry.cache import Cache, HostCache
 from lading.registry.call import PING, Call, as_query
@@ -40,7 +39,6 @@ from lading.registry.hosts.configuration import Config
 from lading.registry.hosts.settings import DOCKER_HUB, HostConfig
 from lading.registry.http.choose import EitherTransport
 from lading.registry.http.transport import (
-    UNREADABLE,
     PlainHTTP,
     Request,
     Response,
@@ -522,8 +520,8 @@ class Session:
         Session.answers += 1
         self._tell(request, started, str(response.status))
         self._adapt(host, response, begun)
-        if self._on_warning is not None and not has_slot:
-            self._warn(host, response)
+        if self._on_warning is not None and not has_slot and response.headers.get("warning") is not None:
+            self._warn(host, response, self._on_warning)
         return response
 
     def _tell(self, request: Request, started: float, outcome: str) -> None:
@@ -659,50 +657,14 @@ class Session:
 
         return await refusals.denied(call, refusal, shown, is_given=self._alone)
 
-    def _warn(self, host: Host, response: Response) -> None:
-        if self._on_warning is None:
-            return
-        for warning in _warnings(response.headers.getall("warning")):
-            text = self._mask.foreign(failures.clean(warning, 1000))
+    def _warn(self, host: Host, response: Response, tell: Callable[[str, str], None]) -> None:
+        from lading.registry.warnings import texts_of
+
+        for said in texts_of(response):
+            text = self._mask.foreign(said)
             if self._repeat_warnings or (host.name, text) not in self._warned:
                 self._warned.add((host.name, text))
-                self._on_warning(host.name, text)
-
-
-async def verify(session: Session, registry: str, credential: Credential) -> bool:
-    """Check credentials with a registry: whether it lets their owner in.
-
-    Args:
-        session: its configuration is used, and its credentials are not.
-        registry: the registry's name.
-        credential: what is to be checked.
-
-    Returns:
-        Whether they were looked at: a registry that asks for nothing accepts any.
-
-    Raises:
-        Denied: the registry, or its token service, refuses them.
-        Unsupported: it is no registry.
-    """
-    async with session.with_credentials(GivenCredentials(credential), alone=True) as other:
-        what = f"a login as {credential.username}" if credential.username else "a login"
-        async with other.request("GET", registry, PING, what=what):
-            return other.authenticator(registry).challenge is not None
-
-
-_LISTED = r"(?:\"(?:\\.|[^\"\\])*\"|[^\",])+"
-_WARNING = r"\s*299\s+\S+\s+\"((?:\\.|[^\"\\])*)\""
-
-
-def _warnings(values: list[str]) -> Iterator[str]:
-    """The texts of `Warning` headers, each of which may list several (RFC 7234 §5.5)."""
-    for value in values:
-        if value == UNREADABLE:
-            yield "the registry sent a warning that is not ASCII text"
-        for listed in re.findall(_LISTED, value):
-            match = re.match(_WARNING, listed)
-            if match is not None:
-                yield re.sub(r"\\(.)", r"\1", match[1])
+                tell(host.name, text)
 
 
 async def _refuse_web_page(response: Response, call: Call) -> None:
