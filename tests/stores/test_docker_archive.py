@@ -44,6 +44,7 @@ from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
 from support import images
 from support.docker import DockerCLI
+from support.lading import Lading
 from support.parts import need, times
 from support.process import run
 from support.registry import RealRegistry
@@ -520,6 +521,40 @@ async def test_the_keys_of_its_list_are_read_as_go_reads_them(tmp_path: Path) ->
         assert [name async for name in archive.tags()] == ["app:1"]
 
 
+@pytest.mark.parametrize("key", [b"manifests", b"digest", b"mediaType", b"annotations", b"schemaVersion"])
+async def test_the_keys_of_its_layout_are_read_as_go_reads_them(tmp_path: Path, key: bytes) -> None:
+    files = modern(OTHER, ["app:1"])
+    raw = files["index.json"]
+    assert isinstance(raw, bytes)
+    path = write(tmp_path / "a.tar", files | {"index.json": raw.replace(b'"%s"' % key, b'"%s"' % key.upper())})
+    async with DockerArchive(path) as archive:
+        assert (await archive.resolve("app:1")).digest == OTHER.digest
+
+
+@pytest.mark.parametrize("name", ["not a name", "Team/App:1", ":", "app:1:2"])
+async def test_a_name_that_is_none_spoils_no_other(tmp_path: Path, name: str) -> None:
+    """It is listed, and found as it is written; what has to be named so anew is refused."""
+    path = write(tmp_path / "a.tar", legacy(IMAGE, [name, "app:1"]))
+    async with DockerArchive(path) as archive:
+        assert [listed async for listed in archive.tags()] == [name, "app:1"]
+        found = {await archive.resolve(text) for text in (name, "app:1", "@0", "")}
+        assert len(found) == 1
+    with pytest.raises(InvalidContent, match="is malformed"):
+        await save(path, (OTHER, ["app:2"]))
+    async with DockerArchive(path) as archive:
+        assert [listed async for listed in archive.tags()] == [name, "app:1"]
+
+
+def test_a_name_that_is_none_stays_behind_and_is_told(lading: Lading, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tar", legacy(IMAGE, ["not a name", "app:1"]))
+    for target in (f"oci:{tmp_path}/layout", f"docker-archive:{tmp_path}/b.tar"):
+        done = lading.run("copy", "--all-tags", f"docker-archive:{path}", target)
+        assert "not a name stayed behind: its name has no tag\n" in done.stderr
+        assert len(lading.run("tags", target).stdout.splitlines()) == 1
+    assert "not a name" in lading.run("tags", f"docker-archive:{path}").stdout
+    lading.run("inspect", f"docker-archive:{path}")
+
+
 class TestMalformed:
     @pytest.mark.parametrize(
         "files, says",
@@ -538,7 +573,6 @@ class TestMalformed:
             (changed(Config="../config.json"), "leads out of the archive"),
             (changed(Config="/etc/passwd"), "/etc/passwd: there is no such file"),
             (changed(Layers=["a/../../layer.tar"]), "leads out of the archive"),
-            (changed(RepoTags=["not a name"]), "not a name"),
             (changed(Config=["x"]), "manifest.json"),
             (changed() | {LAYER: "/etc/passwd"}, "there is no such file"),
             (changed() | {LAYER: "../../../etc/passwd"}, "a link leads out of the archive"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +15,7 @@ import msgspec
 
 from lading.client.context import Context
 from lading.client.sync_store import SyncReadable
-from lading.errors import Conflict, NotFound, UsageError
+from lading.errors import Conflict, InvalidReference, NotFound, UsageError
 from lading.model.platform import Platform
 from lading.model.reference import DEFAULT_TAG, Reference, check_name, is_name, is_tag
 from lading.model.tags import tag_in
@@ -374,7 +374,10 @@ async def _by_word(source: _Source, location: Location, word: str) -> _Source:
     It is read as a name first: then it means `latest`; or else it is the tag of the one image that has it.
     """
     names = [name async for name in source.place.store.tags()]
-    full = [Reference.parse(name) for name in names if not is_tag(name)]
+    full = []
+    for name in names:
+        with suppress(InvalidReference):
+            full += [Reference.parse(name)] if not is_tag(name) else []
     tagged = [name for name in full if name.tag == word]
     if Reference.parse(word) in full or len(tagged) != 1:
         return source
@@ -399,7 +402,9 @@ async def _only(store: Readable, location: Location | None) -> str:
 def _renamed(location: Location, name: str) -> Location:
     if not location.is_docker:
         return location.with_tag(name) if is_tag(name) or (location.takes_names and is_name(name)) else location
-    return location if is_tag(name) else msgspec.structs.replace(location, reference=Reference.parse(name))
+    with suppress(InvalidReference):
+        return location if is_tag(name) else msgspec.structs.replace(location, reference=Reference.parse(name))
+    return location
 
 
 def _wanted(source: _Source, location: Location) -> Reference | None:

@@ -9,7 +9,7 @@ from lading.errors import InvalidContent
 from lading.model.base import BaseManifest, common_fields
 from lading.model.descriptor import Descriptor, descriptors
 from lading.model.digest import Digest
-from lading.model.encoding import Document, encode_compact, encode_docker
+from lading.model.encoding import Document, encode_compact, encode_docker, respelled
 from lading.model.media_types import DOCKER_LIST, INDEXES, OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.text import counted
@@ -140,3 +140,26 @@ def _docker_entry(entry: Descriptor, media_type: str, *, strict: bool) -> dict[s
     if media_type == OCI_INDEX or not strict:
         document |= {key: value for key, value in whole.items() if key not in document}
     return document
+
+
+_FIELDS = ("schemaVersion", "mediaType", "manifests", "annotations", "artifactType", "subject")
+_ENTRY_FIELDS = ("mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType")
+_PLATFORM_FIELDS = ("architecture", "os", "variant", "os.version", "os.features")
+
+
+def respelled_index(document: Document) -> Document:
+    """An `index.json` with its fields spelled as they are specified: people write it, and Go does not heed case."""
+    document = dict(respelled(document, _FIELDS))
+    listed = document.get("manifests")
+    if isinstance(listed, list):
+        document["manifests"] = [_respelled_entry(entry) for entry in listed]
+    return document
+
+
+def _respelled_entry(entry: Any) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    entry = respelled(entry, _ENTRY_FIELDS)
+    if isinstance(platform := entry.get("platform"), dict):
+        entry["platform"] = respelled(platform, _PLATFORM_FIELDS)
+    return entry

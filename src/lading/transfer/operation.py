@@ -259,8 +259,9 @@ class _Operation:
             if name not in taken:
                 title = self._source.title(name)
                 text = f"{title} stayed behind: its name has no tag"
-                # What a registry lists so, nobody can ask it for.
-                self._note(text if store.traits.is_remote else Note(text, "name-without-tag", {"what": title}))
+                # What a registry or Docker lists so, nobody can ask it for.
+                is_asked_for = not (store.traits.is_remote or store.traits.is_named_by_references)
+                self._note(Note(text, "name-without-tag", {"what": title}) if is_asked_for else text)
         if not taken or any(len({there[name] for name in taken}) < len(taken) for there in names):
             why = "has names that are the same tag" if taken else "has no tags"
             raise (Conflict if taken else NotFound)(

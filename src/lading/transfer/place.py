@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from lading.errors import InvalidReference
 from lading.model.digest import ALGORITHMS, Digest
-from lading.model.reference import Reference, is_tag
+from lading.model.reference import Reference, is_name, is_tag
 from lading.model.tags import tag_in
 from lading.store import Readable
 
@@ -33,11 +34,13 @@ class Place(msgspec.Struct, frozen=True):
         mine, its = self.store.traits, source.traits
         if not (is_tag(name) or its.takes_names or its.is_named_by_references):
             return None  # a registry lists what nobody could ask it for
-        if (mine.takes_names and its.takes_names) or (mine.is_named_by_references and self.repository is None):
+        if mine.takes_names and its.takes_names:
             return name
+        if mine.is_named_by_references and self.repository is None:
+            return name if not its.is_named_by_references or _tag_of(name) is not None else None
         tag = _tag_of(name) if its.is_named_by_references else tag_in(name)
         if tag is None:
-            return name if mine.takes_names else None
+            return name if mine.takes_names and is_name(name) else None
         return self.named(tag)
 
     def has(self, name: str) -> bool:
@@ -65,5 +68,10 @@ def is_digest(name: str) -> bool:
 
 
 def _tag_of(name: str) -> str | None:
-    """The tag of a name of Docker's, which may be a whole reference; None where that has a digest and no tag."""
-    return name if is_tag(name) else Reference.parse(name).tag
+    """The tag of a name of Docker's, which may be a whole reference; None where that has no tag, or is none."""
+    if is_tag(name):
+        return name
+    try:
+        return Reference.parse(name).tag
+    except InvalidReference:
+        return None

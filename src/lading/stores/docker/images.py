@@ -21,8 +21,8 @@ from lading.errors import DigestMismatch, InvalidContent, NotFound, UsageError
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
-from lading.model.encoding import respelled
-from lading.model.index import Index
+from lading.model.encoding import decode, encode_compact, respelled
+from lading.model.index import Index, respelled_index
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import (
     DOCKER_CONFIG,
@@ -114,7 +114,14 @@ class SavedImages:
         return list(dict.fromkeys(name for image in self._images for name in image.names.values()))
 
     def all(self) -> list[tuple[Descriptor, list[str]]]:
-        """The manifest or index of each image, with the whole references that its names mean."""
+        """The manifest or index of each image, with the whole references that its names mean.
+
+        Raises:
+            InvalidContent: a name means none.
+        """
+        for name in self.names:
+            if not is_tag(name) and _parsed(name) is None:
+                raise self._malformed(f"{shown(name)} is no name of an image")
         return [(self._root(image), [full_name(name) for name in image.names]) for image in self._images]
 
     def find(self, name: str) -> Descriptor:
@@ -186,7 +193,9 @@ class SavedImages:
             raise self._malformed(f"{_MANIFEST}: {shown(str(error))}") from None
 
     def _read_layout(self) -> None:
-        index = parse(self._members.read(_INDEX), OCI_INDEX, what=f"{_INDEX} in {self.what}")
+        what = f"{_INDEX} in {self.what}"
+        document = respelled_index(decode(self._members.read(_INDEX), what))
+        index = parse(encode_compact(document), OCI_INDEX, what=what)
         roots: dict[Digest, SavedImage] = {}
         for root in index.children:
             # An image of which the archive has not even the manifest was not saved.
@@ -235,11 +244,6 @@ class SavedImages:
             self._name(owner if owner is not None and owner.root else image, name)
 
     def _name(self, image: SavedImage, name: str) -> None:
-        if not is_tag(name):
-            try:
-                Reference.parse(name)
-            except UsageError as error:
-                raise self._malformed(f"{shown(name)} is no name of an image") from error
         image.names[full_name(name)] = name
         self._by_name.setdefault(full_name(name), image)
 
@@ -414,10 +418,15 @@ def blob_path(digest: Digest) -> str:
 
 def full_name(name: str) -> str:
     """The reference that a name means to Docker, in full; what is no reference stays as it is."""
+    found = _parsed(name)
+    return str(found) if found is not None else name
+
+
+def _parsed(name: str) -> Reference | None:
     try:
-        return str(Reference.parse(name))
+        return Reference.parse(name)
     except UsageError:
-        return name
+        return None
 
 
 def _digest_of(name: str) -> Digest | None:
@@ -429,7 +438,5 @@ def _digest_of(name: str) -> Digest | None:
 
 
 def _tag_of(name: str) -> str | None:
-    try:
-        return Reference.parse(name).tag
-    except UsageError:
-        return None
+    found = _parsed(name)
+    return found.tag if found is not None else None

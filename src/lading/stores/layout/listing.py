@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
-from typing import Any
 
 import msgspec
 
 from lading.errors import Conflict, InvalidContent, InvalidDigest, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.encoding import Document, decode, encode_compact, respelled
+from lading.model.encoding import Document, decode, encode_compact
+from lading.model.index import respelled_index
 from lading.model.media_types import INDEXES, OCI_INDEX
 from lading.model.tags import is_fallback, nearest, tag_in
 
@@ -30,9 +30,6 @@ SIZE_LIMIT = 128 * 1024 * 1024
 
 _SHOWN = 5
 _POSITION = r"@[0-9]{1,9}"
-_FIELDS = ("schemaVersion", "mediaType", "manifests", "annotations", "artifactType", "subject")
-_ENTRY_FIELDS = ("mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType")
-_PLATFORM_FIELDS = ("architecture", "os", "variant", "os.version", "os.features")
 
 
 class Listing:
@@ -59,7 +56,7 @@ class Listing:
         Raises:
             InvalidContent: it is malformed; `where` names it.
         """
-        document = respelled(decode(raw, where, SIZE_LIMIT), _FIELDS)
+        document = respelled_index(decode(raw, where, SIZE_LIMIT))
         version, media_type = document.get("schemaVersion"), document.get("mediaType")
         if version is not None and not (type(version) is int and version == 2):
             raise InvalidContent(f"{where} is not the index of an image layout", cause="its schemaVersion is not 2")
@@ -68,10 +65,7 @@ class Listing:
         listed = document.get("manifests")
         if listed is not None and not isinstance(listed, list):
             raise InvalidContent(f"{where} is malformed", cause="its manifests are not a list")
-        entries = (
-            ListingEntry(_respelled(entry), f"entry {number} of {where}")
-            for number, entry in enumerate(listed or (), 1)
-        )
+        entries = (ListingEntry(entry, f"entry {number} of {where}") for number, entry in enumerate(listed or (), 1))
         return cls(document, tuple(entries))
 
     def changed(self, documents: Sequence[Document]) -> Listing:
@@ -268,16 +262,6 @@ def plain(content: Descriptor) -> Document:
     """The entry of a manifest that says nothing but what it is."""
     entry: Document = {"mediaType": content.media_type, "digest": str(content.digest), "size": content.size}
     return entry | ({"artifactType": content.artifact_type} if content.artifact_type else {})
-
-
-def _respelled(entry: Any) -> Any:
-    """An entry with its fields spelled as they are specified: people write such files, and Go does not heed case."""
-    if not isinstance(entry, dict):
-        return entry
-    entry = respelled(entry, _ENTRY_FIELDS)
-    if isinstance(platform := entry.get("platform"), dict):
-        entry["platform"] = respelled(platform, _PLATFORM_FIELDS)
-    return entry
 
 
 def _give_name(entries: list[Document], entry: Document, same: Sequence[int], name: str) -> None:
