@@ -1,4 +1,4 @@
-"""The user's folders: the home, and in it those of lading. It knows nothing of the files in them."""
+"""The user's folders: the home, and the folders of lading in it. This module knows no file in them."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ VARIABLE = "_LADING_COMPLETE"
 _PATIENCE = 1.5
 """How long registries are waited for, in seconds."""
 _END = 2.5
-"""After how many seconds it ends, whatever it is doing."""
+"""After how many seconds completion ends, also in the middle of a request."""
 _KEPT = 60.0
 """How long names are remembered, in seconds: whoever types presses the key again and again."""
 _MOST = 1000
@@ -106,7 +106,7 @@ class _Zsh(ZshComplete):
 
 
 class _Bash(BashComplete):
-    """Bash, whatever it takes for a word."""
+    """Bash, where a colon may begin a new word."""
 
     source_template = _BASH
 
@@ -143,7 +143,7 @@ def complete() -> None:
     """Print what may follow what is typed, as the environment tells it, and end the process."""
     import threading
 
-    # Nobody is asked, and nothing but candidates is said: what is typed stays on the screen as it is.
+    # Completion asks no question and prints only candidates: the line that the user types stays as it is.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 2)

@@ -11,7 +11,7 @@ from textwrap import fill
 import click
 
 SCREEN = 24
-"""How many lines `--help` has at most: a terminal's, when nobody has made it larger."""
+"""How many lines `--help` has at most: as many as a terminal has by default."""
 _WHOLE = "lading.help-all"
 
 Records = Sequence[tuple[str, str]]

@@ -202,15 +202,11 @@ class Filesystem:
         name = member.name
         if not name:
             raise self._refused(number, name, "it has no name")
-        parts: list[str] = []
         if "/." in name or "//" in name or name[0] in "./":
-            for part in name.split("/"):
-                if part == "..":
-                    if not parts:
-                        raise self._refused(number, name, "it leads out of the root")
-                    parts.pop()
-                elif part not in ("", "."):
-                    parts.append(part)
+            found = _below_root(name)
+            if found is None:
+                raise self._refused(number, name, "it leads out of the root")
+            parts = found
         else:
             parts = name.removesuffix("/").split("/")
         limits = self._limits
@@ -289,14 +285,9 @@ class Filesystem:
         """What a hard link leads to, with what the link says of it."""
         from msgspec.structs import replace
 
-        parts: list[str] = []
-        for part in member.link.split("/"):
-            if part == "..":
-                if not parts:
-                    raise self._refused(number, path, "it is a hard link that leads out of the root")
-                parts.pop()
-            elif part not in ("", "."):
-                parts.append(part)
+        parts = _below_root(member.link)
+        if parts is None:
+            raise self._refused(number, path, "it is a hard link that leads out of the root")
         try:
             node = resolve(self.root, "/".join(parts), self._what, follow=False)[1] if parts else self.root
         except NotFound:
@@ -316,7 +307,7 @@ class Filesystem:
         return inode
 
     def _parent(self, parts: Sequence[str], path: str, number: int) -> list[Node]:
-        """The directories from the root to where an entry belongs; those that are missing are made."""
+        """The directories from the root to the one of an entry; the missing ones are made."""
         node, trail = self.root, [self.root]
         todo = list(reversed(parts[:-1]))
         hops = 0
@@ -447,6 +438,19 @@ def resolve(root: Node, path: str, what: str, *, follow: bool) -> tuple[str, Nod
             continue
         trail.append((f"{at}/{name}" if at else name, child))
     return trail[-1]
+
+
+def _below_root(path: str) -> list[str] | None:
+    """A path within the root, part by part, without `.` and `..`; None for one that leads out of the root."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return parts
 
 
 def not_there(what: str, path: str, cause: str | None = None, nearest: Sequence[str] = ()) -> NotFound:
