@@ -35,17 +35,17 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
-    from lading.images.entries import FileEntry
-    from lading.images.export import Exported
     from lading.images.facade import Images, SyncImage, SyncImageIndex, SyncImages
+    from lading.images.files.entries import FileEntry
+    from lading.images.files.export import Exported
+    from lading.images.files.layers import Layer
+    from lading.images.files.reading import Files
+    from lading.images.files.usage import FilesReport
     from lading.images.history import History
     from lading.images.layer_list import LayerList
-    from lading.images.layers import Layer
     from lading.images.lint import LintReport
     from lading.images.overview import Overview
-    from lading.images.reading import Files
     from lading.images.sizes import SizeReport
-    from lading.images.usage import FilesReport
     from lading.images.views import Image, ImageIndex
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor

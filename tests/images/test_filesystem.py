@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lading import AsyncClient
 from lading.errors import InvalidContent
-from lading.images.filesystem import Filesystem
+from lading.images.files.filesystem import Filesystem
 from lading.io.tar_stream import Member
 from support.layers import AnyLayer, Entry, image, listing, write_layout
 

@@ -9,8 +9,8 @@ import pytest
 
 from lading import AsyncClient
 from lading.errors import DigestMismatch, InvalidContent
-from lading.images.indexing import Remembered
-from lading.images.layers import LIMITS, LayerContent, LayerLimits
+from lading.images.files.indexing import Remembered
+from lading.images.files.layers import LIMITS, LayerContent, LayerLimits
 from lading.io.tarball import zstd_module
 from lading.model.descriptor import Descriptor
 from lading.store import from_bytes

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from lading.errors import InvalidContent, NotFound
-from lading.images.filesystem import Filesystem
-from lading.images.search import Found, Search
+from lading.images.files.filesystem import Filesystem
+from lading.images.files.search import Found, Search
 from lading.io.tar_stream import Member
 from support.layers import entries
 from support.parts import times

@@ -33,7 +33,7 @@ COMMANDS = {
     "image history": "lading.images.history:History",
     "image layers": "lading.images.layer_list:LayerList",
     "image size": f"{_COMMANDS}.image.size:SizeDocument",
-    "image ls": "lading.images.reading:Files",
+    "image ls": "lading.images.files.reading:Files",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",
@@ -74,7 +74,8 @@ def fields_of(document: type) -> dict[str, Any]:
     """The fields of a document, in their order, with the types of their values."""
     from lading import results
     from lading.drafts import draft
-    from lading.images import sizes, usage
+    from lading.images import sizes
+    from lading.images.files import usage
     from lading.model.selection import pull
     from lading.registry.auth.credentials import Login
     from lading.transfer.report import Failure

@@ -18,7 +18,7 @@ from lading.stores.location import AnyLocation, Location, as_location, registry_
 from lading.stores.opening import open_to_change, open_to_read, open_to_write
 
 if TYPE_CHECKING:
-    from lading.images.indexing import Remembered
+    from lading.images.files.indexing import Remembered
     from lading.model.reference import Reference
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
@@ -89,7 +89,7 @@ class Context:
     def remembered(self) -> Remembered:
         """What was read of images."""
         from lading.folders import user_folder
-        from lading.images.indexing import Remembered
+        from lading.images.files.indexing import Remembered
 
         return Remembered(user_folder("cache") / "images" if self.cache.is_kept else None)
 

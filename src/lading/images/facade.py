@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from lading.errors import InvalidContent
-from lading.images.entries import FileEntry
-from lading.images.export import Exported
+from lading.images.files.entries import FileEntry
+from lading.images.files.export import Exported
+from lading.images.files.indexing import Remembered
+from lading.images.files.reading import Files
+from lading.images.files.usage import FilesReport
 from lading.images.history import History
-from lading.images.indexing import Remembered
 from lading.images.layer_list import LayerList, layer_list
 from lading.images.platforms import choose_image, nearest_image
-from lading.images.reading import Files
 from lading.images.sizes import SizeReport, sizes
-from lading.images.usage import FilesReport
 from lading.images.views import Image, ImageIndex
 from lading.io.blocking import Face, blocking
 from lading.io.tasks import gather

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lading.errors import InvalidContent, InvalidDigest, NotFound
-from lading.images.indexing import Remembered
-from lading.images.layers import Layer
+from lading.images.files.indexing import Remembered
+from lading.images.files.layers import Layer
 from lading.images.platforms import choose_image, image_config
 from lading.io.tasks import gather
 from lading.model.config import ImageConfig
@@ -27,11 +27,11 @@ from lading.store import AnyManifest, Readable, fetch_manifest, may_be_manifest
 from lading.walk import Walk
 
 if TYPE_CHECKING:
-    from lading.images.entries import FileEntry
-    from lading.images.export import Exported
+    from lading.images.files.entries import FileEntry
+    from lading.images.files.export import Exported
+    from lading.images.files.reading import Files, Reading
+    from lading.images.files.usage import FilesReport
     from lading.images.history import History
-    from lading.images.reading import Files, Reading
-    from lading.images.usage import FilesReport
 
 
 class Image:
@@ -193,7 +193,7 @@ class Image:
             InvalidContent: a layer is damaged, or one that container engines refuse.
             Conflict: the folder is not empty.
         """
-        from lading.images.export import export
+        from lading.images.files.export import export
 
         async with await self._reading() as reading:
             return await export(reading, target, layer)
@@ -207,7 +207,7 @@ class Image:
         Raises:
             InvalidContent: a layer is damaged, or one that container engines refuse.
         """
-        from lading.images.usage import files_report
+        from lading.images.files.usage import files_report
 
         async with await self._reading() as reading:
             return await files_report(reading, most)
@@ -226,7 +226,7 @@ class Image:
         return config
 
     async def _reading(self) -> Reading:
-        from lading.images.reading import Reading
+        from lading.images.files.reading import Reading
 
         layers, config = await self.layers(), await self.config()
         platform = config.platform if config.platform.os else None

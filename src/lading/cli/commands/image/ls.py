@@ -11,8 +11,8 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option, layer_option, platform_option
 
 if TYPE_CHECKING:
-    from lading.images.entries import FileEntry
-    from lading.images.reading import Files
+    from lading.images.files.entries import FileEntry
+    from lading.images.files.reading import Files
 
 
 @click.command(cls=Command, short_help="List files in an image")

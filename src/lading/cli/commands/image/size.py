@@ -12,8 +12,8 @@ from lading.cli.options import Options, common, format_option, platform_option
 
 if TYPE_CHECKING:
     from lading.client import AsyncClient
+    from lading.images.files.usage import FilesReport
     from lading.images.sizes import ImageSize, SizeReport
-    from lading.images.usage import FilesReport
 
 
 class SizeDocument(TypedDict):

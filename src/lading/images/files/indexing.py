@@ -15,8 +15,8 @@ from typing import BinaryIO
 import msgspec
 
 from lading.errors import DigestMismatch
-from lading.images.layers import LIMITS, LayerContent, LayerLimits, diff_id_of, read_layer
-from lading.images.toc import Part, has_table, read_table
+from lading.images.files.layers import LIMITS, LayerContent, LayerLimits, diff_id_of, read_layer
+from lading.images.files.toc import Part, has_table, read_table
 from lading.io.shelf import Shelf
 from lading.io.spans import Span
 from lading.io.tar_stream import Member

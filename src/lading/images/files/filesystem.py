@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from lading.errors import InvalidContent, LadingError, NotFound
-from lading.images.layers import LIMITS, LayerLimits, beyond
+from lading.images.files.layers import LIMITS, LayerLimits, beyond
 from lading.io.tar_stream import Member
 from lading.model.text import excerpt
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from lading.images.entries import FileEntry, entries_of
-from lading.images.filesystem import Filesystem, Inode
+from lading.images.files.entries import FileEntry, entries_of
+from lading.images.files.filesystem import Filesystem, Inode
 from lading.io.tasks import gather
 from lading.io.threads import heed, in_thread
 from lading.model.digest import Digest
@@ -18,7 +18,7 @@ from lading.model.document import Result
 from lading.model.platform import Platform
 
 if TYPE_CHECKING:
-    from lading.images.reading import Reading
+    from lading.images.files.reading import Reading
 
 
 class Reclaimable(Result, msgspec.Struct, frozen=True, kw_only=True):

@@ -18,8 +18,8 @@ from typing import BinaryIO
 import msgspec
 
 from lading.errors import Conflict, LadingError, NotFound, way_on
-from lading.images.filesystem import Filesystem, Inode, Node
-from lading.images.reading import Reading, Sink
+from lading.images.files.filesystem import Filesystem, Inode, Node
+from lading.images.files.reading import Reading, Sink
 from lading.io import scratch
 from lading.io.tar_stream import Member
 from lading.io.tarball import TarWriter

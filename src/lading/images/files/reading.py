@@ -14,12 +14,12 @@ from typing import BinaryIO, Self
 import msgspec
 
 from lading.errors import DigestMismatch, LadingError, NotFound
-from lading.images.entries import FileEntry, entries_of, entry_of, is_glob, matching
-from lading.images.filesystem import Filesystem, Inode, Node, not_there
-from lading.images.indexing import Catcher, LayerIndex, Remembered
-from lading.images.layers import Layer, LayerContent, read_layer
-from lading.images.search import Found, Search
-from lading.images.toc import read_parts
+from lading.images.files.entries import FileEntry, entries_of, entry_of, is_glob, matching
+from lading.images.files.filesystem import Filesystem, Inode, Node, not_there
+from lading.images.files.indexing import Catcher, LayerIndex, Remembered
+from lading.images.files.layers import Layer, LayerContent, read_layer
+from lading.images.files.search import Found, Search
+from lading.images.files.toc import read_parts
 from lading.io import scratch
 from lading.io.inflate import read_on
 from lading.io.spans import Span, are_intact, range_of
@@ -486,7 +486,7 @@ def _heeding(members: Iterable[Member]) -> Iterable[Member]:
 
 
 def _no_file(what: str, path: str, member: Member) -> LadingError:
-    from lading.images.filesystem import TYPES
+    from lading.images.files.filesystem import TYPES
 
     names = {"dir": "a directory", "char": "a device", "block": "a device", "fifo": "a pipe", "symlink": "a link"}
     return LadingError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from lading.images.filesystem import OPAQUE, TYPES, WHITEOUT, Inode, Node
+from lading.images.files.filesystem import OPAQUE, TYPES, WHITEOUT, Inode, Node
 from lading.io.tar_stream import Member
 
 _HOPS = 40

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from lading.images.filesystem import TYPES, Filesystem, Node
+from lading.images.files.filesystem import TYPES, Filesystem, Node
 from lading.model.digest import Digest
 from lading.model.document import Result
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from lading.errors import InvalidContent, LadingError
-from lading.images.layers import LayerContent
+from lading.images.files.layers import LayerContent
 from lading.io.inflate import Inflater
 from lading.io.tar_stream import Member
 from lading.io.tarball import reading
