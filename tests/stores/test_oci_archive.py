@@ -19,7 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError, NotFound, UsageError
-from lading.io.tarball import Compression, TarWriter, compressed, read_tar, sniff
+from lading.io.tar_stream import Member
+from lading.io.tar_writer import SYMLINK, TarWriter, directory
+from lading.io.tarball import Compression, compressed, read_tar, sniff
 from lading.model.descriptor import Descriptor
 from lading.model.manifest import parse
 from lading.registry.repository import Repository
@@ -234,16 +236,27 @@ async def test_names_of_members_in_other_forms(
         path = tmp_path / f"app.tar{ending}"
         with path.open("wb") as file, compressed(file, "gzip" if ending else "none") as out:
             tar = TarWriter(out)
-            tar.add_directory("./")
-            tar.add("./index.json", json.dumps(listing).encode())
+            tar.add(directory("./"))
+            tar.add_bytes("./index.json", json.dumps(listing).encode())
             for number, (digest, data) in enumerate(contents.items()):
                 name = f"./blobs/{digest.replace(':', '/')}"
                 if number % 2:
-                    tar.add_symlink(name, f"../../elsewhere/{number}")
-                    tar.add(f"elsewhere/{number}", data)
+                    tar.add(
+                        Member(
+                            name=name,
+                            type=SYMLINK,
+                            mode=0o777,
+                            uid=0,
+                            gid=0,
+                            size=0,
+                            mtime=0,
+                            link=f"../../elsewhere/{number}",
+                        )
+                    )
+                    tar.add_bytes(f"elsewhere/{number}", data)
                 else:
-                    tar.add(name, data)
-            tar.add("../escaped", b"x")
+                    tar.add_bytes(name, data)
+            tar.add_bytes("../escaped", b"x")
             tar.close()
         if ending:
             # Unpacking takes the files of a layout, and nothing that a link leads to elsewhere.
@@ -280,8 +293,8 @@ def small() -> dict[str, bytes]:
         with compressed(out, compression) as file:
             tar = TarWriter(file)
             for digest, data in {image.digest: image.content, **image.blobs}.items():
-                tar.add(f"blobs/{digest.replace(':', '/')}", data)
-            tar.add("index.json", json.dumps(listing).encode())
+                tar.add_bytes(f"blobs/{digest.replace(':', '/')}", data)
+            tar.add_bytes("index.json", json.dumps(listing).encode())
             tar.close()
         made[ending] = out.getvalue()
     return made

@@ -19,9 +19,9 @@ _META_LIMIT = 1024 * 1024
 """How large extended headers and long names may be, in bytes."""
 _SIZE_LIMIT = 2**63 - 1
 _ZEROS = bytes(BLOCK)
-_HEADER_ONLY = frozenset("123456")
-_META = frozenset("xgLK")
-_XATTR = "SCHILY.xattr."
+HEADER_ONLY = frozenset("123456")
+META = frozenset("xgLK")
+XATTR = "SCHILY.xattr."
 _TEXTS = frozenset({"path", "linkpath", "uname", "gname"})
 
 Extents = tuple[tuple[int, int], ...]
@@ -176,7 +176,7 @@ class TarStream:
             raise self._malformed("a header follows a block of zeros")
         kind = chr(block[156])
         header = self._header(block)
-        if kind in _META:
+        if kind in META:
             if not 0 <= header.size <= _META_LIMIT:
                 raise self._malformed("an extended header is too large")
             self._left, self._padding = header.size, -header.size % BLOCK
@@ -224,7 +224,7 @@ class TarStream:
             member.link, self._long_link = _decoded(self._long_link), None
         if kind == "\0":
             member.type = kind = "5" if member.name.endswith("/") else "0"
-        if kind in _HEADER_ONLY:
+        if kind in HEADER_ONLY:
             member.size = 0
         if not 0 <= member.size <= _SIZE_LIMIT:
             raise self._malformed(f"the size of {member.name!r} is not possible")
@@ -278,8 +278,8 @@ class TarStream:
 
     def _merge(self, member: Member, records: Mapping[str, bytes]) -> None:
         for key, value in records.items():
-            if key.startswith(_XATTR):
-                member.xattrs = {**member.xattrs, key.removeprefix(_XATTR): value}
+            if key.startswith(XATTR):
+                member.xattrs = {**member.xattrs, key.removeprefix(XATTR): value}
             elif not value:
                 continue  # the header counts again
             elif key == "path":

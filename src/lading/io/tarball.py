@@ -1,4 +1,4 @@
-"""Tar archives as files: compression told by the first bytes, one-pass reading, and writing that is reproducible.
+"""Tar archives as files: compression told by the first bytes, and one-pass reading; `tar_writer` writes them.
 
 This module knows tar and compression, and nothing of images. Everything here blocks: call it in a thread.
 """
@@ -11,7 +11,7 @@ import io
 import lzma
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +45,6 @@ _SUFFIXES: dict[str, Compression] = {
     ".xz": "xz",
     ".txz": "xz",
 }
-_BLOCK = 512
 # Measured on 200 MB of programs and Python modules, one thread, in MB/s and in percent of the plain size: zlib 6 writes
 # 28 (32.8 %), zlib-ng 6 71 (33.7 %), isal 3 250 (36.8 %), zstd 3 169 (32.0 %); zlib reads 343, zlib-ng 650, isal 696,
 # zstd 953. zlib stays: layers are compressed anew only where that is asked for, several at once; what is read is hashed
@@ -242,92 +241,6 @@ def member_name(member: tarfile.TarInfo) -> str:
     A name that leads out of the archive (`../x`) stays recognisable by its first component.
     """
     return _tidy(member.name)
-
-
-class TarWriter:
-    """Writes a tar archive of which the bytes depend on names and content only.
-
-    Everything belongs to user and group 0 and is from 1970; headers are USTAR, with PAX records only where a name or
-    a size needs them; the archive ends after two zero blocks. The order is that of the calls: sort names first.
-
-    Args:
-        file: open for writing; it need not seek, and is not closed.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._left: int | None = None
-        self._padding = 0
-
-    def add(self, name: str, content: bytes | Iterable[bytes], size: int | None = None, *, mode: int = 0o644) -> None:
-        """Add a file: its bytes, or chunks of them with their `size` in bytes."""
-        if isinstance(content, bytes):
-            content, size = (content,), len(content)
-        if size is None:
-            raise ValueError("chunks need a size")
-        self.begin(name, size, mode=mode)
-        for chunk in content:
-            self.write(chunk)
-        self.end()
-
-    def add_file(self, name: str, path: Path, *, mode: int = 0o644) -> None:
-        """Add a file from the file system, as large as it is when it is opened."""
-        with path.open("rb") as file:
-            size = file.seek(0, io.SEEK_END)
-            file.seek(0)
-            self.add(name, iter(lambda: file.read(CHUNK), b""), size, mode=mode)
-
-    def add_directory(self, name: str, *, mode: int = 0o755) -> None:
-        """Add a directory."""
-        self._header(name.rstrip("/") + "/", tarfile.DIRTYPE, mode=mode)
-
-    def add_symlink(self, name: str, target: str) -> None:
-        """Add a symbolic link."""
-        self._header(name, tarfile.SYMTYPE, target=target, mode=0o777)
-
-    def begin(self, name: str, size: int, *, mode: int = 0o644) -> None:
-        """Begin a file of `size` bytes; `write` them in any chunks, then `end` it."""
-        self._header(name, tarfile.REGTYPE, size=size, mode=mode)
-        self._left = size
-        self._padding = -size % _BLOCK
-
-    def begin_member(self, member: tarfile.TarInfo) -> None:
-        """Write all that a header says; where that is a file, its bytes are to be written, and it is to be ended."""
-        self._write_header(member)
-        if member.isreg():
-            self._left = member.size
-            self._padding = -member.size % _BLOCK
-
-    def write(self, chunk: bytes | memoryview) -> None:
-        """Write the next bytes of the file that was begun."""
-        if self._left is None or len(chunk) > self._left:
-            raise ValueError("more bytes than were announced")
-        heed()
-        self._left -= len(chunk)
-        self._file.write(chunk)
-
-    def end(self) -> None:
-        """End the file that was begun."""
-        if self._left != 0:
-            raise ValueError(f"{self._left} bytes of the file are missing")
-        self._left = None
-        self._file.write(b"\0" * self._padding)
-
-    def close(self) -> None:
-        """End the archive."""
-        if self._left is not None:
-            raise ValueError("a file has not ended")
-        self._file.write(b"\0" * (2 * _BLOCK))
-
-    def _header(self, name: str, kind: bytes, *, size: int = 0, mode: int, target: str = "") -> None:
-        member = tarfile.TarInfo(name)
-        member.type, member.size, member.mode, member.linkname = kind, size, mode, target
-        self._write_header(member)
-
-    def _write_header(self, member: tarfile.TarInfo) -> None:
-        if self._left is not None:
-            raise ValueError("a file has not ended")
-        self._file.write(member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
 
 
 class _Prefixed(io.RawIOBase):

@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import stat
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -22,19 +21,11 @@ from lading.images.files.filesystem import Filesystem, Inode, Node
 from lading.images.files.reading import Reading, Sink
 from lading.io import scratch
 from lading.io.tar_stream import Member
-from lading.io.tarball import TarWriter
+from lading.io.tar_writer import DIRECTORY, HARD_LINK, SYMLINK, TarWriter
 from lading.io.threads import heed, in_thread
 from lading.model.digest import Digest
 from lading.model.document import Result
 
-_TAR_TYPES = {
-    "0": tarfile.REGTYPE,
-    "2": tarfile.SYMTYPE,
-    "3": tarfile.CHRTYPE,
-    "4": tarfile.BLKTYPE,
-    "5": tarfile.DIRTYPE,
-    "6": tarfile.FIFOTYPE,
-}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -85,15 +76,13 @@ async def export(reading: Reading, target: Path | str | BinaryIO, layer: int | s
 
 async def _as_tar(reading: Reading, file: BinaryIO, layer: int | str | None) -> Exported:
     files = await reading.filesystem(layer, keep=True)
-    writer = TarWriter(file)
+    writer = TarWriter(file, fractions=True)
     plan = await in_thread(_Plan, files)
 
     def begin() -> None:
         for path, node in plan.others:
             heed()
-            writer.begin_member(_header(path, node.inode.member))
-            if node.inode.member.type == "0":
-                writer.end()
+            writer.add(_header(path, node.inode.member))
 
     def sink(path: str, inode: Inode) -> Sink:
         started = False
@@ -101,7 +90,7 @@ async def _as_tar(reading: Reading, file: BinaryIO, layer: int | str | None) -> 
         def write(piece: bytes | memoryview) -> None:
             nonlocal started
             if not started:
-                writer.begin_member(_header(path, inode.member))
+                writer.begin(_header(path, inode.member))
                 started = True
             writer.write(piece)
 
@@ -109,9 +98,8 @@ async def _as_tar(reading: Reading, file: BinaryIO, layer: int | str | None) -> 
 
     def end() -> None:
         for path, first in plan.links:
-            header = _header(path, plan.inodes[first].member)
-            header.type, header.size, header.linkname = tarfile.LNKTYPE, 0, first
-            writer.begin_member(header)
+            member = plan.inodes[first].member
+            writer.add(msgspec.structs.replace(member, name=path, type=HARD_LINK, size=0, link=first))
         writer.close()
 
     await in_thread(begin)
@@ -120,18 +108,11 @@ async def _as_tar(reading: Reading, file: BinaryIO, layer: int | str | None) -> 
     return _exported(reading, plan, files)
 
 
-def _header(path: str, member: Member) -> tarfile.TarInfo:
-    header = tarfile.TarInfo(path)
-    header.type = _TAR_TYPES.get(member.type, tarfile.REGTYPE)
-    header.size = member.size if member.type == "0" else 0
-    header.mode = 0o777 if member.type == "2" else member.mode & 0o7777
-    header.uid, header.gid, header.linkname = member.uid, member.gid, member.link if member.type == "2" else ""
-    header.mtime = member.mtime
-    header.devmajor, header.devminor = member.device
-    header.pax_headers = {
-        f"SCHILY.xattr.{key}": value.decode("utf-8", "surrogateescape") for key, value in member.xattrs.items()
-    }
-    return header
+def _header(path: str, member: Member) -> Member:
+    is_link = member.type == SYMLINK
+    name = f"{path}/" if member.type == DIRECTORY else path
+    link = member.link if is_link else ""
+    return msgspec.structs.replace(member, name=name, link=link, mode=0o777 if is_link else member.mode)
 
 
 class _Plan:

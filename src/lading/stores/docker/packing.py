@@ -19,7 +19,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from lading.errors import DigestMismatch, InvalidContent, NotFound, Unsupported, UsageError
 from lading.io import scratch
 from lading.io.sources import closing, in_pieces
-from lading.io.tarball import CHUNK, Compression, TarWriter, decompressed, reading, sniff
+from lading.io.tar_writer import TarWriter, plain_file
+from lading.io.tarball import CHUNK, Compression, decompressed, reading, sniff
 from lading.io.threads import in_thread
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
@@ -144,24 +145,24 @@ class NewImages:
             key=lambda image: (sorted(map(str, image.names)), image.manifest.digest),
         )
         tar = TarWriter(file)
-        tar.add("oci-layout", encode_compact(_LAYOUT))
-        tar.add("index.json", encode_compact(_index(images)))
-        tar.add("manifest.json", _entries(images))
+        tar.add_bytes("oci-layout", encode_compact(_LAYOUT))
+        tar.add_bytes("index.json", encode_compact(_index(images)))
+        tar.add_bytes("manifest.json", _entries(images))
         files: dict[str, tuple[Digest, int | None]] = {}
         for image in images:
             files[blob_path(image.manifest.digest)] = (image.manifest.digest, None)
             for child in image.manifest.children:
                 files[blob_path(child.digest)] = (child.digest, None)
-            for plain in image.unpacked.values():
-                files.setdefault(blob_path(plain.digest), (plain.of, plain.size))
+            for layer in image.unpacked.values():
+                files.setdefault(blob_path(layer.digest), (layer.of, layer.size))
         for path, (digest, unpacked) in sorted(files.items()):
             if digest in self.images:
-                tar.add(path, self.images[digest].manifest.raw)
+                tar.add_bytes(path, self.images[digest].manifest.raw)
             elif unpacked is None:
-                tar.add(path, self._pieces(digest), self._blobs[digest].size)
+                tar.add(plain_file(path, self._blobs[digest].size), self._pieces(digest))
             else:
-                with decompressed(self._stream(digest)) as (plain_file, _):
-                    tar.add(path, iter(partial(plain_file.read, CHUNK), b""), unpacked)
+                with decompressed(self._stream(digest)) as (plain, _):
+                    tar.add(plain_file(path, unpacked), iter(partial(plain.read, CHUNK), b""))
         tar.close()
         file.flush()
 

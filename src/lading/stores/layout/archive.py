@@ -28,10 +28,10 @@ from lading.errors import Conflict, InvalidContent, LadingError, NotFound, Usage
 from lading.io import scratch
 from lading.io.files import sync_folder
 from lading.io.locks import OnWait, writing
+from lading.io.tar_writer import TarWriter, plain_file
 from lading.io.tarball import (
     Compression,
     Extent,
-    TarWriter,
     compressed,
     compression_for,
     extents,
@@ -270,9 +270,10 @@ def _write_tar(folder: Path, file: BinaryIO, compression: Compression) -> None:
     with compressed(file, compression) as out:
         tar = TarWriter(out)
         for path in files:
-            tar.add_file(path, folder / path)
-        tar.add("index.json", listing.changed(entries).encode())
-        tar.add("oci-layout", (folder / "oci-layout").read_bytes())
+            with (folder / path).open("rb") as blob:
+                tar.add(plain_file(path, os.fstat(blob.fileno()).st_size), iter(partial(blob.read, CHUNK), b""))
+        tar.add_bytes("index.json", listing.changed(entries).encode())
+        tar.add_bytes("oci-layout", (folder / "oci-layout").read_bytes())
         tar.close()
 
 
