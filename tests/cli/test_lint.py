@@ -215,3 +215,50 @@ def test_a_layout_is_looked_at_like_a_registry(lading: Lading, name: str, tmp_pa
     ran = lading.run("lint", f"oci:{tmp_path / 'layout'}:bad", check=False)
     assert (ran.returncode, ran.stdout.count("LAD101")) == (1, 1)
     assert f"lading manifest create REFERENCE oci:{tmp_path / 'layout'}:bad" in ran.stderr
+
+
+@pytest.mark.parametrize("format", ["text", "github"])
+def test_what_is_wrong_with_a_long_list_is_printed_as_it_is_found(lading: Lading, tmp_path: Path, format: str) -> None:
+    """Each entry has two faults, of which a short list has the worse one of all entries first."""
+
+    def lint(count: int) -> list[str]:
+        entries = [
+            Entry(ARM, {"os": "linux", "architecture": "arm", "variant": f"x{number}"}) for number in range(count)
+        ]
+        write_layout(tmp_path, make_index(entries, kind="oci"))
+        (tmp_path / "blobs" / "sha256" / ARM.digest.removeprefix("sha256:")).unlink()
+        ran = lading.run("lint", f"oci:{tmp_path}:it", "--format", format, check=False)
+        assert ran.returncode == 1
+        return re.findall("^(?:::[a-z]+ title=)?(LAD[0-9]+)", ran.stdout, re.MULTILINE)
+
+    short = lint(100)
+    assert short == sorted(short, key=lambda code: (code != "LAD301", code))
+    long = lint(1001)
+    assert long != sorted(long, key=lambda code: (code != "LAD301", code))
+    assert long.count("LAD301") == long.count("LAD204") == 1001
+    assert "LAD107" in long
+
+
+def test_of_a_list_that_breaks_off_what_was_found_is_printed(lading: Lading, tmp_path: Path) -> None:
+    many = [Entry(FIRST, {"os": "linux", "architecture": f"a{number}"}) for number in range(10_001)]
+    deep = make_index(many, kind="oci")
+    for _ in range(10):
+        deep = make_index([deep], kind="oci")
+    write_layout(tmp_path, make_index([ARM, deep], kind="oci"))
+    ran = lading.run("lint", f"oci:{tmp_path}:it", check=False)
+    assert (ran.returncode, "leads to too many manifests" in ran.stderr) == (7, True)
+    assert "LAD203" in ran.stdout
+
+
+def write_layout(folder: Path, manifest: Manifest) -> None:
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    waiting = [manifest]
+    while waiting:
+        here = waiting.pop()
+        for digest, content in {here.digest: here.content, **here.blobs}.items():
+            (blobs / digest.removeprefix("sha256:")).write_bytes(content)
+        waiting += {child.digest: child for child in here.children}.values()
+    entry = {**manifest.descriptor(), "annotations": {"org.opencontainers.image.ref.name": "it"}}
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))

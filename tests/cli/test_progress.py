@@ -176,3 +176,15 @@ def test_json_has_every_event_in_a_line_of_its_own(capsys: pytest.CaptureFixture
         "platform": None,
     }
     assert said[3] == {"event": "totals", "contents": 1, "finished": 1, "size": 4, "done": 4, "moved": 2}
+
+
+def test_what_is_counted_has_a_line_every_few_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("lading.cli.progress.time.monotonic", lambda: now)
+    counts = [progress.Count("entries read"), progress.Count("entries read", quiet=True)]
+    for now in range(12):
+        for count in counts:
+            count.tell(now * 100, 2_000)
+    assert capsys.readouterr().err == "  25%  500 of 2,000 entries read\n  50%  1,000 of 2,000 entries read\n"

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from lading.client import AsyncClient
-from lading.errors import UsageError
-from lading.images.lint import CODES, LintReport, lint, listed_facts
+from lading.errors import InvalidContent, UsageError
+from lading.images.lint import CODES, Finding, LintReport, lint, listed_facts
 from lading.images.lint import entries as rules
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index
@@ -275,6 +275,50 @@ async def test_the_worst_comes_first_and_decides(tmp_path: Path) -> None:
     assert [report.fails(severity) for severity in ("error", "note", None)] == [True, True, False]
     mild = await linted(tmp_path, make_index([image("linux/arm")], kind="oci"))
     assert [mild.fails(severity) for severity in ("warning", "error")] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["FOUND", "nested"])
+async def test_what_is_told_as_it_is_found_is_what_the_report_has(name: str, tmp_path: Path) -> None:
+    lists = {f"{at}": it for at, (it, _) in enumerate(FOUND.values())}
+    if name == "nested":
+        lists = {"all": make_index([*lists.values(), *lists.values()], kind="oci")}
+    write_layout(tmp_path, lists)
+    async with AsyncClient() as client:
+        for tag in lists:
+            told: list[Finding] = []
+            report = await client.lint(f"oci:{tmp_path}:{tag}", on_finding=told.append)
+            assert len(told) == len(report.findings)
+            assert all(found in report.findings for found in told)
+
+
+async def test_what_an_entry_has_is_told_before_the_others_are_read(tmp_path: Path) -> None:
+    wrong = [image("linux/arm", f"{number}") for number in range(200)]
+    write_layout(tmp_path, {"x": make_index(wrong, kind="oci")})
+    seen: list[Finding | tuple[int, int]] = []
+    async with AsyncClient() as client:
+        report = await client.lint(
+            f"oci:{tmp_path}:x", on_finding=seen.append, on_progress=lambda *numbers: seen.append(numbers)
+        )
+    numbers = [item for item in seen if isinstance(item, tuple)]
+    assert numbers == [(number, 200) for number in range(201)]
+    for number in range(1, 201):
+        before = [item for item in seen[: seen.index((number, 200))] if isinstance(item, Finding)]
+        assert [found.code for found in before] == ["LAD203"] * number
+    assert seen.index((200, 200)) < len(seen) - 1, "who is never pulled shows when all are read"
+    assert {found.code for found in report.findings} == {"LAD203", "LAD101"}
+
+
+async def test_what_was_found_before_the_limit_is_told(tmp_path: Path) -> None:
+    long = make_index([Entry(AMD64, {"os": "linux", "architecture": f"a{number}"}) for number in range(6000)])
+    deep = make_index([long, changed(long, annotations={"x": "y"})], kind="oci")
+    for _ in range(10):
+        deep = make_index([deep], kind="oci")
+    write_layout(tmp_path, {"x": make_index([image("linux/arm"), deep], kind="oci")})
+    told: list[Finding] = []
+    async with AsyncClient() as client:
+        with pytest.raises(InvalidContent, match="leads to too many manifests"):
+            await client.lint(f"oci:{tmp_path}:x", on_finding=told.append)
+    assert "LAD203" in {found.code for found in told}
 
 
 async def linted(folder: Path, manifest: Manifest, *, without: Collection[str] = ()) -> LintReport:

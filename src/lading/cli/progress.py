@@ -84,6 +84,26 @@ class _Lines:
         say(f"  {percent}%  {', '.join(words)}", err=True)
 
 
+class Count:
+    """How many of many are done: one line every few seconds.
+
+    Args:
+        what: what is counted, and what becomes of it.
+        quiet: show nothing.
+    """
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._what = what
+        self._quiet = quiet
+        self._told = time.monotonic()
+
+    def tell(self, done: int, size: int) -> None:
+        """So many are done, of so many that are known."""
+        if not self._quiet and time.monotonic() - self._told >= _EVERY:
+            self._told = time.monotonic()
+            say(f"  {done * 100 // size if size else 100}%  {done:,} of {size:,} {self._what}", err=True)
+
+
 class _Rate:
     """How fast a number grows, by the last few seconds."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lading.drafts.facade import Drafts
     from lading.images.convert import Compression, Format
     from lading.images.facade import Images
-    from lading.images.lint import LintReport
+    from lading.images.lint import Finding, LintReport
     from lading.images.overview import Overview
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
@@ -377,6 +377,8 @@ class AsyncClient:
         against: AnyLocation | None = None,
         select: Iterable[str] | str = (),
         ignore: Iterable[str] | str = (),
+        on_finding: Callable[[Finding], None] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> LintReport:
         """Find what is wrong with an image, an index or a draft, or may surprise its author when it is pulled.
 
@@ -387,6 +389,10 @@ class AsyncClient:
             against: the last release, whose platforms should all be there.
             select: only these codes, or all that start so, such as `LAD1`.
             ignore: not these.
+            on_finding: called with each finding of the report as soon as it is found, in any order: what one entry of
+                a list has when that is read, what only the whole shows at the end. It is called, too, with what was
+                found before an error.
+            on_progress: called with how many entries of lists have been read, and how many are known by then.
 
         Raises:
             UsageError: there is no such code.
@@ -398,7 +404,7 @@ class AsyncClient:
         """
         from lading.drafts.content import homes_of
         from lading.drafts.draft import Draft
-        from lading.images.lint import gather_facts, lint, lint_unread, platforms_of, wanted_codes
+        from lading.images.lint import Telling, gather_facts, lint, lint_unread, platforms_of, wanted_codes
         from lading.model.index import Index
 
         wanted_codes(select, ignore)  # a wrong one is refused before anything is sent
@@ -407,10 +413,15 @@ class AsyncClient:
             other = as_location(against).full()
             async with self.open(other) as store:
                 compared = str(other), await platforms_of(store, await fetch_location(store, other))
+        name = str(reference.reference if isinstance(reference, Draft) else as_location(reference).full())
+        telling = Telling(name, on_finding or (lambda _: None), select=select, ignore=ignore)
+        gathered = partial(
+            gather_facts, name, against=compared, on_part=on_finding and telling.part, on_progress=on_progress
+        )
         if isinstance(reference, Draft):
-            name, names = str(reference.reference), [str(entry.reference) for entry in reference.entries]
+            names = [str(entry.reference) for entry in reference.entries]
             async with homes_of(reference, self.connect) as homes:
-                facts = await gather_facts(name, reference.index, homes.__getitem__, names=names, against=compared)
+                facts = await gathered(reference.index, homes.__getitem__, names=names)
         else:
             location = as_location(reference).full()
             async with self.open(location, mirrored=True) as store:
@@ -420,12 +431,16 @@ class AsyncClient:
                     if error.code != "too-large":
                         raise
                     found = await resolve_location(store, location)
-                    return lint_unread(str(location), found, select=select, ignore=ignore)
+                    report = lint_unread(name, found, select=select, ignore=ignore)
+                    telling.report(report)
+                    return report
                 repository = location.reference.name if location.is_registry and location.reference else None
                 children = manifest.manifests if isinstance(manifest, Index) and repository else ()
                 names = [f"{repository}@{entry.digest}" for entry in children]
-                facts = await gather_facts(str(location), manifest, lambda _: store, names=names, against=compared)
-        return lint(facts, select=select, ignore=ignore)
+                facts = await gathered(manifest, lambda _: store, names=names)
+        report = lint(facts, select=select, ignore=ignore)
+        telling.report(report)
+        return report
 
     # Tags
 

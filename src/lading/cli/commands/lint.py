@@ -51,6 +51,7 @@ def lint(
     from lading.cli.drafts import local_list
     from lading.cli.findings import worded_report
     from lading.cli.output import emit, say
+    from lading.errors import LadingError
 
     if explain is not None:
         say(*_explained(explain))
@@ -59,18 +60,88 @@ def lint(
         raise click.UsageError("Missing argument 'REFERENCE'")
     draft = None if remote else local_list(reference)
     what = reference if draft is None else draft
-    report = options.run(lambda client: client.lint(what, against=against, select=select, ignore=ignore))
+    shown = _Shown(options, format_)
+    try:
+        report = options.run(
+            lambda client: client.lint(
+                what,
+                against=against,
+                select=select,
+                ignore=ignore,
+                on_finding=shown.finding,
+                on_progress=shown.progress,
+            )
+        )
+    except LadingError:
+        shown.flush()
+        raise
     report = worded_report(report)
     if draft is not None:
         options.note(f"{report.reference} is a local list; for the registry's: --remote")
     if format_ in ("github", "sarif"):
-        _print_as(format_, report)
+        if not shown.is_streaming:
+            _print_as(format_, report)
     else:
-        emit(report, format_, lambda: text_of(report, quiet=options.quiet))
+        if not shown.is_streaming:
+            emit(report, format_, lambda: text_of(report, quiet=options.quiet))
+        elif not options.quiet:
+            say(_summary(report))
         if format_ == "text" and draft is None and any("lading manifest " in found.remedy for found in report.findings):
             options.note(_where_to_mend(report.reference))
     if report.fails(None if fail_on == "never" else fail_on):  # type: ignore[arg-type]
         raise click.exceptions.Exit(1)
+
+
+class _Shown:
+    """Findings as they are shown: worst first at the end; of a long list, and where it breaks off, as they came.
+
+    Args:
+        options: the common flags.
+        format: what `--format` says; those that are one document have all findings at the end.
+    """
+
+    def __init__(self, options: Options, format: str) -> None:
+        from lading.cli.progress import Count
+
+        self._format = format
+        self._held: list[Finding] = []
+        self._count = Count("entries read", quiet=options.quiet or format != "text")
+        self.is_streaming = False
+
+    def progress(self, read: int, listed: int) -> None:
+        """So many entries have been read, of so many."""
+        if listed > _LONG and not self.is_streaming and self._format in ("text", "github"):
+            self.flush()
+            self.is_streaming = True
+        self._count.tell(read, listed)
+
+    def finding(self, found: Finding) -> None:
+        """A finding came."""
+        if self.is_streaming:
+            self._print(found)
+        else:
+            self._held.append(found)
+
+    def flush(self) -> None:
+        """Print what is held, in lines if that is what is printed."""
+        from lading.images.lint import SEVERITIES
+
+        if self._format in ("text", "github"):
+            for found in sorted(self._held, key=lambda found: (SEVERITIES.index(found.severity), found.code)):
+                self._print(found)
+        self._held.clear()
+
+    def _print(self, found: Finding) -> None:
+        from lading.cli.findings import worded_finding
+        from lading.cli.output import say
+        from lading.images.lint.formats import github_command
+
+        worded = worded_finding(found)
+        say(*(lines_of(worded) if self._format == "text" else [github_command(worded)]))
+
+
+_LONG = 1_000
+"""How many entries a list has at most whose findings are put in order before they are printed."""
 
 
 def _where_to_mend(name: str) -> str:

@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 
 import msgspec
 
 from lading.arguments import several
 from lading.errors import UsageError
-from lading.images.lint.annotations import check_annotations
+from lading.images.lint.annotations import check_annotations, check_entry_annotations
 from lading.images.lint.codes import CODES, SEVERITIES, Code, Finding, Severity
-from lading.images.lint.content import check_content, too_large
+from lading.images.lint.content import check_content, check_part_content, too_large
 from lading.images.lint.entries import check_entries
-from lading.images.lint.gather import Facts, gather_facts, listed_facts, platforms_of
-from lading.images.lint.platforms import check_platforms
+from lading.images.lint.gather import Facts, OnProgress, Part, gather_facts, listed_facts, platforms_of
+from lading.images.lint.platforms import check_entry_platform, check_platforms
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result
@@ -29,7 +29,10 @@ __all__ = [
     "Facts",
     "Finding",
     "LintReport",
+    "OnFinding",
+    "OnProgress",
     "Severity",
+    "Telling",
     "gather_facts",
     "lint",
     "lint_unread",
@@ -38,7 +41,11 @@ __all__ = [
     "wanted_codes",
 ]
 
+OnFinding = Callable[[Finding], None]
+"""Is told of a finding as soon as it is found."""
+
 _RULES = (check_entries, check_platforms, check_content, check_annotations)
+_RULES_OF_ENTRIES = (check_entry_platform, check_entry_annotations)
 
 
 class LintReport(Result, msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +120,47 @@ def _report(
     order = {severity: number for number, severity in enumerate(SEVERITIES)}
     findings = sorted((told.finding for told in each), key=lambda item: (order[item.severity], item.code))
     return LintReport(reference=name, digest=digest, against=against, findings=tuple(findings))
+
+
+class Telling:
+    """Tells what is found as it is found: each finding that is wanted, once.
+
+    What one entry of a list has is told when that is read; what only the whole shows, when all of it is.
+
+    Args:
+        name: what is looked at, as `gather_facts` has it.
+        on_finding: is told.
+        select: as `lint` has it.
+        ignore: likewise.
+
+    Raises:
+        UsageError: there is no such code.
+    """
+
+    def __init__(
+        self, name: str, on_finding: OnFinding, *, select: Iterable[str] | str = (), ignore: Iterable[str] | str = ()
+    ) -> None:
+        self._name = name
+        self._on_finding = on_finding
+        self._wanted = wanted_codes(select, ignore)
+        self._told: set[_Told] = set()
+
+    def part(self, part: Part, is_entry: bool) -> None:
+        """Tell what one part has, as `gather_facts` gives it to its `on_part`."""
+        rules = (*(_RULES_OF_ENTRIES if is_entry else ()), check_part_content)
+        for found in (item for rule in rules for item in rule(part)):
+            if found.code in self._wanted:
+                self._tell(_addressed(found, self._name))
+
+    def report(self, report: LintReport) -> None:
+        """Tell what a report has besides."""
+        for found in report.findings:
+            self._tell(found)
+
+    def _tell(self, found: Finding) -> None:
+        if (told := _Told(found)) not in self._told:
+            self._told.add(told)
+            self._on_finding(found)
 
 
 class _Told(msgspec.Struct, frozen=True):

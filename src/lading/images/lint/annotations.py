@@ -72,12 +72,16 @@ def check_annotations(facts: Facts) -> Iterator[Finding]:
     """Reserved annotations of a manifest, of a list's entries and of the manifests they lead to."""
     yield from _check(facts.manifest.annotations, facts.name, None)
     for part in facts.parts:
-        if part.manifest is facts.manifest:
-            continue
-        yield from _check(part.entry.annotations, entry_of(part), part)
-        if part.manifest is not None:
-            inside = {k: v for k, v in part.manifest.annotations.items() if part.entry.annotations.get(k) != v}
-            yield from _check(inside, entry_of(part), part)
+        if part.manifest is not facts.manifest:
+            yield from check_entry_annotations(part)
+
+
+def check_entry_annotations(part: Part) -> Iterator[Finding]:
+    """Reserved annotations of one entry of a list, and of the manifest it leads to."""
+    yield from _check(part.entry.annotations, entry_of(part), part)
+    if part.manifest is not None:
+        inside = {k: v for k, v in part.manifest.annotations.items() if part.entry.annotations.get(k) != v}
+        yield from _check(inside, entry_of(part), part)
 
 
 def _check(annotations: Mapping[str, str], where: str, part: Part | None) -> Iterator[Finding]:

@@ -20,9 +20,14 @@ def check_content(facts: Facts) -> Iterator[Finding]:
     yield from _attestations(facts.parts)
     for part in each_once(facts.parts):
         yield from _attestations(part.parts)
-        yield from _entry(part)
-        yield from _blobs(part)
-        yield from _family(part)
+        yield from check_part_content(part)
+
+
+def check_part_content(part: Part) -> Iterator[Finding]:
+    """What can be said of the content of one part, whatever else there is."""
+    yield from _entry(part)
+    yield from _blobs(part)
+    yield from _family(part)
 
 
 def _whole(facts: Facts) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
 def to_github(report: LintReport) -> list[str]:
     """Workflow commands, one line for each finding; GitHub Actions shows them as annotations."""
-    return [_command(report, found) for found in report.findings]
+    return [github_command(found) for found in report.findings]
 
 
 def to_sarif(report: LintReport, codes: Mapping[str, Code] = CODES) -> dict[str, Any]:
@@ -62,8 +62,9 @@ def _result(report: LintReport, found: Finding) -> dict[str, Any]:
     }
 
 
-def _command(report: LintReport, found: Finding) -> str:
-    title = _property(f"{found.code} {report.reference}")
+def github_command(found: Finding) -> str:
+    """The workflow command of a finding of a report."""
+    title = _property(f"{found.code} {found.fields['list']}")
     return f"::{_GITHUB[found.severity]} title={title}::{_data(f'{found.message} {found.remedy}')}"
 
 

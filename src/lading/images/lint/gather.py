@@ -5,6 +5,7 @@ This module reads; it judges nothing.
 
 from __future__ import annotations
 
+from asyncio import Semaphore
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -24,6 +25,7 @@ from lading.model.text import excerpt
 from lading.store import AnyManifest, Readable, may_be_manifest
 from lading.walk import DEEP, LARGE, Walk
 
+_AT_ONCE = 64
 TOO_LARGE = "it is too large"
 """The state of what has more bytes than lading reads of a manifest."""
 
@@ -116,6 +118,10 @@ def each_once(parts: Iterable[Part], seen: set[Digest] | None = None) -> Iterato
             waiting.append(iter(part.parts))
 
 
+OnPart = Callable[[Part, bool], None]
+"""Is told of a part as soon as it is read, and whether it is an entry of the list itself, not of one within it."""
+OnProgress = Callable[[int, int], None]
+"""Is told how many entries have been read, and of how many that are known by now."""
 StoreOf = Callable[[int], Readable]
 """Where the entry at a position is; -1 for the manifest itself."""
 
@@ -127,6 +133,8 @@ async def gather_facts(
     *,
     names: Sequence[str] = (),
     against: tuple[str, tuple[Platform, ...]] | None = None,
+    on_part: OnPart | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Facts:
     """Read all that is under a manifest; each manifest is read once, and each blob is asked for once.
 
@@ -136,11 +144,13 @@ async def gather_facts(
         store_of: where its content is.
         names: what its entries are called, where they are in a registry or a draft.
         against: what to compare it with, and the platforms of that.
+        on_part: is told of each part of an index, in the order in which they are read.
+        on_progress: is told how far it is with them.
 
     Raises:
         InvalidContent: there is more than a walk follows.
     """
-    reader = _Reader(name)
+    reader = _Reader(name, on_part, on_progress)
     if isinstance(manifest, Index):
         parts = await reader.parts(manifest, store_of, 1)
     else:
@@ -190,18 +200,39 @@ class _Reader:
 
     Args:
         name: what the manifest that is looked at is called.
+        on_part: is told of each entry of an index.
+        on_progress: is told how far it is.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_part: OnPart | None, on_progress: OnProgress | None) -> None:
         self._walk = Walk(name)
         self._once = Once()
+        self._on_part = on_part
+        self._on_progress = on_progress
+        self._listed = 0
+        self._read = 0
+        # Each image is read whole before the last ones are begun, so that what is wrong with it is told early.
+        self._places = Semaphore(_AT_ONCE)
 
     async def parts(self, index: Index, store_of: StoreOf, depth: int) -> tuple[Part, ...]:
         """The entries of an index, which are `depth` levels below the beginning."""
         self._walk.enter(filter(may_be_manifest, index.manifests), depth)
-        entries = list(enumerate(index.manifests))
-        found = await gather(self._found(store_of(at), entry, depth) for at, entry in entries)
-        return tuple(each.as_part(entry, at) for each, (at, entry) in zip(found, entries, strict=True))
+        self._listed += len(index.manifests)
+        self._tell_progress()
+
+        async def part(at: int, entry: Descriptor) -> Part:
+            found = (await self._found(store_of(at), entry, depth)).as_part(entry, at)
+            self._read += 1
+            if self._on_part is not None:
+                self._on_part(found, depth == 1)
+            self._tell_progress()
+            return found
+
+        return tuple(await gather(part(at, entry) for at, entry in enumerate(index.manifests)))
+
+    def _tell_progress(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._read, self._listed)
 
     async def read(self, store: Readable, manifest: AnyManifest, depth: int) -> _Found:
         """A manifest with what is under it."""
@@ -213,6 +244,9 @@ class _Reader:
                     raise
                 return _Found(manifest=manifest, state=str(error.cause))
             return _Found(manifest=manifest, parts=parts)
+        return await self._image(store, manifest)
+
+    async def _image(self, store: Readable, manifest: Manifest) -> _Found:
         blobs = [blob for blob in dict.fromkeys(manifest.children) if not _is_elsewhere(blob)]
         there = await gather(self._is_there(store, blob.content) for blob in blobs)
         missing = tuple(blob for blob, is_there in zip(blobs, there, strict=True) if not is_there)
@@ -233,12 +267,22 @@ class _Reader:
         return await self._once.do(key, lambda: self._look(store, content, depth))
 
     async def _look(self, store: Readable, content: Descriptor, depth: int) -> _Found:
+        async with self._places:
+            manifest = await self._fetched(store, content)
+            if isinstance(manifest, _Found):
+                return manifest
+            if isinstance(manifest, Manifest):
+                return await self._image(store, manifest)
+        return await self.read(store, manifest, depth)  # without a place, which the entries of a list need
+
+    async def _fetched(self, store: Readable, content: Descriptor) -> AnyManifest | _Found:
+        """The manifest of an entry; or what was found instead."""
         if not may_be_manifest(content):
             # Whatever it is, clients do not read it either; that it is there can be seen all the same.
             return _Found(state="unread" if await self._is_there(store, content) else "missing")
         try:
             # Without its size: that one does not fit is a finding, and no reason to stop.
-            manifest = await self._walk.fetch(store, content.digest)
+            return await self._walk.fetch(store, content.digest)
         except NotFound:
             # A layout finds by its digest only what it can read.
             return _Found(state="it is no manifest" if await self._is_there(store, content) else "missing")
@@ -246,7 +290,6 @@ class _Reader:
             if error.code == LARGE:
                 raise
             return _Found(state=TOO_LARGE if error.code == "too-large" else error.cause or str(error))
-        return await self.read(store, manifest, depth)
 
     async def _is_there(self, store: Readable, content: Descriptor) -> bool:
         return await self._once.do((store.name, content.digest), lambda: store.contains(content))

@@ -24,10 +24,16 @@ def check_platforms(facts: Facts) -> Iterator[Finding]:
     """Everything about the platforms of a list's entries, and of an image's own config."""
     if isinstance(facts.manifest, Index):
         for part in facts.images:
-            yield from _spelling(part)
-            yield from _absent(part)
+            yield from check_entry_platform(part)
         yield from _against_configs(facts.images)
     yield from _compared(facts)
+
+
+def check_entry_platform(part: Part) -> Iterator[Finding]:
+    """What can be said of the platform of one entry of a list, whatever else that has."""
+    if not part.is_attestation:
+        yield from _spelling(part)
+        yield from _absent(part)
 
 
 def _spelling(part: Part) -> Iterator[Finding]:

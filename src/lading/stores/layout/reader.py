@@ -5,7 +5,6 @@ This module knows the layout's form (image-spec image-layout); where the files a
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from threading import Lock
@@ -28,6 +27,7 @@ from lading.stores.layout.listing import Listing, is_digest, lists_referrers, na
 from lading.stores.manifest_summary import Summary, is_known, summarize
 
 _READ_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
+_SMALL = 64 * 1024  # bytes that are read at once where a file is opened
 _SHOWN = 5
 _VERSION = ("imageLayoutVersion",)
 
@@ -85,8 +85,11 @@ class LayoutReader:
             DigestMismatch: its file is damaged.
         """
         file = await in_thread(self._open_blob, content)
+        if isinstance(file, bytes):
+            yield _FileReader(self, content, _whole(file))
+            return
         with file:
-            yield _FileReader(self, content, file)
+            yield _FileReader(self, content, _chunks(file))
 
     async def contains(self, content: Descriptor) -> bool:
         """Whether a manifest or blob is there; of a blob only the size is looked at."""
@@ -293,14 +296,17 @@ class LayoutReader:
                 ) from None
             raise
 
-    def _open_blob(self, content: Descriptor) -> BinaryIO:
+    def _open_blob(self, content: Descriptor) -> BinaryIO | bytes:
+        """The file of a manifest or blob; of a small one the bytes, so that it costs one way into a thread."""
         if content.digest in self._made:
-            return io.BytesIO(self._made[content.digest].raw)
+            return self._made[content.digest].raw
         try:
             with self._reporting():
                 size = self._size(blob_path(content.digest))
                 if size != content.size:
                     raise self._is_damaged(content.digest, f"expected {content.size} bytes, it has {size}")
+                if size <= _SMALL:
+                    return self._read(blob_path(content.digest), size)
                 return self._open(blob_path(content.digest))
         except ABSENT:
             raise self._is_missing(content) from None
@@ -444,8 +450,8 @@ class LayoutReader:
 class _FileReader(Reader):
     """Reads content from a file, in a thread. An error names the file, and the store remembers that it is damaged."""
 
-    def __init__(self, store: LayoutReader, content: Descriptor, file: BinaryIO) -> None:
-        super().__init__(content, _chunks(file))
+    def __init__(self, store: LayoutReader, content: Descriptor, chunks: AsyncIterator[bytes]) -> None:
+        super().__init__(content, chunks)
         self._store = store
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -454,6 +460,10 @@ class _FileReader(Reader):
                 yield chunk
         except DigestMismatch as error:
             raise self._store._is_damaged(self.content.digest, error.cause) from None  # noqa: SLF001  # of its own room
+
+
+async def _whole(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
