@@ -60,6 +60,7 @@ SECTIONS = {
         "CopyReport",
         "Overview",
         "LintReport",
+        "Finding",
         "History",
         "LayerList",
         "SizeReport",

@@ -52,11 +52,11 @@ def _list() -> str:
         "",
         "Errors make the exit code 1 (`--fail-on` changes that). `lading lint --explain CODE` prints a page.",
         "",
-        "Findings are printed when all has been read, the worst first. Of a list that leads to more than 1,000 entries,",
-        "`--format text` and `github` print each finding as soon as it is found: what one entry has when that is read,",
-        "what only the whole shows at the end, and the count last. What was found before an error is printed, too.",
-        "Every few seconds stderr has how many entries have been read. A program is told of each finding as it comes by",
-        "`client.lint(…, on_finding=…)`.",
+        "Findings are printed when all has been read, the worst first. Of a list that leads to more than 1,000",
+        "entries, `--format text` and `github` print each finding as soon as it is found: what one entry has when that",
+        "is read, what only the whole shows at the end, and the count last. What was found before an error is printed,",
+        "too. Every few seconds stderr has how many entries have been read. A program is told of each finding as it",
+        "comes by `client.lint(…, on_finding=…)`.",
     ]
     for number, title in ROOMS.items():
         codes = [code for code in CODES.values() if code.code[3] == number]

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from lading.images.files.usage import FilesReport
     from lading.images.history import History
     from lading.images.layer_list import LayerList
-    from lading.images.lint import LintReport
+    from lading.images.lint import Finding, LintReport
     from lading.images.overview import Overview
     from lading.images.sizes import SizeReport
     from lading.images.views import Image, ImageIndex
@@ -95,17 +95,17 @@ _HOME = {
         "Unsupported",
         "UsageError",
     ),
-    "images.entries": ("FileEntry",),
-    "images.export": ("Exported",),
+    "images.files.entries": ("FileEntry",),
+    "images.files.export": ("Exported",),
     "images.facade": ("Images", "SyncImage", "SyncImageIndex", "SyncImages"),
     "images.history": ("History",),
     "images.layer_list": ("LayerList",),
-    "images.layers": ("Layer",),
-    "images.lint": ("LintReport",),
+    "images.files.layers": ("Layer",),
+    "images.lint": ("Finding", "LintReport"),
     "images.overview": ("Overview",),
-    "images.reading": ("Files",),
+    "images.files.reading": ("Files",),
     "images.sizes": ("SizeReport",),
-    "images.usage": ("FilesReport",),
+    "images.files.usage": ("FilesReport",),
     "images.views": ("Image", "ImageIndex"),
     "model.config": ("ImageConfig",),
     "model.descriptor": ("Descriptor",),
@@ -161,6 +161,7 @@ __all__ = [
     "FileEntry",
     "Files",
     "FilesReport",
+    "Finding",
     "Finished",
     "GivenCredentials",
     "History",
