@@ -115,12 +115,13 @@ def decompressed(file: BinaryIO) -> Iterator[tuple[BinaryIO, Compression]]:
 
 
 @contextmanager
-def compressed(file: BinaryIO, compression: Compression) -> Iterator[BinaryIO]:
+def compressed(file: BinaryIO, compression: Compression, level: int | None = None) -> Iterator[BinaryIO]:
     """Write to a file through a compression; equal data gives equal bytes.
 
     Args:
         file: open for writing; it is not closed.
         compression: which one.
+        level: how hard gzip (1 to 9) or zstd (1 to 22) tries; None for what is usual.
 
     Raises:
         UsageError: it is zstd, and this Python has no zstd.
@@ -130,7 +131,7 @@ def compressed(file: BinaryIO, compression: Compression) -> Iterator[BinaryIO]:
         return
     if compression == "zstd" and not has_zstd():
         raise UsageError("zstd cannot be written here", remedy=_ZSTD_REMEDY)
-    with _through(file, compression, "wb") as packed:
+    with _through(file, compression, "wb", level) as packed:
         yield packed
 
 
@@ -271,9 +272,11 @@ def _tidy(name: str) -> str:
     return "/".join(parts)
 
 
-def _through(file: BinaryIO, compression: Compression, mode: Literal["rb", "wb"]) -> BinaryIO:
+def _through(file: BinaryIO, compression: Compression, mode: Literal["rb", "wb"], level: int | None = None) -> BinaryIO:
     if compression == "gzip":
-        packed = gzip.GzipFile(filename="", fileobj=file, mode=mode, compresslevel=_GZIP_LEVEL, mtime=0)
+        packed = gzip.GzipFile(filename="", fileobj=file, mode=mode, compresslevel=level or _GZIP_LEVEL, mtime=0)
         return cast("BinaryIO", packed)
+    if compression == "zstd" and level is not None:
+        return cast("BinaryIO", cast("Any", zstd_module()).open(file, mode, level=level))
     open_with: Any = {"bzip2": bz2.open, "xz": lzma.open, "zstd": getattr(zstd_module(), "open", None)}[compression]
     return cast("BinaryIO", open_with(file, mode))

@@ -203,7 +203,7 @@ class Filesystem:
         if not name:
             raise self._refused(number, name, "it has no name")
         if "/." in name or "//" in name or name[0] in "./":
-            found = _below_root(name)
+            found = below_root(name)
             if found is None:
                 raise self._refused(number, name, "it leads out of the root")
             parts = found
@@ -285,7 +285,7 @@ class Filesystem:
         """What a hard link leads to, with what the link says of it."""
         from msgspec.structs import replace
 
-        parts = _below_root(member.link)
+        parts = below_root(member.link)
         if parts is None:
             raise self._refused(number, path, "it is a hard link that leads out of the root")
         try:
@@ -440,7 +440,7 @@ def resolve(root: Node, path: str, what: str, *, follow: bool) -> tuple[str, Nod
     return trail[-1]
 
 
-def _below_root(path: str) -> list[str] | None:
+def below_root(path: str) -> list[str] | None:
     """A path within the root, part by part, without `.` and `..`; None for one that leads out of the root."""
     parts: list[str] = []
     for part in path.split("/"):

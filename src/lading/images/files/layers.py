@@ -121,6 +121,7 @@ async def read_layer(
     *,
     on_content: Callable[[memoryview], None] | None = None,
     on_end: Callable[[], None] | None = None,
+    on_plain: Callable[[bytes], None] | None = None,
     keep: BinaryIO | None = None,
     limits: LayerLimits = LIMITS,
 ) -> ReadLayer:
@@ -134,6 +135,7 @@ async def read_layer(
         on_member: called with each member of the archive; returns whether its content is wanted.
         on_content: called with content that is wanted, piece by piece; of a sparse file with what is stored.
         on_end: called when that content has ended.
+        on_plain: called with each piece of the archive, before the members in it.
         keep: a file that gets a copy of the blob as it is.
         limits: how much the layer may be.
 
@@ -142,7 +144,7 @@ async def read_layer(
         InvalidContent: it is damaged, no tar archive, or beyond the limits.
         NotFound: it is not there.
     """
-    reading = _Reading(content, on_member, keep, limits)
+    reading = _Reading(content, on_member, on_plain, keep, limits)
     reading.tar = TarStream(content.what, reading.member, on_content, on_end)
     work: asyncio.Task[None] | None = None
     try:
@@ -168,11 +170,13 @@ class _Reading:
         self,
         content: LayerContent,
         on_member: Callable[[Member], bool],
+        on_plain: Callable[[bytes], None] | None,
         keep: BinaryIO | None,
         limits: LayerLimits,
     ) -> None:
         self._content = content
         self._on_member = on_member
+        self._on_plain = on_plain
         self._members = 0
         self._keep = keep
         self._limits = limits
@@ -225,6 +229,8 @@ class _Reading:
                 self._content.what, f"it is more than {limits.ratio} times as large as its blob without compression"
             )
         self._hash.update(piece)
+        if self._on_plain is not None:
+            self._on_plain(piece)
         self.tar.feed(piece)
 
 
