@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lading.io.tar_stream import BLOCK, Member
+from lading.io.tar_stream import BLOCK, XATTR, Member
 
-XATTR = "SCHILY.xattr."
 _OCTAL_LIMIT = 8**11
 _EXTENDED, _LONG_NAME, _LONG_LINK = "x", "L", "K"
 _USTAR, _GNU, _STAR = b"ustar\0", b"ustar  \0", b"tar\0"
@@ -28,7 +27,7 @@ _NAMES_OF = {b"path": _LONG_NAME, b"linkpath": _LONG_LINK}
 
 
 class Headers:
-    """All that stands in an archive before the content of a member: extended headers, its own, the map of a sparse file.
+    """All that stands in an archive before the content of a member: its headers, and the map of a sparse file.
 
     Args:
         raw: the bytes from the end of the member before to the beginning of the content.

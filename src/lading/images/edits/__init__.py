@@ -1,1 +1,1 @@
-"""Edits: values that say what is to be changed of an image or an index, and how they are applied. Knows no locations."""
+"""Edits: values that say what is to be changed of an image or an index, and how that is done. Knows no locations."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, cast
 
 import msgspec
 
@@ -54,9 +54,8 @@ class LayerFile:
         self._overlay = overlay
         self._compression: LayerCompression = compression
         self._level = level
-        self._hash = hashlib.new(algorithm)
-        self._size = 0
-        self._diff = hashlib.new(diff_algorithm)
+        self._algorithm = algorithm
+        self._hash = hashlib.new(diff_algorithm)
         self._stack = ExitStack()
         self._path: Path | None = None
 
@@ -64,42 +63,53 @@ class LayerFile:
         """Make the file."""
         with keeping(self._overlay.name):
             path = self._path = self._overlay.folder / uuid.uuid4().hex
-            self._file = self._stack.enter_context(path.open("xb"))
-            packed = compressed(cast("BinaryIO", self), self._compression, self._level)
+            self._blob = _Blob(self._stack.enter_context(path.open("xb")), self._algorithm)
+            packed = compressed(cast("BinaryIO", self._blob), self._compression, self._level)
             self._packed = self._stack.enter_context(packed)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Remove the file, unless it was finished."""
         if self._path is not None:
-            self._stack.close()
+            with suppress(OSError):
+                self._stack.close()
             self._path.unlink(missing_ok=True)
 
-    def add(self, piece: bytes | bytearray | memoryview) -> None:
-        """Add the next bytes of the archive."""
-        self._diff.update(piece)
+    def write(self, piece: bytes | bytearray | memoryview) -> int:
+        """Write the next bytes of the archive."""
+        self._hash.update(piece)
         with keeping(self._overlay.name):
             self._packed.write(piece)
-
-    def write(self, data: bytes) -> int:
-        """Take compressed bytes."""
-        self._hash.update(data)
-        self._size += len(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        """Nothing is held back here."""
+        return len(piece)
 
     def finish(self) -> WrittenLayer:
         """End the layer, and put it into the overlay."""
         assert self._path is not None
-        path = self._path
+        path, blob = self._path, self._blob
         with keeping(self._overlay.name):
             self._stack.close()
         self._path = None
-        content = Descriptor(
-            media_type="", digest=Digest(f"{self._hash.name}:{self._hash.hexdigest()}"), size=self._size
-        )
+        content = Descriptor(media_type="", digest=_digest(blob.hash), size=blob.size)
         self._overlay.refer(content, from_file(path))
-        diff_id = Digest(f"{self._diff.name}:{self._diff.hexdigest()}")
-        return WrittenLayer(content=content, diff_id=diff_id, compression=self._compression)
+        return WrittenLayer(content=content, diff_id=_digest(self._hash), compression=self._compression)
+
+
+class _Blob:
+    """The file that gets the compressed bytes."""
+
+    def __init__(self, file: BinaryIO, algorithm: str) -> None:
+        self.hash = hashlib.new(algorithm)
+        self.size = 0
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _digest(found: Any) -> Digest:
+    return Digest(f"{found.name}:{found.hexdigest()}")

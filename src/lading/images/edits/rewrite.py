@@ -6,7 +6,7 @@ This module knows one layer at a time, and neither images nor why a member is ch
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -128,7 +128,7 @@ async def recompressed(
     diff = Digest(content.diff_id).algorithm if content.diff_id is not None else "sha256"
     algorithm = content.descriptor.digest.algorithm
     with LayerFile(overlay, compression, level, algorithm=algorithm, diff_algorithm=diff) as file:
-        await read_layer(content, lambda _: False, on_plain=file.add)
+        await read_layer(content, lambda _: False, on_plain=file.write)
         return await in_thread(file.finish)
 
 
@@ -148,7 +148,7 @@ class _Rewriter:
         self._what = what
         self._change = change
         self._is_gone = is_gone
-        self._write = file.add
+        self._write = file.write
         self._held = bytearray()
         self._at = 0
         """Where in the archive that begins which is held."""
@@ -162,7 +162,7 @@ class _Rewriter:
         self._moved: dict[str, str] = {}
         """Of files that were left out, the names that they have now."""
 
-    def __enter__(self) -> _Rewriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -121,7 +121,7 @@ async def read_layer(
     *,
     on_content: Callable[[memoryview], None] | None = None,
     on_end: Callable[[], None] | None = None,
-    on_plain: Callable[[bytes], None] | None = None,
+    on_plain: Callable[[bytes], object] | None = None,
     keep: BinaryIO | None = None,
     limits: LayerLimits = LIMITS,
 ) -> ReadLayer:
@@ -170,7 +170,7 @@ class _Reading:
         self,
         content: LayerContent,
         on_member: Callable[[Member], bool],
-        on_plain: Callable[[bytes], None] | None,
+        on_plain: Callable[[bytes], object] | None,
         keep: BinaryIO | None,
         limits: LayerLimits,
     ) -> None:
