@@ -13,6 +13,7 @@ from lading.io.tar_stream import BLOCK, XATTR, Member
 _OCTAL_LIMIT = 8**11
 _EXTENDED, _LONG_NAME, _LONG_LINK = "x", "L", "K"
 _USTAR, _GNU, _STAR = b"ustar\0", b"ustar  \0", b"tar\0"
+_MAGIC, _STAR_MAGIC = slice(257, 265), slice(508, 512)
 _NAME, _MODE, _UID, _GID, _SIZE, _MTIME = (
     slice(0, 100),
     slice(100, 108),
@@ -72,7 +73,7 @@ class Headers:
             for value in [value for other, value in self._records if other == key and value]:
                 if (new := change(_time(value))) != _time(value):
                     self._replace(key, b"%d" % int(new))
-        at = 345 if block[257:265] == _GNU else 476 if block[508:512] == _STAR else None
+        at = 345 if self._is_gnu else 476 if self._is_star else None
         for field in (slice(at, at + 12), slice(at + 12, at + 24)) if at is not None else ():
             there = _number(block[field])
             if there and (new := change(there)) != there:
@@ -83,7 +84,7 @@ class Headers:
         self._read()
         for key in (b"uname", b"gname"):
             self._replace(key)
-        if self._block[257:262] == b"ustar" and any(self._block[_OWNERS]):
+        if self._block[_MAGIC].startswith(b"ustar") and any(self._block[_OWNERS]):
             self._block[_OWNERS] = bytes(64)
             self.is_changed = True
 
@@ -92,8 +93,7 @@ class Headers:
         self._read()
         for key in (b"atime", b"ctime"):
             self._replace(key)
-        is_gnu, is_star = self._block[257:265] == _GNU, self._block[508:512] == _STAR
-        field = slice(345, 369) if is_gnu else slice(476, 500) if is_star else slice(0, 0)
+        field = slice(345, 369) if self._is_gnu else slice(476, 500) if self._is_star else slice(0, 0)
         if any(self._block[field].strip(b"0 \0")):
             self._block[field] = bytes(24)
             self.is_changed = True
@@ -106,8 +106,8 @@ class Headers:
             self._replace(b"GNU.sparse.name", text)
             return
         self._set_text(b"path", _NAME, text)
-        if self._block[257:263] == _USTAR:
-            end = 476 if self._block[508:512] == _STAR else 500
+        if self._block[_MAGIC].startswith(_USTAR):
+            end = 476 if self._is_star else 500
             self._block[345:end] = bytes(end - 345)
 
     def link_to(self, target: str) -> None:
@@ -164,6 +164,14 @@ class Headers:
                 parts.append((block, content))
         self._parts, self._block, self._map = parts, bytearray(block), raw[at:]
         return self._records
+
+    @property
+    def _is_gnu(self) -> bool:
+        return self._block[_MAGIC].startswith(_GNU)
+
+    @property
+    def _is_star(self) -> bool:
+        return self._block[_STAR_MAGIC].startswith(_STAR)
 
     @property
     def _others(self) -> list[tuple[bytes, bytes]]:

@@ -1,1 +1,4 @@
-"""Edits: values that say what is to be changed of an image or an index, and how that is done. Knows no locations."""
+"""Edits: values that say what is to be changed of an image or an index, and their application.
+
+Knows no locations.
+"""

@@ -23,7 +23,7 @@ from lading.io.tar_writer import TarWriter
 from lading.io.tasks import gather
 from lading.io.threads import heed, in_thread
 from lading.model.media_types import LayerCompression
-from lading.model.text import counted, excerpt
+from lading.model.text import counted
 from lading.stores.overlay import Overlay
 
 _CHUNK = 1024 * 1024
@@ -101,9 +101,7 @@ class _Plan:
         """Of files with several names, the name that has the content."""
         self._places: dict[tuple[int, int], int] = {}
         self._touched = {
-            id(node.inode)
-            for _, node in whole.walk("", whole.root)
-            if node.inode.is_shared and node.layer >= below
+            id(node.inode) for _, node in whole.walk("", whole.root) if node.inode.is_shared and node.layer >= below
         }
         """Files with several names of which one is written: all of them are."""
         known = -1
@@ -152,7 +150,7 @@ class _Plan:
 
     def _all(self, lower: Node, whole: Node) -> None:
         """Go through both file systems, side by side."""
-        trail = [_Step("", whole, self._is_new(whole))]
+        trail = [_Step("", whole, self._is_new(whole, None))]
         if trail[0].is_new:
             self._put(trail)
         trail[0].is_written = True
@@ -189,11 +187,15 @@ class _Plan:
             self._hide(here.path, WHITEOUT + name)
         prefix = f"{here.path}/" if here.path else ""
         for name, child in sorted(children.items()):
-            is_new = here.is_whole or self._is_new(child)
-            yield _Step(prefix + name, child, is_new, here.is_whole), there.get(name)
+            below = there.get(name)
+            is_new = here.is_whole or self._is_new(child, below)
+            yield _Step(prefix + name, child, is_new, here.is_whole), below
 
-    def _is_new(self, node: Node) -> bool:
-        return node.layer >= self._below or id(node.inode) in self._touched
+    def _is_new(self, node: Node, lower: Node | None) -> bool:
+        if node.layer >= self._below or id(node.inode) in self._touched:
+            return True
+        # A hard link that is gone again may have changed what it led to.
+        return lower is not None and node.inode.is_shared and node.inode.member != lower.inode.member
 
     def _put(self, trail: list[_Step]) -> None:
         """Write what a trail leads to, after the directories on the way."""
