@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-MODULES = ["lading", "lading.errors", "lading.model", "lading.store", "lading.serve"]
+MODULES = ["lading", "lading.errors", "lading.model", "lading.store", "lading.edits", "lading.serve"]
 _WIDTH = 100
 SECTIONS = {
     "Clients": ["AsyncClient", "Client"],

@@ -12,7 +12,7 @@ import pytest
 import lading
 
 ROOT = Path(__file__).parent.parent
-PUBLIC = ["lading", "lading.errors", "lading.model", "lading.store", "lading.serve"]
+PUBLIC = ["lading", "lading.errors", "lading.model", "lading.store", "lading.edits", "lading.serve"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PROGRAMS = sorted((ROOT / "tests" / "programs").glob("*.py"))

@@ -1,7 +1,8 @@
 """Container image manifests, registries and OCI artifacts, without a daemon.
 
-What is public is in `__all__` here and in `lading.errors`, `lading.model`, `lading.store` and `lading.serve`; see
-`docs/stability.md`. Names are loaded when they are first used, so `import lading` costs next to nothing.
+What is public is in `__all__` here and in `lading.errors`, `lading.model`, `lading.store`, `lading.edits` and
+`lading.serve`; see `docs/stability.md`. Names are loaded when they are first used, so that `import lading` costs next
+to nothing.
 """
 
 from __future__ import annotations

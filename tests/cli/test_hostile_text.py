@@ -329,6 +329,11 @@ auth get helped.example
 auth get reg.example
 auth get {evil}
 auth get reg.example --format json
+image edit {kind}/app:image --label {evil}={evil} --dry-run -t 2
+image edit {kind}/app:list --annotation index:{evil}={evil} -t {kind}/app:edited
+image edit {kind}/app:image --env {evil}=1 --remove-env {evil} -t oci:{layout}:edited
+image edit {angry}/app:1 --label a=b -t {evil}
+image edit oci:{layout}:image --label {evil} --in-place
 registry check {kind}
 registry check {kind}/app --write
 registry check {angry}/app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,10 +13,33 @@ from lading.cli.groups import Option
 from lading.cli.options import Options, format_option, platform_option
 
 if TYPE_CHECKING:
+    from lading.cli.progress import Style
+    from lading.client import AsyncClient
+    from lading.transfer.events import OnEvent
     from lading.transfer.graph import Step
     from lading.transfer.report import CopyReport
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R", bound="CopyReport")
+
+
+IF_DIGEST = click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this now; or `absent`.")
+NO_CLOBBER = click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else.")
+JOBS = click.option(
+    "--jobs",
+    cls=Option,
+    type=click.IntRange(min=1),
+    default=8,
+    metavar="N",
+    help="How many blobs are under way at once (8).",
+)
+PROGRESS = click.option(
+    "--progress",
+    type=click.Choice(["auto", "tty", "plain", "json", "none"]),
+    default="auto",
+    metavar="STYLE",
+    help="On stderr: auto, tty, plain, json or none.",
+)
 
 
 def copy_options(function: F) -> F:
@@ -32,29 +55,12 @@ def copy_options(function: F) -> F:
                 type=click.Choice(["gzip", "zstd", "none"]),
                 help="Compress layers so; digests change.",
             ),
-            click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else."),
-            click.option(
-                "--if-digest",
-                metavar="DIGEST",
-                help="Change a tag only if it names this now; or `absent`.",
-            ),
+            NO_CLOBBER,
+            IF_DIGEST,
             click.option("--keep-going", is_flag=True, help="Copy what can be copied of several tags or targets."),
             click.option("--verify", is_flag=True, help="Believe no target: read everything back."),
-            click.option(
-                "--jobs",
-                cls=Option,
-                type=click.IntRange(min=1),
-                default=8,
-                metavar="N",
-                help="How many blobs are under way at once (8).",
-            ),
-            click.option(
-                "--progress",
-                type=click.Choice(["auto", "tty", "plain", "json", "none"]),
-                default="auto",
-                metavar="STYLE",
-                help="On stderr: auto, tty, plain, json or none.",
-            ),
+            JOBS,
+            PROGRESS,
             format_option,
         )
     ):
@@ -71,11 +77,6 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
         targets: where to.
         given: the values of the command's other options.
     """
-    from lading.cli.output import emit
-    from lading.cli.progress import shown_progress
-    from lading.cli.wording import noted, remedied
-    from lading.stores.location import parse_location
-
     format_, style = given.pop("format_"), given.pop("progress")
     given["clobber"] = not given.pop("no_clobber")
     given["referrers"] = given["referrers"] or None
@@ -84,13 +85,49 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
             from lading.registry.auth.lookup import default_sources
 
             given[f"{side}_credentials"] = default_sources(authfiles=[Path(path)])
+    show_copy(
+        options,
+        lambda client, on_event: client.copy(source, *targets, on_event=on_event, **given),
+        targets,
+        format_,
+        style,
+        dry_run=given["dry_run"],
+    )
+
+
+def show_copy(
+    options: Options,
+    work: Callable[[AsyncClient, OnEvent | None], Coroutine[Any, Any, R]],
+    targets: Sequence[str],
+    format_: str,
+    style: Style,
+    *,
+    dry_run: bool,
+    plan: Callable[[R], list[str]] | None = None,
+) -> R:
+    """Do what ends in a copy, with progress and notes on stderr, and print the full name of all that was made.
+
+    Args:
+        options: the common flags.
+        work: what is done; its report is printed.
+        targets: where to.
+        format_: how the report is printed.
+        style: how progress is shown.
+        dry_run: whether nothing is written.
+        plan: the lines that come first in a dry run; by default what would be copied.
+    """
+    from lading.cli.output import emit
+    from lading.cli.progress import shown_progress
+    from lading.cli.wording import noted, remedied
+    from lading.stores.location import parse_location
+
     # Standard output is the archive, then, and nothing else.
-    is_stream = not given["dry_run"] and any(parse_location(target).is_stream for target in targets)
+    is_stream = not dry_run and any(parse_location(target).is_stream for target in targets)
     if is_stream and format_ != "text":
         raise click.UsageError("--format prints to standard output, where the archive goes")
     started = time.monotonic()
     with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
-        report = options.run(lambda client: client.copy(source, *targets, on_event=on_event, **given))
+        report = options.run(lambda client: work(client, on_event))
     report.notes[:] = map(noted, report.notes)
     report.failed[:] = map(remedied, report.failed)
     for failure in report.failed:
@@ -99,13 +136,15 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
         options.warn(note)
     if format_ == "text":
         options.note(_summary(report, time.monotonic() - started))
+    before = (plan or _plan)(report) if report.dry_run and not options.quiet else []
     if is_stream:
-        for name in _names(report, options.quiet):
+        for name in _names(report):
             options.note(name)
     else:
-        emit(report, format_, lambda: _names(report, options.quiet))
+        emit(report, format_, lambda: [*before, *_names(report)])
     if report.failed:
         raise click.exceptions.Exit(1)
+    return report
 
 
 def _summary(report: CopyReport, seconds: float) -> str:
@@ -139,11 +178,9 @@ def _left(report: CopyReport) -> str:
     return left + (f"; only for {', '.join(only)}" if only else "")
 
 
-def _names(report: CopyReport, quiet: bool) -> list[str]:
-    """The full name of everything that was made, and before it what a dry run would do."""
-    plan = _plan(report) if report.dry_run and not quiet else []
-    names = dict.fromkeys(tag.full for image in report.images for tag in image.targets if tag.state != "kept")
-    return [*plan, *names]
+def _names(report: CopyReport) -> list[str]:
+    """The full name of everything that was made."""
+    return list(dict.fromkeys(tag.full for image in report.images for tag in image.targets if tag.state != "kept"))
 
 
 def _plan(report: CopyReport) -> list[str]:

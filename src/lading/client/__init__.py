@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lading.transfer.events import OnEvent
     from lading.transfer.place import Place
     from lading.transfer.report import CopyReport
+    from lading.transfer.transform import HasGraph
 
 AnyPlatform = Platform | str
 """A platform, or its text: `OS/ARCH[/VARIANT]`."""
@@ -163,7 +164,7 @@ class AsyncClient:
         """Images and indexes as views: their configs, history, layers, sizes, and the files in them."""
         from lading.images.facade import Images
 
-        return Images(self.open, self._context.remembered, self._context.note)
+        return Images(self.open, self.copy, self._context.remembered, self._context.note)
 
     @overload
     def open(
@@ -590,7 +591,7 @@ class AsyncClient:
 
     async def copy(
         self,
-        source: AnyLocation | Place | Readable,
+        source: AnyLocation | Place | Readable | HasGraph,
         *targets: AnyLocation | Place | Store,
         tags: Iterable[str] | str = (),
         platforms: Iterable[AnyPlatform] | AnyPlatform = (),
@@ -619,7 +620,8 @@ class AsyncClient:
         where it stopped. A tag is set last: it never names something incomplete.
 
         Args:
-            source: a reference, or any other location, such as `oci:DIR:TAG`; or a store, or a `Place` in one.
+            source: a reference, or any other location, such as `oci:DIR:TAG`; or a store, or a `Place` in one; or an
+                image or index as a view, edited or not.
             targets: where to, said the same way; a store without a name gets the tag that the source has. Several in
                 one registry cost one transfer.
             tags: more tags in each target.

@@ -27,7 +27,7 @@ from lading.transfer.events import OnEvent
 from lading.transfer.operation import copy
 from lading.transfer.place import Place, is_digest
 from lading.transfer.report import CopyOptions, CopyReport
-from lading.transfer.transform import Graph, Transform
+from lading.transfer.transform import Graph, HasGraph, Transform
 
 if TYPE_CHECKING:
     from lading.images.convert import Compression, Format
@@ -159,12 +159,12 @@ class Copying:
 
     async def run(
         self,
-        source: AnyLocation | Graph | Place | Readable,
+        source: AnyLocation | HasGraph | Place | Readable,
         targets: Sequence[AnyLocation | Place | Store],
         on_event: OnEvent | None = None,
     ) -> CopyReport:
         """Open the places, copy, and close them."""
-        given = _asynchronous(source)
+        given = source.graph() if isinstance(source, HasGraph) else _asynchronous(source)
         here = given if isinstance(given, Graph | Place | Readable) else as_location(given)
         there: list[Location | Place | Store] = [
             target if isinstance(target, Place | Store) else as_location(target)

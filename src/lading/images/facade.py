@@ -5,12 +5,17 @@ This module only binds; what the methods do is in the modules of the views.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
-from lading.errors import InvalidContent
+from lading.arguments import several
+from lading.errors import InvalidContent, UsageError
+from lading.images.edited import Editable, EditedImage, parse_platforms
+from lading.images.edits.apply import Attestations
+from lading.images.edits.edit import Edit
+from lading.images.edits.report import EditReport, ManifestChange
 from lading.images.files.entries import FileEntry
 from lading.images.files.export import Exported
 from lading.images.files.indexing import Remembered
@@ -22,15 +27,19 @@ from lading.images.platforms import choose_image, nearest_image
 from lading.images.sizes import SizeReport, sizes
 from lading.images.views import Image, ImageIndex
 from lading.io.blocking import Face, blocking
-from lading.io.tasks import gather
+from lading.io.tasks import JOBS, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
-from lading.store import AnyManifest, Readable, fetch_manifest
+from lading.store import AnyManifest, Readable, Store, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location
+from lading.transfer.events import OnEvent
+from lading.transfer.place import Place
+from lading.transfer.report import CopyReport
+from lading.transfer.transform import Graph
 
 
 class Open(Protocol):
@@ -38,6 +47,10 @@ class Open(Protocol):
 
     def __call__(self, place: AnyLocation, *, mirrored: bool = ...) -> AbstractAsyncContextManager[Readable]:
         """The store, to be read."""
+
+
+Copy = Callable[..., Coroutine[Any, Any, CopyReport]]
+"""Copies a graph to locations, as `AsyncClient.copy` does."""
 
 
 class Images:
@@ -48,12 +61,14 @@ class Images:
 
     Args:
         open: gives the store of a location, such as `AsyncClient.open`.
+        copy: copies a graph, as `AsyncClient.copy` does.
         remembered: what was read before.
         note: called with a sentence about which image of an index was taken.
     """
 
-    def __init__(self, open: Open, remembered: Remembered, note: Callable[[str], None]) -> None:
+    def __init__(self, open: Open, copy: Copy, remembered: Remembered, note: Callable[[str], None]) -> None:
         self._open = open
+        self._copy = copy
         self._remembered = remembered
         self._note = note
 
@@ -219,6 +234,124 @@ class Images:
         async with self.open(reference, platform=platform) as image:
             return await image.export(target, layer=layer)
 
+    async def push(
+        self,
+        image: Image | ImageIndex | EditedImage,
+        *targets: AnyLocation | Place | Store,
+        tags: Iterable[str] | str = (),
+        clobber: bool = True,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> EditReport:
+        """Write an image or an index, with its edits.
+
+        Blobs that are not changed are mounted or copied; nothing is there under a name before all of it is.
+
+        Args:
+            image: the image or index, edited or not.
+            targets: where to: references, or any other locations.
+            tags: more tags in each target.
+            clobber: False leaves tags alone that name something else, or that appear meanwhile.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`).
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            Conflict: a tag is not to be changed; nothing was written.
+            NotFound: the source lacks something, or has nothing for a platform; no tag was changed.
+            Unsupported: it cannot be changed so.
+        """
+        changes: list[ManifestChange] = []
+        edited = image if isinstance(image, EditedImage) else image.edited()
+        into_engine = all(map(_takes_references, targets))
+        report = await self._copy(
+            edited.graph(changes),
+            *targets,
+            tags=tags,
+            clobber=clobber,
+            if_digest=if_digest,
+            dry_run=dry_run,
+            jobs=jobs,
+            platforms=edited.platforms if into_engine else (),
+            on_event=on_event,
+        )
+        fields = {name: getattr(report, name) for name in CopyReport.__struct_fields__}
+        return EditReport(**fields, changes=changes)
+
+    async def edit(
+        self,
+        reference: AnyLocation,
+        *edits: Edit,
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        in_place: bool = False,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        attestations: Attestations = "keep",
+        tags: Iterable[str] | str = (),
+        clobber: bool = True,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> EditReport:
+        """Apply edits to an image, or to the images of an index and the index, and write what comes of it.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            edits: what is changed, in order.
+            targets: where the result is written to.
+            in_place: give the tag of the source to the result, too, if nobody else has changed the tag meanwhile. What
+                the tag named stays there by its digest.
+            platforms: of an index only the images for these; without any all images.
+            attestations: of images that are edited: `keep` them, or `drop` them.
+            tags: more tags in each target.
+            clobber: False leaves tags alone that name something else, or that appear meanwhile.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`).
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            UsageError: there is nowhere to write to; or the source is named by a digest, which nothing else can have.
+            NotFound: there is no such image, or nothing for a platform.
+            Conflict: a tag is not to be changed; nothing was written.
+            Unsupported: it cannot be changed so.
+        """
+        location = as_location(reference).full()
+        named: tuple[AnyLocation, ...] = several(targets)
+        there = [as_location(target) for target in named]
+        if in_place:
+            if location.own_tag is None or location.pinned is not None:
+                raise UsageError(
+                    f"{location} names no tag, and only what a tag names can be replaced",
+                    remedy="name a tag, or a target",
+                    code="in-place-without-tag",
+                    fields={"location": str(location)},
+                )
+            there.append(location)
+        if not there:
+            raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
+        registries = {target.reference.registry for target in there if target.reference is not None}
+        mirrored = location.reference is None or location.reference.registry not in registries
+        async with self._open(location, mirrored=mirrored) as store:
+            found = await fetch_location(store, location)
+            name = str(location)
+            view = ImageIndex(store, found, name) if isinstance(found, Index) else Image(store, found, name)
+            edited = EditedImage(view, edits, parse_platforms(platforms), attestations)
+            expected = if_digest or (str(found.digest) if in_place and len(there) == 1 else None)
+            return await self.push(
+                edited,
+                *there,
+                tags=tags,
+                clobber=clobber,
+                if_digest=expected,
+                dry_run=dry_run,
+                jobs=jobs,
+                on_event=on_event,
+            )
+
     async def _image(
         self,
         store: Readable,
@@ -275,7 +408,14 @@ class Images:
         return list(await index.images())
 
 
-class SyncImage(Face[Image]):
+def _takes_references(target: AnyLocation | Place | Store) -> bool:
+    """Whether a target is a Docker archive or engine, which holds the image for one platform."""
+    if isinstance(target, str):
+        target = as_location(target)
+    return isinstance(target, Location) and target.is_docker
+
+
+class SyncImage(Editable, Face[Image]):
     """`Image` for programs without an event loop: the same methods, each returning its result."""
 
     @property
@@ -303,6 +443,14 @@ class SyncImage(Face[Image]):
         """Of its manifest."""
         return self._inner.digest
 
+    def graph(self) -> Graph:
+        """What a copy of it reads."""
+        return self._inner.graph()
+
+    def edited(self, *edits: Edit, platforms: Iterable[Platform | str] | Platform | str | None = None) -> EditedImage:
+        """The same with edits, as a value; see `Editable.edited`."""
+        return self._inner.edited(*edits, platforms=platforms)
+
     def __repr__(self) -> str:
         """As that of `Image`."""
         return repr(self._inner)
@@ -317,7 +465,7 @@ class SyncImage(Face[Image]):
     export: Final = blocking(Image.export)
 
 
-class SyncImageIndex(Face[ImageIndex]):
+class SyncImageIndex(Editable, Face[ImageIndex]):
     """`ImageIndex` for programs without an event loop: the same methods, each returning its result."""
 
     @property
@@ -344,6 +492,14 @@ class SyncImageIndex(Face[ImageIndex]):
     def platforms(self) -> tuple[Platform, ...]:
         """The platforms of its images, in its order."""
         return self._inner.platforms
+
+    def graph(self) -> Graph:
+        """What a copy of it reads."""
+        return self._inner.graph()
+
+    def edited(self, *edits: Edit, platforms: Iterable[Platform | str] | Platform | str | None = None) -> EditedImage:
+        """The same with edits, as a value; see `Editable.edited`."""
+        return self._inner.edited(*edits, platforms=platforms)
 
     def __repr__(self) -> str:
         """As that of `ImageIndex`."""
@@ -402,6 +558,8 @@ class SyncImages(Face[Images]):
     read: Final = blocking(Images.read)
     extract: Final = blocking(Images.extract)
     export: Final = blocking(Images.export)
+    push: Final = blocking(Images.push)
+    edit: Final = blocking(Images.edit)
 
     @contextmanager
     def _opened(self, reference: AnyLocation, platform: Platform | str | None) -> Iterator[SyncImage]:

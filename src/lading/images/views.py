@@ -7,10 +7,13 @@ module reads stores, and knows neither locations nor how anything is shown.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lading.errors import InvalidContent, InvalidDigest, NotFound
+from lading.images.edited import Editable, EditedImage, parse_platforms
 from lading.images.files.indexing import Remembered
 from lading.images.files.layers import Layer
 from lading.images.platforms import choose_image, image_config
@@ -24,9 +27,11 @@ from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.platform import Platform
 from lading.model.text import counted
 from lading.store import AnyManifest, Readable, fetch_manifest, may_be_manifest
+from lading.transfer.transform import Graph
 from lading.walk import Walk
 
 if TYPE_CHECKING:
+    from lading.images.edits.edit import Edit
     from lading.images.files.entries import FileEntry
     from lading.images.files.export import Exported
     from lading.images.files.reading import Files, Reading
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
     from lading.images.history import History
 
 
-class Image:
+class Image(Editable):
     """An image in a store (image-spec manifest); nothing is read before it is asked for.
 
     Args:
@@ -89,6 +94,14 @@ class Image:
     def __repr__(self) -> str:
         """Such as `<Image docker.io/library/alpine:3.20 1 layer>`."""
         return f"<Image {self._name} {counted(len(self._manifest.layers), 'layer')}>"
+
+    def graph(self) -> Graph:
+        """What a copy of it reads."""
+        return Graph.of(self._store, self._manifest, self._name, AsyncExitStack())
+
+    def edited(self, *edits: Edit, platforms: Iterable[Platform | str] | Platform | str | None = None) -> EditedImage:
+        """The image with edits, as a value; see `Editable.edited`. It has to be for one of the platforms."""
+        return EditedImage(self, edits, parse_platforms(platforms or ()))
 
     async def config(self) -> ImageConfig:
         """Its config.
@@ -241,7 +254,7 @@ class Image:
             ) from None
 
 
-class ImageIndex:
+class ImageIndex(Editable):
     """An index of images in a store (image-spec image-index); nothing is read before it is asked for.
 
     Args:
@@ -285,6 +298,14 @@ class ImageIndex:
     def __repr__(self) -> str:
         """Such as `<ImageIndex docker.io/library/alpine:3.20 8 images>`."""
         return f"<ImageIndex {self._name} {counted(len(self._index.images), 'image')}>"
+
+    def graph(self) -> Graph:
+        """What a copy of it reads."""
+        return Graph.of(self._store, self._index, self._name, AsyncExitStack())
+
+    def edited(self, *edits: Edit, platforms: Iterable[Platform | str] | Platform | str | None = None) -> EditedImage:
+        """The index with edits, as a value; see `Editable.edited`."""
+        return EditedImage(self, edits, parse_platforms(platforms or ()))
 
     async def image(self, platform: Platform | str) -> Image:
         """Its image for a platform.

@@ -133,6 +133,21 @@ def encode_indented(document: Mapping[str, Any] | list[Any], indent: str, *, esc
     return "".join(_write(document, indent, "\n", escape_html)).encode("utf-8", "backslashreplace")
 
 
+def encode_like(document: Mapping[str, Any], raw: bytes) -> bytes:
+    """Encode a changed document in the layout of its original: indent, escapes, and a newline at the end.
+
+    Args:
+        document: what to encode; keys are written in its order.
+        raw: the bytes that the document was before it was changed.
+    """
+    found = re.match(rb"\s*\{\r?\n([ \t]+)", raw)
+    indent = found[1].decode() if found else ""
+    # Go escapes these wherever they are, and what has one as it is was not written by Go.
+    escape_html = not any(character in raw for character in (b"<", b">", b"&"))
+    text = "".join(_write(document, indent, "\n" if found else "", escape_html))
+    return text.encode("utf-8", "backslashreplace") + (b"\n" if raw.endswith(b"\n") else b"")
+
+
 def reindent(raw: bytes, indent: str) -> bytes:
     """Lay valid JSON out anew and change nothing else: Go's `json.Indent`.
 

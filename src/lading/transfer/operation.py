@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import msgspec
+
 from lading.errors import Conflict, LadingError, NotFound, UsageError
 from lading.io.tasks import Limits, first_failure, gather
 from lading.model.descriptor import Descriptor
@@ -145,6 +147,8 @@ class _Operation:
     def __init__(
         self, source: Place | Graph, targets: Sequence[Place], options: CopyOptions, on_event: OnEvent | None
     ) -> None:
+        if isinstance(source, Graph) and source.transforms:
+            options = msgspec.structs.replace(options, transforms=(*source.transforms, *options.transforms))
         self._graph = source if isinstance(source, Graph) else None
         self._source = source if isinstance(source, Place) else Place(source.store)
         self._options = options

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -35,6 +35,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """The platform whose image was taken of an index because the target holds one image, and none was asked for."""
     notes: tuple[str, ...] = ()
     """What a user should know of what was done: a sentence each."""
+    transforms: tuple[Transform, ...] = ()
+    """What is still to be done to it, before what the copy itself asks for."""
     resources: AsyncExitStack = msgspec.field(default_factory=AsyncExitStack)
     """Is closed when the copy is done: what a transform has made for it goes then."""
 
@@ -45,9 +47,21 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
         subjects = (manifest.descriptor, *entries)
         return cls(store=store, manifest=manifest, title=title, subjects=subjects, resources=resources)
 
+    def graph(self) -> Graph:
+        """The graph itself."""
+        return self
+
     def changed(self, *notes: str, **fields: Any) -> Graph:
         """The same graph with other fields, and more notes."""
         return msgspec.structs.replace(self, notes=(*self.notes, *notes), **fields)
+
+
+@runtime_checkable
+class HasGraph(Protocol):
+    """What can be copied, such as a view of an image."""
+
+    def graph(self) -> Graph:
+        """The manifest with its store, and what is to be done to it."""
 
 
 Transform = Callable[[Graph], Awaitable[Graph]]

@@ -1,4 +1,4 @@
-"""`lading image`: what is in an image, without pulling it."""
+"""`lading image`: what is in an image, without pulling it; and images that are changed without a build."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import click
 from lading.cli.groups import Group
 
 
-@click.group(cls=Group, package=__name__, names=("config", "history", "layers", "size", "ls", "cat", "export"))
+@click.group(cls=Group, package=__name__, names=("config", "history", "layers", "size", "ls", "cat", "export", "edit"))
 def image() -> None:
-    """Look into images: config, history, layers, sizes, files.
+    """Look into images, and change them without a build.
 
     Of an index, the image is meant that a container engine on this machine runs; --platform chooses another.
     """

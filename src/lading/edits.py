@@ -1,0 +1,26 @@
+"""Edits of images and indexes, as values, and what comes of them: `Image.edited`, `client.images.edit` and `push`."""
+
+from __future__ import annotations
+
+from lading.images.edited import Editable, EditedImage
+from lading.images.edits.annotations import Scope, SetAnnotation
+from lading.images.edits.apply import Attestations
+from lading.images.edits.config import SetEnv, SetLabel
+from lading.images.edits.edit import Edit
+from lading.images.edits.report import EditReport, ManifestChange
+from lading.transfer.transform import Graph, HasGraph
+
+__all__ = [
+    "Attestations",
+    "Edit",
+    "EditReport",
+    "Editable",
+    "EditedImage",
+    "Graph",
+    "HasGraph",
+    "ManifestChange",
+    "Scope",
+    "SetAnnotation",
+    "SetEnv",
+    "SetLabel",
+]

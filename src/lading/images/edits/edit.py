@@ -1,0 +1,52 @@
+"""What an edit is: a value that changes an image, an index, or both. Knows nothing of where these are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from lading.images.edits.editing import Editing
+    from lading.images.edits.index_editing import IndexEditing
+
+
+class Edit(msgspec.Struct, frozen=True):
+    """One change of an image, or of an index: a value that can be applied to any number of them.
+
+    An edit of an index is applied to each of its images that are meant, and then to the index.
+    """
+
+    async def apply(self, image: Editing) -> None:
+        """Change an image; what is none, such as an artifact, has a manifest all the same.
+
+        Args:
+            image: the image while it is edited.
+
+        Raises:
+            LadingError: it cannot be changed so.
+        """
+
+    async def apply_to_index(self, index: IndexEditing) -> None:
+        """Change the index that lists the images, once they were edited.
+
+        Args:
+            index: the index while it is edited.
+
+        Raises:
+            LadingError: it cannot be changed so.
+        """
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether it changes anything of an image."""
+        return type(self).apply is not Edit.apply
+
+    @property
+    def changes_index(self) -> bool:
+        """Whether it changes anything of an index: then there has to be one."""
+        return type(self).apply_to_index is not Edit.apply_to_index
+
+    def copy(self, **fields: Any) -> Edit:
+        """The same edit with other fields."""
+        return msgspec.structs.replace(self, **fields)
