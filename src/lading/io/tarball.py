@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 from lading.errors import InvalidContent, UsageError
+from lading.io.deflate import GzipWriter, ZstdWriter
 from lading.io.threads import heed
 
 Compression = Literal["none", "gzip", "zstd", "bzip2", "xz"]
@@ -45,12 +46,6 @@ _SUFFIXES: dict[str, Compression] = {
     ".xz": "xz",
     ".txz": "xz",
 }
-# Measured on 200 MB of programs and Python modules, one thread, in MB/s and in percent of the plain size: zlib 6 writes
-# 28 (32.8 %), zlib-ng 6 71 (33.7 %), isal 3 250 (36.8 %), zstd 3 169 (32.0 %); zlib reads 343, zlib-ng 650, isal 696,
-# zstd 953. zlib stays: layers are compressed anew only where that is asked for, several at once; what is read is hashed
-# and sent on no faster than zlib reads; and the bytes of zlib 6, and so digests, hardly differ between machines and
-# versions, while the others choose by what the processor can do. Where time counts, zstd can be asked for.
-_GZIP_LEVEL = 6
 _LINKS = 16
 _ZSTD_REMEDY = "install the Python package backports.zstd"
 
@@ -121,18 +116,28 @@ def compressed(file: BinaryIO, compression: Compression, level: int | None = Non
     Args:
         file: open for writing; it is not closed.
         compression: which one.
-        level: how hard gzip (1 to 9) or zstd (1 to 22) tries; None for what is usual.
+        level: of gzip from 1 to 9, of zstd from 1 to 22; None for the usual one.
 
     Raises:
         UsageError: it is zstd, and this Python has no zstd.
     """
     if compression == "none":
         yield file
-        return
-    if compression == "zstd" and not has_zstd():
+    elif compression in ("gzip", "zstd"):
+        with _packer(file, compression, level) as packed:
+            yield cast("BinaryIO", packed)
+    else:
+        with _through(file, compression, "wb") as through:
+            yield through
+
+
+def _packer(file: BinaryIO, compression: Compression, level: int | None) -> GzipWriter | ZstdWriter:
+    if compression == "gzip":
+        return GzipWriter(file, level)
+    module = zstd_module()
+    if module is None:
         raise UsageError("zstd cannot be written here", remedy=_ZSTD_REMEDY)
-    with _through(file, compression, "wb", level) as packed:
-        yield packed
+    return ZstdWriter(file, module, level)
 
 
 @contextmanager
@@ -272,11 +277,11 @@ def _tidy(name: str) -> str:
     return "/".join(parts)
 
 
-def _through(file: BinaryIO, compression: Compression, mode: Literal["rb", "wb"], level: int | None = None) -> BinaryIO:
-    if compression == "gzip":
-        packed = gzip.GzipFile(filename="", fileobj=file, mode=mode, compresslevel=level or _GZIP_LEVEL, mtime=0)
-        return cast("BinaryIO", packed)
-    if compression == "zstd" and level is not None:
-        return cast("BinaryIO", cast("Any", zstd_module()).open(file, mode, level=level))
-    open_with: Any = {"bzip2": bz2.open, "xz": lzma.open, "zstd": getattr(zstd_module(), "open", None)}[compression]
+def _through(file: BinaryIO, compression: Compression, mode: Literal["rb", "wb"]) -> BinaryIO:
+    open_with: Any = {
+        "gzip": gzip.open,
+        "bzip2": bz2.open,
+        "xz": lzma.open,
+        "zstd": getattr(zstd_module(), "open", None),
+    }[compression]
     return cast("BinaryIO", open_with(file, mode))

@@ -164,7 +164,6 @@ class NewImages:
                 with decompressed(self._stream(digest)) as (plain, _):
                     tar.add(plain_file(path, unpacked), iter(partial(plain.read, CHUNK), b""))
         tar.close()
-        file.flush()
 
     def _store(self, verifier: Verifier, chunk: bytes, position: int) -> None:
         verifier.update(chunk)
