@@ -18,9 +18,9 @@ from lading.io.inflate import Inflater
 from lading.io.tarball import Compression, compressed, zstd_module
 
 MEBIBYTE = 1024 * 1024
-LEVELS: list[tuple[Compression, int | None]] = [("gzip", None), ("gzip", 1), ("gzip", 9)]
+LEVELS: Sequence[tuple[Compression, int | None]] = [("gzip", None), ("gzip", 1), ("gzip", 9)]
 if zstd_module() is not None:
-    LEVELS += [("zstd", None), ("zstd", 19)]
+    LEVELS = [*LEVELS, ("zstd", None), ("zstd", 19)]
 
 
 @cache
