@@ -27,6 +27,7 @@ COMMANDS = (
     "push",
     "resolve",
     "lint",
+    "validate",
     "delete",
     "manifest",
     "image",

@@ -25,6 +25,7 @@ COMMANDS = {
     "push": "lading.transfer.report:CopyReport",
     "resolve": "lading.results:ResolveDocument",
     "lint": "lading.images.lint:LintReport",
+    "validate": "lading.images.validation:Validation",
     "delete": f"{_COMMANDS}.delete:DeleteDocument",
     "manifest inspect": f"{_COMMANDS}.manifest.inspect:ManifestDocument",
     "manifest push": "lading.drafts.push:PushDocument",

@@ -1,4 +1,4 @@
-"""What the command line says of findings: the commands that mend them, for each step and each code of lint."""
+"""What the command line says of findings: the commands that mend them, for each step and each code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ REMEDIES = {
     "LAD404": "List the images themselves: `lading manifest add LIST REF` takes apart a list that REF names.",
     "LAD405": "Build the list again from what is there: `lading manifest create --replace LIST IMAGE…`.",
     "LAD602": "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
+    "LAD302": "Push the image again: clients send what is lacking; or: `lading copy --verify SRC LIST`.",
     "LAD701": "Build and add it, or say that it is dropped and stop comparing: `--ignore LAD701`.",
+    "LAD801": "Write it there anew, from where it is whole: `lading copy --verify SRC LIST`.",
+    "LAD805": "Convert the image, which sets its media types right: `lading copy --compression gzip LIST DST`.",
 }
 """By code. `LIST` stands for what was looked at, `IMAGE` for the entry."""
 
@@ -42,13 +45,51 @@ def worded_finding(found: Finding) -> Finding:
     of = found.fields
     if found.action is not None:
         return replace(found, remedy=f"{found.remedy}: {_command(found.action, of)}")
-    code = CODES[found.code]
+    code = code_of(found.code)
     remedy = REMEDIES.get(found.code)
     if remedy is None or found.remedy != _inner(code.remedy):
         return found
     text = _inner(remedy)
     name = _local(of["list"]) if "lading manifest " in text else typed(of["list"])
     return replace(found, remedy=text.replace("LIST", name).replace("IMAGE", of["image"] or "IMAGE"))
+
+
+def code_of(name: str) -> Code:
+    """A code of lint, or one that only validation finds.
+
+    Raises:
+        UsageError: there is no such code.
+    """
+    from lading.errors import UsageError
+    from lading.images.validation.codes import CODES as MORE
+
+    code = CODES.get(name.upper()) or MORE.get(name.upper())
+    if code is None:
+        raise UsageError(f"there is no finding {name!r}", remedy=f"there are {', '.join([*CODES, *MORE])}")
+    return code
+
+
+def explained(name: str) -> list[str]:
+    """What a code means, as lines.
+
+    Raises:
+        UsageError: there is no such code.
+    """
+    from textwrap import wrap
+
+    code = worded_code(code_of(name))
+    texts = (f"{code.code} {code.severity}: {code.title}", code.why, code.remedy)
+    lines = [["", *wrap(text, 80, break_on_hyphens=False, break_long_words=False)] for text in texts]
+    return [line for paragraph in lines for line in paragraph][1:]
+
+
+def lines_of(found: Finding) -> list[str]:
+    """A finding, and below it what to do."""
+    from lading.cli.output import paint
+
+    colour = {"error": "red", "warning": "yellow", "note": "cyan"}[found.severity]
+    head = f"{found.code} {paint(found.severity.ljust(7), colour)}  "
+    return [f"{head}{found.message}", f"{' ' * 16}{found.remedy}"]
 
 
 def _local(name: str) -> str:

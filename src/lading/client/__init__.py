@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lading.images.facade import Images
     from lading.images.lint import Finding, LintReport
     from lading.images.overview import Overview
+    from lading.images.validation import Validation
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
     from lading.model.index import Index
@@ -442,6 +443,64 @@ class AsyncClient:
         report = lint(facts, select=select, ignore=ignore)
         telling.report(report)
         return report
+
+    async def validate(
+        self,
+        references: Iterable[AnyLocation] | AnyLocation,
+        *,
+        platforms: Iterable[AnyPlatform] | AnyPlatform = (),
+        all_tags: bool = False,
+        include: Iterable[str] | str = (),
+        exclude: Iterable[str] | str = (),
+        referrers: bool = False,
+        fast: bool = False,
+        ignore: Iterable[str] | str = (),
+        jobs: int = 8,
+        on_event: OnEvent | None = None,
+    ) -> Validation:
+        """Read every byte of images, indexes and artifacts, and say what of them is not what it should be.
+
+        What is damaged is told, and no error. A blob is downloaded once, whatever has it: also where several
+        references in one repository have it.
+
+        Args:
+            references: what is validated, in registries or any other locations.
+            platforms: of an index only the entries for these.
+            all_tags: the references are repositories, of which all tags are validated.
+            include: of all tags only these: globs, `re:EXPRESSION`, `semver:RANGE`.
+            exclude: of all tags not these.
+            referrers: signatures, SBOMs and the like, too, with what refers to those.
+            fast: download no layers: ask whether they are there, and how large they are.
+            ignore: leave out findings with these codes, or all that start so, such as `LAD3`.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens, as `copy` does.
+
+        Raises:
+            NotFound: a reference names nothing, or nothing is for one of the platforms.
+            InvalidContent: one leads to more than a walk follows.
+            UsageError: there is no such code.
+
+        >>> with Client() as client:
+        ...     client.validate(f"{registry}/app:1.0").verdict
+        'whole'
+        """
+        from lading.client.validating import Roots
+        from lading.images.validation import validate, wanted
+        from lading.model.patterns import listed
+
+        codes = wanted(ignore)  # what cannot be understood is refused before anything is sent
+        listed((), include=include, exclude=exclude)
+        images = tuple(parse_platform(platform) for platform in several(platforms))
+        given: tuple[AnyLocation, ...] = several(references)
+        places = [as_location(reference) for reference in given]
+        async with Roots(self._context, mirrored=not referrers) as roots:
+            if all_tags:
+                found = [root for one in places for root in await roots.tags(one, several(include), several(exclude))]
+            else:
+                found = [await roots.named(one) for one in places]
+            return await validate(
+                found, codes, platforms=images, referrers=referrers, is_fast=fast, jobs=jobs, on_event=on_event
+            )
 
     # Tags
 

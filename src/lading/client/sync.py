@@ -151,6 +151,7 @@ class Client(Face[AsyncClient]):
     inspect: Final = blocking(AsyncClient.inspect)
     resolve: Final = blocking(AsyncClient.resolve)
     lint: Final = blocking(AsyncClient.lint)
+    validate: Final = blocking(AsyncClient.validate)
     tags: Final = blocking(AsyncClient.tags)
     suggest_tags: Final = blocking(AsyncClient.suggest_tags)
     tags_of: Final = blocking(AsyncClient.tags_of)

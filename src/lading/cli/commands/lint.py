@@ -11,7 +11,7 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, formats
 
 if TYPE_CHECKING:
-    from lading.images.lint import Finding, LintReport
+    from lading.images.lint import LintReport
 
 
 @click.command(cls=Command, short_help="Say what is wrong with an image or a list")
@@ -49,12 +49,12 @@ def lint(
     lading lint reg.example/app:1.5 --against reg.example/app:1.4
     """
     from lading.cli.drafts import local_list
-    from lading.cli.findings import worded_report
+    from lading.cli.findings import explained, worded_report
     from lading.cli.output import emit, say
     from lading.errors import LadingError
 
     if explain is not None:
-        say(*_explained(explain))
+        say(*explained(explain))
         return
     if reference is None:
         raise click.UsageError("Missing argument 'REFERENCE'")
@@ -172,19 +172,12 @@ def text_of(report: LintReport, *, quiet: bool = False) -> list[str]:
         report: what was found.
         quiet: without the last line, which counts them.
     """
+    from lading.cli.findings import lines_of
+
     lines = [line for found in report.findings for line in lines_of(found)]
     if not quiet:
         lines.append(_summary(report))
     return lines
-
-
-def lines_of(found: Finding) -> list[str]:
-    """A finding, and below it what to do."""
-    from lading.cli.output import paint
-
-    colour = {"error": "red", "warning": "yellow", "note": "cyan"}[found.severity]
-    head = f"{found.code} {paint(found.severity.ljust(7), colour)}  "
-    return [f"{head}{found.message}", f"{' ' * 16}{found.remedy}"]
 
 
 def _summary(report: LintReport) -> str:
@@ -193,18 +186,3 @@ def _summary(report: LintReport) -> str:
 
     counts = [count(report.count(severity), severity) for severity in SEVERITIES if report.count(severity)]
     return ", ".join(counts) if counts else f"{report.reference}: nothing found"
-
-
-def _explained(name: str) -> list[str]:
-    from textwrap import wrap
-
-    from lading.cli.findings import worded_code
-    from lading.errors import UsageError
-    from lading.images.lint import CODES
-
-    code = CODES.get(name.upper())
-    if code is None:
-        raise UsageError(f"there is no finding {name!r}", remedy=f"there are {', '.join(CODES)}")
-    texts = (f"{code.code} {code.severity}: {code.title}", code.why, worded_code(code).remedy)
-    lines = [["", *wrap(text, 80, break_on_hyphens=False, break_long_words=False)] for text in texts]
-    return [line for paragraph in lines for line in paragraph][1:]

@@ -33,6 +33,7 @@ __all__ = [
     "OnProgress",
     "Severity",
     "Telling",
+    "addressed",
     "gather_facts",
     "lint",
     "lint_unread",
@@ -99,24 +100,27 @@ def lint_unread(
     return _report(name, content.digest, None, [too_large(name, content)], wanted_codes(select, ignore))
 
 
-def wanted_codes(select: Iterable[str] | str, ignore: Iterable[str] | str) -> frozenset[str]:
+def wanted_codes(
+    select: Iterable[str] | str, ignore: Iterable[str] | str, codes: Collection[str] = CODES
+) -> frozenset[str]:
     """The codes that are selected and not ignored.
 
     Args:
         select: as `lint` has it.
         ignore: likewise.
+        codes: all that there are.
 
     Raises:
         UsageError: there is no such code.
     """
-    return (_codes(select) or frozenset(CODES)) - _codes(ignore)
+    return (_codes(select, codes) or frozenset(codes)) - _codes(ignore, codes)
 
 
 def _report(
     name: str, digest: Digest, against: str | None, found: Iterable[Finding], wanted: frozenset[str]
 ) -> LintReport:
     """What was found of the wanted codes, each once and in order."""
-    each = dict.fromkeys(_Told(_addressed(item, name)) for item in found if item.code in wanted)
+    each = dict.fromkeys(_Told(addressed(item, name)) for item in found if item.code in wanted)
     order = {severity: number for number, severity in enumerate(SEVERITIES)}
     findings = sorted((told.finding for told in each), key=lambda item: (order[item.severity], item.code))
     return LintReport(reference=name, digest=digest, against=against, findings=tuple(findings))
@@ -172,8 +176,13 @@ class _Told(msgspec.Struct, frozen=True):
         return hash((self.finding.code, self.finding.message, self.finding.digest))
 
 
-def _addressed(found: Finding, name: str) -> Finding:
-    """A finding that knows the list and the entry, with its remedy as a part of a sentence."""
+def addressed(found: Finding, name: str) -> Finding:
+    """A finding that knows the list and the entry, with its remedy as a part of a sentence.
+
+    Args:
+        found: the finding.
+        name: what was looked at.
+    """
     fields = {"list": name, "image": found.digest.partition(":")[2][:12] if found.digest else None}
     remedy = found.remedy.replace("`", "")
     return msgspec.structs.replace(
@@ -181,13 +190,13 @@ def _addressed(found: Finding, name: str) -> Finding:
     )
 
 
-def _codes(names: Iterable[str] | str) -> frozenset[str]:
+def _codes(names: Iterable[str] | str, codes: Collection[str]) -> frozenset[str]:
     found: set[str] = set()
     for name in several(names):
-        codes = {code for code in CODES if code.startswith(name.upper())} if name else set()
-        if not codes:
-            raise UsageError(f"there is no finding {name!r}", remedy=_near(name, CODES))
-        found |= codes
+        meant = {code for code in codes if code.startswith(name.upper())} if name else set()
+        if not meant:
+            raise UsageError(f"there is no finding {name!r}", remedy=_near(name, codes))
+        found |= meant
     return frozenset(found)
 
 

@@ -26,7 +26,7 @@ class Code(msgspec.Struct, frozen=True):
 
     code: str
     """`LAD` and three digits: 1 which entry is pulled, 2 platforms, 3 content, 4 form, 5 annotations, 6 what
-    breaks clients, 7 compared with another release."""
+    breaks clients, 7 compared with another release, 8 what only `validate` finds, which reads every byte."""
     severity: Severity
     title: str
     why: str

@@ -107,7 +107,7 @@ def _against_configs(images: tuple[Part, ...]) -> Iterator[Finding]:
         if part.platform is not None and part.config is not None and part.platform.os != "unknown"
     ]
     pairs = [(part, said, real) for part, said, real in pairs if real.architecture]
-    wrong = [(part, real) for part, said, real in pairs if _disagree(said, real)]
+    wrong = [(part, real) for part, said, real in pairs if disagree(said, real)]
     everywhere = _built_once((said, real) for _, said, real in pairs)
     for architecture in sorted(everywhere):
         yield _one_build(architecture, [part for part, real in wrong if real.canonical().architecture == architecture])
@@ -138,7 +138,13 @@ def _built_once(pairs: Iterable[tuple[Platform, Platform]]) -> set[str]:
     return {real for real, said in names.items() if len(said) > 1 and real in said}
 
 
-def _disagree(said: Platform, real: Platform) -> bool:
+def disagree(said: Platform, real: Platform) -> bool:
+    """Whether an image is for another platform than is said of it.
+
+    Args:
+        said: what a list says.
+        real: what the image's config says.
+    """
     a, b = said.normalized(), real.normalized()
     if (a.os, a.architecture) != (b.os, b.architecture):
         return True
