@@ -61,6 +61,8 @@ SECTIONS = {
         "Overview",
         "LintReport",
         "Finding",
+        "Validation",
+        "ValidationReport",
         "History",
         "LayerList",
         "SizeReport",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from lading.images.lint import Finding, LintReport
     from lading.images.overview import Overview
     from lading.images.sizes import SizeReport
+    from lading.images.validation import Validation, ValidationReport
     from lading.images.views import Image, ImageIndex
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
@@ -107,6 +108,7 @@ _HOME = {
     "images.files.reading": ("Files",),
     "images.sizes": ("SizeReport",),
     "images.files.usage": ("FilesReport",),
+    "images.validation": ("Validation", "ValidationReport"),
     "images.views": ("Image", "ImageIndex"),
     "model.config": ("ImageConfig",),
     "model.descriptor": ("Descriptor",),
@@ -219,6 +221,8 @@ __all__ = [
     "Unreachable",
     "Unsupported",
     "UsageError",
+    "Validation",
+    "ValidationReport",
     "Version",
     "__version__",
 ]

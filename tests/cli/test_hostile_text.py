@@ -255,6 +255,19 @@ lint {kind}/app:made
 lint {angry}/app:1
 lint --explain {evil}
 lint {kind}/app:broken
+validate {kind}/app:list
+validate {kind}/app:list --referrers
+validate {kind}/app:image --format json
+validate {kind}/app:broken
+validate {kind} --all-tags
+validate oci:{layout}:list
+validate oci:{layout} --all-tags --fast
+validate docker-archive:{archive} --all-tags
+validate {kind}/app:list --platform {evil}
+validate {angry}/app:1
+validate --explain {evil}
+validate {kind}/app:list --ignore {evil}
+validate oci:{layout}:{evil} --progress json
 delete {kind}/app:image --yes
 delete {kind}/app:image
 delete oci:{layout}:image --dry-run

@@ -313,8 +313,9 @@ def _clients(_: click.Context, _word: str) -> Iterator[str]:
 
 def _codes(_: click.Context, _word: str) -> Iterable[str]:
     from lading.images.lint import CODES
+    from lading.images.validation.codes import CODES as MORE
 
-    return CODES
+    return [*CODES, *MORE]
 
 
 def _files(_: click.Context, _word: str) -> Iterable[str]:

@@ -69,7 +69,7 @@ class Roots:
         store = await self._store(location)
         tags = listed([tag async for tag in tagging.tags_in(store, location)], include=include, exclude=exclude)
         if not tags:
-            raise NotFound(f"{location} has no tags" + (" like that" if include or exclude else ""), code="no-tags")
+            raise NotFound(f"{location} has no tags" + (" like that" if include or exclude else ""))
         found = [location.with_tag(tag) for tag in tags]
         return await gather(_root(store, tag.name or "", str(tag), is_listed=True) for tag in found)
 

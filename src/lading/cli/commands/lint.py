@@ -11,7 +11,7 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, formats
 
 if TYPE_CHECKING:
-    from lading.images.lint import LintReport
+    from lading.images.lint import Finding, LintReport
 
 
 @click.command(cls=Command, short_help="Say what is wrong with an image or a list")
@@ -132,7 +132,7 @@ class _Shown:
         self._held.clear()
 
     def _print(self, found: Finding) -> None:
-        from lading.cli.findings import worded_finding
+        from lading.cli.findings import lines_of, worded_finding
         from lading.cli.output import say
         from lading.images.lint.formats import github_command
 

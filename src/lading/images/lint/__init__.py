@@ -154,7 +154,7 @@ class Telling:
         rules = (*(_RULES_OF_ENTRIES if is_entry else ()), check_part_content)
         for found in (item for rule in rules for item in rule(part)):
             if found.code in self._wanted:
-                self._tell(_addressed(found, self._name))
+                self._tell(addressed(found, self._name))
 
     def report(self, report: LintReport) -> None:
         """Tell what a report has besides."""

@@ -12,7 +12,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 
 _ANEW = "Write it there anew, from where it is whole."
-_BUILD = "Build the image anew."
+BUILD = "Build the image anew."
 _CODES = (
     Code(
         "LAD801",
@@ -28,7 +28,7 @@ _CODES = (
         "A layer that has another diff ID",
         "The config of an image has the digest of each layer without its compression (image-spec config §rootfs). "
         "containerd and Docker compare it when they unpack the layer, and refuse the image; podman does not look.",
-        _BUILD,
+        BUILD,
     ),
     Code(
         "LAD803",
@@ -37,7 +37,7 @@ _CODES = (
         "The bytes are those of the digest, and they are no tar archive that container engines take: the compressed "
         "stream is damaged, cut off or has something behind it, a header of the archive is malformed, or it is so "
         "large without compression that it looks like an attack.",
-        _BUILD,
+        BUILD,
     ),
     Code(
         "LAD804",
@@ -45,7 +45,7 @@ _CODES = (
         "A file that container engines refuse",
         "An entry of a layer cannot be applied: it is there twice, is a hard link to nothing, leads out of the root, "
         "has a name that no system opens, or the like. Engines end the pull there.",
-        _BUILD,
+        BUILD,
     ),
     Code(
         "LAD805",
@@ -61,7 +61,7 @@ _CODES = (
         "A config that does not fit its manifest",
         "`rootfs` of the config has to be of the type `layers`, with one diff ID for each layer of the manifest "
         "(image-spec config §Properties). Engines refuse anything else.",
-        _BUILD,
+        BUILD,
     ),
     Code(
         "LAD807",
@@ -118,7 +118,14 @@ ALL: dict[str, Code] = {code: (LINT_CODES | CODES)[code] for code in sorted(DAMA
 """Every code that validation finds, in order."""
 
 
-def finding(code: str, message: str, entry: Descriptor | None = None, *, digest: Digest | None = None) -> Finding:
+def finding(
+    code: str,
+    message: str,
+    entry: Descriptor | None = None,
+    *,
+    digest: Digest | None = None,
+    remedy: str | None = None,
+) -> Finding:
     """Make a finding.
 
     Args:
@@ -126,6 +133,7 @@ def finding(code: str, message: str, entry: Descriptor | None = None, *, digest:
         message: what was found, in one or two sentences.
         entry: the descriptor of the manifest that it is about, as its index has it.
         digest: the blob that it is about, where that is not the manifest.
+        remedy: what to do; by default what the code says.
     """
     kind = ALL[code]
     platform = entry.platform if entry is not None else None
@@ -134,7 +142,7 @@ def finding(code: str, message: str, entry: Descriptor | None = None, *, digest:
         code=code,
         severity=kind.severity,
         message=message,
-        remedy=kind.remedy,
+        remedy=remedy or kind.remedy,
         digest=digest or (entry.digest if entry is not None else None),
         platform=str(platform) if platform is not None else None,
         fields={"image": image} if image else {},

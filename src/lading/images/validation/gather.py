@@ -18,7 +18,7 @@ from lading.images.lint.findings import short
 from lading.images.lint.platforms import disagree
 from lading.images.platforms import no_platform
 from lading.images.validation.blobs import STATEMENTS, BlobFacts, Blobs, Need, is_refused
-from lading.images.validation.codes import finding
+from lading.images.validation.codes import BUILD, finding
 from lading.io.tasks import Once, gather
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
@@ -332,7 +332,8 @@ class Gatherer:
             return unknown
         if config.facts.size != manifest.config.size:
             sizes = f"{config.facts.size:,} bytes, and its descriptor says {manifest.config.size:,}"
-            self._tell("LAD304", f"The config of {name} has {sizes}.", entry, digest=digest)
+            message = f"The config of {name} has {sizes}."
+            self.gathered.found.append(finding("LAD304", message, entry, digest=digest, remedy=BUILD))
         if config.problem:
             self._tell("LAD305", f"The config of {name} cannot be read: {config.problem}.", entry, digest=digest)
             return unknown

@@ -9,7 +9,7 @@ from lading.images.files.filesystem import Filesystem
 from lading.images.lint.codes import Finding
 from lading.images.lint.findings import short
 from lading.images.validation.blobs import BlobFacts
-from lading.images.validation.codes import finding
+from lading.images.validation.codes import BUILD, finding
 from lading.images.validation.gather import Use, has_content, is_elsewhere
 from lading.io.threads import heed
 from lading.model.digest import Digest
@@ -34,7 +34,7 @@ def judge(uses: Sequence[Use], facts: BlobFacts, *, is_fast: bool) -> Iterator[F
         yield finding("LAD801", said, first.entry, digest=first.blob.digest)
         return
     for same in _alike(uses):
-        yield from _descriptor(same, facts)
+        yield from _size(same, facts, is_read=not is_fast)
         if not is_fast:
             yield from _layer(same, facts)
     if not is_fast:
@@ -86,11 +86,13 @@ def _missing(uses: Sequence[Use]) -> Iterator[Finding]:
         yield finding("LAD302", said, first.entry, digest=first.blob.digest)
 
 
-def _descriptor(uses: Sequence[Use], facts: BlobFacts) -> Iterator[Finding]:
+def _size(uses: Sequence[Use], facts: BlobFacts, *, is_read: bool) -> Iterator[Finding]:
     said = uses[0].blob
     if facts.size is not None and facts.size != said.size:
-        sizes = f"{facts.size:,} bytes, and its descriptor says {said.size:,}"
-        yield finding("LAD304", f"{_all(uses)} has {sizes}.", uses[0].entry, digest=said.digest)
+        message = f"{_all(uses)} has {facts.size:,} bytes, and its descriptor says {said.size:,}."
+        # Of what was not read, the bytes are the likelier ones to be wrong.
+        code, remedy = ("LAD304", BUILD) if is_read else ("LAD801", None)
+        yield finding(code, message, uses[0].entry, digest=said.digest, remedy=remedy)
 
 
 def _layer(uses: Sequence[Use], facts: BlobFacts) -> Iterator[Finding]:
