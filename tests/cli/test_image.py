@@ -508,3 +508,19 @@ def test_a_parent_that_nobody_says_may_be_a_link_below(lading: Lading, tmp_path:
     place = write_layout(tmp_path / "layout", image("real/ real/f=old link->real", "real/f=new", "link/f=newest"))
     assert lading.run("image", "cat", place, "real/f").stdout == "newest"
     assert lading.run("image", "cat", place, "link/f").stdout == "newest"
+
+
+def test_export_into_a_full_file_system_ends_with_what_is_wrong(lading: Lading, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts a file system")
+    place = write_layout(tmp_path / "layout", image([Entry(f"f{n}", content=b"x" * 300_000) for n in range(9)]))
+    (tmp_path / "small").mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path / "small")])
+    try:
+        failed = lading.run("image", "export", place, f"{tmp_path}/small/root/", check=False)
+        assert failed.returncode == 1
+        assert "No space left on device" in failed.stderr
+        assert "Traceback" not in failed.stderr
+        assert not list((tmp_path / "small").iterdir())
+    finally:
+        run(["umount", str(tmp_path / "small")])
