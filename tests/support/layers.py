@@ -7,9 +7,12 @@ pipe, `c#c5.1` a character device (`#b` for a block device), `-d/a` the whiteout
 
 import gzip
 import json
+import os
 import re
+import stat
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,6 +201,82 @@ def listing(found: Iterable[Any], contents: Mapping[str, bytes]) -> list[str]:
     return sorted(said)
 
 
+def observed(
+    kind: str,
+    *,
+    mode: int,
+    uid: int,
+    gid: int,
+    mtime: float | None,
+    content: bytes,
+    link: str | None,
+    device: tuple[int, int],
+    hard_link: str | None,
+    xattrs: Mapping[str, bytes],
+) -> str:
+    """All that can be seen of a file, in one line; not when a directory was changed, and no mode of a link."""
+    said = [kind]
+    if hard_link is not None:
+        said.append(f"~{hard_link}")
+    elif kind == "file":
+        text = content.decode("ascii", "replace") if len(content) < 40 else f"{len(content)}:{digest_of(content)[7:23]}"
+        said.append(repr(text))
+    elif link is not None:
+        said.append(f"->{link}" if len(link) < 40 else f"->{len(link)}:{digest_of(_bytes(link))[7:23]}")
+    elif kind in ("char", "block"):
+        said.append(f"{device[0]}.{device[1]}")
+    if kind != "symlink":
+        said.append(f"{mode:04o}")
+    said += [f"{uid}:{gid}"] if uid or gid else []
+    said += [str(int(mtime // 1))] if mtime is not None and kind != "dir" else []
+    said += [f"{key}={value.hex()}" for key, value in sorted(xattrs.items())]
+    return " ".join(said)
+
+
+def tree(root: Path) -> str:
+    """All that can be seen of what is in a folder, a line for each file, sorted by path."""
+    found: dict[str, os.stat_result] = {}
+    stack = [""]
+    while stack:
+        at = stack.pop()
+        for name in (root / at).iterdir():
+            path = f"{at}{name.name}"
+            # The kernel lists an overlay's whiteout of nothing, but does not open it.
+            with suppress(FileNotFoundError):
+                found[path] = os.lstat(root / path)
+                stack += [f"{path}/"] if stat.S_ISDIR(found[path].st_mode) else []
+    first: dict[tuple[int, int], str] = {}
+    return "\n".join(f"{path} {_seen(root / path, path, found[path], first)}" for path in sorted(found))
+
+
+_KINDS = {
+    stat.S_IFDIR: "dir",
+    stat.S_IFREG: "file",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "char",
+    stat.S_IFBLK: "block",
+    stat.S_IFIFO: "fifo",
+}
+
+
+def _seen(place: Path, path: str, said: os.stat_result, first: dict[tuple[int, int], str]) -> str:
+    kind = _KINDS[stat.S_IFMT(said.st_mode)]
+    name = first.setdefault((said.st_dev, said.st_ino), path)
+    keys = [key for key in os.listxattr(place, follow_symlinks=False) if key != "security.selinux"]
+    return observed(
+        kind,
+        mode=said.st_mode & 0o7777,
+        uid=said.st_uid,
+        gid=said.st_gid,
+        mtime=said.st_mtime_ns // 10**9,
+        content=place.read_bytes() if kind == "file" else b"",
+        link=os.readlink(place) if kind == "symlink" else None,  # noqa: PTH115 - a path would be tidied
+        device=(os.major(said.st_rdev), os.minor(said.st_rdev)),
+        hard_link=name if name != path else None,
+        xattrs={key: os.getxattr(place, key, follow_symlinks=False) for key in keys},
+    )
+
+
 def _entry(word: str) -> Entry:
     text, _, attributes = word.partition("@")
     if text.startswith("-"):
@@ -224,4 +303,4 @@ def _entry(word: str) -> Entry:
 
 
 def _bytes(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode()
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")

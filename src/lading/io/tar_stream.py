@@ -7,6 +7,7 @@ zeros, a link with data behind it. Here what engines refuse is an error. Formats
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -218,10 +219,9 @@ class TarStream:
         records, self._records = self._records, {}
         if records:
             self._merge(member, records)
-        if self._long_name is not None:
-            member.name, self._long_name = _decoded(self._long_name), None
-        if self._long_link is not None:
-            member.link, self._long_link = _decoded(self._long_link), None
+        # An empty one does not count.
+        member.name, self._long_name = _decoded(self._long_name or b"") or member.name, None
+        member.link, self._long_link = _decoded(self._long_link or b"") or member.link, None
         if kind == "\0":
             member.type = kind = "5" if member.name.endswith("/") else "0"
         if kind in HEADER_ONLY:
@@ -230,7 +230,9 @@ class TarStream:
             raise self._malformed(f"the size of {member.name!r} is not possible")
         member.offset, member.stored = self.position, member.size
         self._left, self._padding = member.size, -member.size % BLOCK
-        self._sparse = self._sparse_of(member, records) if records and kind == "0" else None
+        self._sparse = self._sparse_of(member, records) if records else None
+        if self._sparse is not None and kind in HEADER_ONLY:
+            raise self._malformed(f"{member.name!r} is said to be sparse, and is no file")
         if self._sparse is None or self._sparse.is_read:
             if self._sparse is not None:
                 member.extents = self._sparse.extents
@@ -244,7 +246,8 @@ class TarStream:
         if kind == "x":
             self._records = self._pax(data)
         elif kind == "g":
-            self._pax(data)  # it has to be well formed, and is heeded by no engine
+            self._pax(data)  # it has to be well formed, and is heeded by no engine, nor is what was said just before
+            self._records, self._long_name, self._long_link = {}, None, None
         elif kind == "L":
             self._long_name = _text(data)
         else:
@@ -278,6 +281,8 @@ class TarStream:
 
     def _merge(self, member: Member, records: Mapping[str, bytes]) -> None:
         for key, value in records.items():
+            if key == XATTR:
+                raise self._malformed("an attribute has no name")
             if key.startswith(XATTR):
                 member.xattrs = {**member.xattrs, key.removeprefix(XATTR): value}
             elif not value:
@@ -307,7 +312,10 @@ class TarStream:
         nanoseconds = int(fraction[:9].ljust(9, b"0")) if fraction else 0
         if not nanoseconds or abs(seconds) > 2**52:
             return seconds
-        return seconds - nanoseconds / 1e9 if whole.startswith(b"-") else seconds + nanoseconds / 1e9
+        if whole.startswith(b"-"):
+            return seconds - nanoseconds / 1e9
+        # A fraction never makes it the next second, as near as that may be.
+        return min(seconds + nanoseconds / 1e9, math.nextafter(seconds + 1, seconds))
 
     # Sparse files
 

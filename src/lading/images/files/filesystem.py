@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from lading.errors import InvalidContent, LadingError, NotFound
+from lading.images.files.attributes import kept
 from lading.images.files.layers import LIMITS, LayerLimits, beyond
 from lading.io.tar_stream import Member
 from lading.model.text import excerpt
@@ -23,7 +24,6 @@ _DEVICE_TYPES = ("3", "4")
 _FILE, _HARD_LINK, _SYMLINK, _CHARACTER, _DIRECTORY = "0", "1", "2", "3", "5"
 TYPES = {"0": "file", "2": "symlink", "3": "char", "4": "block", "5": "dir", "6": "fifo"}
 """What the types of tar archives are called."""
-_OVERLAY = "trusted.overlay."
 
 
 class Inode:
@@ -216,7 +216,9 @@ class Filesystem:
             raise self._refused(number, name, f"its path is longer than {limits.path} bytes")
         if len(parts) > limits.depth:
             raise self._refused(number, name, f"it is more than {limits.depth} directories deep")
-        if any(len(part) * 4 > limits.name and _length(part) > limits.name for part in parts):
+        # No file is made of a whiteout's name.
+        named = [*parts[:-1], *(part.removeprefix(WHITEOUT) for part in parts[-1:])]
+        if any(len(part) * 4 > limits.name and _length(part) > limits.name for part in named):
             raise self._refused(number, name, f"its name is longer than {limits.name} bytes")
         return parts
 
@@ -273,23 +275,17 @@ class Filesystem:
                 raise self._refused(number, path, f"it is a link to more than {self._limits.path} bytes")
         if member.type == _CHARACTER and member.device == (0, 0):
             self._warn("is a device 0:0, which engines with overlays take for a whiteout", number, path)
-        if member.xattrs and any(key.startswith(_OVERLAY) for key in member.xattrs):
-            from msgspec.structs import replace
-
-            self._warn("has attributes of overlays, which are left out", number, path)
-            kept = {key: value for key, value in member.xattrs.items() if not key.startswith(_OVERLAY)}
-            member = replace(member, xattrs=kept)
+        member, left_out = kept(member)
+        for text in left_out:
+            self._warn(text, number, path)
         return member
 
     def _linked(self, member: Member, path: str, number: int) -> Inode:
         """What a hard link leads to, with what the link says of it."""
         from msgspec.structs import replace
 
-        parts = below_root(member.link)
-        if parts is None:
-            raise self._refused(number, path, "it is a hard link that leads out of the root")
         try:
-            node = resolve(self.root, "/".join(parts), self._what, follow=False)[1] if parts else self.root
+            node = resolve(self.root, _tidied(member.link), self._what, follow=False)[1]
         except NotFound:
             raise self._refused(
                 number, path, f"it is a hard link to {excerpt(member.link)}, which is not there"
@@ -362,6 +358,8 @@ class Filesystem:
         elif child.children is None:
             self._warn("is a whiteout of what the same layer has, which engines do not agree on", number, path)
         else:
+            if any(one.children is not None and one.layer == number and not one.is_implied for one in _below(child)):
+                raise self._refused(number, path, "it is a whiteout of a directory that the same layer has before it")
             self._forget_attributes(child, number)
             self._strip_children(child, f"{path.rpartition('/')[0]}/{name}".lstrip("/"), number)
 
@@ -453,6 +451,17 @@ def below_root(path: str) -> list[str] | None:
     return parts
 
 
+def _tidied(path: str) -> str:
+    """A path without `.` and `..`, which do not lead out of the root, and before any link is followed."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
 def not_there(what: str, path: str, cause: str | None = None, nearest: Sequence[str] = ()) -> NotFound:
     """The error that an image has nothing at a path.
 
@@ -476,6 +485,15 @@ def _nearest(at: str, node: Node, name: str) -> list[str]:
 
     names = list(node.children or ())[:2000]
     return [f"{at}/{near}" if at else near for near in get_close_matches(name, names, n=3)]
+
+
+def _below(node: Node) -> Iterator[Node]:
+    """A file, and all that is below it."""
+    stack = [node]
+    while stack:
+        one = stack.pop()
+        yield one
+        stack += (one.children or {}).values()
 
 
 def _sorted(path: str, node: Node) -> Iterator[tuple[str, Node]]:

@@ -27,7 +27,7 @@ _KEPT = 500_000
 """How many entries are kept in memory, of all layers together."""
 _MOST = 512 * 1024 * 1024
 """How much is kept in the user's cache, in bytes."""
-_VERSION, _TABLE = ".index-1", ".table-1"
+_VERSION, _TABLE = ".index-2", ".table-1"
 
 
 class LayerIndex(msgspec.Struct, kw_only=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from lading.images.files.attributes import kept
 from lading.images.files.filesystem import OPAQUE, TYPES, WHITEOUT, Inode, Node
 from lading.io.tar_stream import Member
 
@@ -227,4 +228,4 @@ class _Names:
 def _is_plain(member: Member) -> bool:
     known = member.type in TYPES or member.type == "1"
     linked = member.type not in ("1", "2") or bool(member.link)
-    return known and linked and 0 <= member.uid < _IDS and 0 <= member.gid < _IDS
+    return known and linked and 0 <= member.uid < _IDS and 0 <= member.gid < _IDS and kept(member)[0] is member
