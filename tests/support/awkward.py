@@ -36,11 +36,6 @@ def _case(
     CASES[name] = image(*layers, config=said, history=history)
 
 
-def _mixed(*parts: str | Entry) -> list[Entry]:
-    """A layer of entries, some of them written as text."""
-    return [entry for part in parts for entry in (entries(part) if isinstance(part, str) else [part])]
-
-
 def _file(name: str | bytes, text: str | bytes = "x", **said: Any) -> Entry:
     return Entry(name, content=text.encode() if isinstance(text, str) else text, **said)
 
