@@ -1,7 +1,8 @@
 """Drafts made by hand, for tests that need no registry."""
 
 from lading.drafts.draft import Draft, DraftEntry
-from lading.drafts.entries import described, entry_of
+from lading.drafts.entries import entry_of
+from lading.images.indexes.entries import described
 from lading.model.manifest import Manifest, parse
 from lading.model.platform import Platform
 from lading.model.reference import Reference

@@ -14,10 +14,11 @@ import msgspec
 
 from lading.arguments import several
 from lading.drafts.draft import Draft, ListType, check_type
-from lading.drafts.entries import EntryFinder, IndexFilter, tagged
+from lading.drafts.entries import EntryFinder, tagged
 from lading.drafts.merge import Change, CreatedDraft, merge, recall
 from lading.drafts.store import DraftStore, draft_exists, must_exist, no_draft
 from lading.errors import UsageError
+from lading.images.indexes.entries import IndexFilter
 from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.store import Connect

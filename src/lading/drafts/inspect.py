@@ -13,9 +13,10 @@ import msgspec
 
 from lading.drafts.docker_inspect import docker_inspect, docker_inspect_verbose, inspect_draft
 from lading.drafts.draft import DraftEntry
-from lading.drafts.entries import described, entry_of, platform_of
+from lading.drafts.entries import entry_of
 from lading.drafts.store import DraftStore
 from lading.errors import NotFound
+from lading.images.indexes.entries import described, platform_of
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index

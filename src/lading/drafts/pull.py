@@ -13,10 +13,11 @@ import msgspec
 
 from lading.drafts.docker_files import with_files
 from lading.drafts.draft import Draft, check_type
-from lading.drafts.entries import IndexFilter, distinct_entries, entry_of, fetch_child
+from lading.drafts.entries import distinct_entries, entry_of
 from lading.drafts.merge import Change, CreatedDraft
 from lading.drafts.store import DraftStore, draft_exists
 from lading.errors import InvalidContent
+from lading.images.indexes.entries import IndexFilter, fetch_child
 from lading.io.tasks import gather
 from lading.model.index import Index
 from lading.model.media_types import OCI_INDEX
@@ -63,7 +64,7 @@ async def pull(
         for child, manifest in zip(chosen, manifests, strict=True)
     )
     entries = with_files(distinct_entries(listed))
-    wanted.check(entries)
+    wanted.check(entry.descriptor for entry in entries)
     draft = Draft(
         reference=target,
         entries=entries,
