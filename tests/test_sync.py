@@ -16,6 +16,7 @@ import pytest
 
 from lading import AsyncClient, Client, LadingError, Place
 from lading.client.blobs import Blobs, SyncBlobs
+from lading.client.indexes import Indexes, SyncIndexes
 from lading.client.registries import Registries, SyncRegistries
 from lading.client.sync_store import SyncStore
 from lading.drafts.facade import Drafts, SyncDrafts
@@ -276,6 +277,7 @@ def test_a_client_is_neither_pickled_nor_copied(make: Callable[[], object], take
         (SyncDrafts, Drafts),
         (SyncRegistries, Registries),
         (SyncBlobs, Blobs),
+        (SyncIndexes, Indexes),
         (SyncStore, Store),
         (SyncImages, Images),
         (SyncImage, Image),

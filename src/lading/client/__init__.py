@@ -21,6 +21,7 @@ from lading.stores.opening import check_changeable, fetch_location, resolve_loca
 
 if TYPE_CHECKING:
     from lading.client.blobs import Blobs
+    from lading.client.indexes import Indexes
     from lading.client.registries import Registries
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts
@@ -159,6 +160,13 @@ class AsyncClient:
         from lading.drafts.store import DraftStore
 
         return Drafts(self.connect, DraftStore(config_dir=self._context.docker_config, on_wait=self._context.note))
+
+    @property
+    def indexes(self) -> Indexes:
+        """Indexes, made of images from anywhere and changed, in any place that holds some."""
+        from lading.client.indexes import Indexes
+
+        return Indexes(self._context)
 
     @property
     def images(self) -> Images:

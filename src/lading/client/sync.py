@@ -14,6 +14,7 @@ from lading.stores.location import AnyLocation
 
 if TYPE_CHECKING:
     from lading.client.blobs import SyncBlobs
+    from lading.client.indexes import SyncIndexes
     from lading.client.registries import SyncRegistries
     from lading.drafts.facade import SyncDrafts
     from lading.images.facade import SyncImages
@@ -186,6 +187,13 @@ class Client(Face[AsyncClient]):
         from lading.drafts.facade import SyncDrafts
 
         return SyncDrafts(self._inner.drafts, self._runner)
+
+    @property
+    def indexes(self) -> SyncIndexes:
+        """Indexes, made of images from anywhere and changed, in any place that holds some."""
+        from lading.client.indexes import SyncIndexes
+
+        return SyncIndexes(self._inner.indexes, self._runner)
 
     @property
     def images(self) -> SyncImages:

@@ -17,7 +17,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result, described
 from lading.model.encoding import Document
-from lading.model.index import Index, attested
+from lading.model.index import Index, attested, by_digest, by_platform
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import DOCKER_LIST, IMAGES, OCI_INDEX, OCI_MANIFEST
 from lading.model.platform import Platform
@@ -26,9 +26,6 @@ from lading.model.text import counted, excerpt
 
 ListType = Literal["auto", "docker", "oci"]
 """What a list is pushed as. `auto` is Docker's rule: OCI if the first entry is, or if only OCI can hold it."""
-
-_SHORT = 6
-"""How many digits of a digest are enough to mean it."""
 
 
 class DraftEntryDocument(TypedDict):
@@ -312,11 +309,7 @@ def _by_reference(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntr
 
 
 def _by_digest(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
-    digest = image.removeprefix("@")
-    digits = digest.removeprefix("sha256:")
-    if len(digits) < _SHORT:
-        return []
-    return [entry for entry in entries if entry.digest == digest or entry.digest.hex.startswith(digits)]
+    return by_digest(entries, image, _said)
 
 
 def _by_name(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
@@ -333,17 +326,11 @@ def _by_name(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
 
 
 def _by_platform(entries: tuple[DraftEntry, ...], image: str) -> list[DraftEntry]:
-    """By the platform as it is spelled, or else with its default variant, or else as one that satisfies it."""
-    try:
-        wanted = Platform.parse(image)
-    except UsageError:
-        return []
-    images = [(e, e.platform) for e in entries if e.platform and not attested(e.descriptor)]
-    for fits in (wanted.__eq__, lambda own: own.normalized() == wanted.normalized(), lambda own: own.satisfies(wanted)):
-        found = [entry for entry, own in images if fits(own)]
-        if found:
-            return found
-    return []
+    return by_platform(entries, image, _said)
+
+
+def _said(entry: DraftEntry) -> Descriptor:
+    return entry.descriptor
 
 
 def _unique(entries: list[DraftEntry]) -> list[DraftEntry]:

@@ -7,8 +7,8 @@ kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Iterable
+from contextlib import AsyncExitStack, suppress
 from typing import Any, TypedDict
 
 import msgspec
@@ -19,28 +19,13 @@ from lading.drafts.draft import Draft, DraftEntry, check_type
 from lading.drafts.store import DraftStore, no_draft
 from lading.errors import LadingError, NotFound, UsageError
 from lading.io.tasks import gather
-from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result, described
-from lading.model.encoding import SIZE_LIMIT
 from lading.model.index import Index
-from lading.model.manifest import parse
 from lading.model.reference import Reference, is_tag
 from lading.model.text import counted
-from lading.store import (
-    AnyManifest,
-    Connect,
-    Readable,
-    Reader,
-    Source,
-    Traits,
-    fetch_manifest,
-    from_bytes,
-    from_store,
-    is_manifest,
-    put_names,
-    read,
-)
+from lading.store import Connect, Readable, put_names
+from lading.stores.homes import Homes, Opens
 from lading.stores.location import registry_reference
 from lading.transfer.events import OnEvent
 from lading.transfer.graph import CopyCounts
@@ -163,7 +148,7 @@ async def _bring(
 ) -> CopyReport:
     """Copy the list to its place, with the entries that are elsewhere."""
     async with AsyncExitStack() as resources:
-        homes = _Homes(draft, connect, resources)
+        homes = _homes(draft, connect, resources)
         index, title = draft.index, str(draft.reference)
         graph = Graph(store=homes, manifest=index, title=title, subjects=(index.descriptor,), only=foreign)
         try:
@@ -208,7 +193,7 @@ def _tag_names(target: Reference, tags: Iterable[str] | str) -> tuple[str, ...]:
     return names
 
 
-class _Homes:
+def _homes(draft: Draft, connect: Connect, resources: AsyncExitStack) -> Homes:
     """The content of a draft's entries, each where it is: on this machine, or in a repository.
 
     What is on this machine is opened when it is read: what the registry has already may be gone here.
@@ -218,87 +203,28 @@ class _Homes:
         connect: gives the store of a reference.
         resources: closes what is opened.
     """
+    homes = Homes(str(draft.reference))
+    opening: dict[str, Opens] = {}
+    stores: dict[str, Readable] = {}
 
-    traits = Traits(is_remote=True)
+    def opens(location: str) -> Opens:
+        async def opened() -> Readable:
+            if location not in stores:
+                stores[location] = await resources.enter_async_context(open_source(location))
+            return stores[location]
 
-    def __init__(self, draft: Draft, connect: Connect, resources: AsyncExitStack) -> None:
-        self.name = str(draft.reference)
-        self._connect = connect
-        self._resources = resources
-        self._opening = asyncio.Lock()
-        self._opened: dict[str, Readable] = {}
-        self._entries = {entry.digest: entry for entry in draft.entries}
-        """For what an entry leads to, too, once its manifest was read."""
+        return opened
 
-    async def resolve(self, name: str) -> Descriptor:
-        """The entry with this digest."""
-        entry = self._entries.get(Digest(name))
-        if entry is None:
-            raise NotFound(f"{self.name} has no entry {name}")
-        return entry.descriptor.content
-
-    async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
-        """The manifest of an entry, or of one that was read before.
-
-        Raises:
-            NotFound: it is not there, or no manifest.
-        """
-        entry = self._entries[Digest(name)]
-        if entry.raw is not None and entry.digest == name:
-            return entry.manifest()
-        return await fetch_manifest(await self._home(entry), name, limit)
-
-    @asynccontextmanager
-    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
-        """Read a manifest, or a blob of one that was read before."""
-        entry = self._entries[content.digest]
-        home = await self._home(entry)
-        if is_manifest(content):
-            raw = (entry.raw if entry.digest == content.digest else None) or await read(home, content)
-            manifest = parse(raw, content.media_type, digest=content.digest, what=str(entry.reference))
-            for child in manifest.children:
-                self._entries.setdefault(child.digest, entry)
-            yield Reader(content, from_bytes(raw)())
+    for entry in draft.entries:
+        name = entry.reference.name
+        home: Readable | Opens
+        if entry.location:
+            home = opening.setdefault(entry.location, opens(entry.location))
         else:
-            async with home.open(content) as reader:
-                yield reader
-
-    def source(self, content: Descriptor) -> Source:
-        """A blob of a manifest that was read before, or an entry of a list in a registry that is no manifest."""
-        entry = self._entries[content.digest]
-        return from_store(self._opened.get(_place(entry)) or self._connect(entry.reference), content)
-
-    async def contains(self, content: Descriptor) -> bool:
-        """Whether it is known of."""
-        return content.digest in self._entries
-
-    async def tags(self) -> AsyncIterator[str]:
-        """None: entries have digests."""
-        nothing: tuple[str, ...] = ()
-        for tag in nothing:
-            yield tag
-
-    async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
-        """None: they do not belong to a list."""
-        nothing: tuple[Descriptor, ...] = ()
-        for referrer in nothing:
-            yield referrer
-
-    async def _home(self, entry: DraftEntry) -> Readable:
-        place = _place(entry)
-        async with self._opening:
-            if place not in self._opened:
-                self._opened[place] = (
-                    await self._resources.enter_async_context(open_source(entry.location))
-                    if entry.location
-                    else self._connect(entry.reference)
-                )
-        return self._opened[place]
-
-
-def _place(entry: DraftEntry) -> str:
-    """Where the content of an entry is."""
-    return entry.location or entry.reference.name
+            home = stores.get(name) or stores.setdefault(name, connect(entry.reference))
+        manifest = entry.manifest() if entry.raw is not None else None
+        homes.add(entry.descriptor, home, manifest=manifest, title=str(entry.reference))
+    return homes
 
 
 async def _explained(error: LadingError, repository: Readable, draft: Draft) -> LadingError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar
 
-from lading.errors import InvalidContent
+from lading.errors import InvalidContent, UsageError
 from lading.model.base import BaseManifest, common_fields
 from lading.model.descriptor import Descriptor, descriptors
 from lading.model.digest import Digest
@@ -16,6 +16,9 @@ from lading.model.text import counted
 
 ATTESTATION_TYPE = "vnd.docker.reference.type"
 ATTESTATION_OF = "vnd.docker.reference.digest"
+
+
+T = TypeVar("T")
 
 
 class Index(BaseManifest, frozen=True, kw_only=True):
@@ -49,14 +52,7 @@ class Index(BaseManifest, frozen=True, kw_only=True):
             InvalidContent: the media type is no index, or a Docker list would lose annotations.
         """
         entries = tuple(manifests)
-        if media_type not in INDEXES:
-            raise InvalidContent(f"{media_type} is not the media type of an index")
-        if media_type == DOCKER_LIST and (annotations or any(entry.annotations for entry in entries)):
-            raise InvalidContent(
-                "a Docker manifest list cannot hold annotations",
-                remedy="make it an OCI index",
-                code="docker-list-annotations",
-            )
+        check_kind(media_type, entries, annotations)
         docker = style == "docker" if style else media_type == DOCKER_LIST
         document: Document = {"schemaVersion": 2, "mediaType": media_type}
         document |= {k: v for k, v in (base or {}).items() if k not in ("schemaVersion", "mediaType", "annotations")}
@@ -66,14 +62,52 @@ class Index(BaseManifest, frozen=True, kw_only=True):
         ]
         if annotations:
             document["annotations"] = dict(sorted(annotations.items()))
-        raw = encode_docker(document) if docker else encode_compact(document)
-        return cls(
-            raw=raw,
-            digest=Digest.of(raw),
-            media_type=media_type,
-            manifests=descriptors(document["manifests"], "the index's manifests"),
-            **common_fields(document, "the index"),
-        )
+        return _encoded(document, media_type, docker=docker)
+
+    @property
+    def spelling(self) -> dict[Descriptor, Document]:
+        """How the index spells each of its entries: with the keys in its own order."""
+        documents = self.document.get("manifests") or []
+        return dict(zip(reversed(self.manifests), reversed(documents), strict=True))
+
+    def changed(
+        self,
+        manifests: Iterable[Descriptor] | None = None,
+        *,
+        media_type: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+        spelling: Mapping[Descriptor, Document] | None = None,
+    ) -> Index:
+        """The same index with other entries or annotations: whatever else it says stays, in its order.
+
+        Args:
+            manifests: the entries, in order; those that it has stay as they are spelled. None for those it has.
+            media_type: OCI_INDEX or DOCKER_LIST; None for the one that it has.
+            annotations: of the index itself; None for those it has.
+            spelling: how entries are spelled that come from other indexes.
+
+        Returns:
+            The changed index; the very same, byte for byte, where nothing is another.
+
+        Raises:
+            InvalidContent: the media type is no index, or a Docker list would lose annotations.
+        """
+        entries = self.manifests if manifests is None else tuple(manifests)
+        kind = media_type or self.media_type
+        said = self.annotations if annotations is None else annotations
+        if (entries, kind, dict(said)) == (self.manifests, self.media_type, dict(self.annotations)):
+            return self
+        before = self.document
+        own = self.spelling if kind == self.media_type else {}
+        known = {**(spelling or {}), **own}
+        check_kind(kind, (entry for entry in entries if entry not in own), annotations)
+        document: Document = {"schemaVersion": 2, "mediaType": kind} | before | {"mediaType": kind}
+        document["manifests"] = [known.get(entry) or _spelled(entry, kind) for entry in entries]
+        if annotations is not None and dict(annotations) != dict(self.annotations):
+            document["annotations"] = dict(sorted(annotations.items()))
+        if not said:
+            document.pop("annotations", None)
+        return _encoded(document, kind, docker=kind == DOCKER_LIST)
 
     @property
     def children(self) -> tuple[Descriptor, ...]:
@@ -109,6 +143,27 @@ class Index(BaseManifest, frozen=True, kw_only=True):
         )
 
 
+def check_kind(media_type: str, entries: Iterable[Descriptor], annotations: Mapping[str, str] | None = None) -> None:
+    """Refuse what an index of this media type cannot hold.
+
+    Args:
+        media_type: OCI_INDEX or DOCKER_LIST.
+        entries: what it is to list.
+        annotations: of the index itself.
+
+    Raises:
+        InvalidContent: the media type is no index, or a Docker list would lose annotations.
+    """
+    if media_type not in INDEXES:
+        raise InvalidContent(f"{media_type} is not the media type of an index")
+    if media_type == DOCKER_LIST and (annotations or any(entry.annotations for entry in entries)):
+        raise InvalidContent(
+            "a Docker manifest list cannot hold annotations",
+            remedy="make it an OCI index",
+            code="docker-list-annotations",
+        )
+
+
 def is_attestation(entry: Descriptor) -> bool:
     """Whether an entry of an index attests to another one (BuildKit's attestation storage)."""
     return entry.annotations.get(ATTESTATION_TYPE) == "attestation-manifest"
@@ -119,8 +174,66 @@ def attested(entry: Descriptor) -> str | None:
     return entry.annotations.get(ATTESTATION_OF) if is_attestation(entry) else None
 
 
+def by_digest(entries: Iterable[T], text: str, said: Callable[[T], Descriptor]) -> list[T]:
+    """The entries with a digest, or one that begins so.
+
+    Args:
+        entries: the entries.
+        text: the digest, or its first six digits or more.
+        said: gives what an index says of an entry.
+    """
+    digest = text.removeprefix("@")
+    digits = digest.removeprefix("sha256:")
+    if len(digits) < _SHORT:
+        return []
+    return [
+        entry
+        for entry in entries
+        if (found := said(entry).digest) == digest or found.partition(":")[2].startswith(digits)
+    ]
+
+
+def by_platform(entries: Iterable[T], text: str, said: Callable[[T], Descriptor]) -> list[T]:
+    """The images for a platform as it is spelled, or else with its default variant, or else such as satisfy it.
+
+    Args:
+        entries: the entries.
+        text: the platform.
+        said: gives what an index says of an entry.
+    """
+    try:
+        wanted = Platform.parse(text)
+    except UsageError:
+        return []
+    images = [(entry, own) for entry in entries if (own := said(entry).platform) and not attested(said(entry))]
+    for fits in (wanted.__eq__, lambda own: own.normalized() == wanted.normalized(), lambda own: own.satisfies(wanted)):
+        found = [entry for entry, own in images if fits(own)]
+        if found:
+            return found
+    return []
+
+
+_SHORT = 6
+"""How many digits of a digest are enough to mean it."""
+
+
 def _satisfies_any(entry: Descriptor, platforms: tuple[Platform, ...]) -> bool:
     return entry.platform is not None and any(entry.platform.satisfies(wanted) for wanted in platforms)
+
+
+def _encoded(document: Document, media_type: str, *, docker: bool) -> Index:
+    raw = encode_docker(document) if docker else encode_compact(document)
+    return Index(
+        raw=raw,
+        digest=Digest.of(raw),
+        media_type=media_type,
+        manifests=descriptors(document["manifests"], "the index's manifests"),
+        **common_fields(document, "the index"),
+    )
+
+
+def _spelled(entry: Descriptor, media_type: str) -> Document:
+    return _docker_entry(entry, media_type, strict=False) if media_type == DOCKER_LIST else entry.to_document()
 
 
 def _docker_entry(entry: Descriptor, media_type: str, *, strict: bool) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from lading.store import (
     Check,
     ChecksGraphs,
     ChecksManifests,
+    GivesSources,
     Glances,
     HasSiblings,
     Mounts,
@@ -189,7 +190,7 @@ class Copier:
         manifest = await fetch_manifest(source, content) if isinstance(content, Descriptor) else content
         if isinstance(self.target, ChecksManifests):
             self.target.check_manifest(manifest)
-        may_skip = only is None and self._may_skip(source, manifest)
+        may_skip = only is None and self.may_skip(source, manifest)
         is_there = may_skip and await self._contains(manifest.descriptor)
         self._meter.found(manifest.descriptor)
         if not is_there:
@@ -210,9 +211,11 @@ class Copier:
         """Whether the target was asked for a manifest, and had it."""
         return self._asked.get(digest, False)
 
-    def _may_skip(self, source: Readable, manifest: AnyManifest) -> bool:
+    def may_skip(self, source: Readable, manifest: AnyManifest) -> bool:
         """Whether it is worth asking if the target has a manifest: not where finding out costs what it saves."""
         if self._verify or self._is_same(source):
+            return False
+        if isinstance(manifest, Index) and all(self._is_at_home(source, child) for child in manifest.manifests):
             return False
         worth = self._dry_run or isinstance(manifest, Index) or not self._is_sibling(source)
         return worth or manifest.digest in self._asked
@@ -265,7 +268,7 @@ class Copier:
 
     async def _subtree(self, source: Readable, child: Descriptor, walk: Walk, platform: str | None, depth: int) -> None:
         self._meter.found(child)
-        if not self._verify and await self._contains(child):
+        if not self._verify and (self._is_at_home(source, child) or await self._contains(child)):
             self._count(child, "present", platform)
             return
         try:
@@ -390,6 +393,10 @@ class Copier:
 
     def _is_same(self, source: Readable) -> bool:
         return source is self.target or (self._siblings is not None and self._siblings.is_same(source))
+
+    def _is_at_home(self, source: Readable, content: Descriptor) -> bool:
+        """Whether a source of content from several stores has it from the target itself."""
+        return isinstance(source, GivesSources) and self._is_same(cast("Readable", source.source(content).origin))
 
     def _is_sibling(self, source: Readable) -> bool:
         if self._siblings is not None:

@@ -369,8 +369,11 @@ class _Operation:
         """The remote targets that may have under another name what is copied as it is."""
         if not isinstance(root, Descriptor) or self._options.transforms or not self._options.looks:
             return
+        graph = self._graph
         for naming in namings:
             target = naming.target
+            if graph is not None and not target.copier.may_skip(graph.store, graph.manifest):
+                continue
             is_named = {name: now.digest for name, now in naming.found.items() if now.digest == root.digest}
             if (
                 target.store.traits.is_remote

@@ -1,0 +1,696 @@
+"""`Client.indexes`: indexes in any place, made of images from any place, and changed; bound to a client.
+
+This module opens places, reads what an index is made of, and has the result copied; what becomes of entries is in
+`images/indexes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from lading.arguments import several
+from lading.client.context import Context
+from lading.errors import InvalidContent, NotFound, UsageError
+from lading.images.indexes.editing import IndexType, PlatformChange, annotated, extended, filtered, made, without
+from lading.images.indexes.entries import Flattening, GivenEntry, IndexFilter
+from lading.images.indexes.listing import listing
+from lading.images.indexes.report import EntryChange, IndexListing, IndexReport
+from lading.images.indexes.sources import IndexSource, entries_given
+from lading.io.blocking import Face, blocking
+from lading.io.tasks import JOBS, gather
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.index import Index, is_attestation
+from lading.model.platform import Platform
+from lading.store import AnyManifest, Readable
+from lading.stores.homes import Homes
+from lading.stores.location import AnyLocation, Location, as_location
+from lading.stores.opening import fetch_location, resolve_location
+from lading.transfer.guard import Guard
+from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
+from lading.transfer.transform import Graph
+
+if TYPE_CHECKING:
+    from lading.transfer.events import OnEvent
+
+Change = Callable[[Index], tuple[Index, list[EntryChange]]]
+_Read = tuple[IndexSource, Location, Readable, AnyManifest]
+
+
+class Indexes:
+    """Indexes, made and changed in any place that holds some: registries, layouts, and their archives.
+
+    Args:
+        context: the client's.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def entries(self, reference: AnyLocation, *, recursive: bool = False) -> IndexListing:
+        """What an index lists: one request.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            recursive: read nested indexes, too, and list their entries after them.
+
+        Raises:
+            NotFound: there is none.
+            InvalidContent: it is the manifest of an image or an artifact.
+        """
+        location = as_location(reference).full()
+        async with self._context.open(location, mirrored=True) as store:
+            index = _index(await fetch_location(store, location), location)
+            return await listing(store, index, str(location), recursive=recursive)
+
+    async def create(
+        self,
+        target: Iterable[AnyLocation] | AnyLocation,
+        sources: Iterable[IndexSource | AnyLocation] | IndexSource | AnyLocation,
+        *,
+        append: bool = False,
+        nested: bool = False,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        attestations: bool = True,
+        annotations: Mapping[str, str] | None = None,
+        entry_annotations: Mapping[str, Mapping[str, str]] | None = None,
+        artifact_type: str = "",
+        subject: AnyLocation | None = None,
+        type: IndexType | None = None,
+        allow_duplicate_platforms: bool = False,
+        ignore_missing: bool = False,
+        if_digest: str | None = None,
+        clobber: bool = True,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> IndexReport:
+        """Make an index of images, artifacts and other indexes, and write it with all that its target lacks.
+
+        What comes from the target's own repository costs nothing but reading it; what is elsewhere in its registry is
+        mounted, and anything else copied. The tag is set last.
+
+        Args:
+            target: the name of the index, in a registry or any other location; or several.
+            sources: what it is made of, in order, wherever that is.
+            append: add to the index that the (first) target names: it keeps what it says.
+            nested: list an index among the sources itself; else its entries are taken.
+            platforms: of an index among the sources, only the images for these.
+            attestations: whether the attestations of these images come along.
+            annotations: of the index itself.
+            entry_annotations: of entries, by the platform that they are for; by the empty text for all images.
+            artifact_type: of the index itself.
+            subject: a manifest in the target's repository that the index refers to.
+            type: the format, `docker` or `oci`; None for Docker's where everything in it is Docker's, else OCI's.
+            allow_duplicate_platforms: whether two images may be for one platform; clients take the first.
+            ignore_missing: leave out sources that are not there.
+            if_digest: write only if each target names this digest, or does not exist (`absent`): looked at before
+                anything is sent, and again just before the tag is set. With `append` it is also refused where the index
+                changes meanwhile.
+            clobber: False leaves tags alone that name something else.
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            NotFound: a source, or a child of it, is not there, or none has an image for one of the platforms.
+            Conflict: two images are for one platform; or a tag is not to be changed. Nothing was written.
+            UsageError: an index of that type cannot hold what it is given.
+        """
+        goals = _locations(target)
+        given = [IndexSource.of(source) for source in _each(sources)]
+        wanted = IndexFilter.of(platforms, attestations)
+        if not goals or not given:
+            raise UsageError("an index is made of something, and has a name" if goals else "there is no target")
+        options = CopyOptions(guard=Guard.of(if_digest, clobber=clobber), referrers=False, dry_run=dry_run, jobs=jobs)
+        writing = _Writing(self._context, goals, options, on_event)
+        what = str(goals[0])
+        async with AsyncExitStack() as stack:
+            reading = _Reading(self._context, stack, goals, dry_run)
+            before = await reading.target(goals[0]) if append else None
+            found, notes = await reading.sources(given, wanted, nested=nested, ignore_missing=ignore_missing)
+            wanted.check(entry.descriptor for entry in found)
+            found = _annotated_entries(found, entry_annotations or {})
+            if before is not None:
+                index, changes = extended(before, found, allow_duplicates=allow_duplicate_platforms, what=what)
+                if annotations or type is not None:
+                    index, _ = annotated(index, index_annotations=annotations, type=type, what=what)
+            elif (copied := reading.same_as_source(found)) is not None and not (
+                annotations or artifact_type or subject is not None or type is not None
+            ):
+                index, changes = copied, [EntryChange.of("added", entry) for entry in copied.manifests]
+            else:
+                refers_to = await reading.subject(goals[0], subject) if subject is not None else None
+                index, changes = made(
+                    found,
+                    type=type,
+                    annotations=annotations,
+                    artifact_type=artifact_type,
+                    subject=refers_to,
+                    allow_duplicates=allow_duplicate_platforms,
+                    what=what,
+                )
+            return await writing.write(index, changes, reading.homes, before=before, in_place=append, notes=notes)
+
+    async def add(
+        self,
+        target: AnyLocation,
+        sources: Iterable[IndexSource | AnyLocation] | IndexSource | AnyLocation,
+        *,
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        replace: bool = False,
+        nested: bool = False,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        attestations: bool = True,
+        allow_duplicate_platforms: bool = False,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> IndexReport:
+        """Add images, artifacts and indexes to an index; everything else that it says stays.
+
+        Args:
+            target: the index. Its tag moves, unless another client moved it meanwhile.
+            sources: what is added, as for `create`.
+            targets: where the result is written to instead; then the index stays as it is.
+            replace: whether an image takes the place of the one for its platform, with that one's attestations.
+            nested: list an index among the sources itself; else its entries are taken.
+            platforms: of an index among the sources, only the images for these.
+            attestations: whether the attestations of these images come along.
+            allow_duplicate_platforms: whether two images may be for one platform.
+            if_digest: only if the target names this digest; with `targets`, only if each of these does, or does not
+                exist (`absent`).
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            NotFound: there is no such index; or what `create` raises.
+            Conflict: two images are for one platform; or the tag names something else by now. Nothing was written.
+        """
+        given = [IndexSource.of(source) for source in _each(sources)]
+        if not given:
+            raise UsageError("nothing was named to be added")
+        wanted = IndexFilter.of(platforms, attestations)
+        location, options = as_location(target).full(), CopyOptions(referrers=False, dry_run=dry_run, jobs=jobs)
+        async with self._changing(location, targets, if_digest, options, on_event) as (reading, writing, before):
+            found, notes = await reading.sources(given, wanted, nested=nested)
+            wanted.check(entry.descriptor for entry in found)
+            index, changes = extended(
+                before, found, replace=replace, allow_duplicates=allow_duplicate_platforms, what=str(location)
+            )
+            return await writing.write(index, changes, reading.homes, before=before, notes=notes)
+
+    async def remove(
+        self,
+        target: AnyLocation,
+        *entries: str,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        if_digest: str | None = None,
+        dry_run: bool = False,
+    ) -> IndexReport:
+        """Take entries out of an index, with the attestations about them; everything else that it says stays.
+
+        Args:
+            target: the index. Its tag moves, unless another client moved it meanwhile.
+            entries: each by its digest, or the digest's first digits, its platform, or its position: `@0` is the first.
+            platforms: all images that are for one of these.
+            targets: where the result is written to instead; then the index stays as it is.
+            if_digest: see `add`.
+            dry_run: write nothing; the report says what would be done.
+
+        Raises:
+            NotFound: there is no such index, or no such entry.
+            UsageError: a text means several entries.
+            Conflict: nothing would be left; or the tag names something else by now. Nothing was written.
+        """
+        wanted = IndexFilter.of(platforms, True).platforms
+        if not entries and not wanted:
+            raise UsageError("no entry was named to be taken out")
+        location = as_location(target).full()
+        return await self._change(
+            location,
+            lambda index: without(index, entries, wanted, what=str(location)),
+            targets,
+            if_digest,
+            CopyOptions(referrers=False, dry_run=dry_run),
+        )
+
+    async def filter(
+        self,
+        reference: AnyLocation,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        *,
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        in_place: bool = False,
+        exact: bool = False,
+        attestations: bool = True,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> IndexReport:
+        """Take of an index only the images for some platforms; everything else that it says stays.
+
+        Args:
+            reference: the index.
+            platforms: the platforms; there has to be an image for each of them. Empty for all.
+            targets: where the result is written to.
+            in_place: give it the tag of the index, unless another client moved that meanwhile.
+            exact: whether `linux/arm` means only what is for `linux/arm`, and not every arm.
+            attestations: whether the attestations of the images are kept.
+            if_digest: see `add`.
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            NotFound: there is no such index, or nothing for one of the platforms.
+            Conflict: nothing would be left; or the tag names something else by now. Nothing was written.
+        """
+        wanted = IndexFilter.of(platforms, attestations).platforms
+        places = _locations(targets)
+        if in_place == bool(places):
+            why = "goes either to targets, or in the place of what it is made of" if in_place else "goes nowhere"
+            raise UsageError(f"the result {why}", remedy="name a target", code="no-target")
+        if not wanted and attestations:
+            raise UsageError("nothing was said of what is to be kept", remedy="name a platform")
+        location = as_location(reference).full()
+        return await self._change(
+            location,
+            lambda index: filtered(index, wanted, exact=exact, attestations=attestations, what=str(location)),
+            places,
+            if_digest,
+            CopyOptions(referrers=False, dry_run=dry_run, jobs=jobs),
+            on_event,
+        )
+
+    async def annotate(
+        self,
+        target: AnyLocation,
+        entry: str | None = None,
+        *,
+        os: str = "",
+        architecture: str = "",
+        variant: str = "",
+        os_version: str = "",
+        os_features: Iterable[str] | str = (),
+        clear: Iterable[str] | str = (),
+        artifact_type: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+        remove_annotations: Iterable[str] | str = (),
+        index_annotations: Mapping[str, str] | None = None,
+        remove_index_annotations: Iterable[str] | str = (),
+        type: IndexType | None = None,
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        if_digest: str | None = None,
+        dry_run: bool = False,
+    ) -> IndexReport:
+        """Change what an index says about one of its entries, or about itself.
+
+        Args:
+            target: the index. Its tag moves, unless another client moved it meanwhile.
+            entry: the entry, as `remove` takes it; None where only the index is annotated.
+            os: operating system; aliases become Go's names. Empty leaves it as it is, here and below.
+            architecture: aliases become Go's names, and bring their variant (`armhf` is `arm`, `v7`).
+            variant: of the architecture.
+            os_version: version of the operating system.
+            os_features: added to the features that are there, each once.
+            clear: fields to empty first: `os`, `architecture`, `variant`, `os_version`, `os_features`, `features`.
+            artifact_type: of the entry; empty takes it away.
+            annotations: set on the entry.
+            remove_annotations: keys to remove from the entry.
+            index_annotations: set on the index.
+            remove_index_annotations: keys to remove from the index.
+            type: the format of the index from now on.
+            targets: where the result is written to instead; then the index stays as it is.
+            if_digest: see `add`.
+            dry_run: write nothing; the report says what would be done.
+
+        Raises:
+            NotFound: there is no such index, or no such entry.
+            UsageError: several entries are meant, or the index cannot hold what it is given.
+            Conflict: the tag names something else by now. Nothing was written.
+        """
+        platform = PlatformChange(
+            os=os,
+            architecture=architecture,
+            variant=variant,
+            os_version=os_version,
+            os_features=several(os_features),
+            clear=several(clear),
+        )
+        location = as_location(target).full()
+        return await self._change(
+            location,
+            lambda index: annotated(
+                index,
+                entry,
+                platform=platform,
+                artifact_type=artifact_type,
+                annotations=annotations,
+                remove_annotations=several(remove_annotations),
+                index_annotations=index_annotations,
+                remove_index_annotations=several(remove_index_annotations),
+                type=type,
+                what=str(location),
+            ),
+            targets,
+            if_digest,
+            CopyOptions(referrers=False, dry_run=dry_run),
+        )
+
+    async def _change(
+        self,
+        location: Location,
+        change: Change,
+        targets: Iterable[AnyLocation] | AnyLocation,
+        if_digest: str | None,
+        options: CopyOptions,
+        on_event: OnEvent | None = None,
+    ) -> IndexReport:
+        async with self._changing(location, targets, if_digest, options, on_event) as (reading, writing, before):
+            index, changes = change(before)
+            return await writing.write(index, changes, reading.homes, before=before)
+
+    @asynccontextmanager
+    async def _changing(
+        self,
+        location: Location,
+        targets: Iterable[AnyLocation] | AnyLocation,
+        if_digest: str | None,
+        options: CopyOptions,
+        on_event: OnEvent | None,
+    ) -> AsyncIterator[tuple[_Reading, _Writing, Index]]:
+        """An index that is to be changed, with what reads for it, and what writes the result."""
+        goals = _locations(targets)
+        in_place = not goals
+        guard = Guard.of(if_digest)
+        if in_place:
+            check_replaceable(location)
+            goals = [location]
+        async with AsyncExitStack() as stack:
+            reading = _Reading(self._context, stack, goals, options.dry_run)
+            before = await reading.target(location)
+            if in_place:
+                guard.check(str(location), before.digest)
+            options = msgspec.structs.replace(options, guard=Guard() if in_place else guard)
+            writing = _Writing(self._context, goals, options, on_event, in_place=in_place)
+            yield reading, writing, before
+
+
+class SyncIndexes(Face[Indexes]):
+    """`Indexes` for programs without an event loop: the same methods, each returning its result."""
+
+    entries: Final = blocking(Indexes.entries)
+    create: Final = blocking(Indexes.create)
+    add: Final = blocking(Indexes.add)
+    remove: Final = blocking(Indexes.remove)
+    filter: Final = blocking(Indexes.filter)
+    annotate: Final = blocking(Indexes.annotate)
+
+
+def check_replaceable(location: Location) -> None:
+    """Refuse to change what a location names where it names no tag.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if location.own_tag is None or location.pinned is not None:
+        raise UsageError(
+            f"{location} names no tag, and only what a tag names can be replaced",
+            remedy="name a tag, or a target",
+            code="in-place-without-tag",
+            fields={"location": str(location)},
+        )
+
+
+class _Reading:
+    """Reads what an index is made of; the stores stay open until the index is written.
+
+    Args:
+        context: the client's.
+        stack: closes what is opened.
+        goals: where the index is written to.
+        dry_run: whether nothing is written.
+    """
+
+    def __init__(self, context: Context, stack: AsyncExitStack, goals: Sequence[Location], dry_run: bool) -> None:
+        self.homes = Homes(str(goals[0]))
+        """The content of the index, each where it is."""
+        self._context = context
+        self._stack = stack
+        self._opened: dict[str, Readable] = {}
+        self._places = set() if dry_run else {goal.place for goal in goals}
+        self._registries = {goal.reference.registry for goal in goals if goal.is_registry and goal.reference}
+        self._only_index: Index | None = None
+
+    async def target(self, location: Location) -> Index:
+        """The index that is to be changed."""
+        store = await self._open(location)
+        index = _index(await fetch_location(store, location), location)
+        for entry in index.manifests:
+            self.homes.add(entry, store)
+        return index
+
+    async def subject(self, target: Location, subject: AnyLocation) -> Descriptor:
+        """The manifest that the index refers to: it is in the index's own repository."""
+        location = beside(target, subject)
+        if location.place != target.place:
+            raise UsageError(
+                f"{location} is not in {target.place}",
+                cause="what an index refers to is in its own repository",
+                code="subject-elsewhere",
+            )
+        return await resolve_location(await self._open(location), location)
+
+    async def sources(
+        self, sources: Sequence[IndexSource], wanted: IndexFilter, *, nested: bool, ignore_missing: bool = False
+    ) -> tuple[list[GivenEntry], list[str]]:
+        """The entries that sources give, in order, and what a user should know of them."""
+        flattening = Flattening(wanted)
+        notes: list[str] = []
+
+        async def read(source: IndexSource) -> _Read | None:
+            location = as_location(source.reference).full()
+            store = self._opened[_key(location)]
+            try:
+                return source, location, store, await fetch_location(store, location)
+            except NotFound:
+                if not ignore_missing:
+                    raise
+                notes.append(f"{location} was not found, and left out")
+                return None
+
+        async def entries(one: _Read) -> tuple[GivenEntry, ...]:
+            source, location, store, manifest = one
+            return await entries_given(store, manifest, source, flattening, str(location), nested=nested)
+
+        for source in sources:
+            await self._open(as_location(source.reference).full())
+        found = [one for one in await gather(map(read, sources)) if one is not None]
+        if not found:
+            raise NotFound("none of the sources was found", code="no-source-found")
+        given: list[GivenEntry] = []
+        for (_, location, store, _), more in zip(found, await gather(map(entries, found)), strict=True):
+            for entry in more:
+                self.homes.add(entry.descriptor, store, manifest=entry.manifest)
+                if entry.descriptor.platform is None and isinstance(entry.manifest, Index) is False:
+                    notes += _without_platform(entry, location)
+            given += more
+        only = found[0][3]
+        self._only_index = only if len(found) == 1 and isinstance(only, Index) else None
+        return given, [*flattening.warnings, *notes]
+
+    def same_as_source(self, given: Sequence[GivenEntry]) -> Index | None:
+        """The index that is the only source, where all of it is taken as it is."""
+        index = self._only_index
+        is_same = index is not None and index.manifests == tuple(entry.descriptor for entry in given)
+        return index if is_same else None
+
+    async def _open(self, location: Location) -> Readable:
+        key = _key(location)
+        if key not in self._opened:
+            # What is mounted within a registry is what that has: a mirror may have something older.
+            is_near = location.reference is not None and location.reference.registry in self._registries
+            opening = self._context.open(
+                location,
+                writing=location.is_registry and location.place in self._places,
+                mirrored=not is_near,
+            )
+            self._opened[key] = await self._stack.enter_async_context(opening)
+        return self._opened[key]
+
+
+class _Writing:
+    """Writes an index and what it lists to where it goes."""
+
+    def __init__(
+        self,
+        context: Context,
+        goals: Sequence[Location],
+        options: CopyOptions,
+        on_event: OnEvent | None,
+        *,
+        in_place: bool = False,
+    ) -> None:
+        self._context = context
+        self._goals = goals
+        self._options = options
+        self._on_event = on_event
+        self._in_place = in_place
+
+    async def write(
+        self,
+        index: Index,
+        changes: list[EntryChange],
+        homes: Homes,
+        *,
+        before: Index | None = None,
+        in_place: bool = False,
+        notes: Sequence[str] = (),
+    ) -> IndexReport:
+        """Write the index, children first, its tags last.
+
+        Args:
+            index: the index.
+            changes: what became of its entries.
+            homes: has what it lists.
+            before: the index as it was read.
+            in_place: whether the first target is what was read, and is changed only while it names that.
+            notes: what a user should know.
+        """
+        first, *others = self._goals
+        own = self._in_place or in_place
+        graph = Graph(store=homes, manifest=index, title=str(first), subjects=(index.descriptor, *index.manifests))
+        if own and before is not None:
+            self._options.guard.check(str(first), before.digest, index.digest)
+            guard = Guard(before.digest)
+            reports = [
+                _unchanged(index, first)
+                if index.digest == before.digest
+                else await self._copy(graph, [first], msgspec.structs.replace(self._options, guard=guard))
+            ]
+            if others:
+                reports.append(await self._copy(graph, others, self._options))
+        else:
+            reports = [await self._copy(graph, self._goals, self._options)]
+        return _report(index, changes, reports, before.digest if before is not None else None, notes)
+
+    async def _copy(self, graph: Graph, goals: Sequence[Location], options: CopyOptions) -> CopyReport:
+        from lading.client.copying import Copying
+
+        return await Copying(self._context, options, None).run(graph, goals, self._on_event)
+
+
+def beside(target: Location, name: AnyLocation) -> Location:
+    """Where a name is that may be a tag or a digest beside a target, and no reference."""
+    from lading.errors import InvalidDigest
+    from lading.model.reference import is_tag
+
+    if isinstance(name, str):
+        if is_tag(name):
+            return target.with_tag(name)
+        try:
+            return target.with_digest(Digest(name.removeprefix("@")))
+        except InvalidDigest:
+            pass
+    return as_location(name).full()
+
+
+def _each(
+    sources: Iterable[IndexSource | AnyLocation] | IndexSource | AnyLocation,
+) -> Sequence[IndexSource | AnyLocation]:
+    return (sources,) if isinstance(sources, IndexSource) else several(sources)
+
+
+def _locations(places: Iterable[AnyLocation] | AnyLocation) -> list[Location]:
+    """Locations, each once, with the tags that they stand for."""
+    given: tuple[AnyLocation, ...] = several(places)
+    return list(dict.fromkeys(as_location(place).full() for place in given))
+
+
+def _key(location: Location) -> str:
+    return location.place
+
+
+def _index(manifest: AnyManifest, location: Location) -> Index:
+    if not isinstance(manifest, Index):
+        raise InvalidContent(
+            f"{location} is the manifest of an image, not an index",
+            remedy="make an index of it",
+            code="is-no-index",
+            fields={"reference": str(location)},
+        )
+    return manifest
+
+
+def _without_platform(entry: GivenEntry, location: Location) -> list[str]:
+    if entry.manifest is None or entry.descriptor.artifact_type:
+        return []
+    return [f"{location} does not say for which platform it is: clients that look for one do not find it"]
+
+
+def _annotated_entries(given: list[GivenEntry], wanted: Mapping[str, Mapping[str, str]]) -> list[GivenEntry]:
+    """Entries with annotations, by the platform that they are for; what is meant for none is refused."""
+    for text, new in wanted.items():
+        platform = Platform.parse(text) if text else None
+        meant = 0
+        for at, entry in enumerate(given):
+            own = entry.descriptor.platform
+            if is_attestation(entry.descriptor) or (
+                platform is not None and (own is None or not own.satisfies(platform))
+            ):
+                continue
+            meant += 1
+            said = {**entry.descriptor.annotations, **new}
+            descriptor = msgspec.structs.replace(entry.descriptor, annotations=said)
+            given[at] = msgspec.structs.replace(entry, descriptor=descriptor, document=None)
+        if not meant:
+            raise NotFound(f"no source has an image for {text}, which is to be annotated", code="no-platform")
+    return given
+
+
+def _unchanged(index: Index, location: Location) -> CopyReport:
+    """The report of an index that stays as it is."""
+    from lading.transfer.graph import CopyCounts
+
+    full = str(location.with_tag(location.own_tag or ""))
+    full = f"{full}@{index.digest}"
+    tag = CopiedTag(reference=str(location), full=full, digest=index.digest, state="unchanged", previous=index.digest)
+    image = CopiedImage(source=str(location), digest=index.digest, media_type=index.media_type, targets=[tag])
+    return CopyReport(images=[image], copied=CopyCounts(), steps=[])
+
+
+def _report(
+    index: Index,
+    changes: list[EntryChange],
+    reports: Sequence[CopyReport],
+    previous: Digest | None,
+    notes: Sequence[str],
+) -> IndexReport:
+    first = reports[0]
+    for other in reports[1:]:
+        first.images += other.images
+        first.steps += other.steps
+        first.notes += other.notes
+        for name in first.copied.__struct_fields__:
+            setattr(first.copied, name, getattr(first.copied, name) + getattr(other.copied, name))
+    fields = {name: getattr(first, name) for name in CopyReport.__struct_fields__}
+    fields["notes"] = [*notes, *first.notes]
+    return IndexReport(
+        **fields,
+        digest=index.digest,
+        media_type=index.media_type,
+        size=index.size,
+        changes=changes,
+        previous=previous,
+        manifest=index.to_document(),
+        raw=index.raw,
+    )
