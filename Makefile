@@ -87,7 +87,7 @@ $(PY):
 
 # Versions and hashes only, good for every platform and Python: whoever installs chooses where packages come from.
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	--no-header --no-emit-index-url --no-emit-find-links $(ARGS) --extra aws --extra serve pyproject.toml requirements.in
+	--no-header --no-emit-index-url --no-emit-find-links $(ARGS) --extra aws --extra serve --extra yaml pyproject.toml requirements.in
 
 lock: | $(PY)
 	$(PY) -m venv .venv-lock

@@ -14,6 +14,7 @@ from lading._version import __version__
 if TYPE_CHECKING:
     from lading.client import AnyPlatform, AsyncClient
     from lading.client.blobs import Blobs, SyncBlobs
+    from lading.client.indexes import Indexes, SyncIndexes
     from lading.client.registries import Registries, SyncRegistries
     from lading.client.sync import Client
     from lading.client.sync_store import SyncReadable, SyncReader, SyncStore
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from lading.images.files.reading import Files
     from lading.images.files.usage import FilesReport
     from lading.images.history import History
+    from lading.images.indexes.report import EntryChange, IndexListing, IndexReport, ListedEntry
+    from lading.images.indexes.sources import IndexSource
     from lading.images.layer_list import LayerList
     from lading.images.lint import Finding, LintReport
     from lading.images.overview import Overview
@@ -75,6 +78,7 @@ if TYPE_CHECKING:
 _HOME = {
     "client": ("AnyPlatform", "AsyncClient"),
     "client.blobs": ("Blobs", "SyncBlobs"),
+    "client.indexes": ("Indexes", "SyncIndexes"),
     "client.registries": ("Registries", "SyncRegistries"),
     "client.sync": ("Client",),
     "client.sync_store": ("SyncReadable", "SyncReader", "SyncStore"),
@@ -101,6 +105,8 @@ _HOME = {
     "images.files.export": ("Exported",),
     "images.facade": ("Images", "SyncImage", "SyncImageIndex", "SyncImages"),
     "images.history": ("History",),
+    "images.indexes.report": ("EntryChange", "IndexListing", "IndexReport", "ListedEntry"),
+    "images.indexes.sources": ("IndexSource",),
     "images.layer_list": ("LayerList",),
     "images.files.layers": ("Layer",),
     "images.lint": ("Finding", "LintReport"),
@@ -158,6 +164,7 @@ __all__ = [
     "DraftEntry",
     "DraftStatus",
     "Drafts",
+    "EntryChange",
     "Event",
     "Explanation",
     "Exported",
@@ -174,11 +181,16 @@ __all__ = [
     "ImageIndex",
     "Images",
     "Index",
+    "IndexListing",
+    "IndexReport",
+    "IndexSource",
+    "Indexes",
     "InvalidContent",
     "LadingError",
     "Layer",
     "LayerList",
     "LintReport",
+    "ListedEntry",
     "Location",
     "Login",
     "Manifest",
@@ -209,6 +221,7 @@ __all__ = [
     "SyncImage",
     "SyncImageIndex",
     "SyncImages",
+    "SyncIndexes",
     "SyncReadable",
     "SyncReader",
     "SyncRegistries",

@@ -308,6 +308,31 @@ manifest pull {angry}/app:list
 manifest pull {kind}/app:image
 manifest prune --dry-run
 manifest prune
+index ls {kind}/app:list
+index ls oci:{layout}:list --recursive --no-trunc
+index ls {kind}/app:list --format json
+index ls {kind}/app:image
+index ls {angry}/app:1
+index create {kind}/app:new {kind}/app:list
+index create {kind}/app:new oci:{layout}:list --dry-run
+index create {angry}/app:x {kind}/app:image
+index create {kind}/app:new {evil}
+index create {kind}/app:new -f {archive}
+index create {kind}/app:new --spec {evil}
+index create {kind}/app:new {kind}/app:tidy --annotation {evil}={evil} --format json
+index create {kind}/app:new {kind}/app:tidy --annotation manifest-descriptor[{evil}]:a=b
+index add {kind}/app:list {kind}/app:image
+index add {kind}/app:list oci:{layout}:image={evil}
+index add --append {kind}/app:image {kind}/app:list
+index remove {kind}/app:list @0
+index remove {kind}/app:list {evil}
+index remove oci:{layout}:list @1 --dry-run
+index filter {kind}/app:list --platform linux/arm -t new
+index filter {kind}/app:list --platform linux/s390x -t {evil}
+index filter oci:{layout}:list --platform linux/s390x --in-place
+index annotate {kind}/app:tidy @0 --os {evil}
+index annotate {kind}/app:list {evil} --arch amd64
+index annotate {kind}/app:tidy --index-annotation {evil}={evil} --dry-run
 image ls {kind}/app:list
 image ls oci:{layout}:image / -l -R
 image ls oci:{layout}:image /{evil}

@@ -124,6 +124,22 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         f"make it an OCI index: lading manifest create --type oci {REF} IMAGE…      "
         f"or, of a list that is there: lading manifest annotate --type oci {REF}",
     ),
+    "ambiguous-index-entry": ({"index": REF}, f"see them: lading index ls {REF}"),
+    "docker-index-loses": (
+        {"index": REF, "case": "docker", "attestations": True},
+        f"make it an OCI index: lading index annotate --type oci {REF}      "
+        f"or leave them out: lading index add --no-attestations {REF} SOURCE",
+    ),
+    "duplicate-platform": (
+        {"index": REF},
+        "to list both: --allow-duplicate-platforms      "
+        f"to replace the one that is listed: lading index add --replace {REF} SOURCE",
+    ),
+    "in-place-without-tag": ({"location": REF}, "name the tag, or say where the result goes with -t TARGET"),
+    "index-empty": ({"index": REF}, f"delete it instead: lading delete {REF}"),
+    "index-entry-not-found": ({"index": REF}, f"see them: lading index ls {REF}"),
+    "is-no-index": ({"reference": REF}, f"make an index of it: lading index create NAME {REF}"),
+    "source-of-several-entries": ({"source": REF}, "choose one by its digest, or with --platform OS/ARCH"),
     "by-digest-and-tags": ({}, "leave out --by-digest, or the tag"),
     "index-incomplete": ({}, "copy the platforms that are there: lading copy --platform OS/ARCH SRC DST"),
     "zstd-for-docker": ({"instead": "the format oci"}, "add --to oci"),

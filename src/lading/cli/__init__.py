@@ -30,6 +30,7 @@ COMMANDS = (
     "validate",
     "delete",
     "manifest",
+    "index",
     "image",
     "auth",
     "registry",

@@ -135,7 +135,7 @@ def show_copy(
     for note in report.notes:
         options.warn(note)
     if format_ == "text":
-        options.note(_summary(report, time.monotonic() - started))
+        options.note(summary(report, time.monotonic() - started))
     before = (plan or _plan)(report) if report.dry_run and not options.quiet else []
     if is_stream:
         for name in _names(report):
@@ -147,7 +147,7 @@ def show_copy(
     return report
 
 
-def _summary(report: CopyReport, seconds: float) -> str:
+def summary(report: CopyReport, seconds: float = 0) -> str:
     """One sentence on what was sent, what was there, and what was left out."""
     from lading.cli.output import count, size
 

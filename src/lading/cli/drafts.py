@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from lading.drafts.push import PushedDraft
 
 
+CLEARED = {
+    "os": "os",
+    "arch": "architecture",
+    "architecture": "architecture",
+    "variant": "variant",
+    "os-version": "os_version",
+    "os-features": "os_features",
+    "features": "features",
+}
+"""What `--clear` takes, and the name of that field in `Platform`."""
 attestations_option: Final = click.option(
     "--no-attestations", is_flag=True, help="Leave out the attestations of an index."
 )

@@ -19,6 +19,7 @@ _MODULES = {
     "jwt": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
+    "yaml": "yaml",
 }
 """The modules of the extras in `pyproject.toml`."""
 

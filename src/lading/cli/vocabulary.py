@@ -39,7 +39,7 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "what a name stands for",
         "lading inspect REF",
-        "image inspect, inspect show, info, describe, image show, imagetools inspect, image tree, tree, platforms, get",
+        "image inspect, inspect show, info, describe, image show, imagetools inspect, image tree, tree, get",
     ),
     (
         "a name's digest",
@@ -78,24 +78,28 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "a manifest",
         "lading manifest inspect REF",
-        "manifest get, manifest fetch, manifest show, manifest cat, cat, manifest view, manifest "
-        "list-entries, image manifest, get, fetch, index inspect, index get",
+        "manifest get, manifest fetch, manifest show, manifest cat, cat, manifest view, "
+        "image manifest, get, fetch, index inspect, index get",
     ),
     ("its exact bytes", "lading manifest inspect --raw REF", "manifest fetch, manifest get, raw, manifest raw"),
-    ("a list of images", "lading manifest create LIST IMAGE…", "create, index create, imagetools create, manifest new"),
+    ("a local list of images", "lading manifest create LIST IMAGE…", "create, manifest new"),
+    ("an index of images", "lading index create TARGET SOURCE…", "create, imagetools create, index new, index put"),
     (
-        "more images for a list",
+        "more images for a local list",
         "lading manifest add LIST IMAGE…",
-        "add, index append, manifest append, manifest join, index add",
+        "add, manifest append, manifest join",
     ),
-    ("the local lists", "lading manifest ls", "manifest list, index list, manifests, index ls, index"),
-    ("to take images out of a list", "lading manifest remove LIST IMAGE…", "index delete, manifest drop, index remove"),
+    ("more images for an index", "lading index add TARGET SOURCE…", "add, index append, index insert"),
+    ("the local lists", "lading manifest ls", "manifest list, manifests"),
+    ("the entries of an index", "lading index ls REF", "index list, index show, manifest list-entries, platforms"),
+    ("to take images out of a local list", "lading manifest remove LIST IMAGE…", "manifest drop"),
+    ("to take entries out of an index", "lading index remove TARGET ENTRY…", "index delete, index rm, index del"),
     (
-        "to say what an entry is for",
+        "to say what an entry of a local list is for",
         "lading manifest annotate LIST IMAGE",
-        "annotate, manifest edit, manifest update, edit, index annotate",
+        "annotate, manifest edit, manifest update, edit",
     ),
-    ("some platforms of an index", "lading copy --platform OS/ARCH SRC DST", "index filter"),
+    ("to say what an entry of an index is for", "lading index annotate TARGET ENTRY", "annotate, index edit"),
     ("which image a client takes", "lading resolve REF", "which, select, image resolve"),
     ("what is wrong with an image", "lading lint REF", "audit, check-image, scan"),
     ("whether every byte is what it should be", "lading validate REF", "verify, fsck, image validate, image verify"),
@@ -134,7 +138,6 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     ("a tour", "lading demo", "tour, tutorial, example, init, quickstart"),
     ("a list for its registry", "lading manifest push LIST", "index push"),
     ("a list to change", "lading manifest pull REF", "index pull"),
-    ("to forget a local list", "lading manifest rm LIST", "index rm"),
 )
 """What is to be done, the command for that, and what others call it."""
 

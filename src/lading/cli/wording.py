@@ -214,6 +214,26 @@ REMEDIES: dict[str, Words] = {
         f"make it an OCI index: lading manifest create --type oci {of['draft']} IMAGE…      "
         f"or, of a list that is there: lading manifest annotate --type oci {of['draft']}"
     ),
+    # Indexes
+    "ambiguous-index-entry": "see them: lading index ls {index}",
+    "docker-index-loses": lambda of: {
+        ("new", False): "--type oci",
+        ("new", True): "--type oci      or leave them out: --no-attestations",
+        ("docker", False): f"make it an OCI index: lading index annotate --type oci {of['index']}",
+        ("docker", True): f"make it an OCI index: lading index annotate --type oci {of['index']}      "
+        f"or leave them out: lading index add --no-attestations {of['index']} SOURCE",
+        ("oci", False): f"to convert it, with what is lost: lading copy --to docker {of['index']} TARGET",
+        ("oci", True): f"take them out first: lading index filter --no-attestations --in-place {of['index']}",
+    }[of["case"], of["attestations"]],
+    "duplicate-platform": (
+        "to list both: --allow-duplicate-platforms      "
+        "to replace the one that is listed: lading index add --replace {index} SOURCE"
+    ),
+    "in-place-without-tag": "name the tag, or say where the result goes with -t TARGET",
+    "index-empty": "delete it instead: lading delete {index}",
+    "index-entry-not-found": "see them: lading index ls {index}",
+    "is-no-index": "make an index of it: lading index create NAME {reference}",
+    "source-of-several-entries": "choose one by its digest, or with --platform OS/ARCH",
     # Copies
     "by-digest-and-tags": "leave out --by-digest, or the tag",
     "index-incomplete": "copy the platforms that are there: lading copy --platform OS/ARCH SRC DST",

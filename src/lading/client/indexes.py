@@ -7,14 +7,14 @@ This module opens places, reads what an index is made of, and has the result cop
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from lading.arguments import several
 from lading.client.context import Context
-from lading.errors import InvalidContent, NotFound, UsageError
+from lading.errors import InvalidContent, InvalidDigest, NotFound, UsageError
 from lading.images.indexes.editing import IndexType, PlatformChange, annotated, extended, filtered, made, without
 from lading.images.indexes.entries import Flattening, GivenEntry, IndexFilter
 from lading.images.indexes.listing import listing
@@ -26,6 +26,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index, is_attestation
 from lading.model.platform import Platform
+from lading.model.reference import is_tag
 from lading.store import AnyManifest, Readable
 from lading.stores.homes import Homes
 from lading.stores.location import AnyLocation, Location, as_location
@@ -133,7 +134,6 @@ class Indexes:
             reading = _Reading(self._context, stack, goals, dry_run)
             before = await reading.target(goals[0]) if append else None
             found, notes = await reading.sources(given, wanted, nested=nested, ignore_missing=ignore_missing)
-            wanted.check(entry.descriptor for entry in found)
             found = _annotated_entries(found, entry_annotations or {})
             if before is not None:
                 index, changes = extended(before, found, allow_duplicates=allow_duplicate_platforms, what=what)
@@ -200,7 +200,6 @@ class Indexes:
         location, options = as_location(target).full(), CopyOptions(referrers=False, dry_run=dry_run, jobs=jobs)
         async with self._changing(location, targets, if_digest, options, on_event) as (reading, writing, before):
             found, notes = await reading.sources(given, wanted, nested=nested)
-            wanted.check(entry.descriptor for entry in found)
             index, changes = extended(
                 before, found, replace=replace, allow_duplicates=allow_duplicate_platforms, what=str(location)
             )
@@ -446,6 +445,7 @@ class _Reading:
         """The content of the index, each where it is."""
         self._context = context
         self._stack = stack
+        self._goal = goals[0]
         self._opened: dict[str, Readable] = {}
         self._places = set() if dry_run else {goal.place for goal in goals}
         self._registries = {goal.reference.registry for goal in goals if goal.is_registry and goal.reference}
@@ -478,8 +478,8 @@ class _Reading:
         notes: list[str] = []
 
         async def read(source: IndexSource) -> _Read | None:
-            location = as_location(source.reference).full()
-            store = self._opened[_key(location)]
+            location = self._location(source)
+            store = self._opened[location.place]
             try:
                 return source, location, store, await fetch_location(store, location)
             except NotFound:
@@ -493,7 +493,7 @@ class _Reading:
             return await entries_given(store, manifest, source, flattening, str(location), nested=nested)
 
         for source in sources:
-            await self._open(as_location(source.reference).full())
+            await self._open(self._location(source))
         found = [one for one in await gather(map(read, sources)) if one is not None]
         if not found:
             raise NotFound("none of the sources was found", code="no-source-found")
@@ -504,6 +504,7 @@ class _Reading:
                 if entry.descriptor.platform is None and isinstance(entry.manifest, Index) is False:
                     notes += _without_platform(entry, location)
             given += more
+        wanted.check((entry.descriptor for entry in given), flattening.platforms)
         only = found[0][3]
         self._only_index = only if len(found) == 1 and isinstance(only, Index) else None
         return given, [*flattening.warnings, *notes]
@@ -514,8 +515,13 @@ class _Reading:
         is_same = index is not None and index.manifests == tuple(entry.descriptor for entry in given)
         return index if is_same else None
 
+    def _location(self, source: IndexSource) -> Location:
+        """Where a source is; of a digest alone, beside the index."""
+        text = source.reference
+        return _digest_beside(self._goal, text) or as_location(text).full()
+
     async def _open(self, location: Location) -> Readable:
-        key = _key(location)
+        key = location.place
         if key not in self._opened:
             # What is mounted within a registry is what that has: a mirror may have something older.
             is_near = location.reference is not None and location.reference.registry in self._registries
@@ -591,17 +597,15 @@ class _Writing:
 
 def beside(target: Location, name: AnyLocation) -> Location:
     """Where a name is that may be a tag or a digest beside a target, and no reference."""
-    from lading.errors import InvalidDigest
-    from lading.model.reference import is_tag
+    if isinstance(name, str) and is_tag(name):
+        return target.with_tag(name)
+    return _digest_beside(target, name) or as_location(name).full()
 
-    if isinstance(name, str):
-        if is_tag(name):
-            return target.with_tag(name)
-        try:
-            return target.with_digest(Digest(name.removeprefix("@")))
-        except InvalidDigest:
-            pass
-    return as_location(name).full()
+
+def _digest_beside(target: Location, name: AnyLocation) -> Location | None:
+    with suppress(InvalidDigest):
+        return target.with_digest(Digest(name.removeprefix("@"))) if isinstance(name, str) else None
+    return None
 
 
 def _each(
@@ -614,10 +618,6 @@ def _locations(places: Iterable[AnyLocation] | AnyLocation) -> list[Location]:
     """Locations, each once, with the tags that they stand for."""
     given: tuple[AnyLocation, ...] = several(places)
     return list(dict.fromkeys(as_location(place).full() for place in given))
-
-
-def _key(location: Location) -> str:
-    return location.place
 
 
 def _index(manifest: AnyManifest, location: Location) -> Index:

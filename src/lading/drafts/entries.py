@@ -40,6 +40,7 @@ class EntryFinder:
         self._stores: dict[str, Readable] = {}
         self._before = before.entries if before is not None else ()
         self._known = {entry.digest: entry for entry in self._before if entry.raw}
+        self._seen: list[Platform] = []
         self.warnings: list[str] = []
         """Which sources could not be looked up again."""
         self.recalled: dict[Digest, Descriptor] = {}
@@ -70,7 +71,7 @@ class EntryFinder:
         work += [self._find(source, target, wanted) for source in sources]
         found = dict(await gather(work))
         named = (entries or () for source, entries in found.items() if source not in again)
-        wanted.check(entry.descriptor for entries in named for entry in entries)
+        wanted.check((entry.descriptor for entries in named for entry in entries), self._seen)
         return found
 
     async def _find(
@@ -132,6 +133,7 @@ class EntryFinder:
         flattening = Flattening(wanted, known, whole=True)
         given = await flattening.entries(store, index, Walk(what))
         self.warnings += flattening.warnings
+        self._seen += flattening.platforms
         return distinct_entries(
             entry_of(
                 source.with_digest(entry.descriptor.digest),

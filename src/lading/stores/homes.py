@@ -54,7 +54,7 @@ class Homes:
         name: what it is called in messages.
     """
 
-    traits = Traits(is_remote=True)
+    traits: Traits = Traits(is_remote=True)
 
     def __init__(self, name: str) -> None:
         self.name = name

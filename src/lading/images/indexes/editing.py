@@ -59,7 +59,11 @@ def made(
     entries = [entry.descriptor for entry in given]
     kind = type or ("oci" if only_oci or any(map(_only_oci, entries)) else "docker")
     if kind == "docker" and only_oci:
-        raise _docker_loses(what, "annotations" if annotations else "an artifact type" if artifact_type else "subjects")
+        lost = "annotations" if annotations else "an artifact type" if artifact_type else "a subject"
+        raise _docker_loses(what, lost, "new")
+    if kind == "docker" and any(entry.annotations for entry in entries):
+        lost = "attestations" if any(map(is_attestation, entries)) else "annotations of entries"
+        raise _docker_loses(what, lost, "new")
     base: Document = {"artifactType": artifact_type} if artifact_type else {}
     base["manifests"] = []
     if subject is not None:
@@ -118,7 +122,7 @@ def extended(
         fresh.append(entry)
     if index.media_type == DOCKER_LIST and any(entry.annotations for entry in fresh):
         lost = "attestations" if any(map(is_attestation, fresh)) else "annotations of entries"
-        raise _docker_loses(what, lost)
+        raise _docker_loses(what, lost, "docker")
     return index.changed(entries, spelling=spelling), changes
 
 
@@ -413,22 +417,32 @@ def _only_oci(entry: Descriptor) -> bool:
 
 
 def _check_docker(index: Index, entries: Sequence[Descriptor], annotations: Mapping[str, str], what: str) -> None:
-    known = set(index.manifests) if index.media_type == DOCKER_LIST else set()
-    if any(entry.annotations for entry in entries if entry not in known):
-        raise _docker_loses(what, "attestations" if any(map(is_attestation, entries)) else "annotations of entries")
-    if annotations and (index.media_type != DOCKER_LIST or dict(annotations) != dict(index.annotations)):
-        raise _docker_loses(what, "annotations")
-    if index.media_type != DOCKER_LIST and (index.subject is not None or index.artifact_type):
-        raise _docker_loses(what, "its subject" if index.subject is not None else "its artifact type")
+    """Refuse what a Docker manifest list has no place for, unless it is in the list already."""
+    case: Literal["docker", "oci"] = "docker" if index.media_type == DOCKER_LIST else "oci"
+    known = set(index.manifests) if case == "docker" else set[Descriptor]()
+    fresh = [entry for entry in entries if entry not in known]
+    if any(entry.annotations for entry in fresh):
+        raise _docker_loses(what, "attestations" if any(map(is_attestation, fresh)) else "annotations of entries", case)
+    if annotations and (case == "oci" or dict(annotations) != dict(index.annotations)):
+        raise _docker_loses(what, "annotations", case)
+    if case == "oci" and (index.subject is not None or index.artifact_type):
+        raise _docker_loses(what, "its subject" if index.subject is not None else "its artifact type", case)
 
 
-def _docker_loses(what: str, lost: str) -> UsageError:
+def _docker_loses(what: str, lost: str, case: Literal["new", "docker", "oci"]) -> UsageError:
+    """The error of what a Docker manifest list has no place for.
+
+    Args:
+        what: what the index is called.
+        lost: what the list would lose.
+        case: whether the index is made, or is a Docker list already, or is an OCI index still.
+    """
     return UsageError(
         f"{what} cannot be a Docker manifest list",
         cause=f"such a list would lose {lost}",
         remedy="make it an OCI index" + (", or leave out the attestations" if lost == "attestations" else ""),
         code="docker-index-loses",
-        fields={"index": what, "attestations": lost == "attestations"},
+        fields={"index": what, "attestations": lost == "attestations", "case": case},
     )
 
 

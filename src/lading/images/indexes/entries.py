@@ -52,8 +52,12 @@ class IndexFilter(msgspec.Struct, frozen=True):
             chosen = tuple(child for child in chosen if id(child) in wanted or child.media_type in INDEXES)
         return chosen if self.attestations else tuple(child for child in chosen if not is_attestation(child))
 
-    def check(self, entries: Iterable[Descriptor]) -> None:
+    def check(self, entries: Iterable[Descriptor], seen: Iterable[Platform] = ()) -> None:
         """Refuse a platform that nothing was found for.
+
+        Args:
+            entries: those that were found.
+            seen: the platforms that there are besides.
 
         Raises:
             NotFound: none of the entries is an image for one of the platforms.
@@ -61,7 +65,7 @@ class IndexFilter(msgspec.Struct, frozen=True):
         found = tuple(entry.platform for entry in entries if entry.platform and not attested(entry))
         for wanted in self.platforms:
             if not any(platform.satisfies(wanted) for platform in found):
-                there = ", ".join(dict.fromkeys(str(platform) for platform in found))
+                there = ", ".join(dict.fromkeys(str(platform) for platform in (*found, *seen)))
                 raise NotFound(f"no source has an image for {wanted}", cause=f"there are {there}" if there else None)
 
 
@@ -99,6 +103,8 @@ class Flattening:
         self._once = Once()
         self.warnings: list[str] = []
         """What was left out."""
+        self.platforms: list[Platform] = []
+        """Those of all images that were seen, whether they are wanted or not."""
 
     async def entries(self, store: Readable, index: Index, walk: Walk, depth: int = 1) -> tuple[GivenEntry, ...]:
         """The entries of an index and of the indexes within it; what is listed twice is there twice.
@@ -115,6 +121,7 @@ class Flattening:
         """
         children = self._wanted.children(index)
         walk.enter(children, depth)
+        self.platforms += [entry.platform for entry in index.images if entry.platform is not None]
         documents = index.document.get("manifests") or []
         spelled = {id(child): document for child, document in zip(index.manifests, documents, strict=True)}
         found = await gather(self._below(store, child, spelled[id(child)], walk, depth) for child in children)

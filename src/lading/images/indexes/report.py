@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -60,7 +60,7 @@ class IndexReport(CopyReport, kw_only=True):
     """The index as it is now."""
     raw: bytes = b""
 
-    document_fields = (
+    document_fields: ClassVar[tuple[str, ...]] = (
         *("digest", "media_type", "size", "previous", "changes", "manifest"),
         *("images", "copied", "steps", "notes", "dry_run"),
     )

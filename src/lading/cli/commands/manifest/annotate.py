@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import click
 
-from lading.cli.drafts import as_text, key_values, type_option
+from lading.cli.drafts import CLEARED, as_text, key_values, type_option
 from lading.cli.groups import Command
 from lading.cli.options import Options, common
-
-_FIELDS = {
-    "os": "os",
-    "arch": "architecture",
-    "architecture": "architecture",
-    "variant": "variant",
-    "os-version": "os_version",
-    "os-features": "os_features",
-    "features": "features",
-}
-"""What `--clear` takes, and the name of that field in `Platform`."""
 
 
 @click.command(cls=Command, short_help="Change what a local list says about an image or itself")
@@ -69,8 +58,8 @@ def annotate(
         raise click.UsageError("name the MANIFEST to annotate, or give --index-annotation for the list itself")
     for given in (os, arch, variant, os_version, *os_features):
         as_text(given)
-    if unknown := set(clear) - set(_FIELDS):
-        raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(_FIELDS)}")
+    if unknown := set(clear) - set(CLEARED):
+        raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(CLEARED)}")
     done = change(
         DraftStore(on_wait=options.warn),
         manifest_list,
@@ -80,7 +69,7 @@ def annotate(
         variant=variant,
         os_version=os_version,
         os_features=[name for names in os_features for name in names.split(",") if name],
-        clear=[_FIELDS[name] for name in clear],
+        clear=[CLEARED[name] for name in clear],
         annotations=key_values(annotations),
         remove_annotations=remove_annotation,
         index_annotations=key_values(index_annotation),
