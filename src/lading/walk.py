@@ -1,6 +1,6 @@
-"""The walk over a graph of manifests: whatever follows what manifests list does so with it, within the same limits.
+"""The walk over a graph of manifests in a store: whatever follows what manifests list does so with it.
 
-This module knows stores, and nothing of what is looked for.
+The limits are those of `lading.model.reach`. This module knows stores, and nothing of what is looked for.
 """
 
 from __future__ import annotations
@@ -8,20 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from lading.errors import InvalidContent
 from lading.io.tasks import Once
 from lading.model.descriptor import Descriptor
+from lading.model.reach import Reach
 from lading.store import AnyManifest, Readable, fetch_manifest
-
-DEPTH = 16
-"""How many levels of manifests there may be below the one that a walk begins with."""
-MANIFESTS = 10_000
-"""How many entries the indexes that one leads to may have together, each index counted once."""
-BYTES = 32 * 1024 * 1024
-"""How many bytes they may have together."""
-
-DEEP, LARGE = LIMITS = ("graph-too-deep", "graph-too-large")
-"""The codes of the errors that a walk ends with: for whoever deals with content that cannot be read."""
 
 
 class Walk:
@@ -33,8 +23,7 @@ class Walk:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._entries = 0
-        self._bytes = 0
+        self._reach = Reach(name)
         self._once = Once(again=False)
 
     def enter(self, manifests: Iterable[Descriptor], depth: int) -> None:
@@ -47,12 +36,7 @@ class Walk:
         Raises:
             InvalidContent: they are too deep, or too many.
         """
-        if depth > DEPTH:
-            raise self._error(DEEP, "is nested too deeply", f"it has more than {DEPTH} levels", DEPTH)
-        self._entries += sum(1 for _ in manifests)
-        if self._entries > MANIFESTS:
-            cause = f"lading follows {MANIFESTS:,} entries of one graph, and it lists {self._entries:,} or more"
-            raise self._error(LARGE, "leads to too many manifests", cause, MANIFESTS)
+        self._reach.enter(sum(1 for _ in manifests), depth)
 
     async def fetch(self, store: Readable, content: Descriptor | str) -> AnyManifest:
         """Read a manifest, or get what was read before; a failure likewise.
@@ -78,21 +62,9 @@ class Walk:
         Raises:
             InvalidContent: there are too many bytes of manifests.
         """
-        self._bytes += manifest.size
-        if self._bytes > BYTES:
-            cause = f"lading reads {BYTES:,} bytes of the manifests of one graph"
-            raise self._error(LARGE, "leads to manifests that are too large together", cause, BYTES)
+        self._reach.count(manifest.size)
 
     async def _fetch(self, store: Readable, content: Descriptor | str) -> AnyManifest:
         found = await fetch_manifest(store, content)
         self.count(found)
         return found
-
-    def _error(self, code: str, said: str, cause: str, limit: int) -> InvalidContent:
-        return InvalidContent(
-            f"{self.name} {said}",
-            cause=cause,
-            remedy="take what it lists one by one, by its digests",
-            code=code,
-            fields={"reference": self.name, "limit": limit},
-        )

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from lading.errors import InvalidContent, UsageError
+from lading.model import reach
 from lading.serve import FolderStorage
 from serve.caller import Caller
-from support.images import OCI_INDEX, digest_of, make_image, make_index, noise, push
+from support.images import OCI_INDEX, digest_of, make_artifact, make_image, make_index, noise, push
 
 REF_NAME = "org.opencontainers.image.ref.name"
 Serve = Callable[[], AbstractContextManager[str]]
@@ -243,3 +244,28 @@ def test_what_repositories_share_leads_nowhere_else(
         answer = call("POST", f"/v2/a/blobs/uploads/?digest={digest}", content)
         assert answer.status == (201 if "{}" in place else 500)
     assert list(victim.iterdir()) == []
+
+
+def test_a_list_that_leads_to_too_much_takes_nothing_from_the_others(
+    serve_folder: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Referrers are found as before, and their list says that it may lack some; deleting the list mends that."""
+    image = make_image(kind="oci")
+    several = [make_image(kind="oci", seed=str(number)) for number in range(4)]
+    signature = make_artifact(subject=image)
+    with serve_folder() as url:
+        call = Caller(url)
+        push(call.host, "app", "many", many := make_index(several, kind="oci"))
+        push(call.host, "app", "v1", image)
+        push(call.host, "app", None, signature)
+        monkeypatch.setattr(reach, "MANIFESTS", 3)
+        assert call("PUT", "/v2/app/manifests/again", image.content, content_type=image.media_type).status == 201
+        for path in (f"manifests/{several[3].digest}", f"manifests/{signature.digest}", "manifests/many"):
+            assert call("GET", f"/v2/app/{path}").status == 200
+        answer = call("GET", f"/v2/app/referrers/{image.digest}")
+        assert [item["digest"] for item in answer.document["manifests"]] == [signature.digest]
+        assert f"{many.digest} leads to more manifests than are looked through" in answer.headers["warning"]
+        assert call("DELETE", f"/v2/app/manifests/{several[0].digest}").status == 202
+        assert call("DELETE", f"/v2/app/manifests/{many.digest}").status == 202
+        assert "warning" not in call("GET", f"/v2/app/referrers/{image.digest}").headers
+        assert call("GET", f"/v2/app/manifests/{several[3].digest}").status == 200

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cli.failing import CONTENT, fails, local
-from lading import walk
 from lading.client import AsyncClient
 from lading.errors import Conflict, InvalidContent
+from lading.model import reach
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT
@@ -132,7 +132,49 @@ async def test_memory_and_a_layout_know_such_a_graph(tmp_path: Path) -> None:
     assert (await layout.gc(grace=0)).content == ()
 
 
-DEEP = nested(walk.DEPTH + 2, times=1)
+async def test_what_leads_to_too_much_is_no_reason_to_remove_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not seen may be referred to: nothing is removed then, until what leads to it is gone."""
+    layout = Layout(tmp_path / "layout", create=True)
+    small = [parse(images.make_image("linux/amd64", seed=str(n), kind="oci").content) for n in range(4)]
+    many = parse(images.make_index([images.Entry(IMAGE, {"n": str(n)}) for n in range(4)], kind="oci").content)
+    for manifest in (*small, many):
+        await layout.put(manifest, "many" if manifest is many else None)
+    blob = b"nothing refers to it"
+    await layout.write(Descriptor.of(blob, "application/octet-stream"), from_bytes(blob))
+    monkeypatch.setattr(reach, "MANIFESTS", 3)
+    before = sorted((tmp_path / "layout").rglob("*"))
+
+    subject = Descriptor(media_type=IMAGE.media_type, digest=Digest(IMAGE.digest), size=IMAGE.size)
+    for removing in (layout.gc(grace=0), layout.gc(grace=0, untagged=True), layout.delete(small[0].descriptor)):
+        with pytest.raises(InvalidContent, match=f"{many.digest} leads to too many manifests"):
+            await removing
+    with pytest.raises(InvalidContent, match="leads to too many manifests"):
+        assert [item async for item in layout.referrers(subject)]
+    assert not await layout.contains_all(many.descriptor)
+    assert sorted((tmp_path / "layout").rglob("*")) == before
+
+    await layout.delete(many.descriptor)
+    await layout.delete(small[0].descriptor)
+    assert [item.digest for item in (await layout.gc(grace=0)).content] == [Digest.of(blob)]
+
+
+async def test_memory_that_leads_to_too_much_is_not_called_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory("memory")
+    several = [images.make_image("linux/amd64", seed=str(n), kind="oci") for n in range(4)]
+    index = parse(images.make_index(several, kind="oci").content)
+    for image in several:
+        for digest, blob in image.blobs.items():
+            await memory.write(Descriptor(digest=Digest(digest), size=len(blob)), from_bytes(blob))
+        await memory.put(parse(image.content))
+    await memory.put(index)
+    assert await memory.contains_all(index.descriptor)
+    monkeypatch.setattr(reach, "MANIFESTS", 3)
+    assert not await memory.contains_all(index.descriptor)
+
+
+DEEP = nested(reach.DEPTH + 2, times=1)
 
 
 @pytest.fixture
@@ -182,10 +224,10 @@ def test_number_and_size_have_an_end(
     several = [images.make_image("linux/amd64", seed=str(number), kind="oci") for number in range(4)]
     inner = images.make_index(several, kind="oci")
     images.push(elsewhere, repository, "top", images.make_index([inner, images.Entry(inner, platform={})], kind="oci"))
-    monkeypatch.setattr(walk, limit, 3 if limit == "MANIFESTS" else inner.size)
-    monkeypatch.setattr(walk, limit, 0 if arguments[0] == "inspect" else getattr(walk, limit))
+    monkeypatch.setattr(reach, limit, 3 if limit == "MANIFESTS" else inner.size)
+    monkeypatch.setattr(reach, limit, 0 if arguments[0] == "inspect" else getattr(reach, limit))
     if arguments[0] == "resolve" and limit == "MANIFESTS":
-        monkeypatch.setattr(walk, limit, 1)
+        monkeypatch.setattr(reach, limit, 1)
     said = [text.format(top=f"{elsewhere}/{repository}:top", place=tmp_path / "new") for text in arguments]
     before = local(lading)
     ran = lading.run(*said, check=False)
@@ -200,7 +242,7 @@ async def test_the_error_has_a_code_and_fields(
 ) -> None:
     name = f"{elsewhere}/{repository}:top"
     images.push(elsewhere, repository, "top", images.make_index([IMAGE], kind="oci"))
-    monkeypatch.setattr(walk, "MANIFESTS", 0)
+    monkeypatch.setattr(reach, "MANIFESTS", 0)
     async with AsyncClient() as client:
         with pytest.raises(InvalidContent) as raised:
             await client.inspect(name)
@@ -208,7 +250,7 @@ async def test_the_error_has_a_code_and_fields(
 
 
 def test_what_is_listed_is_counted_before_any_of_it_is_asked_for(lading: Lading, tmp_path: Path) -> None:
-    entries = [{**IMAGE.descriptor(), "digest": images.digest_of(b"%d" % n)} for n in range(walk.MANIFESTS + 1)]
+    entries = [{**IMAGE.descriptor(), "digest": images.digest_of(b"%d" % n)} for n in range(reach.MANIFESTS + 1)]
     listed = json.dumps({"schemaVersion": 2, "mediaType": images.OCI_INDEX, "manifests": entries}).encode()
 
     def script(request: Request) -> Reply | None:
@@ -274,4 +316,4 @@ def test_referrers_of_referrers_have_an_end(lading: Lading, tmp_path: Path) -> N
         name = f"{server.host}/app:1"
         says = ["is nested too deeply", "more than 16 levels"]
         fails(lading, "copy", "--referrers", name, f"oci:{tmp_path}/new:1", code=CONTENT, says=says)
-        assert sum("/referrers/" in line for line in server.lines) <= walk.DEPTH + 2
+        assert sum("/referrers/" in line for line in server.lines) <= reach.DEPTH + 2

@@ -19,10 +19,11 @@ from lading.model.document import Result
 from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
+from lading.model.reach import LIMITS
 from lading.model.text import size_text
 from lading.store import AnyManifest, Readable, may_be_manifest
 from lading.stores.location import Location
-from lading.walk import LIMITS, Walk
+from lading.walk import Walk
 
 CREATED = "org.opencontainers.image.created"
 

@@ -14,9 +14,10 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
+from lading.model.reach import LIMITS
 from lading.model.selection import Content, Gap, PullClient, Selection, select
 from lading.store import AnyManifest, Readable, read
-from lading.walk import LIMITS, Walk
+from lading.walk import Walk
 
 
 class Shelf:

@@ -5,17 +5,18 @@ This module knows the Store protocol, and nothing of files or of what the conten
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from lading.errors import NotFound
+from lading.errors import InvalidContent, NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT
 from lading.model.manifest import parse
 from lading.model.media_types import is_foreign_layer
+from lading.model.reach import Reach, visit
 from lading.model.reference import check_tag
-from lading.store import AnyManifest, Readable, Reader, Source, Traits, is_manifest
+from lading.store import AnyManifest, Readable, Reader, Source, Traits, is_manifest, may_be_manifest
 
 _CHUNK = 1024 * 1024
 
@@ -87,18 +88,23 @@ class Memory:
 
     async def contains_all(self, content: Descriptor) -> bool:
         """Whether a manifest is here with everything it leads to, but for foreign layers."""
-        waiting, seen = [content], {content.digest}
-        while waiting:
-            content = waiting.pop()
-            if not await self.contains(content):
-                if not is_foreign_layer(content.media_type):
-                    return False
-                continue
+        reach = Reach(self._named(content.digest))
+
+        def within(content: Descriptor, _: int) -> Sequence[Descriptor]:
             found = self._manifests.get(content.digest)
-            fresh = {child.digest: child for child in found.children if child.digest not in seen} if found else {}
-            seen |= fresh.keys()
-            waiting += fresh.values()
-        return True
+            if found is None:
+                return ()
+            reach.count(found.size)
+            wanted.update(found.children)
+            return [child for child in found.children if may_be_manifest(child)]
+
+        wanted = {content}
+        try:
+            for _ in visit([content], lambda content: content.digest, within, reach):
+                pass
+        except InvalidContent:
+            return False
+        return all([await self.contains(item) or is_foreign_layer(item.media_type) for item in wanted])
 
     async def write(self, content: Descriptor, source: Source) -> None:
         """Write a manifest or blob.

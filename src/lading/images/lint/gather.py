@@ -21,9 +21,10 @@ from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import INDEXES, is_foreign_layer
 from lading.model.platform import Platform
+from lading.model.reach import DEEP, LARGE, visit
 from lading.model.text import excerpt
 from lading.store import AnyManifest, Readable, may_be_manifest
-from lading.walk import DEEP, LARGE, Walk
+from lading.walk import Walk
 
 _AT_ONCE = 64
 TOO_LARGE = "it is too large"
@@ -105,17 +106,7 @@ def each_once(parts: Iterable[Part], seen: set[Digest] | None = None) -> Iterato
         parts: some entries of a list.
         seen: the lists that were gone into before; those that are gone into now are added.
     """
-    seen = set() if seen is None else seen
-    waiting = [iter(parts)]
-    while waiting:
-        part = next(waiting[-1], None)
-        if part is None:
-            waiting.pop()
-            continue
-        yield part
-        if part.parts and part.entry.digest not in seen:
-            seen.add(part.entry.digest)
-            waiting.append(iter(part.parts))
+    return visit(parts, lambda part: part.entry.digest, lambda part, _: part.parts, entered=seen)
 
 
 OnPart = Callable[[Part, bool], None]

@@ -68,6 +68,7 @@ def select(
     Raises:
         InvalidPlatform: no client understands such a platform.
         UsageError: there is no such client.
+        InvalidContent: lists within lists go on for longer than a walk follows them.
     """
     client = PullClient.parse(as_) if isinstance(as_, str) else as_
     if host.os == "darwin" and client.name not in ("skopeo", "containerd", "ctr"):

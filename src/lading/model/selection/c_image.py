@@ -46,7 +46,8 @@ def pull_with_image_library(pull: Pull, top: Manifest | Index) -> Selection:
     return found
 
 
-def _choose(pull: Pull, index: Index, wanted: list[Platform]) -> Selection:
+def _choose(pull: Pull, index: Index, wanted: list[Platform], depth: int = 0) -> Selection:
+    pull.reach.enter(0, depth)
     order = pull.rank(index.manifests, lambda entry: _judge(pull, index, wanted, entry))
     if not order:
         return _no_match(pull, index, wanted[0])
@@ -57,7 +58,7 @@ def _choose(pull: Pull, index: Index, wanted: list[Platform]) -> Selection:
     if is_index(entry, found):
         if pull.client.variant == "inspect":
             if isinstance(found, Index):
-                return _choose(pull, found, wanted)
+                return _choose(pull, found, wanted, depth + 1)
             return _ends(pull, "taken", entry, reason="it is an index that has not been read")
         return _ends(
             pull,

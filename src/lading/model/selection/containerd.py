@@ -18,6 +18,7 @@ from lading.model.index import Index, attested
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, IMAGES, INDEXES
 from lading.model.platform import Platform
+from lading.model.reach import Reach, visit
 from lading.model.selection.docker import DAEMON, NO_PLATFORM, default_platform
 from lading.model.selection.platforms import Library, Matcher, Refused, named, only, parse
 from lading.model.selection.pull import Fit, Gap, Outcome, Pull, Selection
@@ -33,7 +34,7 @@ def pull_with_client(pull: Pull, top: Manifest | Index) -> Selection:
     except Refused as refused:
         text = f"{DAEMON}{refused}" if is_docker else f"invalid platform {pull.platform}: {refused}"
         return pull.ends("refused", error=text)
-    return _Walk(pull, matcher, unpacks=is_docker or pull.client.variant == "unpack").run(top)
+    return _Descent(pull, matcher, unpacks=is_docker or pull.client.variant == "unpack").run(top)
 
 
 def pull_with_ctr(pull: Pull, top: Manifest | Index) -> Selection:
@@ -66,7 +67,7 @@ def pull_with_ctr(pull: Pull, top: Manifest | Index) -> Selection:
     if pull.client.variant == "transfer":
         return _transferred(pull, top, equal, fetched)
     there = _There(manifests={entry.digest for entry in every}, fetched=fetched)
-    return _Walk(pull, _matcher(pull), unpacks=True, there=there).run(top)
+    return _Descent(pull, _matcher(pull), unpacks=True, there=there).run(top)
 
 
 class _There(NamedTuple):
@@ -82,7 +83,7 @@ class _There(NamedTuple):
         return any(item.digest == entry.digest for item in self.fetched)
 
 
-class _Walk:
+class _Descent:
     """The way down from the top to one image.
 
     Args:
@@ -103,9 +104,10 @@ class _Walk:
     def run(self, top: Manifest | Index) -> Selection:
         if isinstance(top, Manifest):
             return self._finish(self.pull.image(top), top, None, top)
-        return self._descend(top, top)
+        return self._descend(top, top, 0)
 
-    def _descend(self, index: Index, top: Index) -> Selection:
+    def _descend(self, index: Index, top: Index, depth: int) -> Selection:
+        self.pull.reach.enter(0, depth)
         order = self.pull.rank(index.manifests, self.judge)
         if not order:
             return self._no_match(top)
@@ -122,7 +124,7 @@ class _Walk:
                 reason="the list has it, the repository does not have it so, and no other entry is tried",
             )
         if isinstance(found, Index):
-            return self._descend(found, top)
+            return self._descend(found, top, depth + 1)
         if found is None and entry.media_type in INDEXES:
             return self._ends("taken", entry, reason="it is an index that has not been read")
         return self._finish(entry, found if isinstance(found, Manifest) else None, index, top)
@@ -326,18 +328,12 @@ def _every_index(pull: Pull, top: Index) -> Iterator[Index]:
 
 def _every_entry(pull: Pull, top: Index, reads: Callable[[Descriptor], bool]) -> Iterator[Descriptor]:
     """The entries of an index and of those within it, each of which is gone into once."""
-    entered = {top.digest}
-    waiting = [filter(reads, top.manifests)]
-    while waiting:
-        entry = next(waiting[-1], None)
-        if entry is None:
-            waiting.pop()
-            continue
-        yield entry
+
+    def within(entry: Descriptor, _: int) -> list[Descriptor]:
         found = pull.look(entry)
-        if isinstance(found, Index) and found.digest not in entered:
-            entered.add(found.digest)
-            waiting.append(filter(reads, found.manifests))
+        return list(filter(reads, found.manifests)) if isinstance(found, Index) else []
+
+    yield from visit(filter(reads, top.manifests), lambda entry: entry.digest, within, Reach(pull.name), {top.digest})
 
 
 def _unfetched(pull: Pull, entry: Descriptor) -> str | None:

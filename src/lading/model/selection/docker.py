@@ -57,8 +57,9 @@ def default_platform(pull: Pull, *, levels: bool) -> Platform:
     return msgspec.structs.replace(pull.host, variant=variant)
 
 
-def _pull_list(pull: Pull, index: Index, asked: Platform | None, failed: set[Digest]) -> Selection:
+def _pull_list(pull: Pull, index: Index, asked: Platform | None, failed: set[Digest], depth: int = 0) -> Selection:
     """What is pulled from a list; the lists within it that `failed` are passed over, and more of them are added."""
+    pull.reach.enter(0, depth)
     for entry in _rank(pull, index, asked):
         found = pull.look(entry)
         if found is Gap.MISSING:
@@ -77,7 +78,7 @@ def _pull_list(pull: Pull, index: Index, asked: Platform | None, failed: set[Dig
                 return pull.ends("taken", entry, reason="it is an index that has not been read")
             if found.digest in failed:
                 continue
-            within = _pull_list(pull, found, asked, failed)
+            within = _pull_list(pull, found, asked, failed, depth + 1)
             if within.outcome == "fails":
                 failed.add(found.digest)
                 continue

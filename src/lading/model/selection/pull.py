@@ -19,6 +19,7 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.media_types import INDEXES
 from lading.model.platform import Platform
+from lading.model.reach import Reach
 from lading.model.selection.clients import PullClient
 
 
@@ -153,6 +154,7 @@ class Pull:
         self.platform = platform
         self.host = host
         self.name = name
+        self.reach = Reach(name)
         self._contents = contents
         self._candidates: list[Candidate] = []
         self._needs: dict[Digest, Descriptor] = {}

@@ -237,11 +237,12 @@ class _RepositoryLayout(Layout):
         if self._graph is None or self._graph.listing is not listing:
             manifests: dict[Digest, Descriptor] = {}
             referrers: dict[Digest, list[Descriptor]] = {}
-            for content, summary in self._walk(listing.entries):
-                manifests[content.digest] = content
-                if summary.subject is not None:
+            left_out: list[Descriptor] = []
+            for content, summary in self._walk(listing.entries, left_out=left_out):
+                if summary.subject is not None and content.digest not in manifests:
                     referrers.setdefault(summary.subject, []).append(summary.as_referrer)
-            self._graph = _Graph(listing, manifests, referrers)
+                manifests[content.digest] = content
+            self._graph = _Graph(listing, manifests, referrers, tuple(left_out))
         return self._graph
 
     def touch(self, digest: Digest) -> int | None:
@@ -306,7 +307,8 @@ class _RepositoryLayout(Layout):
         documents = left.documents
         children = [child for child in summary.children if leads_on(child)] if summary is not None else []
         if not all(left.listed(child.digest) for child in children):
-            kept = {item.digest for item, _ in self._walk(left.entries)}
+            # What is not seen, because a list leads to too much, is listed once more.
+            kept = {item.digest for item, _ in self._walk(left.entries, left_out=[])}
             for child in children:
                 if child.digest not in kept and self.file(child.digest).exists():
                     add(documents, plain(child), None)
@@ -331,6 +333,8 @@ class _Graph(NamedTuple):
     listing: Listing
     manifests: dict[Digest, Descriptor]
     referrers: dict[Digest, list[Descriptor]]
+    left_out: tuple[Descriptor, ...]
+    """The listed manifests that lead to more than a walk follows."""
 
 
 class _FolderRepository:
@@ -345,7 +349,12 @@ class _FolderRepository:
         return Listed([tag for tag in (await self.layout.look()).tags() if is_tag(tag)])
 
     async def referrers(self, subject: Digest) -> Listed[Descriptor]:
-        return Listed((await in_thread(self.layout.graph)).referrers.get(subject, ()))
+        graph = await in_thread(self.layout.graph)
+        warning = ""
+        if graph.left_out:
+            what = f"{graph.left_out[0].digest} leads to more manifests than are looked through"
+            warning = f"this list may lack some: {what}"
+        return Listed(graph.referrers.get(subject, ()), warning)
 
     async def manifest(self, name: str) -> StoredManifest | None:
         listing = await self.layout.look()

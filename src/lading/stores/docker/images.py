@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,6 +35,7 @@ from lading.model.media_types import (
     LayerType,
     is_foreign_layer,
 )
+from lading.model.reach import Reach, visit
 from lading.model.reference import Reference, is_tag
 from lading.store import AnyManifest
 from lading.stores.docker.members import Member, Members, shown
@@ -197,6 +198,7 @@ class SavedImages:
         document = respelled_index(decode(self._members.read(_INDEX), what))
         index = parse(encode_compact(document), OCI_INDEX, what=what)
         roots: dict[Digest, SavedImage] = {}
+        entered: set[Digest] = set()
         for root in index.children:
             # An image of which the archive has not even the manifest was not saved.
             if root.media_type not in MANIFESTS or not self._members.has(blob_path(root.digest)):
@@ -204,29 +206,39 @@ class SavedImages:
             image = roots.get(root.digest)
             if image is None:
                 image = roots[root.digest] = SavedImage(root.content)
-                self._walk(root, image)
+                self._walk(root, image, entered)
             name = root.annotations.get(IMAGE_NAME)
             if name is not None:
                 self._name(image, name)
         self._images += roots.values()
 
-    def _walk(self, root: Descriptor, image: SavedImage) -> None:
-        """Read the manifests below a root that are in the archive; an index may list others."""
-        waiting = [root]
-        while waiting:
-            content = waiting.pop()
-            path = blob_path(content.digest)
-            manifest = self._manifests.get(content.digest)
+    def _walk(self, root: Descriptor, image: SavedImage, entered: set[Digest]) -> None:
+        """Read the manifests below a root that are in the archive and not `entered` yet; an index may list others."""
+
+        def within(content: Descriptor, _: int) -> Sequence[Descriptor]:
+            manifest = self._saved_manifest(content)
             if manifest is None:
-                if content.media_type not in MANIFESTS or not self._members.has(path):
-                    continue
-                what = f"{path} in {self.what}"
-                manifest = parse(self._members.read(path), content.media_type, digest=content.digest, what=what)
-                self._manifests[content.digest] = manifest
-                if isinstance(manifest, Index):
-                    waiting += manifest.manifests
-            if isinstance(manifest, Manifest) and manifest.config is not None:
+                return ()
+            reach.count(manifest.size)
+            if isinstance(manifest, Index):
+                return manifest.manifests
+            if manifest.config is not None:
                 self._by_config.setdefault(manifest.config.digest, image)
+            return ()
+
+        reach = Reach(f"{root.digest} in {self.what}")
+        for _ in visit([root], lambda content: content.digest, within, reach, entered):
+            pass
+
+    def _saved_manifest(self, content: Descriptor) -> AnyManifest | None:
+        """A manifest that is in the archive; None where it is not."""
+        path = blob_path(content.digest)
+        manifest = self._manifests.get(content.digest)
+        if manifest is None and content.media_type in MANIFESTS and self._members.has(path):
+            what = f"{path} in {self.what}"
+            manifest = parse(self._members.read(path), content.media_type, digest=content.digest, what=what)
+            self._manifests[content.digest] = manifest
+        return manifest
 
     def _add(self, entry: _ArchiveEntry) -> None:
         """Add an entry of `manifest.json`: its names go to an image of the layout, or it is an image of its own."""

@@ -295,6 +295,7 @@ class Layout(LayoutFolder):
         Raises:
             NotFound: it is not here.
             Conflict: a manifest here refers to it.
+            InvalidContent: another one leads to more than a walk follows, so that this is not known.
         """
         await in_thread(self._listing)
         async with self._index.locked():
@@ -317,7 +318,8 @@ class Layout(LayoutFolder):
             What was removed.
 
         Raises:
-            InvalidContent: a manifest cannot be read, so that what it refers to is not known; nothing was removed.
+            InvalidContent: a manifest cannot be read, or leads to more than a walk follows, so that what is referred to
+                is not known; nothing was removed.
         """
         # Read all manifests before taking the lock: under it, only those that were written since have to be read.
         planned = await in_thread(self._collect, grace, untagged, True)
@@ -500,7 +502,9 @@ class Layout(LayoutFolder):
 
     def _check_unlisted(self, listing: Listing, content: Descriptor, lists: Collection[Digest]) -> None:
         """Raise Conflict where another manifest than a list of referrers has the content as a child."""
-        for parent, summary in self._walk(listing.entries):
+        # What it leads to itself does not refer to it, and may be more than a walk follows.
+        others = [entry for entry in listing.entries if entry.digest != content.digest]
+        for parent, summary in self._walk(others):
             if parent.digest not in lists and any(child.digest == content.digest for child in summary.children):
                 raise Conflict(
                     f"{self._named(content.digest)} cannot be deleted",
@@ -605,15 +609,17 @@ class Layout(LayoutFolder):
         kept = {entry.digest for entry in roots}
         for _, summary in self._walk(roots, strict=True):
             kept.update(child.digest for child in summary.children)
-        # A signature that no index lists is kept with what it signs.
-        referrers = [
-            (digest, found.subject)
-            for digest, size in files.items()
-            if digest not in kept and (found := self._look_into(digest, size)) and found.subject is not None
-        ]
-        while new := [digest for digest, subject in referrers if subject in kept and digest not in kept]:
-            for digest in new:
-                kept |= self._kept([Descriptor(digest=digest, size=files[digest])], {})
+        # A signature that no index lists is kept with what it signs, and with what it refers to.
+        referrers: dict[Digest, list[Descriptor]] = {}
+        for digest, size in files.items():
+            found = self._look_into(digest, size) if digest not in kept else None
+            if found is not None and found.subject is not None:
+                referrers.setdefault(found.subject, []).append(Descriptor(digest=digest, size=size))
+        waiting = [digest for digest in referrers if digest in kept]
+        while waiting:
+            more = self._kept([new for new in referrers.pop(waiting.pop()) if new.digest not in kept], {}) - kept
+            kept |= more
+            waiting += more & referrers.keys()
         return kept
 
     def _look_into(self, digest: Digest, size: int) -> Summary | None:

@@ -18,6 +18,7 @@ from lading.model.encoding import SIZE_LIMIT, decode, respelled
 from lading.model.index import Index, is_attestation
 from lading.model.manifest import parse
 from lading.model.media_types import MANIFESTS, OCI_INDEX, is_foreign_layer
+from lading.model.reach import BYTES, LIMITS, Reach, visit
 from lading.model.tags import is_fallback, tag_in
 from lading.model.text import excerpt
 from lading.store import AnyManifest, Reader, Traits, is_manifest
@@ -26,7 +27,6 @@ from lading.stores.layout.files import ABSENT, CHUNK, matches, reporting
 from lading.stores.layout.listing import Listing, is_digest, lists_referrers, names_of, without_names
 from lading.stores.manifest_summary import Summary, is_known, summarize
 
-_READ_LIMIT = 64 * 1024 * 1024  # of a manifest that is listed, in bytes; where it came from there was a limit
 _SMALL = 64 * 1024  # bytes that are read at once where a file is opened
 _SHOWN = 5
 _VERSION = ("imageLayoutVersion",)
@@ -132,6 +132,7 @@ class LayoutReader:
 
         Raises:
             DigestMismatch: one of them is damaged, so that its subject is not known.
+            InvalidContent: there is more than a walk follows, so that not all are known.
         """
         for referrer in await in_thread(self._referrers, subject.digest):
             if not artifact_type or referrer.artifact_type == artifact_type:
@@ -333,9 +334,9 @@ class LayoutReader:
             return False
         try:
             children = {child for _, summary in self._walk([content]) for child in summary.children}
-            return all(self._contains(child) or is_foreign_layer(child.media_type) for child in children)
-        except DigestMismatch:
+        except (DigestMismatch, InvalidContent):
             return False
+        return all(self._contains(child) or is_foreign_layer(child.media_type) for child in children)
 
     def _matches(self, digest: Digest) -> bool:
         with self._open(blob_path(digest)) as file:
@@ -368,23 +369,55 @@ class LayoutReader:
             return by_subject.get(subject, ())
 
     def _walk(
-        self, roots: Iterable[Descriptor], *, strict: bool = False, limit: int = _READ_LIMIT
+        self,
+        roots: Iterable[Descriptor],
+        *,
+        strict: bool = False,
+        limit: int = BYTES,
+        left_out: list[Descriptor] | None = None,
     ) -> Iterator[tuple[Descriptor, Summary]]:
-        """Every manifest that is there of what the roots lead to, each once, with its summary; see `_look`."""
-        seen: set[Digest] = set()
-        waiting = [(content, True) for content in reversed(tuple(roots))]
-        while waiting:
-            content, listed = waiting.pop()
-            if content.digest in seen:
-                continue
-            seen.add(content.digest)
-            summary = self._look(content, strict=strict, listed=listed, limit=limit)
+        """Every manifest that is there of what the roots lead to, with its summary; the limits hold for each root.
+
+        Args:
+            roots: what is listed.
+            strict: as `_look` has it.
+            limit: likewise.
+            left_out: gets each root that leads to more than a walk follows, of which the rest is left out. Without it
+                that is an error.
+
+        Raises:
+            InvalidContent: a root leads to more than a walk follows.
+        """
+        entered: set[Digest] = set()
+        for root in roots:
+            try:
+                yield from self._visit(root, entered, strict, limit)
+            except InvalidContent as error:
+                if left_out is None or error.code not in LIMITS:
+                    raise
+                left_out.append(root)
+
+    def _visit(
+        self, root: Descriptor, entered: set[Digest], strict: bool, limit: int
+    ) -> Iterator[tuple[Descriptor, Summary]]:
+        reach = Reach(self._named(root.digest))
+        found: dict[Digest, Summary] = {}
+
+        def within(content: Descriptor, depth: int) -> list[Descriptor]:
+            summary = self._look(content, strict=strict, listed=depth == 0, limit=limit)
+            if summary is None:
+                return []
+            reach.count(summary.as_referrer.size)
+            found[content.digest] = summary
+            return [child for child in summary.children if leads_on(child)]
+
+        for content in visit([root], lambda content: content.digest, within, reach, entered):
+            summary = found.pop(content.digest, None)
             if summary is not None:
                 yield content, summary
-                waiting.extend((child, False) for child in reversed(summary.children) if leads_on(child))
 
     def _look(
-        self, content: Descriptor, *, strict: bool = False, listed: bool = False, limit: int = _READ_LIMIT
+        self, content: Descriptor, *, strict: bool = False, listed: bool = False, limit: int = BYTES
     ) -> Summary | None:
         """The summary of a manifest; None where it is missing, or something that lading does not read.
 
