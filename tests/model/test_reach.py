@@ -52,9 +52,9 @@ def test_everything_is_visited_and_gone_into_once(graph: Graph, roots: list[Dige
     assert len(found) == len(roots) + sum(len(graph[digest]) for digest in asked), "as often as it is listed"
 
 
-@given(graph=graphs(), roots=st.permutations(DIGESTS), limit=st.integers(0, 6))
+@given(graph=graphs(), roots=st.lists(st.sampled_from(DIGESTS), unique=True), limit=st.integers(0, 6))
 def test_what_one_root_does_not_reach_another_may(graph: Graph, roots: list[Digest], limit: int) -> None:
-    """Where each content is a root, all of it is seen, whichever of them lead too deep."""
+    """What does not lead too deep is seen whole, whatever else does, and in whichever order."""
     entered: set[Digest] = set()
     found: set[Digest] = set()
     with pytest.MonkeyPatch.context() as patch:
@@ -96,6 +96,7 @@ def test_the_way_down_through_lists_has_an_end(client: object) -> None:
     platform = Platform(os="linux", architecture="amd64")
     contents: dict[Digest, Manifest | Index | ImageConfig | Gap] = {}
     below = Descriptor.of(b"image", OCI_MANIFEST)
+    index = Index.build([])
     for _ in range(2000):
         entry = Descriptor(media_type=below.media_type, digest=below.digest, size=below.size, platform=platform)
         index = Index.build([entry], OCI_INDEX)

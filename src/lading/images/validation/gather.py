@@ -27,10 +27,11 @@ from lading.model.index import ATTESTATION_OF, Index, attested, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, MANIFESTS, LayerType, is_foreign_layer
 from lading.model.platform import Platform
+from lading.model.reach import LARGE
 from lading.model.text import counted, excerpt
 from lading.store import AnyManifest, Readable, may_be_manifest
 from lading.transfer.referrers import Finder, Referrer
-from lading.walk import LARGE, Walk
+from lading.walk import Walk
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
