@@ -70,6 +70,7 @@ SECTIONS = {
         "Finding",
         "Validation",
         "ValidationReport",
+        "DiffReport",
         "History",
         "LayerList",
         "SizeReport",

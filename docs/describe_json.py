@@ -42,7 +42,7 @@ def page() -> str:
 
 def _section(command: str, document: type) -> str:
     lines = [f"## `lading {command}`", "", *_table(document)]
-    for part in _parts(document):
+    for part in dict.fromkeys(_parts(document)):
         lines += ["", f"Each `{part.__name__}`:", "", *_table(part)]
     return "\n".join([*lines, ""])
 
@@ -83,6 +83,7 @@ def _parts(document: type) -> Iterator[type]:
 def _named(kind: Any) -> str:
     """A type as JSON has it."""
     simple = {int: "integer", bool: "boolean", datetime: "string, RFC 3339", type(None): "null"}
+    simple |= {float: "number", Any: "any value"}
     simple |= dict.fromkeys((str, Digest, Location, Platform, Reference), "string")
     if kind in simple:
         return simple[kind]

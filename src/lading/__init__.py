@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
+    from lading.images.diff.results import DiffReport
     from lading.images.facade import Images, SyncImage, SyncImageIndex, SyncImages
     from lading.images.files.entries import FileEntry
     from lading.images.files.export import Exported
@@ -103,6 +104,7 @@ _HOME = {
     ),
     "images.files.entries": ("FileEntry",),
     "images.files.export": ("Exported",),
+    "images.diff.results": ("DiffReport",),
     "images.facade": ("Images", "SyncImage", "SyncImageIndex", "SyncImages"),
     "images.history": ("History",),
     "images.indexes.report": ("EntryChange", "IndexListing", "IndexReport", "ListedEntry"),
@@ -158,6 +160,7 @@ __all__ = [
     "Deletion",
     "Denied",
     "Descriptor",
+    "DiffReport",
     "Digest",
     "DigestMismatch",
     "Draft",

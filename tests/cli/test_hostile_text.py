@@ -69,7 +69,22 @@ def described(content: bytes, media_type: str, **more: Any) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content), **more}
 
 
-def image(evil: str) -> tuple[bytes, bytes]:
+def filled(**contents: bytes) -> bytes:
+    """An archive of files with names that are hostile, and what is in them, too."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name, text in contents.items():
+            file = tarfile.TarInfo(f"{name.replace('_', '/')} {NAME}" if name != "apk" else "lib/apk/db/installed")
+            file.size = len(text)
+            archive.addfile(file, io.BytesIO(text))
+    return content.getvalue()
+
+
+OTHER_LAYER = filled(etc_a=EVIL.encode("utf-8", "replace"), apk=b"P:evil\x1b[31m\xe2\x80\xae\nV:1\r\x9b\nA:\x07\n")
+EMPTY_LAYER = filled(old=b"old", link_x=b"x" * 2000000)
+
+
+def image(evil: str, layer: bytes = LAYER) -> tuple[bytes, bytes]:
     """An image and its config, in which every text is this one."""
     config = json.dumps(
         {
@@ -80,15 +95,15 @@ def image(evil: str) -> tuple[bytes, bytes]:
             "author": evil,
             "config": {"Labels": {evil: evil}, "Env": [evil], "Cmd": [evil], "User": evil, "WorkingDir": evil},
             "history": [{"created_by": evil, "comment": evil}],
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(LAYER)]},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
         }
     ).encode()
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
-        "artifactType": evil,
+        **({"artifactType": evil} if layer is LAYER else {}),
         "config": described(config, "application/vnd.oci.image.config.v1+json"),
-        "layers": [described(LAYER, "application/vnd.oci.image.layer.v1.tar", annotations={evil: evil})],
+        "layers": [described(layer, "application/vnd.oci.image.layer.v1.tar", annotations={evil: evil})],
         "annotations": {evil: evil},
     }
     return json.dumps(document).encode(), config
@@ -110,11 +125,14 @@ INDEX = index(IMAGE, EVIL)
 TIDY_IMAGE, TIDY_CONFIG = image(TYPED)
 TIDY = index(TIDY_IMAGE, TYPED)
 """Without what no file of a local list may have."""
+OTHER_IMAGE, OTHER_CONFIG = image(f"other {TYPED}", OTHER_LAYER)
+EMPTY_IMAGE, EMPTY_CONFIG = image(TYPED, EMPTY_LAYER)
+OTHER = index(OTHER_IMAGE, f"other {TYPED}")
 BROKEN = json.dumps({"schemaVersion": EVIL, "mediaType": EVIL}).encode()
-CONTENTS = {
-    digest_of(content): content for content in (CONFIG, IMAGE, INDEX, TIDY_CONFIG, TIDY_IMAGE, TIDY, BROKEN, LAYER)
-}
-TYPES = {IMAGE: OCI_MANIFEST, INDEX: OCI_INDEX, TIDY_IMAGE: OCI_MANIFEST, TIDY: OCI_INDEX, BROKEN: OCI_MANIFEST}
+BLOBS = (CONFIG, TIDY_CONFIG, OTHER_CONFIG, EMPTY_CONFIG, LAYER, OTHER_LAYER, EMPTY_LAYER)
+TYPES = dict.fromkeys((IMAGE, TIDY_IMAGE, OTHER_IMAGE, EMPTY_IMAGE, BROKEN), OCI_MANIFEST)
+TYPES |= dict.fromkeys((INDEX, TIDY, OTHER), OCI_INDEX)
+CONTENTS = {digest_of(content): content for content in (*BLOBS, *TYPES)}
 WARNING = ("Warning", '299 - "evil \x9b1m \x85 evil"')
 
 
@@ -131,7 +149,8 @@ def gives_all(request: Request) -> Reply:
         return json_reply({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]})
     if request.method in ("PUT", "POST", "PATCH"):
         return Reply(status=201 if request.method == "PUT" else 202, headers=[("Location", path), WARNING])
-    named = {"list": INDEX, "tidy": TIDY, "image": IMAGE, "broken": BROKEN}
+    named = {"list": INDEX, "tidy": TIDY, "image": IMAGE, "broken": BROKEN, "other": OTHER_IMAGE}
+    named |= {"others": OTHER, "empty": EMPTY_IMAGE}
     content = named.get(last) or CONTENTS.get(last)
     if content is None:
         return Reply(status=200) if path == "/v2/" else error_reply(404, EVIL, EVIL, detail=EVIL)
@@ -158,7 +177,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     for digest, content in CONTENTS.items():
         (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).write_bytes(content)
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    names = {EVIL: IMAGE, "list": INDEX, "image": IMAGE, "broken": BROKEN}
+    names = {EVIL: IMAGE, "list": INDEX, "image": IMAGE, "broken": BROKEN, "other": OTHER_IMAGE}
     entries = [
         described(content, TYPES[content], annotations={"org.opencontainers.image.ref.name": name, EVIL: EVIL})
         for name, content in names.items()
@@ -333,6 +352,18 @@ index filter oci:{layout}:list --platform linux/s390x --in-place
 index annotate {kind}/app:tidy @0 --os {evil}
 index annotate {kind}/app:list {evil} --arch amd64
 index annotate {kind}/app:tidy --index-annotation {evil}={evil} --dry-run
+diff {kind}/app:image oci:{layout}:other --files --content
+diff {kind}/app:empty oci:{layout}:other --files --content
+diff oci:{layout}:other {kind}/app:empty --files --content --no-trunc
+diff oci:{layout}:other {kind}/app:empty --packages --no-trunc
+diff {kind}/app:list {kind}/app:others --files --content
+diff {kind}/app:list {kind}/app:others --no-trunc
+diff {kind}/app:list {kind}/app:image
+diff {kind}/app:image {angry}/app:1
+diff {kind}/app:image oci:{layout}:{evil}
+diff {kind}/app:image oci:{layout}:other --files --path {evil} --platform {evil}
+diff {kind}/app:empty oci:{layout}:other --files --format json
+diff {kind}/app:empty oci:{layout}:other --content --format {{{{images}}}}
 image ls {kind}/app:list
 image ls oci:{layout}:image / -l -R
 image ls oci:{layout}:image /{evil}

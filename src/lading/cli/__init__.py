@@ -28,6 +28,7 @@ COMMANDS = (
     "resolve",
     "lint",
     "validate",
+    "diff",
     "delete",
     "manifest",
     "index",

@@ -26,6 +26,7 @@ COMMANDS = {
     "resolve": "lading.results:ResolveDocument",
     "lint": "lading.images.lint:LintReport",
     "validate": "lading.images.validation:Validation",
+    "diff": "lading.images.diff.results:DiffReport",
     "delete": f"{_COMMANDS}.delete:DeleteDocument",
     "manifest inspect": f"{_COMMANDS}.manifest.inspect:ManifestDocument",
     "manifest push": "lading.drafts.push:PushDocument",

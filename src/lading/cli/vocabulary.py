@@ -47,6 +47,11 @@ JOBS: tuple[tuple[str, str, str], ...] = (
         "head, image digest, manifest digest, manifest head, manifest-digest, sha, tag digest, exists, "
         "manifest exists, image exists, resolve-digest",
     ),
+    (
+        "what differs between two",
+        "lading diff A B",
+        "manifest diff, image diff, index diff, blob diff-config, blob diff-layer, compare, container-diff, diffoci",
+    ),
     ("another tag", "lading tag REF NEW", "image tag, retag, promote, tag add, tag create, repo tag, alias"),
     (
         "to delete a manifest with its tags",
@@ -149,7 +154,7 @@ ELSEWHERE: tuple[tuple[str, str], ...] = (
     (
         "no command of lading writes artifacts or lists referrers; from Python: Client.put, Store.referrers",
         "attach, discover, referrers, artifact, artifact get, artifact put, artifact list, artifact tree, "
-        "manifest put, manifest fetch-config, manifest diff, diff, manifest index",
+        "manifest put, manifest fetch-config, manifest index",
     ),
     (
         "lading changes no images; to bring one to a registry again: lading push LOCATION REF",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lading.drafts.draft import Draft
     from lading.drafts.facade import Drafts
     from lading.images.convert import Compression, Format
+    from lading.images.diff.results import DiffReport
     from lading.images.facade import Images
     from lading.images.lint import Finding, LintReport
     from lading.images.overview import Overview
@@ -509,6 +510,50 @@ class AsyncClient:
             return await validate(
                 found, codes, platforms=images, referrers=referrers, is_fast=fast, jobs=jobs, on_event=on_event
             )
+
+    async def diff(
+        self,
+        a: AnyLocation,
+        b: AnyLocation,
+        *,
+        platforms: Iterable[AnyPlatform] | AnyPlatform = (),
+        files: bool = False,
+        packages: bool = False,
+        content: bool = False,
+        paths: Iterable[str] | str = (),
+        times: bool = False,
+    ) -> DiffReport:
+        """What differs between any two: indexes, images, artifacts, wherever each of them is.
+
+        Two of one digest cost a request each. Otherwise manifests and configs are read, and layers only where files,
+        packages or contents are asked for. Of two indexes each entry is compared with the one for the same platform; of
+        an index and an image the image for the same platform.
+
+        Args:
+            a: one of them.
+            b: the other.
+            platforms: of an index the image for this platform; of two, the first is for `a`, the second for `b`.
+            files: compare the merged file systems of images, and the packages in them.
+            packages: compare the packages that dpkg, apk, rpm, Python and npm say are installed.
+            content: compare text files line by line.
+            paths: files and contents only at these paths, below them, or where these globs match.
+            times: whether times of modification count.
+
+        Raises:
+            NotFound: one of them is not there, or has nothing for the platform.
+            UsageError: there are more than two platforms.
+
+        >>> with Client() as client:
+        ...     found = client.diff(f"{registry}/app:1.0", f"{registry}/app:1.0")
+        >>> found.is_same
+        True
+        """
+        from lading.client import comparing
+        from lading.images.diff.compare import DiffOptions
+
+        wanted = [parse_platform(platform) for platform in several(platforms)]
+        options = DiffOptions(files=files, packages=packages, content=content, paths=several(paths), times=times)
+        return await comparing.diff(self._context, a, b, wanted, options)
 
     # Tags
 

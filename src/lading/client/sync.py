@@ -153,6 +153,7 @@ class Client(Face[AsyncClient]):
     resolve: Final = blocking(AsyncClient.resolve)
     lint: Final = blocking(AsyncClient.lint)
     validate: Final = blocking(AsyncClient.validate)
+    diff: Final = blocking(AsyncClient.diff)
     tags: Final = blocking(AsyncClient.tags)
     suggest_tags: Final = blocking(AsyncClient.suggest_tags)
     tags_of: Final = blocking(AsyncClient.tags_of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -95,8 +95,17 @@ def matching(files: Filesystem, pattern: str) -> Iterator[tuple[str, Node]]:
         files: the file system.
         pattern: the glob.
     """
-    wanted = re.compile(_expression(pattern)).fullmatch
+    wanted = glob(pattern)
     return ((path, node) for path, node in files.walk("", files.root) if wanted(path))
+
+
+def glob(pattern: str) -> Callable[[str], object]:
+    """What says whether a path matches a glob.
+
+    Args:
+        pattern: the glob.
+    """
+    return re.compile(_expression(pattern)).fullmatch
 
 
 def _expression(pattern: str) -> str:

@@ -7,7 +7,7 @@ entries, and nothing of images.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +27,7 @@ _KEPT = 500_000
 """How many entries are kept in memory, of all layers together."""
 _MOST = 512 * 1024 * 1024
 """How much is kept in the user's cache, in bytes."""
-_VERSION, _TABLE = ".index-2", ".table-1"
+_VERSION, _TABLE, _CONTENTS = ".index-2", ".table-1", ".contents-1"
 
 
 class LayerIndex(msgspec.Struct, kw_only=True):
@@ -93,6 +93,23 @@ class Remembered:
             raw: its bytes.
         """
         self._shelf.put(_name(digest), raw)
+
+    def fingerprints(self, diff_id: Digest) -> dict[int, bytes]:
+        """What was found out about the contents of a layer's files: by their offsets in its archive."""
+        packed = self._shelf.get(f"{_name(diff_id)}{_CONTENTS}")
+        try:
+            return msgspec.msgpack.decode(packed, type=dict[int, bytes]) if packed is not None else {}
+        except msgspec.MsgspecError:
+            return {}
+
+    def keep_fingerprints(self, diff_id: Digest, found: Mapping[int, bytes]) -> None:
+        """Remember what was found out about the contents of a layer's files.
+
+        Args:
+            diff_id: the digest of the layer without compression.
+            found: by their offsets in its archive.
+        """
+        self._shelf.put(f"{_name(diff_id)}{_CONTENTS}", msgspec.msgpack.encode(found))
 
     async def known(self, content: LayerContent) -> LayerIndex | None:
         """The index of a layer that was read before; None for another.

@@ -225,7 +225,7 @@ class Reading:
         if table is not None:
             for _, (_, inode) in sorted(wanted.items(), reverse=True):
                 delivery.begin(inode.member)
-                await read_parts(content, table.parts.get(inode.member.offset, []), delivery.whole)
+                await read_parts(content, table.parts.get(inode.member.offset, []), delivery.content)
                 await in_thread(delivery.end)
             return
         if kept is not None:
@@ -312,6 +312,40 @@ class Reading:
         )
 
 
+class Content:
+    """The content of one file on its way to its sink: what is stored comes piece by piece, and holes are put between.
+
+    Args:
+        member: the file.
+        sink: where it goes.
+    """
+
+    def __init__(self, member: Member, sink: Sink) -> None:
+        self._sink = sink
+        self._pieces = spread(member)
+
+    def bring(self, piece: bytes | memoryview) -> None:
+        """Bring what is stored, with the holes before it."""
+        view = memoryview(piece)
+        while view:
+            hole, length = self._pieces[0]
+            if hole:
+                self._sink.hole(hole)
+            taken = view[:length]
+            self._sink.write(taken)
+            view = view[len(taken) :]
+            self._pieces[0] = (0, length - len(taken))
+            if not self._pieces[0][1]:
+                del self._pieces[0]
+
+    def end(self) -> None:
+        """End it, with the holes at its end."""
+        for hole, _ in self._pieces:
+            if hole:
+                self._sink.hole(hole)
+        self._sink.end()
+
+
 class _Delivery:
     """Brings contents to their sinks.
 
@@ -325,41 +359,23 @@ class _Delivery:
         """Whether any content was delivered."""
         self._wanted = wanted
         self._sink = sink
-        self._current: Sink | None = None
-        self._pieces: list[tuple[int, int]] = []
+        self._current: Content | None = None
 
     def begin(self, member: Member) -> bool:
         """Look at a member; returns whether it is wanted."""
         entry = self._wanted.get(member.offset) if member.type == "0" else None
-        self._current = self._sink(*entry) if entry is not None else None
-        self._pieces = spread(member)
+        self._current = Content(member, self._sink(*entry)) if entry is not None else None
         return entry is not None
 
-    def content(self, piece: memoryview) -> None:
+    def content(self, piece: bytes | memoryview) -> None:
         """Bring content, with the holes before it."""
         assert self._current is not None
         self.is_begun = True
-        while piece:
-            hole, length = self._pieces[0]
-            if hole:
-                self._current.hole(hole)
-            taken = piece[:length]
-            self._current.write(taken)
-            piece = piece[len(taken) :]
-            self._pieces[0] = (0, length - len(taken))
-            if not self._pieces[0][1]:
-                del self._pieces[0]
-
-    def whole(self, piece: bytes) -> None:
-        """Bring content that was verified."""
-        self.content(memoryview(piece))
+        self._current.bring(piece)
 
     def end(self) -> None:
         """End the content, with the holes at its end."""
         assert self._current is not None
-        for hole, _ in self._pieces:
-            if hole:
-                self._current.hole(hole)
         self._current.end()
 
     def part(self, compression: str, span: Span, data: bytes, member: Member, until: int) -> None:

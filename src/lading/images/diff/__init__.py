@@ -1,0 +1,1 @@
+"""What differs between any two of anything: manifests, configs, layers, files, packages. It knows no command line."""
