@@ -7,11 +7,13 @@ from lading.images.edits.annotations import Scope, SetAnnotation
 from lading.images.edits.apply import Attestations
 from lading.images.edits.config import SetEnv, SetLabel
 from lading.images.edits.edit import Edit
+from lading.images.edits.rebase import Base, Rebase
 from lading.images.edits.report import EditReport, ManifestChange
 from lading.transfer.transform import Graph, HasGraph
 
 __all__ = [
     "Attestations",
+    "Base",
     "Edit",
     "EditReport",
     "Editable",
@@ -19,6 +21,7 @@ __all__ = [
     "Graph",
     "HasGraph",
     "ManifestChange",
+    "Rebase",
     "Scope",
     "SetAnnotation",
     "SetEnv",

@@ -403,6 +403,9 @@ image edit {kind}/app:list --annotation index:{evil}={evil} -t {kind}/app:edited
 image edit {kind}/app:image --env {evil}=1 --remove-env {evil} -t oci:{layout}:edited
 image edit {angry}/app:1 --label a=b -t {evil}
 image edit oci:{layout}:image --label {evil} --in-place
+image rebase {kind}/app:image --old-base {evil} --new-base {kind}/app:image -t 2
+image rebase {kind}/app:image --old-base {kind}/app:list --new-base oci:{layout}:image -t oci:{layout}:{evil}
+image rebase oci:{layout}:image -t 2
 registry check {kind}
 registry check {kind}/app --write
 registry check {angry}/app

@@ -154,6 +154,13 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "patterns-of-one-tag": ({}, "add --all-tags"),
     "sparse-without-platforms": ({}, "say which with --platform"),
     "types-without-referrers": ({}, "add --referrers"),
+    "no-base-stated": ({}, "name the bases: --old-base OLD --new-base NEW"),
+    "not-its-base": (
+        {},
+        "name what it was built on, by its digest where the tag has moved: --old-base NAME@DIGEST",
+    ),
+    "base-not-for-docker": ({}, "make it an OCI image first: lading copy --to oci REF TARGET"),
+    "docker-has-no-place": ({}, "make it an OCI image first: lading copy --to oci REF TARGET"),
     "docker-schema-1": (
         {},
         "push the image again with a current client, or convert it with skopeo copy --format v2s2",

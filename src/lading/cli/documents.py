@@ -43,6 +43,7 @@ COMMANDS = {
     "image size": f"{_COMMANDS}.image.size:SizeDocument",
     "image ls": "lading.images.files.reading:Files",
     "image edit": "lading.images.edits.report:EditReport",
+    "image rebase": "lading.images.edits.report:EditReport",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

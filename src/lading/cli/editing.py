@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -102,12 +102,31 @@ _TARGET = "Where the result goes: a location, or a tag beside REF. Repeatable."
 
 
 def run_edit(options: Options, reference: str, edits: Sequence[Edit], given: dict[str, Any]) -> EditReport:
-    """Edit, show in a dry run what would change, and print the full name of what was made.
+    """Apply edits; see `run_change`.
 
     Args:
         options: the common flags.
         reference: what is edited.
         edits: what is changed.
+        given: the values of `target_options`.
+    """
+    return run_change(
+        options, reference, lambda client, **settings: client.images.edit(reference, *edits, **settings), given
+    )
+
+
+def run_change(
+    options: Options,
+    reference: str,
+    change: Callable[..., Coroutine[Any, Any, EditReport]],
+    given: dict[str, Any],
+) -> EditReport:
+    """Change an image, show in a dry run what would change, and print the full name of what was made.
+
+    Args:
+        options: the common flags.
+        reference: what is changed.
+        change: called with the client, and the arguments that `Images.edit` and its like have in common.
         given: the values of `target_options`.
     """
     targets = [_target(reference, text) for text in given.pop("targets")]
@@ -120,9 +139,7 @@ def run_edit(options: Options, reference: str, edits: Sequence[Edit], given: dic
     given["clobber"] = not given.pop("no_clobber")
     report = show_copy(
         options,
-        lambda client, on_event: client.images.edit(
-            reference, *edits, targets=targets, in_place=in_place, on_event=on_event, **given
-        ),
+        lambda client, on_event: change(client, targets=targets, in_place=in_place, on_event=on_event, **given),
         targets,
         format_,
         style,

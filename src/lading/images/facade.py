@@ -5,13 +5,20 @@ This module only binds; what the methods do is in the modules of the views.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from lading.arguments import several
-from lading.errors import InvalidContent, UsageError
+from lading.errors import InvalidContent, NotFound, UsageError
+from lading.images.bases import StatedBase, common_base
 from lading.images.edited import Editable, EditedImage, parse_platforms
 from lading.images.edits.apply import Attestations
 from lading.images.edits.edit import Edit
@@ -40,6 +47,9 @@ from lading.transfer.events import OnEvent
 from lading.transfer.place import Place
 from lading.transfer.report import CopyReport
 from lading.transfer.transform import Graph
+
+if TYPE_CHECKING:
+    from lading.images.edits.rebase import Base
 
 
 class Open(Protocol):
@@ -319,6 +329,109 @@ class Images:
             Conflict: a tag is not to be changed; nothing was written.
             Unsupported: it cannot be changed so.
         """
+
+        async def given(_view: Image | ImageIndex, _stack: AsyncExitStack) -> Sequence[Edit]:
+            return edits
+
+        return await self._edit(
+            reference,
+            given,
+            targets,
+            in_place,
+            parse_platforms(platforms),
+            attestations,
+            if_digest,
+            tags=tags,
+            clobber=clobber,
+            dry_run=dry_run,
+            jobs=jobs,
+            on_event=on_event,
+        )
+
+    async def rebase(
+        self,
+        reference: AnyLocation,
+        *,
+        old_base: AnyLocation | None = None,
+        new_base: AnyLocation | None = None,
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        in_place: bool = False,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        attestations: Attestations = "keep",
+        tags: Iterable[str] | str = (),
+        clobber: bool = True,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> EditReport:
+        """Put an image, or the images of an index, on another base; see `Rebase` of `lading.edits`.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            old_base: what it is built on; by default what its annotations say, by the digest that they say.
+            new_base: what it is to be built on; by default what the name in its annotations stands for now.
+            targets: where the result is written to.
+            in_place: give the tag of the source to the result; see `edit`.
+            platforms: of an index only the images for these; without any all images.
+            attestations: of images that are rebased: `keep` them, or `drop` them.
+            tags: more tags in each target.
+            clobber: False leaves tags alone that name something else, or that appear meanwhile.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`).
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            LadingError: an image is not built on the old base; nothing was written.
+            NotFound: the image or a base is not there, or the image does not say what it is built on.
+            Conflict: a tag is not to be changed; nothing was written.
+        """
+
+        async def bases(view: Image | ImageIndex, stack: AsyncExitStack) -> Sequence[Edit]:
+            from lading.images.edits.rebase import Rebase
+
+            old, new = old_base, new_base
+            if old is None or new is None:
+                stated = await _stated(view, parse_platforms(platforms))
+                old = old or _pinned(stated, view.name)
+                new = new or stated.name
+                if new is None:
+                    raise NotFound(
+                        f"{view.name} does not say the name of its base",
+                        remedy="name the new base",
+                        code="no-base-stated",
+                        fields={"reference": view.name},
+                    )
+            return [Rebase(await self._base(stack, old), await self._base(stack, new))]
+
+        return await self._edit(
+            reference,
+            bases,
+            targets,
+            in_place,
+            parse_platforms(platforms),
+            attestations,
+            if_digest,
+            tags=tags,
+            clobber=clobber,
+            dry_run=dry_run,
+            jobs=jobs,
+            on_event=on_event,
+        )
+
+    async def _edit(
+        self,
+        reference: AnyLocation,
+        edits: Callable[[Image | ImageIndex, AsyncExitStack], Awaitable[Sequence[Edit]]],
+        targets: Iterable[AnyLocation] | AnyLocation,
+        in_place: bool,
+        platforms: tuple[Platform, ...],
+        attestations: Attestations,
+        if_digest: str | None,
+        **options: Any,
+    ) -> EditReport:
+        """Edit what is in a location; the edits are found out when it is open."""
         location = as_location(reference).full()
         named: tuple[AnyLocation, ...] = several(targets)
         there = [as_location(target) for target in named]
@@ -335,22 +448,21 @@ class Images:
             raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
         registries = {target.reference.registry for target in there if target.reference is not None}
         mirrored = location.reference is None or location.reference.registry not in registries
-        async with self._open(location, mirrored=mirrored) as store:
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(self._open(location, mirrored=mirrored))
             found = await fetch_location(store, location)
             name = str(location)
             view = ImageIndex(store, found, name) if isinstance(found, Index) else Image(store, found, name)
-            edited = EditedImage(view, edits, parse_platforms(platforms), attestations)
+            edited = EditedImage(view, tuple(await edits(view, stack)), platforms, attestations)
             expected = if_digest or (str(found.digest) if in_place and len(there) == 1 else None)
-            return await self.push(
-                edited,
-                *there,
-                tags=tags,
-                clobber=clobber,
-                if_digest=expected,
-                dry_run=dry_run,
-                jobs=jobs,
-                on_event=on_event,
-            )
+            return await self.push(edited, *there, if_digest=expected, **options)
+
+    async def _base(self, stack: AsyncExitStack, reference: AnyLocation) -> Base:
+        from lading.images.edits.rebase import Base
+
+        location = as_location(reference).full()
+        store = await stack.enter_async_context(self._open(location, mirrored=True))
+        return Base(store, await fetch_location(store, location), str(location))
 
     async def _image(
         self,
@@ -406,6 +518,27 @@ class Images:
         if wanted:
             return [await index.image(one) for one in wanted]
         return list(await index.images())
+
+
+async def _stated(view: Image | ImageIndex, platforms: Sequence[Platform]) -> StatedBase:
+    """What the images that are meant say that they are built on."""
+    if isinstance(view, Image):
+        return common_base([view.manifest], view.name)
+    images = [await view.image(platform) for platform in platforms] or await view.images()
+    return common_base([image.manifest for image in images], view.name)
+
+
+def _pinned(base: StatedBase, what: str) -> Location:
+    """Where the base is as it was when an image was built."""
+    if base.name is None or base.digest is None:
+        raise NotFound(
+            f"{what} does not say which base exactly it is built on",
+            cause=f"its annotations have no {'name' if base.name is None else 'digest'} of it",
+            remedy="name the old base",
+            code="no-base-stated",
+            fields={"reference": what},
+        )
+    return as_location(base.name).with_digest(base.digest)
 
 
 def _takes_references(target: AnyLocation | Place | Store) -> bool:
@@ -560,6 +693,7 @@ class SyncImages(Face[Images]):
     export: Final = blocking(Images.export)
     push: Final = blocking(Images.push)
     edit: Final = blocking(Images.edit)
+    rebase: Final = blocking(Images.rebase)
 
     @contextmanager
     def _opened(self, reference: AnyLocation, platform: Platform | str | None) -> Iterator[SyncImage]:

@@ -7,7 +7,9 @@ import click
 from lading.cli.groups import Group
 
 
-@click.group(cls=Group, package=__name__, names=("config", "history", "layers", "size", "ls", "cat", "export", "edit"))
+@click.group(
+    cls=Group, package=__name__, names=("config", "history", "layers", "size", "ls", "cat", "export", "edit", "rebase")
+)
 def image() -> None:
     """Look into images, and change them without a build.
 
