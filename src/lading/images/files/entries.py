@@ -105,10 +105,15 @@ def glob(pattern: str) -> Callable[[str], object]:
     Args:
         pattern: the glob.
     """
-    return re.compile(_expression(pattern)).fullmatch
+    return re.compile(expression(pattern)).fullmatch
 
 
-def _expression(pattern: str) -> str:
+def expression(pattern: str) -> str:
+    """A glob as a regular expression.
+
+    Args:
+        pattern: the glob; see `matching`.
+    """
     said = ""
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     for number, part in enumerate(parts):
