@@ -5,7 +5,7 @@ This module reads and writes through an overlay, and knows no locations. An edit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 from lading.errors import UsageError
@@ -92,6 +92,8 @@ class _Applying:
         self._title = title
         self._walk = Walk(title)
         self._once = Once()
+        self._layers = Once()
+        self._has_found: set[Hashable] = set()
         self._found: set[Platform] = set()
         """Those of the platforms that there is an image for."""
 
@@ -113,6 +115,10 @@ class _Applying:
         if missing:
             found = manifest if isinstance(manifest, Index) else await image_config(self._overlay, manifest)
             raise no_platform(self._title, missing, found)
+        for one in self._edits:
+            absent = one.missing(self._title) if one not in self._has_found else None
+            if absent is not None:
+                raise absent
         return changed
 
     async def _index(self, index: Index, depth: int) -> Index:
@@ -167,13 +173,14 @@ class _Applying:
     async def _image(self, manifest: Manifest, platform: Platform | None) -> tuple[AnyManifest, Platform | None]:
         """An image as the edits make it, and its platform if that changes."""
         title = f"{self._title} for {platform}" if platform is not None else self._title
-        editing = Editing(self._overlay, manifest, title, self._limits)
+        editing = Editing(self._overlay, manifest, title, self._limits, self._layers)
         await editing.read()
         before = editing.platform if editing.is_image else None
         for one in self._edits:
             await one.apply(editing)
         changed = await editing.finish()
         self.notes += editing.notes
+        self._has_found |= editing.has_found
         after = editing.platform if editing.is_image else None
         if changed.digest != manifest.digest:
             self._changed(after, manifest, changed, editing)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from lading.errors import LadingError
     from lading.images.edits.editing import Editing
     from lading.images.edits.index_editing import IndexEditing
 
@@ -36,6 +37,17 @@ class Edit(msgspec.Struct, frozen=True):
         Raises:
             LadingError: it cannot be changed so.
         """
+
+    def missing(self, title: str) -> LadingError | None:
+        """The error that what it looks for was found in no image; None where it looks for nothing.
+
+        An edit that looks for something puts itself among those that `image.has_found`.
+
+        Args:
+            title: what was edited.
+        """
+        del title
+        return None
 
     @property
     def changes_images(self) -> bool:

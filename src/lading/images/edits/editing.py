@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import msgspec
 
 from lading.errors import InvalidContent, Unsupported
 from lading.images.edits.field_order import CONFIG, CONTAINER, DESCRIPTOR, MANIFEST, set_field
-from lading.io.tasks import Limits
+from lading.io.tasks import Limits, Once
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -69,13 +69,24 @@ class Editing:
         manifest: its manifest.
         title: what it is called in messages.
         limits: how many blobs may be read and written at once.
+        once: what is done to layers, once for all images that are edited together.
     """
 
-    def __init__(self, overlay: Overlay, manifest: Manifest, title: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        overlay: Overlay,
+        manifest: Manifest,
+        title: str,
+        limits: Limits | None = None,
+        once: Once | None = None,
+    ) -> None:
         self.overlay = overlay
         self.title = title
         self.original = manifest
         self.limits: Limits = limits or Limits()
+        self.once: Once = once or Once()
+        self.has_found: set[Hashable] = set()
+        """The edits that found what they look for."""
         self.algorithm: str = manifest.digest.algorithm
         """Of the digest of the new manifest."""
         self.manifest: Document = manifest.document

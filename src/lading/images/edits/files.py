@@ -60,7 +60,7 @@ class StripFiles(Edit, frozen=True):
         found = await _rewrite(image, ("strip", self.paths), change, is_gone)
         if not any(done is not None for _, done in found):
             return
-        image.matched.add(self)
+        image.has_found.add(self)
         for layer, done in found:
             if done is not None and not done.entries:
                 if len(image.layers) == 1:
@@ -196,4 +196,3 @@ def _matcher(paths: tuple[str, ...]) -> Callable[[str], bool]:
         said.append(expression(tidy) if is_glob(tidy) else re.escape(tidy))
     found = re.compile(f"(?s:(?:{'|'.join(said)})(?:/.*)?)").fullmatch
     return lambda path: found(path) is not None
-
