@@ -44,6 +44,8 @@ COMMANDS = {
     "image ls": "lading.images.files.reading:Files",
     "image edit": "lading.images.edits.report:EditReport",
     "image rebase": "lading.images.edits.report:EditReport",
+    "image flatten": "lading.images.edits.report:EditReport",
+    "image squash": "lading.images.edits.report:EditReport",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

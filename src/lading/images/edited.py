@@ -15,6 +15,7 @@ from lading.images.edits.config import SetEnv, SetLabel
 from lading.images.edits.edit import Edit
 from lading.images.edits.report import ManifestChange
 from lading.images.platforms import what_is_there
+from lading.model.media_types import LayerCompression
 from lading.model.platform import Platform
 from lading.transfer.transform import Graph, HasGraph
 
@@ -52,6 +53,80 @@ class Editable:
             scope: whose: `manifest`, `index`, or `descriptor`, an entry of the index.
         """
         return self.edited(SetAnnotation(name, value, scope))
+
+    def flatten(self, compression: LayerCompression | None = None, *, level: int | None = None) -> EditedImage:
+        """The same with all its layers in one.
+
+        Args:
+            compression: of the new layer; None for that of the lowest layer.
+            level: of the compression; None for what is usual.
+        """
+        from lading.images.edits.squash import Flatten
+
+        return self.edited(Flatten(compression=compression, level=level))
+
+    def squash(
+        self, from_layer: int | str, compression: LayerCompression | None = None, *, level: int | None = None
+    ) -> EditedImage:
+        """The same with its layers from one to the top in one.
+
+        Args:
+            from_layer: the lowest of them: its number from 1; its digest or diff ID, or the beginning of one; or a part
+                of the text that says in the history what made it.
+            compression: of the new layer; None for that of the lowest of them.
+            level: of the compression; None for what is usual.
+        """
+        from lading.images.edits.squash import Squash
+
+        return self.edited(Squash(from_layer=str(from_layer), compression=compression, level=level))
+
+    def without_layers(self, *layers: int | str, created_by: str | None = None) -> EditedImage:
+        """The same without some layers.
+
+        Args:
+            layers: of each its number from 1, in the image as it is then; or its digest or diff ID, or the beginning of
+                one.
+            created_by: a regular expression: layers go of which the history says that they were made by that.
+        """
+        from lading.images.edits.remove_layers import RemoveLayers
+
+        named = [RemoveLayers(layer=str(layer)) for layer in layers]
+        return self.edited(*named, *([RemoveLayers(created_by=created_by)] if created_by is not None else []))
+
+    def without_files(self, *paths: str) -> EditedImage:
+        """The same with files left out of all layers.
+
+        Args:
+            paths: paths in the layers, or globs; of a directory all that is in it goes, too.
+        """
+        from lading.images.edits.files import StripFiles
+
+        return self.edited(StripFiles(paths))
+
+    def with_file(self, path: str, content: bytes) -> EditedImage:
+        """The same with other content in a file, in the layer that it comes from.
+
+        Args:
+            path: of a file that is there; symbolic links are followed, within the image.
+            content: what it has then.
+        """
+        from lading.images.edits.files import ReplaceFile
+
+        return self.edited(ReplaceFile(path, content))
+
+    def recompressed(self, compression: LayerCompression, *, level: int | None = None) -> EditedImage:
+        """The same with its layers compressed in another way.
+
+        Args:
+            compression: of the layers: `gzip`, `zstd` or `none`.
+            level: of the compression, with which every layer is compressed anew; None for what is usual.
+
+        Raises:
+            UsageError: the compression has no such level.
+        """
+        from lading.images.edits.compression import Recompress
+
+        return self.edited(Recompress(compression, level))
 
 
 class EditedImage(Editable):

@@ -154,13 +154,12 @@ class MakeReproducible(Edit, frozen=True, kw_only=True):
 
     async def apply(self, image: Editing) -> None:
         """Leave it out."""
-        latest = self.latest
+        latest = _LATEST if self.latest is None else self.latest
 
         def change(entry: Entry) -> None:
             entry.headers.drop_owner_names()
             entry.headers.drop_other_times()
-            if latest is not None:
-                entry.headers.set_times(lambda old: min(old, latest))
+            entry.headers.set_times(lambda old: min(old, latest))
 
         await _rewrite(image, ("reproducible", latest), change)
 

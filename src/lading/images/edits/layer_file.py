@@ -9,6 +9,7 @@ import hashlib
 import uuid
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
 import msgspec
@@ -68,11 +69,13 @@ class LayerFile:
             self._packed = self._stack.enter_context(packed)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Remove the file, unless it was finished."""
         if self._path is not None:
             with suppress(OSError):
-                self._stack.close()
+                self._stack.__exit__(kind, error, trace)
             self._path.unlink(missing_ok=True)
 
     def write(self, piece: bytes | bytearray | memoryview) -> int:

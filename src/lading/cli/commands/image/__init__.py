@@ -8,7 +8,9 @@ from lading.cli.groups import Group
 
 
 @click.group(
-    cls=Group, package=__name__, names=("config", "history", "layers", "size", "ls", "cat", "export", "edit", "rebase")
+    cls=Group,
+    package=__name__,
+    names=("config", "history", "layers", "size", "ls", "cat", "export", "edit", "flatten", "squash", "rebase"),
 )
 def image() -> None:
     """Look into images, and change them without a build.

@@ -9,6 +9,7 @@ import click
 
 from lading.cli import values
 from lading.cli.editing import EditCommand, EditOption, key_value, run_edit, taken_edits, target_options
+from lading.cli.layer_edits import layer_edit_options
 from lading.cli.options import Options, common
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _edit_option(name: str, make: Callable[[str], Edit], metavar: str, help: str
     return click.option(name, cls=EditOption, make=make, metavar=metavar, help=help)
 
 
-@click.command(cls=EditCommand, short_help="Change config and annotations of an image")
+@click.command(cls=EditCommand, short_help="Change config, annotations and layers of an image")
 @click.argument("reference", type=values.location, metavar="REF")
 @_edit_option("--label", _label, "KEY=VALUE", "Set a label.")
 @_edit_option("--env", _env, "KEY=VALUE", "Set a variable.")
@@ -79,6 +80,7 @@ def _edit_option(name: str, make: Callable[[str], Edit], metavar: str, help: str
 @_edit_option("--remove-label", _no_label, "KEY", "Take a label away.")
 @_edit_option("--remove-env", _no_env, "KEY", "Take a variable away.")
 @_edit_option("--remove-annotation", _no_annotation, "[SCOPE:]KEY", "Take an annotation away.")
+@layer_edit_options
 @common(pushes=True)
 def edit(options: Options, reference: str, **given: Any) -> None:
     """Change an image, or all images of an index, and write the result to TARGET.
