@@ -406,6 +406,17 @@ image edit oci:{layout}:image --label {evil} --in-place
 image rebase {kind}/app:image --old-base {evil} --new-base {kind}/app:image -t 2
 image rebase {kind}/app:image --old-base {kind}/app:list --new-base oci:{layout}:image -t oci:{layout}:{evil}
 image rebase oci:{layout}:image -t 2
+image edit oci:{layout}:image --strip-file {evil} -t 2
+image edit oci:{layout}:image --strip-file **/{evil}* --dry-run -t 2
+image edit oci:{layout}:image --replace-file {evil}=/no/such -t 2
+image edit oci:{layout}:image --remove-layer {evil} -t 2
+image edit oci:{layout}:image --remove-layer-created-by ({evil} -t 2
+image edit oci:{layout}:image --file-time {evil} --compression {evil} -t 2
+image edit oci:{layout}:image --file-time-max 1 --reproducible --compression none -t 2
+image flatten oci:{layout}:image -t {evil}
+image flatten {kind}/app:list --compression {evil} -t 2
+image squash oci:{layout}:image --from {evil} --dry-run -t 2
+image squash {angry}/app:1 --from 1 -t 2
 registry check {kind}
 registry check {kind}/app --write
 registry check {angry}/app

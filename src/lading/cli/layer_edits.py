@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lading.model.media_types import LayerCompression
 
 F = TypeVar("F", bound=Callable[..., Any])
-_COMPRESSIONS = ("gzip", "zstd", "none")
+_COMPRESSIONS: dict[str, LayerCompression] = {"gzip": "gzip", "zstd": "zstd", "none": "none"}
 
 
 def compression(text: str) -> tuple[LayerCompression, int | None]:
@@ -29,7 +29,7 @@ def compression(text: str) -> tuple[LayerCompression, int | None]:
     name, colon, level = text.partition(":")
     if name not in _COMPRESSIONS or (colon and not (level.isdecimal() and level.isascii())):
         raise click.UsageError(f"--compression: {text!r} is not gzip, zstd or none, with a level such as gzip:9 or not")
-    return cast("LayerCompression", name), int(level) if colon else None
+    return _COMPRESSIONS[name], int(level) if colon else None
 
 
 def source_date() -> int | None:

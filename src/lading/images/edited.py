@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from lading.arguments import several
 from lading.images.edits.annotations import Scope, SetAnnotation
@@ -15,9 +16,11 @@ from lading.images.edits.config import SetEnv, SetLabel
 from lading.images.edits.edit import Edit
 from lading.images.edits.report import ManifestChange
 from lading.images.platforms import what_is_there
-from lading.model.media_types import LayerCompression
 from lading.model.platform import Platform
 from lading.transfer.transform import Graph, HasGraph
+
+if TYPE_CHECKING:
+    from lading.images.convert import Compression
 
 
 class Editable:
@@ -54,7 +57,7 @@ class Editable:
         """
         return self.edited(SetAnnotation(name, value, scope))
 
-    def flatten(self, compression: LayerCompression | None = None, *, level: int | None = None) -> EditedImage:
+    def flatten(self, compression: Compression | None = None, *, level: int | None = None) -> EditedImage:
         """The same with all its layers in one.
 
         Args:
@@ -66,7 +69,7 @@ class Editable:
         return self.edited(Flatten(compression=compression, level=level))
 
     def squash(
-        self, from_layer: int | str, compression: LayerCompression | None = None, *, level: int | None = None
+        self, from_layer: int | str, compression: Compression | None = None, *, level: int | None = None
     ) -> EditedImage:
         """The same with its layers from one to the top in one.
 
@@ -114,7 +117,7 @@ class Editable:
 
         return self.edited(ReplaceFile(path, content))
 
-    def recompressed(self, compression: LayerCompression, *, level: int | None = None) -> EditedImage:
+    def recompressed(self, compression: Compression, *, level: int | None = None) -> EditedImage:
         """The same with its layers compressed in another way.
 
         Args:
