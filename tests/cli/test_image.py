@@ -15,7 +15,7 @@ import pytest
 
 from support.images import Manifest, digest_of, make_image, make_index, push
 from support.lading import Lading
-from support.layers import LAYER, Blob, Entry, archive, image, padded, write_layout
+from support.layers import LAYER, AnyLayer, Blob, Entry, archive, image, padded, write_layout
 from support.parts import need
 from support.process import run
 from support.proxy import CountingProxy
@@ -524,3 +524,40 @@ def test_export_into_a_full_file_system_ends_with_what_is_wrong(lading: Lading, 
         assert not list((tmp_path / "small").iterdir())
     finally:
         run(["umount", str(tmp_path / "small")])
+
+
+REFUSED: dict[str, tuple[Sequence[AnyLayer], str]] = {
+    "entry": (["a=a", "d/ d/x=x h~none"], "layer 2, entry h: it is a hard link to none, which is not there"),
+    "whiteout": (["d/", "-d/.."], "layer 2, entry d/.wh...: it is a whiteout of no name"),
+    "twice": (["a=a a=b"], "layer 1, entry a: it is there twice"),
+    "hostile name": ([[Entry("/../\x1b[31m")]], "layer 1, entry /../\\x1b[31m: it leads out of the root"),
+    "number": (
+        ["z=z", [Entry("a"), Entry("b", raw={108: b"xyz"})]],
+        "after entry a: a number in a header is malformed",
+    ),
+    "checksum": ([[Entry("b", checksum=1)]], "at its first entry: the checksum of a header is wrong"),
+    "sparse": (
+        [[Entry("a", content=b"x\n", pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})]],
+        "after entry a: the map of a sparse file ends too early",
+    ),
+    "cut": (["a=a", Blob.of(archive([Entry("b", content=b"x" * 99)])[:600])], "after entry b: it ends too early"),
+    "compression": ([Blob(b"\x1f\x8b" + bytes(50), b"", f"{LAYER}+gzip")], "layer 1 of "),
+    "diff ID": ([Blob.of(archive("a=a")), Blob(archive("b=b"), archive("c=c"), LAYER)], "layer 2 of "),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_says_in_which_layer_and_at_which_entry(name: str, lading: Lading, tmp_path: Path) -> None:
+    layers, said = REFUSED[name]
+    place = write_layout(tmp_path / "layout", image(*layers))
+    for command in (
+        ["ls", "-R", place],
+        ["size", "--files", place],
+        ["export", place],
+        ["export", place, f"{tmp_path}/new/"],
+    ):
+        failed = lading.run("image", *command, check=False)
+        assert (failed.returncode, failed.stdout) == (7, "")
+        assert said in failed.stderr
+        assert "layer" in failed.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "layout"]

@@ -128,6 +128,7 @@ _HINTS = {
     "crane": "go install github.com/google/go-containerregistry/cmd/crane@v0.20.6",
     "oras": "go install oras.land/oras/cmd/oras@v1.3.3",
     "regctl": "go install github.com/regclient/regclient/cmd/regctl@v0.11.7",
+    "debootstrap": "Debian package debootstrap",
     "docker": f"the docker CLI, version {OLDEST_DOCKER} or later",
     "docker-registry": "Debian package docker-registry",
     "dockerd": "Debian package docker.io",

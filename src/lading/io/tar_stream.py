@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from lading.errors import InvalidContent
+from lading.model.text import excerpt
 
 BLOCK = 512
 _META_LIMIT = 1024 * 1024
@@ -92,6 +93,7 @@ class TarStream:
         self._long_name: bytes | None = None
         self._long_link: bytes | None = None
         self._sparse: _Sparse | None = None
+        self._last: str | None = None
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes.
@@ -228,6 +230,7 @@ class TarStream:
             member.size = 0
         if not 0 <= member.size <= _SIZE_LIMIT:
             raise self._malformed(f"the size of {member.name!r} is not possible")
+        self._last = member.name
         member.offset, member.stored = self.position, member.size
         self._left, self._padding = member.size, -member.size % BLOCK
         self._sparse = self._sparse_of(member, records) if records else None
@@ -329,7 +332,7 @@ class TarStream:
             member.name = _decoded(name)
         if size := records.get("GNU.sparse.size") or records.get("GNU.sparse.realsize"):
             member.size = self._decimal("GNU.sparse.size", size)
-        sparse = _Sparse(member)
+        sparse = _Sparse(member, self._malformed)
         if not in_content:
             count = self._decimal("GNU.sparse.numblocks", records.get("GNU.sparse.numblocks", b""))
             numbers = records.get("GNU.sparse.map", b"")
@@ -372,14 +375,21 @@ class TarStream:
         return value
 
     def _malformed(self, cause: str) -> InvalidContent:
-        return InvalidContent(f"{self._what} is no tar archive that engines take", cause=cause, code="malformed-layer")
+        where = f"after entry {excerpt(self._last)}" if self._last is not None else "at its first entry"
+        return InvalidContent(
+            f"{self._what} is no tar archive that engines take",
+            cause=f"{where}: {cause}",
+            code="malformed-layer",
+            fields={"after": self._last},
+        )
 
 
 class _Sparse:
     """A sparse file whose map may stand before its content (GNU tar manual §PAX Format, Version 1.0)."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, malformed: Callable[[str], InvalidContent]) -> None:
         self.member = member
+        self._malformed = malformed
         self.extents: Extents = ()
         self.is_read = False
         self._map = bytearray()
@@ -411,15 +421,12 @@ class _Sparse:
             _, *numbers = [self._number(line) for line in bytes(self._map).split(b"\n")[: self._wanted]]
             self.set(numbers)
         elif len(self._map) > _META_LIMIT:
-            raise self._malformed()
+            raise self._malformed("the map of a sparse file is malformed")
 
     def _number(self, line: bytes) -> int:
         if not line.isdigit() or len(line) > 19:
-            raise self._malformed()
+            raise self._malformed("the map of a sparse file is malformed")
         return int(line)
-
-    def _malformed(self) -> InvalidContent:
-        return InvalidContent(f"the map of the sparse file {self.member.name!r} is malformed", code="malformed-layer")
 
 
 def _text(field: bytes) -> bytes:
