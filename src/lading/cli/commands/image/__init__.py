@@ -10,7 +10,10 @@ from lading.cli.groups import Group
 @click.group(
     cls=Group,
     package=__name__,
-    names=("config", "history", "layers", "size", "ls", "cat", "export", "edit", "flatten", "squash", "rebase"),
+    names=(
+        *("config", "history", "layers", "size", "ls", "cat", "export", "check-base"),
+        *("edit", "flatten", "squash", "rebase"),
+    ),
 )
 def image() -> None:
     """Look into images, and change them without a build.
