@@ -124,7 +124,7 @@ LAYERS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(base=st.lists(WORDS, max_size=8), a=LAYERS, b=LAYERS)
 @example(base=["d/", "d/a=1"], a=[["-d"], ["d/", "d/e=1"]], b=[["d/", "d/e=1"]])
 @example(base=["s->d", "d/"], a=[["s/a=1"]], b=[["s/a=2"]])

@@ -135,6 +135,7 @@ _HINTS = {
     "openssl": "Debian package openssl",
     "skopeo": "Debian package skopeo",
     "umoci": "Debian package umoci",
+    "patch": "Debian package patch",
     "podman": "Debian package podman",
     "busybox": "Debian package busybox-static",
     "zstd": "Debian package zstd",
