@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lading import AsyncClient
+from lading.edits import Flatten, Squash
 from lading.errors import LadingError
 from lading.images.views import Image
 from support.awkward import CASES, OUTSIDE
@@ -128,6 +129,24 @@ async def test_an_image_is_what_engines_make_of_it(name: str, tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(left)
     assert not Path("/etc/lading-pwned").exists()
     assert not Path(OUTSIDE, "pwned").exists()
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_layers_put_together_make_the_same(name: str, tmp_path: Path) -> None:
+    """In one layer, and in one over the layers below, whichever these are."""
+    place = write_layout(tmp_path / "layout", CASES[name])
+    target = f"oci:{tmp_path}/edited:t"
+    edits = [Flatten(compression="none"), *(Squash(from_layer=str(n)) for n in range(2, len(CASES[name].layers)))]
+    async with AsyncClient() as client:
+        for edit in edits:
+            if expected(name) == REFUSED:
+                if len(CASES[name].layers) > 1:
+                    with pytest.raises(LadingError):
+                        await client.images.edit(place, edit, targets=target)
+                continue
+            await client.images.edit(place, edit, targets=target)
+            async with client.images.open(place) as before, client.images.open(target) as after:
+                assert await listed(after) == await listed(before)
 
 
 async def listed(image: Image) -> str:

@@ -177,7 +177,7 @@ class _Plan:
         children = here.node.children or {}
         there = (lower.children if lower is not None else None) or {}
         gone = sorted(there.keys() - children.keys())
-        if any(len(_encoded(WHITEOUT + name)) > LIMITS.name for name in gone):
+        if any(name.startswith(WHITEOUT) or len(_encoded(WHITEOUT + name)) > LIMITS.name for name in gone):
             # Nothing hides such a name but a marker that hides all, so that what stays is written anew.
             self._put(trail)
             self._hide(here.path, OPAQUE)

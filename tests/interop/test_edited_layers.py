@@ -1,0 +1,127 @@
+"""Images whose layers were put together or compressed in another way: engines make of them what they made before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from interop.test_image_files import ODD, ROOTS, tree
+from support.docker import DockerCLI
+from support.images import make_busybox, make_image, make_layer, push
+from support.lading import Lading
+from support.layers import AnyLayer, image
+from support.parts import need
+from support.process import run
+from support.registry import RealRegistry
+
+EDITS = {
+    "flat": ["flatten"],
+    "squashed": ["squash", "--from", "2"],
+    "plain": ["edit", "--compression", "none"],
+    "zstd": ["edit", "--compression", "zstd"],
+    "new-times": ["edit", "--file-time-max", "1"],
+}
+DOCKER = ("flat", "squashed", "plain")
+"""Docker 20.10 reads no zstd."""
+LAYERS: dict[str, list[AnyLayer]] = {
+    **{name: list(layers) for name, layers in ROOTS.items()},
+    "odd": [*ODD, "parent/ parent/less/ parent/less/more=m d/ d/e=e", "-parent/less d/ !d d/f=f"],
+    "hard links": [
+        "d/ d/a=a@640 d/b~d/a@640 d/c~d/a@640 x/ x/y=y",
+        "-d/b",
+        "d/ d/a=new e/ e/f=f e/g~e/f",
+        "-x e/ -e/f",
+    ],
+    "again": ["d/ d/a=a d/s/ d/s/t=t f->d", "-d f=file", "d/@700 d/b=b d/s=file"],
+}
+
+
+def edit(lading: Lading, registry: RealRegistry, repository: str, name: str, *how: str) -> str:
+    """An image with these layers, and its edited form beside it; returns the latter's reference."""
+    reference = f"{registry.host}/{repository}:1"
+    push(registry.host, repository, "1", image(*LAYERS[name], config={"config": {"Cmd": ["/x"]}}))
+    lading.run("image", how[0], reference, *how[1:], "-t", "edited")
+    return f"{registry.host}/{repository}:edited"
+
+
+@pytest.mark.parametrize("how", DOCKER)
+@pytest.mark.parametrize("name", LAYERS)
+def test_docker_finds_the_same(
+    name: str, how: str, lading: Lading, engine: DockerCLI, registry: RealRegistry, repository: str
+) -> None:
+    edited = edit(lading, registry, repository, name, *EDITS[how])
+    found = tree(engine.run("export", engine.run("create", edited, timeout=120).stdout.strip()).stdout_bytes)
+    assert found == tree(lading.run("image", "export", edited.replace(":edited", ":1")).stdout_bytes)
+    assert found
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_podman_finds_the_same(
+    name: str, lading: Lading, podman: Path, registry: RealRegistry, repository: str
+) -> None:
+    for how in ("flat", "squashed", "zstd"):
+        edited = edit(lading, registry, repository, name, *EDITS[how])
+        container = run([podman, "create", "--tls-verify=false", "-q", edited]).stdout.split()[-1]
+        found = tree(run([podman, "export", container]).stdout_bytes)
+        assert found == tree(lading.run("image", "export", edited.replace(":edited", ":1")).stdout_bytes)
+        run([podman, "rm", container])
+
+
+@pytest.mark.parametrize("how", ["flat", "squashed", "plain"])
+def test_umoci_finds_the_same(
+    how: str, lading: Lading, registry: RealRegistry, repository: str, tmp_path: Path
+) -> None:
+    umoci = need("umoci")
+
+    def listed(folder: Path) -> dict[str, tuple[int, int, int]]:
+        paths = sorted(folder.rglob("*"))
+        return {
+            path.relative_to(folder).as_posix(): (path.lstat().st_mode, path.lstat().st_uid, path.lstat().st_gid)
+            for path in paths
+        }
+
+    for name in ("whiteouts", "hard links", "again"):
+        edited = edit(lading, registry, repository, name, *EDITS[how])
+        for reference, number in ((edited, "after"), (edited.replace(":edited", ":1"), "before")):
+            lading.run("copy", reference, f"oci:{tmp_path}/{name}:{number}")
+            run([umoci, "raw", "unpack", "--image", f"{tmp_path}/{name}:{number}", str(tmp_path / f"{name}-{number}")])
+        assert listed(tmp_path / f"{name}-after") == listed(tmp_path / f"{name}-before")
+
+
+SCRIPT = "cat /app/say; test ! -e /srv/gone && echo gone; busybox ls /srv"
+SAID = "two\ngone\nkept\n"
+
+
+@pytest.fixture
+def runs(registry: RealRegistry, repository: str) -> str:
+    """An image that runs, of which the topmost layer changes and deletes what is below."""
+    base = make_busybox(seed="layers", kind="oci")
+    layers = [
+        *base.layers,
+        make_layer({"app/": b"", "app/say": b"one\n", "srv/": b"", "srv/gone": b"x", "srv/kept": b"k"}),
+        make_layer({"app/": b"", "app/say": b"two\n", "srv/": b"", "srv/.wh.gone": b""}),
+    ]
+    assert base.platform is not None
+    config = {"Cmd": ["/bin/sh", "-c", SCRIPT], "Env": ["PATH=/bin"]}
+    made = make_image(f"linux/{base.platform['architecture']}", kind="oci", layers=layers, config=config)
+    push(registry.host, repository, "1", made)
+    return f"{registry.host}/{repository}:1"
+
+
+@pytest.mark.parametrize("how", DOCKER)
+def test_docker_runs_them(how: str, lading: Lading, engine: DockerCLI, runs: str) -> None:
+    lading.run("image", EDITS[how][0], runs, *EDITS[how][1:], "-t", "edited")
+    ran = engine.run("run", "--rm", "--network=none", runs.replace(":1", ":edited"))
+    assert ran.stdout == SAID
+
+
+def test_podman_runs_them(lading: Lading, podman: Path, runs: str) -> None:
+    for how, said in EDITS.items():
+        lading.run("image", said[0], runs, *said[1:], "-t", how)
+        name = runs.replace(":1", f":{how}")
+        run([podman, "pull", "--tls-verify=false", "-q", name])
+        # podman would raise these limits, which not every machine allows.
+        limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
+        ran = run([podman, "run", "--rm", "--network=none", *limits, name])
+        assert ran.stdout == SAID
