@@ -1,7 +1,7 @@
 """What a manifest leads to, visited: all of it, each content gone into once, as far as the limits allow."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidContent
@@ -52,6 +52,10 @@ def test_everything_is_visited_and_gone_into_once(graph: Graph, roots: list[Dige
     assert len(found) == len(roots) + sum(len(graph[digest]) for digest in asked), "as often as it is listed"
 
 
+CHAIN = dict(zip(DIGESTS, [[digest] for digest in DIGESTS[1:]] + [[]], strict=True))
+
+
+@example(graph=CHAIN, roots=DIGESTS[9:11], limit=1)
 @given(graph=graphs(), roots=st.lists(st.sampled_from(DIGESTS), unique=True), limit=st.integers(0, 6))
 def test_what_one_root_does_not_reach_another_may(graph: Graph, roots: list[Digest], limit: int) -> None:
     """What does not lead too deep is seen whole, whatever else does, and in whichever order."""
