@@ -252,7 +252,7 @@ def test_rare_characters_in_annotations() -> None:
 AMD64, ARM64, ARM_V6, ARM_V7 = "linux/amd64", "linux/arm64/v8", "linux/arm/v6", "linux/arm/v7"
 
 
-def _select(index: Index, *platforms: str, **options: bool) -> list[int]:
+def _select(index: Index, *platforms: str, **options: Any) -> list[int]:
     return [found.size for found in index.select([Platform.parse(text) for text in platforms], **options)]
 
 

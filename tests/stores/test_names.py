@@ -304,9 +304,49 @@ async def test_beside_other_names_it_is_made_of_the_entries_of_one_name(client: 
     assert await client.digest("oci:in:v2") == OTHER.digest
 
 
-@pytest.mark.parametrize("arch", [None, "amd64"])
-async def test_what_is_no_list_of_platforms_has_to_be_named(client: AsyncClient, arch: str | None) -> None:
-    make_layout("in", entry(IMAGES[0], None, "amd64"), entry(IMAGES[1], None, arch))
+@pytest.mark.parametrize("name", [None, "v1"])
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+@pytest.mark.parametrize("said", [(None, None), ("amd64", None)])
+async def test_what_the_entries_do_not_say_their_configs_do(
+    client: AsyncClient, elsewhere: str, kind: str, name: str | None, said: tuple[str | None, ...]
+) -> None:
+    make_layout("flat", *(entry(image, name, arch) for image, arch in zip(IMAGES, said, strict=True)))
+    pack("flat", "flat.tar")
+    place = {"oci": "oci:flat", "oci-archive": "oci-archive:flat.tar"}[kind] + (f":{name}" if name else "")
+    for image, arch in zip(IMAGES, ARCHES, strict=True):
+        assert await client.digest(place, platform=f"linux/{arch}") == image.digest
+    with pytest.raises(NotFound, match="it has linux/amd64, linux/arm64"):
+        await client.digest(place, platform="linux/s390x")
+    index = await client.get_index(place)
+    assert [str(found.platform) for found in index.manifests] == ["linux/amd64", "linux/arm64"]
+    assert await client.get(str(parse_location(place).with_digest(index.digest))) == index
+    repository = f"{elsewhere}/silent/{kind}-{name}".lower()
+    await client.copy(place, f"{repository}:all")
+    assert await client.digest(f"{repository}:all") == index.digest
+    await client.copy(place, f"{repository}:arm", platforms="linux/arm64")
+    assert [found.digest for found in (await client.get_index(f"{repository}:arm")).manifests] == [IMAGES[1].digest]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        pytest.param(lambda: [entry(IMAGES[0], None, "amd64"), entry(IMAGES[1], None, "amd64")], id="said twice"),
+        pytest.param(lambda: [entry(IMAGES[0]), entry(images.make_image("linux/s390x", kind="oci"))], id="not there"),
+        pytest.param(lambda: [entry(IMAGES[0]), entry(OTHER) | {"size": 3}, entry(IMAGES[0], "x")], id="named"),
+    ],
+)
+async def test_what_is_no_list_of_platforms_has_to_be_named(
+    client: AsyncClient, entries: Callable[[], list[dict[str, Any]]]
+) -> None:
+    make_layout("in", *entries())
+    with pytest.raises(Conflict, match=r"has [23] manifests"):
+        await client.digest("oci:in")
+
+
+async def test_a_config_that_is_damaged_says_no_platform(client: AsyncClient) -> None:
+    make_layout("in", *map(entry, IMAGES))
+    config = Path("in/blobs", IMAGES[1].document["config"]["digest"].replace(":", "/"))
+    config.write_bytes(config.read_bytes().replace(b"arm64", b"amd64"))
     with pytest.raises(Conflict, match="has 2 manifests"):
         await client.digest("oci:in")
 

@@ -48,19 +48,19 @@ def index_of(*built: images.Manifest) -> Index:
         ("linux/amd64", OTHERS, 0),
     ],
 )
-def test_an_engine_gets_the_image_that_is_nearest_to_its_machine(
+async def test_an_engine_gets_the_image_that_is_nearest_to_its_machine(
     name: str, there: list[images.Manifest], taken: int
 ) -> None:
-    found = nearest_image(index_of(*there), Platform.parse(name), "app:1")
+    found = await nearest_image(Memory(), index_of(*there), Platform.parse(name), "app:1")
     assert found.digest == there[taken].digest
 
 
 @pytest.mark.parametrize(
     "name, there", [("linux/arm/v5", ARMS[1:]), ("linux/riscv64", OTHERS), ("linux/arm/v7", OTHERS)]
 )
-def test_an_engine_gets_nothing_that_its_machine_does_not_run(name: str, there: list[images.Manifest]) -> None:
+async def test_an_engine_gets_nothing_that_its_machine_does_not_run(name: str, there: list[images.Manifest]) -> None:
     with pytest.raises(NotFound, match=f"app:1 has nothing for {name}") as refused:
-        nearest_image(index_of(*there), Platform.parse(name), "app:1")
+        await nearest_image(Memory(), index_of(*there), Platform.parse(name), "app:1")
     assert refused.value.fields["platforms"] == [name]
 
 

@@ -18,6 +18,7 @@ from lading.drafts.merge import Change, CreatedDraft
 from lading.drafts.store import DraftStore, draft_exists
 from lading.errors import InvalidContent
 from lading.images.indexes.entries import IndexFilter, fetch_child
+from lading.images.platforms import platforms_in_configs
 from lading.io.tasks import gather
 from lading.model.index import Index
 from lading.model.media_types import OCI_INDEX
@@ -55,8 +56,9 @@ async def pull(
             fields={"reference": str(source)},
         )
     wanted = IndexFilter.of(platforms, attestations)
-    chosen = wanted.children(index)
     walk = Walk(str(source))
+    known = await platforms_in_configs(repository, index, wanted.platforms, walk)
+    chosen = wanted.children(index, known)
     walk.enter(chosen, 1)
     manifests = await gather(fetch_child(walk, repository, child) for child in chosen)
     listed = (
@@ -64,7 +66,10 @@ async def pull(
         for child, manifest in zip(chosen, manifests, strict=True)
     )
     entries = with_files(distinct_entries(listed))
-    wanted.check(entry.descriptor for entry in entries)
+    wanted.check(
+        msgspec.structs.replace(entry.descriptor, platform=known.get(entry.digest, entry.descriptor.platform))
+        for entry in entries
+    )
     draft = Draft(
         reference=target,
         entries=entries,

@@ -531,7 +531,7 @@ class Images:
             if len(manifest.images) == 1:
                 entry = manifest.images[0]
             else:
-                entry = nearest_image(manifest, engine_platform(), str(location))
+                entry = await nearest_image(store, manifest, engine_platform(), str(location))
                 self._note(f"{location} is for {len(manifest.images)} platforms: this is {entry.platform}")
         else:
             return Image(store, manifest, str(location), remembered=self._remembered)

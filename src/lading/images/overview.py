@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from lading.errors import InvalidContent, NotFound
-from lading.images.platforms import image_config, is_for_any, no_platform
+from lading.images.platforms import image_config, is_for_any, no_platform, platforms_in_configs
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -107,7 +107,7 @@ async def overview(
 
 
 async def _of_index(store: Readable, reference: Location, index: Index, platforms: Sequence[Platform]) -> Overview:
-    chosen = _chosen(index, reference, platforms)
+    chosen = await _chosen(store, index, reference, platforms)
     images = [entry for entry in chosen if not is_attestation(entry)]
     attestations = [entry for entry in chosen if is_attestation(entry)]
     walk = Walk(str(reference))
@@ -135,11 +135,16 @@ async def _of_index(store: Readable, reference: Location, index: Index, platform
     )
 
 
-def _chosen(index: Index, reference: Location, platforms: Sequence[Platform]) -> Sequence[Descriptor]:
+async def _chosen(
+    store: Readable, index: Index, reference: Location, platforms: Sequence[Platform]
+) -> Sequence[Descriptor]:
     """The entries for these platforms; all where there are none."""
-    chosen = index.select(platforms) if platforms else index.manifests
-    if platforms and not chosen:
-        raise no_platform(str(reference), platforms, index)
+    if not platforms:
+        return index.manifests
+    known = await platforms_in_configs(store, index, platforms, Walk(str(reference)))
+    chosen = index.select(platforms, known=known)
+    if not chosen:
+        raise no_platform(str(reference), platforms, index, known)
     return chosen
 
 

@@ -5,21 +5,24 @@ Reads of a store only what it takes to choose. The transforms at the end choose 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from lading.errors import NotFound, UsageError
+from lading.errors import DigestMismatch, InvalidContent, NotFound, UsageError
 from lading.io.tasks import gather
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
 from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
-from lading.model.media_types import IMAGE_CONFIGS
+from lading.model.media_types import IMAGE_CONFIGS, INDEXES
 from lading.model.platform import Platform
-from lading.store import AnyManifest, Readable, fetch_manifest, read_config
+from lading.model.reach import LIMITS
+from lading.store import AnyManifest, Readable, fetch_manifest, may_be_manifest, read_config
 from lading.transfer.report import Note
 from lading.transfer.transform import Graph, Transform
+from lading.walk import Walk
 
 
 async def choose(store: Readable, manifest: AnyManifest, platforms: Sequence[Platform], what: str) -> AnyManifest:
@@ -30,6 +33,8 @@ async def choose(store: Readable, manifest: AnyManifest, platforms: Sequence[Pla
         manifest: an index, or an image: then its config has to say that it is for one of them.
         platforms: the platforms; there has to be something for each of them in an index.
         what: what the manifest is called in messages.
+
+    Of entries that say no platform the configs are asked, where no other entry is for one of the platforms.
 
     Returns:
         The index with only the entries for these platforms and the attestations of those entries; everything else it
@@ -43,10 +48,11 @@ async def choose(store: Readable, manifest: AnyManifest, platforms: Sequence[Pla
         if not is_for_any(config, platforms):
             raise no_platform(what, platforms, config)
         return manifest
+    known = await platforms_in_configs(store, manifest, platforms, Walk(what))
     for platform in platforms:
-        if not manifest.select([platform], attestations=False):
-            raise no_platform(what, [platform], manifest)
-    chosen = manifest.select(platforms)
+        if not manifest.select([platform], attestations=False, known=known):
+            raise no_platform(what, [platform], manifest, known)
+    chosen = manifest.select(platforms, known=known)
     if len(chosen) == len(manifest.manifests):
         return manifest
     return Index.build(chosen, manifest.media_type, manifest.annotations, base=manifest.document)
@@ -55,13 +61,58 @@ async def choose(store: Readable, manifest: AnyManifest, platforms: Sequence[Pla
 async def choose_image(store: Readable, manifest: AnyManifest, platform: Platform, what: str) -> Descriptor:
     """The first image for a platform: an entry of an index, or the image itself; see `choose`."""
     chosen = await choose(store, manifest, [platform], what)
-    return chosen.images[0] if isinstance(chosen, Index) else chosen.descriptor
+    if not isinstance(chosen, Index):
+        return chosen.descriptor
+    entry = chosen.images[0]
+    return entry if not _says_no_platform(entry) else msgspec.structs.replace(entry, platform=platform)
 
 
-def nearest_image(index: Index, machine: Platform, what: str) -> Descriptor:
-    """The image of an index that a container engine on a machine runs best.
+async def platforms_in_configs(
+    store: Readable, index: Index, wanted: Sequence[Platform], walk: Walk
+) -> dict[Digest, Platform]:
+    """The platforms of the entries that say none, by their configs; nothing where all that is wanted is found without.
 
     Args:
+        store: what the index is in.
+        index: the index.
+        wanted: the platforms that are looked for.
+        walk: what the entries are read with.
+
+    Raises:
+        DigestMismatch: content is not that of its digest.
+        InvalidContent: there is more than a walk follows.
+    """
+    silent = {entry.digest: entry for entry in index.images if _says_no_platform(entry)}
+    if not silent or all(index.select([platform], attestations=False) for platform in wanted):
+        return {}
+    walk.enter(silent.values(), 1)
+
+    async def read(entry: Descriptor) -> Platform | None:
+        try:
+            manifest = await walk.fetch(store, entry.content)
+            config = await image_config(store, manifest) if isinstance(manifest, Manifest) else None
+        except NotFound:
+            return None
+        except InvalidContent as error:
+            if error.code in LIMITS or isinstance(error, DigestMismatch):
+                raise
+            return None
+        return config.platform if config is not None and config.platform.os else None
+
+    found = await gather(map(read, silent.values()))
+    return {digest: platform for digest, platform in zip(silent, found, strict=True) if platform is not None}
+
+
+def _says_no_platform(entry: Descriptor) -> bool:
+    """Whether an entry may be an image and does not say for which platform."""
+    return entry.platform in (None, Platform()) and may_be_manifest(entry) and entry.media_type not in INDEXES
+
+
+async def nearest_image(store: Readable, index: Index, machine: Platform, what: str) -> Descriptor:
+    """The image of an index that a container engine on a machine runs best; see `choose` for entries without platform.
+
+    Args:
+        store: what the index is in.
         index: the list.
         machine: the machine; its variant counts where it has one: `arm/v7` runs what is for v7, else v6, else v5.
         what: what the index is called in messages.
@@ -72,27 +123,39 @@ def nearest_image(index: Index, machine: Platform, what: str) -> Descriptor:
     from lading.model.selection.platforms import Library, only
 
     architecture = msgspec.structs.replace(machine, variant="")
-    there = [entry for entry in index.images if entry.platform and entry.platform.satisfies(architecture)]
+    known = await platforms_in_configs(store, index, [architecture], Walk(what))
+    images = [
+        msgspec.structs.replace(entry, platform=known[entry.digest]) if entry.digest in known else entry
+        for entry in index.images
+    ]
+    there = [entry for entry in images if entry.platform and entry.platform.satisfies(architecture)]
     matcher = only(machine, Library.RC_4, machine)
     ranks = [(rank, entry) for entry in there if entry.platform and (rank := matcher.rank(entry.platform)) is not None]
     if ranks:
         return min(ranks, key=lambda ranked: ranked[0])[1]
     if not there or machine.variant:
-        raise no_platform(what, [machine], index)
+        raise no_platform(what, [machine], index, known)
     return there[0]
 
 
-def no_platform(what: str, platforms: Sequence[Platform], found: Index | ImageConfig | None) -> NotFound:
+def no_platform(
+    what: str,
+    platforms: Sequence[Platform],
+    found: Index | ImageConfig | None,
+    known: Mapping[Digest, Platform] | None = None,
+) -> NotFound:
     """The error that there is nothing for any of these platforms.
 
     Args:
         what: what has nothing.
         platforms: what was asked for.
         found: the index, or the config of the image; None for an artifact, which is for no platform.
+        known: the platforms of entries that say none.
     """
     there: list[str] = []
     if isinstance(found, Index):
-        there = list(dict.fromkeys(str(entry.platform) for entry in found.images if entry.platform))
+        own = (entry.platform or (known or {}).get(entry.digest) for entry in found.images)
+        there = list(dict.fromkeys(str(platform) for platform in own if platform))
         cause = f"it has {', '.join(there)}" if there else "none of its entries has a platform"
     else:
         cause = f"it is an image for {found.platform}" if found is not None else "it is an artifact"
@@ -202,7 +265,7 @@ def one_image(platforms: Sequence[Platform], machine: Platform, holder: str) -> 
         if platforms:
             entry = await choose_image(graph.store, index, platforms[0], graph.title)
         else:
-            entry = nearest_image(index, machine, graph.title)
+            entry = await nearest_image(graph.store, index, machine, graph.title)
         chosen_for_user = entry.platform if not platforms and len(index.images) > 1 else None
         return graph.changed(
             manifest=await fetch_manifest(graph.store, entry.content),

@@ -130,16 +130,27 @@ class Index(BaseManifest, frozen=True, kw_only=True):
         """The entries that attest to another entry (provenance, SBOM), as BuildKit adds them."""
         return tuple(entry for entry in self.manifests if is_attestation(entry))
 
-    def select(self, wanted: Iterable[Platform], *, attestations: bool = True) -> tuple[Descriptor, ...]:
-        """The entries that satisfy any of the platforms, in order, with the attestations of those entries."""
+    def select(
+        self, wanted: Iterable[Platform], *, attestations: bool = True, known: Mapping[Digest, Platform] | None = None
+    ) -> tuple[Descriptor, ...]:
+        """The entries that satisfy any of the platforms, in order, with the attestations of those entries.
+
+        Args:
+            wanted: the platforms.
+            attestations: whether attestations are given, too.
+            known: the platforms of entries that say none, as their configs have them.
+        """
         platforms = tuple(wanted)
-        taken = {entry.digest for entry in self.images if _satisfies_any(entry, platforms)}
+
+        def fits(entry: Descriptor) -> bool:
+            own = entry.platform or (known or {}).get(entry.digest)
+            return own is not None and any(own.satisfies(platform) for platform in platforms)
+
+        taken = {entry.digest for entry in self.images if fits(entry)}
         return tuple(
             entry
             for entry in self.manifests
-            if (
-                attestations and attested(entry) in taken if is_attestation(entry) else _satisfies_any(entry, platforms)
-            )
+            if (attestations and attested(entry) in taken if is_attestation(entry) else fits(entry))
         )
 
 
@@ -215,10 +226,6 @@ def by_platform(entries: Iterable[T], text: str, said: Callable[[T], Descriptor]
 
 _SHORT = 6
 """How many digits of a digest are enough to mean it."""
-
-
-def _satisfies_any(entry: Descriptor, platforms: tuple[Platform, ...]) -> bool:
-    return entry.platform is not None and any(entry.platform.satisfies(wanted) for wanted in platforms)
 
 
 def _encoded(document: Document, media_type: str, *, docker: bool) -> Index:

@@ -5,7 +5,7 @@ This module reads stores of any kind, and does not know what is made of the entr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Self
 
@@ -13,6 +13,7 @@ import msgspec
 
 from lading.arguments import several
 from lading.errors import InvalidContent, NotFound
+from lading.images.platforms import platforms_in_configs
 from lading.io.tasks import Once, gather
 from lading.model.descriptor import EMPTY, Descriptor
 from lading.model.digest import Digest
@@ -44,11 +45,16 @@ class IndexFilter(msgspec.Struct, frozen=True):
         parsed = (Platform.parse(wanted) if isinstance(wanted, str) else wanted for wanted in several(platforms))
         return cls(tuple(parsed), attestations)
 
-    def children(self, index: Index) -> tuple[Descriptor, ...]:
-        """The children that are wanted, and all nested indexes: what those hold is known when they are read."""
+    def children(self, index: Index, known: Mapping[Digest, Platform] | None = None) -> tuple[Descriptor, ...]:
+        """The children that are wanted, and all nested indexes: what those hold is known when they are read.
+
+        Args:
+            index: what lists them.
+            known: the platforms of entries that say none.
+        """
         chosen = index.manifests
         if self.platforms:
-            wanted = {id(child) for child in index.select(self.platforms, attestations=self.attestations)}
+            wanted = {id(child) for child in index.select(self.platforms, attestations=self.attestations, known=known)}
             chosen = tuple(child for child in chosen if id(child) in wanted or child.media_type in INDEXES)
         return chosen if self.attestations else tuple(child for child in chosen if not is_attestation(child))
 
@@ -119,7 +125,8 @@ class Flattening:
             NotFound: a child that has to be read is not there.
             InvalidContent: the index is nested too deeply, or lists too much.
         """
-        children = self._wanted.children(index)
+        known = await platforms_in_configs(store, index, self._wanted.platforms, walk)
+        children = self._wanted.children(index, known)
         walk.enter(children, depth)
         self.platforms += [entry.platform for entry in index.images if entry.platform is not None]
         documents = index.document.get("manifests") or []

@@ -16,7 +16,7 @@ from lading.images.lint.codes import Finding
 from lading.images.lint.content import too_large
 from lading.images.lint.findings import short
 from lading.images.lint.platforms import disagree
-from lading.images.platforms import no_platform
+from lading.images.platforms import no_platform, platforms_in_configs
 from lading.images.validation.blobs import STATEMENTS, BlobFacts, Blobs, Need, is_refused
 from lading.images.validation.codes import BUILD, finding
 from lading.io.tasks import Once, gather
@@ -127,22 +127,24 @@ class Gatherer:
         self._walk.count(root)
         entries = None
         if platforms:
-            await self._check_platforms(root, platforms)
-            entries = root.select(platforms) if isinstance(root, Index) else None
+            entries = await self._chosen(root, platforms)
         await self._manifest(root, root.descriptor, 0, entries)
         if referrers:
             await self._referrers()
 
-    async def _check_platforms(self, root: AnyManifest, platforms: Sequence[Platform]) -> None:
+    async def _chosen(self, root: AnyManifest, platforms: Sequence[Platform]) -> Sequence[Descriptor] | None:
+        """The entries of an index for some platforms; None for an image, which is for one of them."""
         name = self.gathered.name
         if isinstance(root, Index):
+            known = await platforms_in_configs(self._store, root, platforms, self._walk)
             for platform in platforms:
-                if not root.select([platform], attestations=False):
-                    raise no_platform(name, [platform], root)
-        else:
-            real = (await self._config(root)).platform if root.is_image else None
-            if real is None or not any(real.satisfies(platform) for platform in platforms):
-                raise no_platform(name, platforms, None)
+                if not root.select([platform], attestations=False, known=known):
+                    raise no_platform(name, [platform], root, known)
+            return root.select(platforms, known=known)
+        real = (await self._config(root)).platform if root.is_image else None
+        if real is None or not any(real.satisfies(platform) for platform in platforms):
+            raise no_platform(name, platforms, None)
+        return None
 
     # Manifests
 

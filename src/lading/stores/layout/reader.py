@@ -10,14 +10,17 @@ from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from threading import Lock
 from typing import BinaryIO
 
+import msgspec
+
 from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
-from lading.model.digest import Digest
+from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT, decode, respelled
 from lading.model.index import Index, is_attestation
-from lading.model.manifest import parse
-from lading.model.media_types import MANIFESTS, OCI_INDEX, is_foreign_layer
+from lading.model.manifest import Manifest, parse
+from lading.model.media_types import IMAGE_CONFIGS, MANIFESTS, OCI_INDEX, is_foreign_layer
+from lading.model.platform import Platform
 from lading.model.reach import BYTES, LIMITS, Reach, visit
 from lading.model.tags import is_fallback, tag_in
 from lading.model.text import excerpt
@@ -45,6 +48,8 @@ class LayoutReader:
         self.name = name
         self._summaries: dict[Digest, Summary] = {}
         self._damaged: set[Digest] = set()
+        self._platforms: dict[Digest, Platform | None] = {}
+        """Those of images whose entries say none."""
         self._made: dict[Digest, Index] = {}
         """The indexes that entries are together, by their digests."""
         self._known_referrers: tuple[Listing, dict[Digest, list[Descriptor]]] | None = None
@@ -214,20 +219,51 @@ class LayoutReader:
     def _together(self, listing: Listing, entries: Sequence[Descriptor]) -> Index | None:
         """The index that entries are which have one name, or none: one for each platform, as some tools write them.
 
-        Where they are all that is listed, its bytes are those of `index.json`, which is an index itself. It has no
-        file of its own.
+        Where they are all that is listed, and each says its platform, its bytes are those of `index.json`, which is an
+        index itself. What an entry does not say its image's config does. It has no file of its own.
         """
-        platforms = [entry.platform for entry in entries if not is_attestation(entry)]
-        if len(entries) < 2 or None in platforms or len(set(platforms)) < len(platforms):
+        if len(entries) < 2:
             return None
+        platforms: dict[Platform, Descriptor] = {}
+        said = []
+        for entry in entries:
+            own = entry.platform or (None if is_attestation(entry) else self._platform_in_config(entry))
+            said.append(entry if own == entry.platform else msgspec.structs.replace(entry, platform=own))
+            if not is_attestation(entry):
+                if own is None or own in platforms:
+                    return None
+                platforms[own] = entry
         index: AnyManifest | None = None
-        if entries == listing.entries:
+        if tuple(said) == listing.entries:
             with self._reporting(), suppress(InvalidContent):
                 index = parse(self._read("index.json", SIZE_LIMIT), OCI_INDEX)
         if not isinstance(index, Index):
-            index = Index.build(map(without_names, entries))
+            index = Index.build(map(without_names, said))
         self._made[index.digest] = index
         return index
+
+    def _platform_in_config(self, entry: Descriptor) -> Platform | None:
+        """What an image is for by its config; None where that does not say it, or it is no image, or not there."""
+        if entry.digest not in self._platforms:
+            self._platforms[entry.digest] = self._read_platform(entry)
+        return self._platforms[entry.digest]
+
+    def _read_platform(self, entry: Descriptor) -> Platform | None:
+        from lading.model.config import ImageConfig
+
+        try:
+            with self._reporting():
+                raw = self._read(blob_path(entry.digest), SIZE_LIMIT)
+                manifest = parse(raw, entry.media_type or None, digest=entry.digest)
+                config = manifest.config if isinstance(manifest, Manifest) else None
+                if config is None or config.media_type not in IMAGE_CONFIGS:
+                    return None
+                content = self._read(blob_path(config.digest), SIZE_LIMIT)
+            verify(content, config.digest)
+            platform = ImageConfig.parse(content).platform
+        except (InvalidContent, *ABSENT):
+            return None
+        return platform if platform.os and platform.architecture else None
 
     def _made_of(self, digest: Digest) -> Index | None:
         """The index with a digest that entries are together."""
