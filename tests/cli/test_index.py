@@ -178,9 +178,31 @@ def test_what_an_index_says_of_itself(place: Place) -> None:
     assert found["subject"] == {"mediaType": OCI_MANIFEST, "digest": AMD64.digest, "size": AMD64.size}
     assert found["annotations"] == {"a": "1", "b": "2"}
     assert [entry.get("annotations") for entry in found["manifests"]] == [None, {"c": "x:y"}]
-    for wrong in ("manifest:a=b", "index-descriptor:a=b", "index[linux/amd64]:a=b", "nonsense"):
+    for wrong in ("manifests:a=b", "index-descriptor:a=b", "index[linux/amd64]:a=b", "nonsense"):
         args = ("index", "create", f"{place.name}:a", f"{place.name}:amd64", "--annotation", wrong)
         fails(place.lading, *args, code=USAGE, says=[f"'{wrong}'"])
+
+
+def test_the_manifests_of_images_are_annotated(place: Place) -> None:
+    annotations = ["--annotation", "manifest,index:a=1", "--annotation", "manifest[linux/arm64]:b=2"]
+    place.run("index", "create", f"{place.name}:a", f"{place.name}:index", f"{place.name}:armv7", *annotations)
+    found = document(place, f"{place.name}:a")
+    images = found["manifests"][:2] + found["manifests"][4:]
+    said = [document(place, f"{place.name}@{entry['digest']}")["annotations"] for entry in images]
+    assert said == [{"a": "1"}, {"a": "1", "b": "2"}, {"a": "1"}]
+    assert found["annotations"] == {"a": "1"}
+    about = [entry["annotations"]["vnd.docker.reference.digest"] for entry in found["manifests"][2:4]]
+    assert about == [images[0]["digest"], images[1]["digest"]]
+    args = ("index", "create", f"{place.name}:b", f"{place.name}:amd64", "--annotation", "manifest[linux/arm64]:b=2")
+    fails(place.lading, *args, code=NOT_FOUND, says=["has nothing for linux/arm64"])
+
+
+def test_an_archive_on_standard_output_is_nothing_else(place: Place, tmp_path: Path) -> None:
+    ran = place.lading.run("index", "create", "oci-archive:-", f"{place.name}:amd64", f"{place.name}:arm64")
+    (tmp_path / "a.tar").write_bytes(ran.stdout_bytes)
+    assert listed(place, f"oci-archive:{tmp_path}/a.tar") == ["linux/amd64", "linux/arm64/v8"]
+    args = ("index", "create", "oci-archive:-", f"{place.name}:amd64", "--format", "json")
+    fails(place.lading, *args, code=USAGE, says=["--format prints to standard output"])
 
 
 def test_the_format_is_that_of_what_is_in_it(place: Place) -> None:

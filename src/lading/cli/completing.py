@@ -208,6 +208,8 @@ def _finder(context: click.Context, param: click.Parameter) -> Finder | None:
     if isinstance(param, click.Argument):
         if param.name == "manifests" and context.info_name == "remove":
             return _entries
+        if param.name in ("entry", "entries"):
+            return _entries_of_index
         return _ARGUMENTS.get(param.name or "", _places)
     return _OPTIONS.get(str(param.metavar or "").partition("=")[0])
 
@@ -265,7 +267,7 @@ def _registries(_: click.Context, _word: str) -> Iterator[str]:
 
 def _tags_beside(context: click.Context, word: str) -> Iterator[str]:
     """Tags of the repository that the first argument names; or other repositories."""
-    source = str(context.params.get("source") or "")
+    source = str(context.params.get("source") or context.params.get("reference") or "")
     if "/" in word or ":" in word:
         yield from _places(context, word)
     elif source:
@@ -297,6 +299,22 @@ def _entries(context: click.Context, _word: str) -> Iterator[str]:
         yield str(entry.reference)
         if entry.platform is not None:
             yield str(entry.platform)
+
+
+def _entries_of_index(context: click.Context, _word: str) -> Iterator[str]:
+    """The entries of the index that the first argument names: their platforms, positions and digests."""
+    place = str(context.params.get("reference") or "")
+
+    async def ask(client: AsyncClient) -> list[str]:
+        listing = await client.indexes.entries(place)
+        return [
+            name
+            for entry in listing.entries
+            for name in (str(entry.platform or ""), f"@{entry.position}", entry.digest)
+            if name and name != "unknown/unknown"
+        ]
+
+    yield from _asked(ask)
 
 
 def _platforms(_: click.Context, _word: str) -> Iterable[str]:
@@ -345,6 +363,7 @@ _OPTIONS: dict[str, Finder] = {
     "CLIENT": _clients,
     "CODE": _codes,
     "REF": _places,
+    "TARGET": _tags_beside,
     "REGISTRY": _registries,
     "FILE": _files,
     "memory|FOLDER": _folders,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _PLATFORM = r"(?:[^/=]+/[^/=]+(?:/[^/=]+)?)"
 _SCOPED = r"([a-z-]+)(?:\[([^\]]*)\])?"
-_SCOPES = ("index", "manifest-descriptor")
+_SCOPES = ("index", "manifest-descriptor", "manifest")
 
 no_attestations_option: Final = click.option(
     "--no-attestations", is_flag=True, help="Leave out the attestations of images."
@@ -104,17 +104,24 @@ def places(reference: str, texts: Sequence[str]) -> list[str]:
     return [str(beside.with_tag(text)) if is_tag(text) else values.location(text) for text in texts]
 
 
-def scoped_annotations(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Annotations with their scopes, as `docker buildx imagetools create` takes them: `[SCOPE:]KEY=VALUE`.
+class Annotations(NamedTuple):
+    """Annotations by what they are of."""
 
-    Returns:
-        Those of the index; and those of entries, by the platform that they are for, or by the empty text for all.
+    own: dict[str, str]
+    """Of the index itself."""
+    entries: dict[str, dict[str, str]]
+    """By the platform that an entry is for; by the empty text those of all images."""
+    manifests: dict[str, dict[str, str]]
+    """Likewise."""
+
+
+def scoped_annotations(texts: Iterable[str]) -> Annotations:
+    """Annotations with their scopes, as `docker buildx imagetools create` takes them: `[SCOPE:]KEY=VALUE`.
 
     Raises:
         click.UsageError: a text is none, or has another scope.
     """
-    own: dict[str, str] = {}
-    of_entries: dict[str, dict[str, str]] = {}
+    found = Annotations({}, {}, {})
     for text in texts:
         name, equals, value = as_text(text).partition("=")
         scopes, colon, key = name.rpartition(":")
@@ -126,19 +133,20 @@ def scoped_annotations(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, 
             matched = re.fullmatch(_SCOPED, scope)
             if matched is None or matched[1] not in _SCOPES or (matched[1] == "index" and matched[2] is not None):
                 raise click.UsageError(
-                    f"{text!r} has no scope that an index knows: those are index, and manifest-descriptor[OS/ARCH] "
-                    "for entries; the annotations of an image are set by lading image edit"
+                    f"{text!r} has a scope that there is not: those are index, manifest-descriptor[OS/ARCH] for "
+                    "entries, and manifest[OS/ARCH] for the manifests of images"
                 )
             if matched[1] == "index":
-                own[key] = value
+                found.own[key] = value
             else:
-                of_entries.setdefault(matched[2] or "", {})[key] = value
-    return own, of_entries
+                of = found.manifests if matched[1] == "manifest" else found.entries
+                of.setdefault(matched[2] or "", {})[key] = value
+    return found
 
 
 def run_index(
     options: Options,
-    target: str,
+    targets: Sequence[str],
     format_: str,
     work: Callable[[AsyncClient, OnEvent | None], Any],
 ) -> IndexReport:
@@ -146,28 +154,34 @@ def run_index(
 
     Args:
         options: the common flags.
-        target: what is changed.
+        targets: where the index is written to; the first is what it is called.
         format_: how the answer is printed.
         work: does it.
     """
-    from lading.cli.output import emit
+    from lading.cli.output import emit, emit_json
     from lading.cli.progress import shown_progress
+    from lading.stores.location import parse_location
 
+    # Standard output is the archive, then, and nothing else.
+    is_stream = any(parse_location(target).is_stream for target in targets)
+    if is_stream and format_ != "text":
+        raise click.UsageError("--format prints to standard output, where the archive goes")
     with shown_progress("auto", quiet=options.quiet or format_ != "text") as on_event:
         report: IndexReport = options.run(lambda client: work(client, on_event))
     for note in report.notes:
         options.warn(note)
-    for line in _told(report, target):
+    for line in _told(report, targets[0]):
         options.note(line)
     names = list(dict.fromkeys(tag.full for image in report.images for tag in image.targets))
-    if not report.dry_run or format_ != "text" or options.quiet:
+    if report.dry_run and format_ == "text" and not options.quiet:
+        emit_json(report.raw)
+        for name in names:
+            options.note(f"would write {name}")
+    elif is_stream and not report.dry_run:
+        for name in names:
+            options.note(name)
+    else:
         emit(report, format_, lambda: names)
-        return report
-    from lading.cli.output import emit_json
-
-    emit_json(report.raw)
-    for name in names:
-        options.note(f"would write {name}")
     return report
 
 

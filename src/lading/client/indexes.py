@@ -79,6 +79,7 @@ class Indexes:
         attestations: bool = True,
         annotations: Mapping[str, str] | None = None,
         entry_annotations: Mapping[str, Mapping[str, str]] | None = None,
+        manifest_annotations: Mapping[str, Mapping[str, str]] | None = None,
         artifact_type: str = "",
         subject: AnyLocation | None = None,
         type: IndexType | None = None,
@@ -104,6 +105,7 @@ class Indexes:
             attestations: whether the attestations of these images come along.
             annotations: of the index itself.
             entry_annotations: of entries, by the platform that they are for; by the empty text for all images.
+            manifest_annotations: of the manifests of images, by platform likewise; these get other digests.
             artifact_type: of the index itself.
             subject: a manifest in the target's repository that the index refers to.
             type: the format, `docker` or `oci`; None for Docker's where everything in it is Docker's, else OCI's.
@@ -127,6 +129,8 @@ class Indexes:
         wanted = IndexFilter.of(platforms, attestations)
         if not goals or not given:
             raise UsageError("an index is made of something, and has a name" if goals else "there is no target")
+        if append and manifest_annotations:
+            raise UsageError("manifests are not annotated where they are added to an index that is there")
         options = CopyOptions(guard=Guard.of(if_digest, clobber=clobber), referrers=False, dry_run=dry_run, jobs=jobs)
         writing = _Writing(self._context, goals, options, on_event)
         what = str(goals[0])
@@ -154,7 +158,11 @@ class Indexes:
                     allow_duplicates=allow_duplicate_platforms,
                     what=what,
                 )
-            return await writing.write(index, changes, reading.homes, before=before, in_place=append, notes=notes)
+            content: Readable = reading.homes
+            if manifest_annotations:
+                content, index = await _annotated_manifests(content, index, manifest_annotations, what, stack)
+                changes = [EntryChange.of("added", entry) for entry in index.manifests]
+            return await writing.write(index, changes, content, before=before, in_place=append, notes=notes)
 
     async def add(
         self,
@@ -556,7 +564,7 @@ class _Writing:
         self,
         index: Index,
         changes: list[EntryChange],
-        homes: Homes,
+        content: Readable,
         *,
         before: Index | None = None,
         in_place: bool = False,
@@ -567,14 +575,14 @@ class _Writing:
         Args:
             index: the index.
             changes: what became of its entries.
-            homes: has what it lists.
+            content: has what it lists.
             before: the index as it was read.
             in_place: whether the first target is what was read, and is changed only while it names that.
             notes: what a user should know.
         """
         first, *others = self._goals
         own = self._in_place or in_place
-        graph = Graph(store=homes, manifest=index, title=str(first), subjects=(index.descriptor, *index.manifests))
+        graph = Graph(store=content, manifest=index, title=str(first), subjects=(index.descriptor, *index.manifests))
         if own and before is not None:
             self._options.guard.check(str(first), before.digest, index.digest)
             guard = Guard(before.digest)
@@ -655,6 +663,32 @@ def _annotated_entries(given: list[GivenEntry], wanted: Mapping[str, Mapping[str
         if not meant:
             raise NotFound(f"no source has an image for {text}, which is to be annotated", code="no-platform")
     return given
+
+
+async def _annotated_manifests(
+    content: Readable, index: Index, wanted: Mapping[str, Mapping[str, str]], what: str, stack: AsyncExitStack
+) -> tuple[Readable, Index]:
+    """An index whose images have other annotations, by the platform that they are for, and what has it all.
+
+    Args:
+        content: has what the index lists.
+        index: the index.
+        wanted: the annotations.
+        what: what the index is called in messages.
+        stack: closes what is made for it.
+    """
+    from lading.images.edits.annotations import SetAnnotation
+    from lading.images.edits.apply import edit
+    from lading.stores.overlay import Overlay
+
+    overlay = await stack.enter_async_context(Overlay(content))
+    await overlay.put(index)
+    graph = Graph(store=overlay, manifest=index, title=what, resources=stack)
+    for text, new in wanted.items():
+        edits = [SetAnnotation(name, value) for name, value in new.items()]
+        graph = await edit(edits, [Platform.parse(text)] if text else [])(graph)
+    assert isinstance(graph.manifest, Index)
+    return graph.store, graph.manifest
 
 
 def _unchanged(index: Index, location: Location) -> CopyReport:

@@ -55,7 +55,7 @@ async def choose(store: Readable, manifest: AnyManifest, platforms: Sequence[Pla
     chosen = manifest.select(platforms, known=known)
     if len(chosen) == len(manifest.manifests):
         return manifest
-    return Index.build(chosen, manifest.media_type, manifest.annotations, base=manifest.document)
+    return manifest.changed(chosen)
 
 
 async def choose_image(store: Readable, manifest: AnyManifest, platform: Platform, what: str) -> Descriptor:
@@ -241,8 +241,7 @@ def what_is_there(*, is_told: bool = True) -> Transform:
         if len(present) == 1:
             image = await fetch_manifest(store, images[0].content)
             return graph.changed(*notes, manifest=image, subjects=subjects)
-        part = Index.build(present, index.media_type, index.annotations, base=index.document)
-        return graph.changed(*notes, manifest=part, subjects=subjects)
+        return graph.changed(*notes, manifest=index.changed(present), subjects=subjects)
 
     return transform
 

@@ -9,7 +9,7 @@ from lading.errors import InvalidContent, UsageError
 from lading.model.base import BaseManifest, common_fields
 from lading.model.descriptor import Descriptor, descriptors
 from lading.model.digest import Digest
-from lading.model.encoding import Document, encode_compact, encode_docker, respelled
+from lading.model.encoding import Document, encode_compact, encode_docker, encode_like, respelled
 from lading.model.media_types import DOCKER_LIST, INDEXES, OCI_INDEX
 from lading.model.platform import Platform
 from lading.model.text import counted
@@ -84,10 +84,11 @@ class Index(BaseManifest, frozen=True, kw_only=True):
             manifests: the entries, in order; those that it has stay as they are spelled. None for those it has.
             media_type: OCI_INDEX or DOCKER_LIST; None for the one that it has.
             annotations: of the index itself; None for those it has.
-            spelling: how entries are spelled that come from other indexes.
+            spelling: how entries are spelled that it does not have.
 
         Returns:
-            The changed index; the very same, byte for byte, where nothing is another.
+            The changed index, laid out as it was, with a digest of the same algorithm; the very same, byte for byte,
+            where nothing is another.
 
         Raises:
             InvalidContent: the media type is no index, or a Docker list would lose annotations.
@@ -107,6 +108,8 @@ class Index(BaseManifest, frozen=True, kw_only=True):
             document["annotations"] = dict(sorted(annotations.items()))
         if not said:
             document.pop("annotations", None)
+        if kind == self.media_type:
+            return _index(encode_like(document, self.raw), document, kind, self.digest.algorithm)
         return _encoded(document, kind, docker=kind == DOCKER_LIST)
 
     @property
@@ -229,10 +232,13 @@ _SHORT = 6
 
 
 def _encoded(document: Document, media_type: str, *, docker: bool) -> Index:
-    raw = encode_docker(document) if docker else encode_compact(document)
+    return _index(encode_docker(document) if docker else encode_compact(document), document, media_type)
+
+
+def _index(raw: bytes, document: Document, media_type: str, algorithm: str = "sha256") -> Index:
     return Index(
         raw=raw,
-        digest=Digest.of(raw),
+        digest=Digest.of(raw, algorithm),
         media_type=media_type,
         manifests=descriptors(document["manifests"], "the index's manifests"),
         **common_fields(document, "the index"),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from lading.errors import Conflict, NotFound, UsageError
+from lading.images.edits.field_order import DESCRIPTOR, set_field
 from lading.images.indexes.entries import GivenEntry
 from lading.images.indexes.report import EntryChange
 from lading.images.platforms import no_platform
@@ -272,6 +273,7 @@ def annotated(
     """
     entries = list(index.manifests)
     changes: list[EntryChange] = []
+    spelling: dict[Descriptor, Document] = {}
     if entry is None and (platform or artifact_type is not None or annotations or remove_annotations):
         raise UsageError("which entry of the index is meant was not said")
     for old in found(index, entry, what) if entry is not None else ():
@@ -285,13 +287,14 @@ def annotated(
         if new != old:
             at = next(at for at, one in enumerate(entries) if one is old)
             entries[at] = new
+            spelling[new] = _respelled(index.spelling[old], new)
             changes.append(EntryChange.of("changed", new))
     own = {key: value for key, value in index.annotations.items() if key not in remove_index_annotations}
     own |= index_annotations or {}
     kind = MEDIA_TYPES[type] if type is not None else index.media_type
     if kind == DOCKER_LIST:
         _check_docker(index, entries, own, what)
-    return index.changed(entries, media_type=kind, annotations=own), changes
+    return index.changed(entries, media_type=kind, annotations=own, spelling=spelling), changes
 
 
 def found(index: Index, text: str, what: str) -> list[Descriptor]:
@@ -331,6 +334,15 @@ def found(index: Index, text: str, what: str) -> list[Descriptor]:
             fields=fields,
         )
     return meant
+
+
+def _respelled(document: Document, entry: Descriptor) -> Document:
+    """An entry as it is spelled, with what is said of it now; fields that lading does not know stay."""
+    new, said = dict(document), entry.to_document()
+    for key in ("annotations", "platform", "artifactType"):
+        if said.get(key) != document.get(key):
+            set_field(new, key, said.get(key), DESCRIPTOR)
+    return new
 
 
 _SHOWN = 4

@@ -21,7 +21,7 @@ from lading.cli.options import Options, common
 
 
 @click.command(cls=Command, short_help="Add images to an index")
-@click.argument("target", type=values.location)
+@click.argument("reference", type=values.location, metavar="TARGET")
 @click.argument("sources_", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--replace", is_flag=True, help="An image takes the place of the one for its platform.")
 @sources_platform_option
@@ -33,7 +33,7 @@ from lading.cli.options import Options, common
 @common(pushes=True)
 def add(
     options: Options,
-    target: str,
+    reference: str,
     sources_: tuple[str, ...],
     replace: bool,
     platforms: tuple[str, ...],
@@ -54,13 +54,13 @@ def add(
     lading index add reg.example/app:1.4 reg.example/app:1.4-s390x
     lading index add --replace reg.example/app:1.4 oci:build:arm=linux/arm/v7
     """
-    given, there = sources(sources_), places(target, targets)
+    given, there = sources(sources_), places(reference, targets)
     run_index(
         options,
-        target,
+        there or [reference],
         format_,
         lambda client, on_event: client.indexes.add(
-            target,
+            reference,
             given,
             targets=there,
             replace=replace,

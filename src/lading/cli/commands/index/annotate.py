@@ -12,7 +12,7 @@ from lading.cli.options import Options, common
 
 
 @click.command(cls=Command, short_help="Change what an index says about an entry or itself")
-@click.argument("target", type=values.location)
+@click.argument("reference", type=values.location, metavar="TARGET")
 @click.argument("entry", required=False)
 @click.option("--os", default="", metavar="OS", help="Operating system.")
 @click.option("--arch", default="", metavar="ARCH", help="Architecture; aliases are understood.")
@@ -31,7 +31,7 @@ from lading.cli.options import Options, common
 @common()
 def annotate(
     options: Options,
-    target: str,
+    reference: str,
     entry: str | None,
     os: str,
     arch: str,
@@ -71,13 +71,13 @@ def annotate(
         as_text(given)
     if unknown := set(clear) - set(CLEARED):
         raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(CLEARED)}")
-    there, on_entry, on_index = places(target, targets), key_values(annotations), key_values(index_annotation)
+    there, on_entry, on_index = places(reference, targets), key_values(annotations), key_values(index_annotation)
     run_index(
         options,
-        target,
+        there or [reference],
         format_,
         lambda client, _: client.indexes.annotate(
-            target,
+            reference,
             entry,
             os=os,
             architecture=arch,

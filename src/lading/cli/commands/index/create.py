@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, short_help="Make an index of images from anywhere")
-@click.argument("target", required=False, type=values.location)
+@click.argument("reference", required=False, type=values.location, metavar="[TARGET]")
 @click.argument("sources_", nargs=-1, metavar="SOURCE...")
 @target_option(instead=False)
 @click.option("--append", is_flag=True, help="Add to the index that TARGET names.")
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 @common(pushes=True)
 def create(
     options: Options,
-    target: str | None,
+    reference: str | None,
     sources_: tuple[str, ...],
     targets: tuple[str, ...],
     files: tuple[str, ...],
@@ -69,7 +69,7 @@ def create(
     """Make the index TARGET of images, artifacts and indexes from anywhere.
 
     SOURCE: a location, or SOURCE=OS/ARCH[/VARIANT] to say its platform.
-    SCOPE: index, or manifest-descriptor[OS/ARCH] for entries.
+    SCOPE: index, manifest-descriptor[OS/ARCH] for entries, manifest[OS/ARCH].
 
     \b
     lading index create reg.example/app:1 reg.example/app:1-amd64 oci:arm64:1
@@ -78,7 +78,9 @@ def create(
     from lading.images.indexes.spec import from_template, read_spec
     from lading.model.platform import Platform
 
-    own, of_entries = scoped_annotations(annotations)
+    target = reference
+    scoped = scoped_annotations(annotations)
+    own = scoped.own
     more: list[IndexSource] = []
     tags: tuple[str, ...] = ()
     if spec is not None:
@@ -97,13 +99,14 @@ def create(
     there = [target, *places(target, (*tags, *targets))]
     report = run_index(
         options,
-        target,
+        there,
         format_,
         lambda client, on_event: client.indexes.create(
             there,
             all_sources,
             annotations=own,
-            entry_annotations=of_entries,
+            entry_annotations=scoped.entries,
+            manifest_annotations=scoped.manifests,
             attestations=not no_attestations,
             clobber=not no_clobber,
             type=type_,  # type: ignore[arg-type]

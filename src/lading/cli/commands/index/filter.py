@@ -51,7 +51,7 @@ def filter(  # noqa: A001  # the name of the command
     there = places(reference, targets)
     run_index(
         options,
-        reference,
+        there or [reference],
         format_,
         lambda client, on_event: client.indexes.filter(
             reference,

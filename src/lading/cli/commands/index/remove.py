@@ -11,7 +11,7 @@ from lading.cli.options import Options, common, platform_option
 
 
 @click.command(cls=Command, short_help="Take entries out of an index")
-@click.argument("target", type=values.location)
+@click.argument("reference", type=values.location, metavar="TARGET")
 @click.argument("entries", nargs=-1, metavar="[ENTRY...]")
 @platform_option(multiple=True, help="All images for this platform. Repeatable.")
 @target_option(instead=True)
@@ -19,7 +19,7 @@ from lading.cli.options import Options, common, platform_option
 @common()
 def remove(
     options: Options,
-    target: str,
+    reference: str,
     entries: tuple[str, ...],
     platforms: tuple[str, ...],
     targets: tuple[str, ...],
@@ -38,12 +38,12 @@ def remove(
     """
     if not entries and not platforms:
         raise click.UsageError("name an ENTRY that goes, or the platforms with --platform")
-    there = places(target, targets)
+    there = places(reference, targets)
     run_index(
         options,
-        target,
+        there or [reference],
         format_,
         lambda client, _: client.indexes.remove(
-            target, *entries, platforms=platforms, targets=there, if_digest=if_digest, dry_run=dry_run
+            reference, *entries, platforms=platforms, targets=there, if_digest=if_digest, dry_run=dry_run
         ),
     )
