@@ -7,39 +7,36 @@ This module opens places, reads what an index is made of, and has the result cop
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from lading.arguments import several
 from lading.client.context import Context
-from lading.errors import InvalidContent, InvalidDigest, NotFound, UsageError
-from lading.images.indexes.editing import IndexType, PlatformChange, annotated, extended, filtered, made, without
-from lading.images.indexes.entries import Flattening, GivenEntry, IndexFilter
+from lading.client.index_work import Reading, Writing, check_replaceable, the_index
+from lading.errors import NotFound, UsageError
+from lading.images.indexes.annotating import PlatformChange, annotated
+from lading.images.indexes.editing import IndexType, extended, filtered, made, without
+from lading.images.indexes.entries import GivenEntry, IndexFilter
 from lading.images.indexes.listing import listing
 from lading.images.indexes.report import EntryChange, IndexListing, IndexReport
-from lading.images.indexes.sources import IndexSource, entries_given
+from lading.images.indexes.sources import IndexSource
 from lading.io.blocking import Face, blocking
-from lading.io.tasks import JOBS, gather
-from lading.model.descriptor import Descriptor
-from lading.model.digest import Digest
+from lading.io.tasks import JOBS
 from lading.model.index import Index, is_attestation
 from lading.model.platform import Platform
-from lading.model.reference import is_tag
-from lading.store import AnyManifest, Readable
-from lading.stores.homes import Homes
+from lading.store import Readable
 from lading.stores.location import AnyLocation, Location, as_location
-from lading.stores.opening import fetch_location, resolve_location
+from lading.stores.opening import fetch_location
 from lading.transfer.guard import Guard
-from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
+from lading.transfer.report import CopyOptions
 from lading.transfer.transform import Graph
 
 if TYPE_CHECKING:
     from lading.transfer.events import OnEvent
 
 Change = Callable[[Index], tuple[Index, list[EntryChange]]]
-_Read = tuple[IndexSource, Location, Readable, AnyManifest]
 
 
 class Indexes:
@@ -65,7 +62,7 @@ class Indexes:
         """
         location = as_location(reference).full()
         async with self._context.open(location, mirrored=True) as store:
-            index = _index(await fetch_location(store, location), location)
+            index = the_index(await fetch_location(store, location), location)
             return await listing(store, index, str(location), recursive=recursive)
 
     async def create(
@@ -132,10 +129,10 @@ class Indexes:
         if append and manifest_annotations:
             raise UsageError("manifests are not annotated where they are added to an index that is there")
         options = CopyOptions(guard=Guard.of(if_digest, clobber=clobber), referrers=False, dry_run=dry_run, jobs=jobs)
-        writing = _Writing(self._context, goals, options, on_event)
+        writing = Writing(self._context, goals, options, on_event)
         what = str(goals[0])
         async with AsyncExitStack() as stack:
-            reading = _Reading(self._context, stack, goals, dry_run)
+            reading = Reading(self._context, stack, goals, dry_run)
             before = await reading.target(goals[0]) if append else None
             found, notes = await reading.sources(given, wanted, nested=nested, ignore_missing=ignore_missing)
             found = _annotated_entries(found, entry_annotations or {})
@@ -394,7 +391,7 @@ class Indexes:
         if_digest: str | None,
         options: CopyOptions,
         on_event: OnEvent | None,
-    ) -> AsyncIterator[tuple[_Reading, _Writing, Index]]:
+    ) -> AsyncIterator[tuple[Reading, Writing, Index]]:
         """An index that is to be changed, with what reads for it, and what writes the result."""
         goals = _locations(targets)
         in_place = not goals
@@ -403,12 +400,12 @@ class Indexes:
             check_replaceable(location)
             goals = [location]
         async with AsyncExitStack() as stack:
-            reading = _Reading(self._context, stack, goals, options.dry_run)
+            reading = Reading(self._context, stack, goals, options.dry_run)
             before = await reading.target(location)
             if in_place:
                 guard.check(str(location), before.digest)
             options = msgspec.structs.replace(options, guard=Guard() if in_place else guard)
-            writing = _Writing(self._context, goals, options, on_event, in_place=in_place)
+            writing = Writing(self._context, goals, options, on_event, in_place=in_place)
             yield reading, writing, before
 
 
@@ -423,199 +420,6 @@ class SyncIndexes(Face[Indexes]):
     annotate: Final = blocking(Indexes.annotate)
 
 
-def check_replaceable(location: Location) -> None:
-    """Refuse to change what a location names where it names no tag.
-
-    Raises:
-        UsageError: it does not.
-    """
-    if location.own_tag is None or location.pinned is not None:
-        raise UsageError(
-            f"{location} names no tag, and only what a tag names can be replaced",
-            remedy="name a tag, or a target",
-            code="in-place-without-tag",
-            fields={"location": str(location)},
-        )
-
-
-class _Reading:
-    """Reads what an index is made of; the stores stay open until the index is written.
-
-    Args:
-        context: the client's.
-        stack: closes what is opened.
-        goals: where the index is written to.
-        dry_run: whether nothing is written.
-    """
-
-    def __init__(self, context: Context, stack: AsyncExitStack, goals: Sequence[Location], dry_run: bool) -> None:
-        self.homes = Homes(str(goals[0]))
-        """The content of the index, each where it is."""
-        self._context = context
-        self._stack = stack
-        self._goal = goals[0]
-        self._opened: dict[str, Readable] = {}
-        self._places = set() if dry_run else {goal.place for goal in goals}
-        self._registries = {goal.reference.registry for goal in goals if goal.is_registry and goal.reference}
-        self._only_index: Index | None = None
-
-    async def target(self, location: Location) -> Index:
-        """The index that is to be changed."""
-        store = await self._open(location)
-        index = _index(await fetch_location(store, location), location)
-        for entry in index.manifests:
-            self.homes.add(entry, store)
-        return index
-
-    async def subject(self, target: Location, subject: AnyLocation) -> Descriptor:
-        """The manifest that the index refers to: it is in the index's own repository."""
-        location = beside(target, subject)
-        if location.place != target.place:
-            raise UsageError(
-                f"{location} is not in {target.place}",
-                cause="what an index refers to is in its own repository",
-                code="subject-elsewhere",
-            )
-        return await resolve_location(await self._open(location), location)
-
-    async def sources(
-        self, sources: Sequence[IndexSource], wanted: IndexFilter, *, nested: bool, ignore_missing: bool = False
-    ) -> tuple[list[GivenEntry], list[str]]:
-        """The entries that sources give, in order, and what a user should know of them."""
-        flattening = Flattening(wanted)
-        notes: list[str] = []
-
-        async def read(source: IndexSource) -> _Read | None:
-            location = self._location(source)
-            store = self._opened[location.place]
-            try:
-                return source, location, store, await fetch_location(store, location)
-            except NotFound:
-                if not ignore_missing:
-                    raise
-                notes.append(f"{location} was not found, and left out")
-                return None
-
-        async def entries(one: _Read) -> tuple[GivenEntry, ...]:
-            source, location, store, manifest = one
-            return await entries_given(store, manifest, source, flattening, str(location), nested=nested)
-
-        for source in sources:
-            await self._open(self._location(source))
-        found = [one for one in await gather(map(read, sources)) if one is not None]
-        if not found:
-            raise NotFound("none of the sources was found", code="no-source-found")
-        given: list[GivenEntry] = []
-        for (_, location, store, _), more in zip(found, await gather(map(entries, found)), strict=True):
-            for entry in more:
-                self.homes.add(entry.descriptor, store, manifest=entry.manifest)
-                if entry.descriptor.platform is None and isinstance(entry.manifest, Index) is False:
-                    notes += _without_platform(entry, location)
-            given += more
-        wanted.check((entry.descriptor for entry in given), flattening.platforms)
-        only = found[0][3]
-        self._only_index = only if len(found) == 1 and isinstance(only, Index) else None
-        return given, [*flattening.warnings, *notes]
-
-    def same_as_source(self, given: Sequence[GivenEntry]) -> Index | None:
-        """The index that is the only source, where all of it is taken as it is."""
-        index = self._only_index
-        is_same = index is not None and index.manifests == tuple(entry.descriptor for entry in given)
-        return index if is_same else None
-
-    def _location(self, source: IndexSource) -> Location:
-        """Where a source is; of a digest alone, beside the index."""
-        text = source.reference
-        return _digest_beside(self._goal, text) or as_location(text).full()
-
-    async def _open(self, location: Location) -> Readable:
-        key = location.place
-        if key not in self._opened:
-            # What is mounted within a registry is what that has: a mirror may have something older.
-            is_near = location.reference is not None and location.reference.registry in self._registries
-            opening = self._context.open(
-                location,
-                writing=location.is_registry and location.place in self._places,
-                mirrored=not is_near,
-            )
-            self._opened[key] = await self._stack.enter_async_context(opening)
-        return self._opened[key]
-
-
-class _Writing:
-    """Writes an index and what it lists to where it goes."""
-
-    def __init__(
-        self,
-        context: Context,
-        goals: Sequence[Location],
-        options: CopyOptions,
-        on_event: OnEvent | None,
-        *,
-        in_place: bool = False,
-    ) -> None:
-        self._context = context
-        self._goals = goals
-        self._options = options
-        self._on_event = on_event
-        self._in_place = in_place
-
-    async def write(
-        self,
-        index: Index,
-        changes: list[EntryChange],
-        content: Readable,
-        *,
-        before: Index | None = None,
-        in_place: bool = False,
-        notes: Sequence[str] = (),
-    ) -> IndexReport:
-        """Write the index, children first, its tags last.
-
-        Args:
-            index: the index.
-            changes: what became of its entries.
-            content: has what it lists.
-            before: the index as it was read.
-            in_place: whether the first target is what was read, and is changed only while it names that.
-            notes: what a user should know.
-        """
-        first, *others = self._goals
-        own = self._in_place or in_place
-        graph = Graph(store=content, manifest=index, title=str(first), subjects=(index.descriptor, *index.manifests))
-        if own and before is not None:
-            self._options.guard.check(str(first), before.digest, index.digest)
-            guard = Guard(before.digest)
-            reports = [
-                _unchanged(index, first)
-                if index.digest == before.digest
-                else await self._copy(graph, [first], msgspec.structs.replace(self._options, guard=guard))
-            ]
-            if others:
-                reports.append(await self._copy(graph, others, self._options))
-        else:
-            reports = [await self._copy(graph, self._goals, self._options)]
-        return _report(index, changes, reports, before.digest if before is not None else None, notes)
-
-    async def _copy(self, graph: Graph, goals: Sequence[Location], options: CopyOptions) -> CopyReport:
-        from lading.client.copying import Copying
-
-        return await Copying(self._context, options, None).run(graph, goals, self._on_event)
-
-
-def beside(target: Location, name: AnyLocation) -> Location:
-    """Where a name is that may be a tag or a digest beside a target, and no reference."""
-    if isinstance(name, str) and is_tag(name):
-        return target.with_tag(name)
-    return _digest_beside(target, name) or as_location(name).full()
-
-
-def _digest_beside(target: Location, name: AnyLocation) -> Location | None:
-    with suppress(InvalidDigest):
-        return target.with_digest(Digest(name.removeprefix("@"))) if isinstance(name, str) else None
-    return None
-
-
 def _each(
     sources: Iterable[IndexSource | AnyLocation] | IndexSource | AnyLocation,
 ) -> Sequence[IndexSource | AnyLocation]:
@@ -626,23 +430,6 @@ def _locations(places: Iterable[AnyLocation] | AnyLocation) -> list[Location]:
     """Locations, each once, with the tags that they stand for."""
     given: tuple[AnyLocation, ...] = several(places)
     return list(dict.fromkeys(as_location(place).full() for place in given))
-
-
-def _index(manifest: AnyManifest, location: Location) -> Index:
-    if not isinstance(manifest, Index):
-        raise InvalidContent(
-            f"{location} is the manifest of an image, not an index",
-            remedy="make an index of it",
-            code="is-no-index",
-            fields={"reference": str(location)},
-        )
-    return manifest
-
-
-def _without_platform(entry: GivenEntry, location: Location) -> list[str]:
-    if entry.manifest is None or entry.descriptor.artifact_type:
-        return []
-    return [f"{location} does not say for which platform it is: clients that look for one do not find it"]
 
 
 def _annotated_entries(given: list[GivenEntry], wanted: Mapping[str, Mapping[str, str]]) -> list[GivenEntry]:
@@ -689,42 +476,3 @@ async def _annotated_manifests(
         graph = await edit(edits, [Platform.parse(text)] if text else [])(graph)
     assert isinstance(graph.manifest, Index)
     return graph.store, graph.manifest
-
-
-def _unchanged(index: Index, location: Location) -> CopyReport:
-    """The report of an index that stays as it is."""
-    from lading.transfer.graph import CopyCounts
-
-    full = str(location.with_tag(location.own_tag or ""))
-    full = f"{full}@{index.digest}"
-    tag = CopiedTag(reference=str(location), full=full, digest=index.digest, state="unchanged", previous=index.digest)
-    image = CopiedImage(source=str(location), digest=index.digest, media_type=index.media_type, targets=[tag])
-    return CopyReport(images=[image], copied=CopyCounts(), steps=[])
-
-
-def _report(
-    index: Index,
-    changes: list[EntryChange],
-    reports: Sequence[CopyReport],
-    previous: Digest | None,
-    notes: Sequence[str],
-) -> IndexReport:
-    first = reports[0]
-    for other in reports[1:]:
-        first.images += other.images
-        first.steps += other.steps
-        first.notes += other.notes
-        for name in first.copied.__struct_fields__:
-            setattr(first.copied, name, getattr(first.copied, name) + getattr(other.copied, name))
-    fields = {name: getattr(first, name) for name in CopyReport.__struct_fields__}
-    fields["notes"] = [*notes, *first.notes]
-    return IndexReport(
-        **fields,
-        digest=index.digest,
-        media_type=index.media_type,
-        size=index.size,
-        changes=changes,
-        previous=previous,
-        manifest=index.to_document(),
-        raw=index.raw,
-    )

@@ -13,14 +13,11 @@ from lading.arguments import several
 from lading.drafts.draft import Draft, DraftEntry, ListType, check_type
 from lading.drafts.store import DraftStore, must_exist, no_draft
 from lading.errors import UsageError
+from lading.images.indexes.annotating import PlatformChange
 from lading.model.document import Result
 from lading.model.media_types import DOCKER_LIST, OCI_INDEX
-from lading.model.platform import Platform
 from lading.model.reference import Reference
 from lading.stores.location import registry_reference
-
-FIELDS = ("os", "architecture", "variant", "os_version", "os_features", "features")
-"""The fields of a `Platform` that can be cleared."""
 
 
 class AnnotatedDraft(Result, msgspec.Struct, frozen=True):
@@ -55,21 +52,16 @@ def annotate(
     """Change what a draft says about one of its entries, or about itself; see `Drafts.annotate`."""
     target = registry_reference(target)
     clear, no_annotations, no_index_annotations = map(several, (clear, remove_annotations, remove_index_annotations))
-    unknown = set(clear) - set(FIELDS)
-    if unknown:
-        raise UsageError(f"{min(unknown)} is no field that can be cleared", cause=f"those are {', '.join(FIELDS)}")
-    given = Platform(os=os, architecture=architecture).canonical()
-    platform = {
-        "os": given.os,
-        "architecture": given.architecture,
-        "variant": variant or given.variant,
-        "os_version": os_version,
-        "os_features": several(os_features),
-        "features": several(features),
-    }
-    settings = {name: value for name, value in platform.items() if value}
-    cleared = set(clear)
-    on_entry = bool(settings or cleared or annotations or no_annotations)
+    platform = PlatformChange(
+        os=os,
+        architecture=architecture,
+        variant=variant,
+        os_version=os_version,
+        os_features=several(os_features),
+        features=several(features),
+        clear=clear,
+    )
+    on_entry = bool(platform or annotations or no_annotations)
     if image is None and on_entry:
         raise UsageError("which image of the list is meant was not said")
     entry: DraftEntry | None = None
@@ -82,10 +74,10 @@ def annotate(
         before = draft.media_type
         if image is not None:
             old = draft.find(image)
-            entry = _with_platform(old, settings, cleared)
+            entry = _with_platform(old, platform)
             entry = _with_annotations(entry, annotations or {}, no_annotations)
             draft = _replace_entry(draft, old, entry)
-            if settings:
+            if platform.settings:
                 warnings.extend(_doubts(entry))
         kept = {key: value for key, value in draft.annotations.items() if key not in no_index_annotations}
         draft = msgspec.structs.replace(
@@ -105,19 +97,14 @@ def _replace_entry(draft: Draft, old: DraftEntry, new: DraftEntry) -> Draft:
     return msgspec.structs.replace(draft, entries=tuple(new if entry is old else entry for entry in draft.entries))
 
 
-def _with_platform(entry: DraftEntry, settings: Mapping[str, object], cleared: set[str]) -> DraftEntry:
-    if not settings and not cleared:
+def _with_platform(entry: DraftEntry, change: PlatformChange) -> DraftEntry:
+    if not change:
         return entry
-    platform = entry.platform or Platform()
-    values = {name: getattr(platform, name) for name in Platform.__struct_fields__}
-    values |= {name: getattr(Platform(), name) for name in cleared}
-    for name, value in settings.items():
-        values[name] = tuple(dict.fromkeys((*values[name], *value))) if isinstance(value, tuple) else value
     return msgspec.structs.replace(
         entry,
-        descriptor=msgspec.structs.replace(entry.descriptor, platform=Platform(**values)),
+        descriptor=msgspec.structs.replace(entry.descriptor, platform=change.apply(entry.platform)),
         found=entry.found or entry.descriptor,
-        overrides=tuple(sorted({*entry.overrides, *settings, *cleared})),
+        overrides=tuple(sorted({*entry.overrides, *change.settings, *change.clear})),
     )
 
 

@@ -47,7 +47,7 @@ from lading.stores.opening import fetch_location
 from lading.transfer.events import OnEvent
 from lading.transfer.place import Place
 from lading.transfer.report import CopyReport
-from lading.transfer.transform import Graph
+from lading.transfer.transform import Graph, HasGraph
 
 if TYPE_CHECKING:
     from lading.images.edits.rebase import Base
@@ -689,6 +689,32 @@ class SyncImageIndex(Editable, Face[ImageIndex]):
     def __repr__(self) -> str:
         """As that of `ImageIndex`."""
         return repr(self._inner)
+
+    def filter(
+        self,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        *,
+        exact: bool = False,
+        attestations: bool = True,
+    ) -> SyncImageIndex:
+        """The index with only the images for some platforms, as a value; see `ImageIndex.filter`."""
+        return self._same(self._inner.filter(platforms, exact=exact, attestations=attestations))
+
+    def remove(self, *entries: str, platforms: Iterable[Platform | str] | Platform | str = ()) -> SyncImageIndex:
+        """The index without some entries, as a value; see `ImageIndex.remove`."""
+        return self._same(self._inner.remove(*entries, platforms=platforms))
+
+    def add(
+        self, *others: HasGraph, replace: bool = False, nested: bool = False, allow_duplicate_platforms: bool = False
+    ) -> SyncImageIndex:
+        """The index with more entries, as a value; see `ImageIndex.add`."""
+        adding = self._inner.add(
+            *others, replace=replace, nested=nested, allow_duplicate_platforms=allow_duplicate_platforms
+        )
+        return self._same(self._runner.run(adding))
+
+    def _same(self, index: ImageIndex) -> SyncImageIndex:
+        return SyncImageIndex(index, self._runner)
 
     def image(self, platform: Platform | str) -> SyncImage:
         """Its image for a platform.

@@ -27,7 +27,7 @@ from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.platform import Platform
 from lading.model.text import counted
 from lading.store import AnyManifest, Readable, fetch_manifest, may_be_manifest
-from lading.transfer.transform import Graph
+from lading.transfer.transform import Graph, HasGraph
 from lading.walk import Walk
 
 if TYPE_CHECKING:
@@ -307,6 +307,71 @@ class ImageIndex(Editable):
         """The index with edits, as a value; see `Editable.edited`."""
         return EditedImage(self, edits, parse_platforms(platforms or ()))
 
+    def filter(
+        self,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        *,
+        exact: bool = False,
+        attestations: bool = True,
+    ) -> ImageIndex:
+        """The index with only the images for some platforms, as a value; nothing is read.
+
+        Args:
+            platforms: the platforms; there has to be an image for each of them. Empty for all.
+            exact: whether `linux/arm` means only what is for `linux/arm`, and not every arm.
+            attestations: whether the attestations of the images are kept.
+
+        Raises:
+            NotFound: there is nothing for one of the platforms.
+            Conflict: nothing would be left.
+        """
+        from lading.images.indexes.editing import filtered
+
+        wanted = parse_platforms(platforms)
+        index, _ = filtered(self._index, wanted, exact=exact, attestations=attestations, what=self._name)
+        return self._changed(index)
+
+    def remove(self, *entries: str, platforms: Iterable[Platform | str] | Platform | str = ()) -> ImageIndex:
+        """The index without some entries and the attestations about them, as a value; nothing is read.
+
+        Args:
+            entries: each by its digest, or the digest's first digits, its platform, or its position: `@0` is the first.
+            platforms: all images that are for one of these.
+
+        Raises:
+            NotFound: there is no such entry.
+            UsageError: a text means several.
+            Conflict: nothing would be left.
+        """
+        from lading.images.indexes.editing import without
+
+        return self._changed(without(self._index, entries, parse_platforms(platforms), what=self._name)[0])
+
+    async def add(
+        self, *others: HasGraph, replace: bool = False, nested: bool = False, allow_duplicate_platforms: bool = False
+    ) -> ImageIndex:
+        """The index with more entries, as a value: what a new entry is for is read, and nothing is written.
+
+        Args:
+            others: images and indexes, in any store, such as an `Image`; they have to be open until the result is
+                written.
+            replace: whether an image takes the place of the one for its platform, with that one's attestations.
+            nested: list an index itself; else its entries are taken.
+            allow_duplicate_platforms: whether two images may be for one platform; clients take the first.
+
+        Raises:
+            Conflict: two images are for one platform.
+            UsageError: one of the others has edits that are not applied yet; or the index is a Docker manifest list,
+                which cannot hold what is added.
+        """
+        from lading.images.indexes.sources import extended_by
+
+        graphs = [other.graph() for other in others]
+        homes, index = await extended_by(
+            self.graph(), graphs, replace=replace, nested=nested, allow_duplicates=allow_duplicate_platforms
+        )
+        return ImageIndex(homes, index, self._name, remembered=self._remembered)
+
     async def image(self, platform: Platform | str) -> Image:
         """Its image for a platform.
 
@@ -326,6 +391,9 @@ class ImageIndex(Editable):
             InvalidContent: it is nested too deeply, or leads to too much.
         """
         return tuple(await self._below(Walk(self._name), self._index, 1, set()))
+
+    def _changed(self, index: Index) -> ImageIndex:
+        return ImageIndex(self._store, index, self._name, remembered=self._remembered)
 
     async def _below(self, walk: Walk, index: Index, depth: int, entered: set[Digest]) -> list[Image]:
         listed = [entry for entry in index.images if may_be_manifest(entry)]

@@ -5,12 +5,13 @@ This module reads stores that are opened for it, and does not know what becomes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from lading.errors import InvalidContent, UsageError
-from lading.images.indexes.entries import Flattening, GivenEntry, check_lists_manifests, platform_of
+from lading.images.indexes.editing import extended
+from lading.images.indexes.entries import Flattening, GivenEntry, IndexFilter, check_lists_manifests, platform_of
 from lading.images.overview import artifact_type_of
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index, is_attestation
@@ -18,7 +19,9 @@ from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGES
 from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable
+from lading.stores.homes import Homes
 from lading.stores.location import AnyLocation
+from lading.transfer.transform import Graph
 from lading.walk import Walk
 
 
@@ -97,6 +100,39 @@ async def entries_given(
         )
     (image,) = images
     return tuple(_described(_with_platform(entry, source), source) if entry is image else entry for entry in given)
+
+
+async def extended_by(
+    base: Graph, others: Sequence[Graph], *, replace: bool, nested: bool, allow_duplicates: bool
+) -> tuple[Homes, Index]:
+    """An index with the entries that others give, and a store that has all that it lists.
+
+    Args:
+        base: the index.
+        others: what is added.
+        replace: see `extended`, here and below.
+        nested: whether an index is an entry itself.
+        allow_duplicates: whether two images may be for one platform.
+
+    Raises:
+        Conflict: two images are for one platform.
+        UsageError: one of the others is still to be changed.
+    """
+    assert isinstance(base.manifest, Index)
+    homes = Homes(base.title)
+    for entry in base.manifest.manifests:
+        homes.add(entry, base.store)
+    given: list[GivenEntry] = []
+    for graph in others:
+        if graph.transforms:
+            raise UsageError(f"{graph.title} has edits that are not applied", remedy="write it somewhere first")
+        source, flattening = IndexSource(graph.manifest.digest), Flattening(IndexFilter())
+        found = await entries_given(graph.store, graph.manifest, source, flattening, graph.title, nested=nested)
+        for one in found:
+            homes.add(one.descriptor, graph.store, manifest=one.manifest)
+        given += found
+    index, _ = extended(base.manifest, given, replace=replace, allow_duplicates=allow_duplicates, what=base.title)
+    return homes, index
 
 
 def filled(wanted: Platform, known: Platform) -> Platform:
