@@ -61,7 +61,7 @@ class Reading:
     """
 
     def __init__(self, context: Context, stack: AsyncExitStack, goals: Sequence[Location], dry_run: bool) -> None:
-        self.homes = Homes(str(goals[0]))
+        self.homes: Homes = Homes(str(goals[0]))
         """The content of the index, each where it is."""
         self._context = context
         self._stack = stack
