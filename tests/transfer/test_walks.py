@@ -56,6 +56,8 @@ def counted(elsewhere: str, repository: str) -> Iterator[tuple[CountingProxy, st
 WALKS = {
     "lint": ("lint", "{top}", "--fail-on", "never"),
     "inspect": ("inspect", "{top}"),
+    "validate": ("validate", "{top}"),
+    "validate referrers": ("validate", "{top}", "--referrers", "--fast"),
     "resolve": ("resolve", "{top}", "--all-clients", "--platform", "linux/amd64"),
     "create": ("manifest", "create", "reg.example/list:1", "{top}"),
     "pull": ("manifest", "pull", "{top}"),
@@ -88,6 +90,7 @@ def test_within_a_layout_too(lading: Lading, tmp_path: Path, counted: tuple[Coun
     for arguments in (
         ("lint", f"{place}:1", "--fail-on", "never"),
         ("inspect", f"{place}:1"),
+        ("validate", f"{place}:1"),
         ("resolve", f"{place}:1", "--platform", "linux/amd64", "--as", "containerd"),
         ("manifest", "create", "reg.example/list:1", f"{place}:1"),
         ("copy", f"{place}:1", f"oci-archive:{tmp_path}/x.tar:1"),
@@ -205,12 +208,18 @@ def test_depth_has_an_end(arguments: tuple[str, ...], deep: str, lading: Lading,
     assert not (tmp_path / "new" / "index.json").exists() or b"1" not in (tmp_path / "new" / "index.json").read_bytes()
 
 
-def test_lint_finds_what_is_too_deep(deep: str, lading: Lading) -> None:
+def test_lint_and_validation_find_what_is_too_deep(deep: str, lading: Lading) -> None:
     found = json.loads(lading.run("lint", deep, "--format", "json", check=False).stdout)["findings"]
+    [report] = json.loads(lading.run("validate", deep, "--format", "json", check=False).stdout)["reports"]
+    assert report["verdict"] == "damaged"
+    assert [item["code"] for item in report["findings"]] == ["LAD305"]
+    assert "more than 16 levels" in report["findings"][0]["message"]
     assert any(item["code"] == "LAD305" and "more than 16 levels" in item["message"] for item in found)
 
 
-@pytest.mark.parametrize("arguments", [*FOLLOWS.values(), ("lint", "{top}"), ("inspect", "{top}")])
+@pytest.mark.parametrize(
+    "arguments", [*FOLLOWS.values(), ("lint", "{top}"), ("inspect", "{top}"), ("validate", "{top}")]
+)
 @pytest.mark.parametrize("limit", ["MANIFESTS", "BYTES"])
 def test_number_and_size_have_an_end(
     arguments: tuple[str, ...],
@@ -259,20 +268,21 @@ def test_what_is_listed_is_counted_before_any_of_it_is_asked_for(lading: Lading,
         return None
 
     with ScriptedServer(script) as server:
-        for arguments in (("lint",), ("inspect",), ("manifest", "create", "reg.example/list:1")):
+        for arguments in (("lint",), ("inspect",), ("validate",), ("manifest", "create", "reg.example/list:1")):
             fails(lading, *arguments, f"{server.host}/app:top", code=CONTENT, says=["leads to too many manifests"])
         assert {line.partition(" ")[2] for line in server.lines} <= {"/v2/app/manifests/top", "/v2/"}
 
 
-@pytest.mark.parametrize("verb", ["lint", "inspect", "copy", "create"])
+@pytest.mark.parametrize("verb", ["lint", "validate", "inspect", "copy", "create"])
 async def test_a_manifest_that_is_too_large(verb: str, lading: Lading, tmp_path: Path) -> None:
     size = SIZE_LIMIT + 1
     large = parse(images.make_index([IMAGE], kind="oci", annotations={"note": "x" * size}).content, limit=2 * size)
     await Layout(tmp_path / "large", create=True).put(large, "1")
     name = f"oci:{tmp_path}/large:1"
-    if verb == "lint":
-        ran = lading.run("lint", name, check=False)
-        assert (ran.returncode, ran.stdout.splitlines()[0].split()[:2]) == (1, ["LAD403", "error"])
+    if verb in ("lint", "validate"):
+        ran = lading.run(verb, name, check=False)
+        code = 1 if verb == "lint" else CONTENT
+        assert (ran.returncode, ran.stdout.splitlines()[0].split()[:2]) == (code, ["LAD403", "error"])
         assert f"{name} has {large.size:,} bytes; registries take {SIZE_LIMIT:,}." in ran.stdout
         return
     arguments = {

@@ -14,7 +14,7 @@ from lading.client.context import Context
 from lading.errors import InvalidContent, LadingError, NotFound, UsageError
 from lading.images.validation import Root
 from lading.io.tasks import gather
-from lading.model.digest import Digest
+from lading.model.descriptor import Descriptor
 from lading.model.patterns import listed
 from lading.model.tags import tag_in
 from lading.store import Readable, fetch_manifest
@@ -96,10 +96,16 @@ async def _root(store: Readable, name: str, label: str, *, is_listed: bool) -> R
             raise
         return Root(store=store, name=label)
     except InvalidContent as error:
-        digest: Digest | None = None
+        content: Descriptor | None = None
         with suppress(LadingError):
-            digest = (await store.resolve(name)).digest
-        return Root(store=store, name=label, digest=digest, problem=error.cause or error.message)
+            content = await store.resolve(name)
+        return Root(
+            store=store,
+            name=label,
+            content=content,
+            problem=error.cause or error.message,
+            is_too_large=error.code == "too-large",
+        )
 
 
 async def _is_listed(store: Readable, name: str) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from lading.images.lint import wanted_codes
 from lading.images.lint.codes import Finding
+from lading.images.lint.content import too_large
 from lading.images.validation.blobs import BlobFacts, Blobs, Need
 from lading.images.validation.codes import ALL, CODES, finding
 from lading.images.validation.gather import Gathered, Gatherer, Use
@@ -36,10 +37,12 @@ class Root(msgspec.Struct, frozen=True, kw_only=True):
     """What it is called in findings."""
     manifest: AnyManifest | None = None
     """None where it is damaged or missing."""
-    digest: Digest | None = None
-    """Of the manifest that cannot be read, where that is known."""
+    content: Descriptor | None = None
+    """The descriptor of a manifest that cannot be read, where that is known."""
     problem: str = ""
     """Why it cannot be read; nothing where its file is missing."""
+    is_too_large: bool = False
+    """Whether it has more bytes than lading reads."""
 
 
 def wanted(ignore: Iterable[str] | str) -> frozenset[str]:
@@ -89,7 +92,7 @@ async def validate(
         if root.manifest is not None:
             await gatherer.follow(root.manifest, platforms, referrers=referrers)
         else:
-            gatherer.gathered.digest = root.digest
+            gatherer.gathered.digest = root.content.digest if root.content is not None else None
             gatherer.gathered.found = [_unread(root)]
         everything.append(gatherer.gathered)
     facts = await _read(blobs, [use for gathered in everything for use in gathered.uses])
@@ -104,7 +107,9 @@ async def validate(
 
 
 def _unread(root: Root) -> Finding:
-    entry = Descriptor(digest=root.digest, size=0) if root.digest is not None else None
+    entry = root.content
+    if root.is_too_large and entry is not None:
+        return too_large(root.name, entry)
     if not root.problem:
         return finding("LAD301", f"{root.name} is not there: its name is listed, and its manifest is missing.", entry)
     return finding("LAD305", f"{root.name} cannot be read: {root.problem.rstrip('.')}.", entry)
