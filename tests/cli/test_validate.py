@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shlex
 import tracemalloc
 from pathlib import Path
 
@@ -111,6 +112,19 @@ def test_codes_are_explained_by_both_commands(lading: Lading) -> None:
         said = lading.run("validate", "--explain", code).stdout
         assert said == lading.run("lint", "--explain", code).stdout
         assert said.startswith(f"{code.upper()} error: ")
+
+
+@pytest.mark.parametrize("said", ["", "+gzip", "+zstd"])
+@pytest.mark.parametrize("real", ["", "+gzip", "+zstd"])
+def test_what_it_says_to_do_about_a_compression_mends_it(lading: Lading, said: str, real: str, tmp_path: Path) -> None:
+    content = {"": PLAIN, "+gzip": gzip.compress(PLAIN, 1, mtime=0), "+zstd": zstd_frame(PLAIN)}[real]
+    place = write_layout(tmp_path / "layout", image(Blob(content, PLAIN, LAYER + said)))
+    ran = lading.run("validate", place, check=False)
+    assert ran.returncode == (said != real)
+    if said != real:
+        command = shlex.split(ran.stdout.splitlines()[1].partition("lading ")[2])
+        lading.run(*command[:-1], f"oci:{tmp_path / 'new'}:t")
+        lading.run("validate", f"oci:{tmp_path / 'new'}:t")
 
 
 def test_progress_is_told_as_a_copy_tells_it(place: Place) -> None:

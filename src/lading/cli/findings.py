@@ -25,7 +25,7 @@ REMEDIES = {
     "LAD302": "Push the image again: clients send what is lacking; or: `lading copy --verify SRC LIST`.",
     "LAD701": "Build and add it, or say that it is dropped and stop comparing: `--ignore LAD701`.",
     "LAD801": "Write it there anew, from where it is whole: `lading copy --verify SRC LIST`.",
-    "LAD805": "Convert the image, which sets its media types right: `lading copy --compression gzip LIST DST`.",
+    "LAD805": "Convert the layers to the compression that they have: `lading copy --compression gzip LIST DST`.",
 }
 """By code. `LIST` stands for what was looked at, `IMAGE` for the entry."""
 
@@ -50,6 +50,8 @@ def worded_finding(found: Finding) -> Finding:
     if remedy is None or found.remedy != _inner(code.remedy):
         return found
     text = _inner(remedy)
+    if "compression" in of:
+        text = text.replace("--compression gzip", f"--compression {of['compression']}")
     name = _local(of["list"]) if "lading manifest " in text else typed(of["list"])
     return replace(found, remedy=text.replace("LIST", name).replace("IMAGE", of["image"] or "IMAGE"))
 

@@ -5,6 +5,9 @@ A code keeps its meaning for ever; one that is no longer found is not used again
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lading.images.lint.codes import CODES as LINT_CODES
 from lading.images.lint.codes import Code, Finding
 from lading.images.lint.findings import short
@@ -53,7 +56,7 @@ _CODES = (
         "A layer that is compressed otherwise than it says",
         "The media type names another compression than the bytes have. Docker and podman go by the bytes; containerd "
         "and umoci go by the media type in places, and fail.",
-        "Convert the image, which sets its media types right.",
+        "Convert the layers to the compression that they have, which sets their media types right.",
     ),
     Code(
         "LAD806",
@@ -125,6 +128,7 @@ def finding(
     *,
     digest: Digest | None = None,
     remedy: str | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> Finding:
     """Make a finding.
 
@@ -134,6 +138,7 @@ def finding(
         entry: the descriptor of the manifest that it is about, as its index has it.
         digest: the blob that it is about, where that is not the manifest.
         remedy: what to do; by default what the code says.
+        fields: what the remedy takes.
     """
     kind = ALL[code]
     platform = entry.platform if entry is not None else None
@@ -145,5 +150,5 @@ def finding(
         remedy=remedy or kind.remedy,
         digest=digest or (entry.digest if entry is not None else None),
         platform=str(platform) if platform is not None else None,
-        fields={"image": image} if image else {},
+        fields={**({"image": image} if image else {}), **(fields or {})},
     )

@@ -103,7 +103,8 @@ def _layer(uses: Sequence[Use], facts: BlobFacts) -> Iterator[Finding]:
     if kind is not None and facts.compression and kind.compression != facts.compression:
         names = {"none": "not compressed", "gzip": "gzip", "zstd": "zstd"}
         said = f"{_all(uses)} is {names[facts.compression]}, and its media type says {first.blob.media_type}."
-        yield finding("LAD805", said, first.entry, digest=first.blob.digest)
+        fields = {"compression": facts.compression}
+        yield finding("LAD805", said, first.entry, digest=first.blob.digest, fields=fields)
     is_comparable = first.diff_id is not None and first.diff_id.algorithm == facts.diff_id.algorithm
     if is_comparable and first.diff_id != facts.diff_id:
         said = f"{_all(uses)} has the diff ID {facts.diff_id}, and the config says {first.diff_id}."
