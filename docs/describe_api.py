@@ -68,7 +68,6 @@ SECTIONS = {
         "Overview",
         "LintReport",
         "Finding",
-        "BaseReport",
         "Validation",
         "ValidationReport",
         "DiffReport",

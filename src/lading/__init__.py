@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
-    from lading.images.base_check import BaseReport
     from lading.images.diff.results import DiffReport
     from lading.images.facade import Images, SyncImage, SyncImageIndex, SyncImages
     from lading.images.files.entries import FileEntry
@@ -103,7 +102,6 @@ _HOME = {
         "Unsupported",
         "UsageError",
     ),
-    "images.base_check": ("BaseReport",),
     "images.files.entries": ("FileEntry",),
     "images.files.export": ("Exported",),
     "images.diff.results": ("DiffReport",),
@@ -150,7 +148,6 @@ __all__ = [
     "AnyLocation",
     "AnyPlatform",
     "AsyncClient",
-    "BaseReport",
     "Blobs",
     "Checkup",
     "Client",

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from lading.images.edited import Editable, EditedImage
 from lading.images.edits.annotations import Scope, SetAnnotation
+from lading.images.edits.append import Append
 from lading.images.edits.apply import Attestations
 from lading.images.edits.compression import Recompress
 from lading.images.edits.config import SetEnv, SetLabel
 from lading.images.edits.edit import Edit
 from lading.images.edits.files import MakeReproducible, ReplaceFile, SetFileTimes, StripFiles
+from lading.images.edits.new_layer import LayerFrom, NewLayer
 from lading.images.edits.rebase import Base, Rebase
 from lading.images.edits.remove_layers import RemoveLayers
 from lading.images.edits.report import EditReport, ManifestChange
 from lading.images.edits.squash import Flatten, Squash
+from lading.io.folder_tar import Packing
+from lading.io.ignore_file import Ignore
+from lading.io.modes import ModeChange
 from lading.transfer.transform import Graph, HasGraph
 
 __all__ = [
+    "Append",
     "Attestations",
     "Base",
     "Edit",
@@ -25,8 +31,13 @@ __all__ = [
     "Flatten",
     "Graph",
     "HasGraph",
+    "Ignore",
+    "LayerFrom",
     "MakeReproducible",
     "ManifestChange",
+    "ModeChange",
+    "NewLayer",
+    "Packing",
     "Rebase",
     "Recompress",
     "RemoveLayers",

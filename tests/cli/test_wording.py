@@ -143,6 +143,11 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "by-digest-and-tags": ({}, "leave out --by-digest, or the tag"),
     "index-incomplete": ({}, "copy the platforms that are there: lading copy --platform OS/ARCH SRC DST"),
     "zstd-for-docker": ({"instead": "the format oci"}, "add --to oci"),
+    "no-archive": ({"file": "a.txt"}, "to put the file itself into the image: a.txt:/PATH"),
+    "zstd-layer-for-docker": (
+        {"reference": REF},
+        "use --compression gzip, or convert the image first: lading copy --to oci SRC DST",
+    ),
     "holds-no-referrers": ({}, "leave out --referrers, or write an oci-archive"),
     "no-platform": ({}, "choose one of those with --platform"),
     "tag-dangling": ({}, "to copy the others all the same: lading copy --all-tags --keep-going SRC DST"),

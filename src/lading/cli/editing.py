@@ -78,7 +78,7 @@ def target_options(function: F) -> F:
     for add in reversed(
         (
             click.option("-t", "--target", "targets", multiple=True, metavar="TARGET", help=_TARGET),
-            click.option("--in-place", is_flag=True, help="Give REF's tag to the result, too."),
+            click.option("--in-place", is_flag=True, help="Give the tag of the source to the result, too."),
             platform_option(multiple=True, help="Of an index, only these images. Repeatable."),
             click.option("--dry-run", is_flag=True, help="Write nothing; show what would change."),
             IF_DIGEST,
@@ -98,7 +98,7 @@ def target_options(function: F) -> F:
     return function
 
 
-_TARGET = "Where the result goes: a location, or a tag beside REF. Repeatable."
+_TARGET = "Where the result goes: a location, or just a tag. Repeatable."
 
 
 def run_edit(options: Options, reference: str, edits: Sequence[Edit], given: dict[str, Any]) -> EditReport:
@@ -117,7 +117,7 @@ def run_edit(options: Options, reference: str, edits: Sequence[Edit], given: dic
 
 def run_change(
     options: Options,
-    reference: str,
+    reference: str | None,
     change: Callable[..., Coroutine[Any, Any, EditReport]],
     given: dict[str, Any],
 ) -> EditReport:
@@ -125,12 +125,14 @@ def run_change(
 
     Args:
         options: the common flags.
-        reference: what is changed.
+        reference: what is changed; None for a new image.
         change: called with the client, and the arguments that `Images.edit` and its like have in common.
         given: the values of `target_options`.
     """
     targets = [_target(reference, text) for text in given.pop("targets")]
     in_place = given.pop("in_place")
+    if in_place and reference is None:
+        raise click.UsageError("--in-place: there is no image yet that could be replaced; say -t TARGET")
     if not targets and not in_place:
         raise click.UsageError(
             "say where the result goes: -t TARGET, or --in-place to give the tag of REF to the result"
@@ -153,9 +155,9 @@ def run_change(
     return report
 
 
-def _target(reference: str, text: str) -> str:
+def _target(reference: str | None, text: str) -> str:
     """A target as it was typed; a bare word is a tag beside what is edited."""
-    if ":" in text or "/" in text or "@" in text:
+    if reference is None or ":" in text or "/" in text or "@" in text:
         return values.location(text)
     from lading.stores.location import parse_location
 

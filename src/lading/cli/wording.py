@@ -254,9 +254,8 @@ REMEDIES: dict[str, Words] = {
     "not-its-base": "name what it was built on, by its digest where the tag has moved: --old-base NAME@DIGEST",
     "base-not-for-docker": "make it an OCI image first: lading copy --to oci REF TARGET",
     "docker-has-no-place": "make it an OCI image first: lading copy --to oci REF TARGET",
-    # Bases
-    "no-base": "say which: lading image check-base {reference} --base REF",
-    "no-base-digest": "say which: lading image check-base {reference} --digest DIGEST",
+    "no-archive": "to put the file itself into the image: {file}:/PATH",
+    "zstd-layer-for-docker": "use --compression gzip, or convert the image first: lading copy --to oci SRC DST",
     # Manifests
     "docker-schema-1": "push the image again with a current client, or convert it with skopeo copy --format v2s2",
     "docker-list-annotations": "make it an OCI index: lading manifest annotate --type oci LIST",

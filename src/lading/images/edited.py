@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from lading.arguments import several
 from lading.images.edits.annotations import Scope, SetAnnotation
+from lading.images.edits.append import Append
 from lading.images.edits.apply import Attestations, edit
 from lading.images.edits.config import SetEnv, SetLabel
 from lading.images.edits.edit import Edit
+from lading.images.edits.new_layer import NewLayer
 from lading.images.edits.report import ManifestChange
 from lading.images.platforms import what_is_there
 from lading.model.platform import Platform
@@ -46,6 +48,10 @@ class Editable:
             UsageError: no variable can have this name.
         """
         return self.edited(SetEnv(name, value))
+
+    def with_layer(self, layer: NewLayer) -> EditedImage:
+        """The same with a new layer on top, which `client.images.new_layer` makes."""
+        return self.edited(Append(layer))
 
     def with_annotation(self, name: str, value: str | None, *, scope: Scope = "manifest") -> EditedImage:
         """The same with an annotation; None takes the annotation away.

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from lading.arguments import several
 from lading.errors import InvalidContent, NotFound, UsageError
-from lading.images.base_check import BaseChecks, BaseReport, Given, annotations_of
 from lading.images.bases import StatedBase, common_base
 from lading.images.edited import Editable, EditedImage, parse_platforms
 from lading.images.edits.apply import Attestations
 from lading.images.edits.edit import Edit
+from lading.images.edits.new_layer import LayerFrom, NewLayer
 from lading.images.edits.report import EditReport, ManifestChange
 from lading.images.files.entries import FileEntry
 from lading.images.files.export import Exported
@@ -44,6 +44,7 @@ from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable, Store, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location
+from lading.stores.overlay import Overlay
 from lading.transfer.events import OnEvent
 from lading.transfer.place import Place
 from lading.transfer.report import CopyReport
@@ -244,55 +245,6 @@ class Images:
         """Write the merged file system of an image as a tar archive, or into a folder; see `Image.export`."""
         async with self.open(reference, platform=platform) as image:
             return await image.export(target, layer=layer)
-
-    async def check_base(
-        self,
-        reference: AnyLocation,
-        *,
-        base: AnyLocation | None = None,
-        digest: Digest | str | None = None,
-        platforms: Iterable[Platform | str] | Platform | str = (),
-        layers_only: bool = False,
-    ) -> BaseReport:
-        """Whether images are built on what their bases are now; of an index all its images.
-
-        Where it is known which digest the base had, that is compared with the one its name stands for now: of the
-        index, or of any of its images. Else the base's layers and its history have to be the image's first ones.
-
-        Args:
-            reference: the image or index.
-            base: its base; by default the one that its annotations say (`org.opencontainers.image.base.name`).
-            digest: the digest that the base had; by default the one that they say, if they say it of this base.
-            platforms: of an index only the images for these.
-            layers_only: compare no histories.
-
-        Raises:
-            NotFound: it does not say what it is based on, and `base` is not given; or the base is not there.
-            InvalidContent: what it says is no reference, or no digest.
-        """
-        given = Given(
-            base=as_location(base) if base is not None else None,
-            digest=Digest(digest) if digest is not None else None,
-            layers_only=layers_only,
-        )
-        wanted = parse_platforms(platforms)
-        location = as_location(reference).full()
-        async with AsyncExitStack() as stack:
-
-            async def opened(place: Location) -> Readable:
-                return await stack.enter_async_context(self._open(place, mirrored=True))
-
-            store = await opened(location)
-            found = await self._fetch(store, location)
-            index = found if isinstance(found, Index) else None
-            images = await self._all(store, location, wanted, found)
-            checks = BaseChecks(opened, given)
-            checked = await checks.check(
-                (image, annotations_of(image.manifest, index))
-                for image in images
-                if index is None or image.manifest.is_image
-            )
-            return BaseReport(reference=str(location), digest=found.digest, images=checked)
 
     async def push(
         self,
@@ -514,6 +466,102 @@ class Images:
         store = await stack.enter_async_context(self._open(location, mirrored=True))
         return Base(store, await fetch_location(store, location), str(location))
 
+    @asynccontextmanager
+    async def new_layer(self, made_of: LayerFrom) -> AsyncIterator[NewLayer]:
+        """Make a layer of an archive or of files on disk. It can be used within the `async with`.
+
+        Args:
+            made_of: what the layer is made of.
+
+        Raises:
+            NotFound: there is no such file.
+            UsageError: its place in the image is none.
+            InvalidContent: an archive is damaged, or has what container engines refuse.
+            Conflict: a file was changed while it was read.
+        """
+        from lading.images.edits.new_layer import new_layer
+
+        async with Overlay(name="the new layer") as overlay:
+            yield await new_layer(overlay, made_of)
+
+    async def append(
+        self,
+        reference: AnyLocation | None,
+        *layers: LayerFrom,
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        in_place: bool = False,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        attestations: Attestations = "keep",
+        tags: Iterable[str] | str = (),
+        clobber: bool = True,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> EditReport:
+        """Put new layers on an image, or on each image of an index, and write what comes of it.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location; None for a new image, which has nothing
+                but these layers.
+            layers: what they are made of, the lowest first.
+            targets: where the result is written to.
+            in_place: give the tag of the source to the result, too; see `edit`.
+            platforms: of an index only the images for these; without any all images. A new image is for the only one of
+                them, or for what a container engine on this machine runs.
+            attestations: of images that get a layer: `keep` them, or `drop` them.
+            tags: more tags in each target.
+            clobber: False leaves tags alone that name something else, or that appear meanwhile.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`).
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            UsageError: there is nowhere to write to; a file that is no archive has no place in the image.
+            NotFound: there is no such file or image, or nothing for a platform.
+            InvalidContent: an archive is damaged, or has what container engines refuse.
+            Conflict: a tag is not to be changed, or a file was changed while it was read; nothing was written.
+            Unsupported: the image cannot have the layer.
+        """
+        from lading.images.edits.append import Append, empty_image
+
+        async with AsyncExitStack() as stack:
+            edits = [Append(await stack.enter_async_context(self.new_layer(layer))) for layer in layers]
+            if reference is not None:
+                return await self.edit(
+                    reference,
+                    *edits,
+                    targets=targets,
+                    in_place=in_place,
+                    platforms=platforms,
+                    attestations=attestations,
+                    tags=tags,
+                    clobber=clobber,
+                    if_digest=if_digest,
+                    dry_run=dry_run,
+                    jobs=jobs,
+                    on_event=on_event,
+                )
+            there: tuple[AnyLocation, ...] = several(targets)
+            if not there or in_place:
+                raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
+            store, manifest = await empty_image(_platform_of_new(parse_platforms(platforms)))
+            edited = EditedImage(Image(store, manifest, "the new image"), tuple(edits))
+            report = await self.push(
+                edited,
+                *there,
+                tags=tags,
+                clobber=clobber,
+                if_digest=if_digest,
+                dry_run=dry_run,
+                jobs=jobs,
+                on_event=on_event,
+            )
+            # Nobody knows the image that it was made of.
+            report.notes[:] = [note for note in report.notes if getattr(note, "code", "") != "digest-changed"]
+            return report
+
     async def _image(
         self,
         store: Readable,
@@ -560,10 +608,8 @@ class Images:
             self._remembered.keep_document(manifest.digest, manifest.raw)
         return manifest
 
-    async def _all(
-        self, store: Readable, location: Location, wanted: Sequence[Platform], found: AnyManifest | None = None
-    ) -> list[Image]:
-        found = found or await fetch_location(store, location)
+    async def _all(self, store: Readable, location: Location, wanted: list[Platform]) -> list[Image]:
+        found = await fetch_location(store, location)
         if not isinstance(found, Index):
             return [await self._image(store, location, wanted[0] if wanted else None, found)]
         index = ImageIndex(store, found, str(location), remembered=self._remembered)
@@ -732,6 +778,15 @@ class SyncImageIndex(Editable, Face[ImageIndex]):
         return tuple(SyncImage(image, self._runner) for image in self._runner.run(self._inner.images()))
 
 
+def _platform_of_new(platforms: tuple[Platform, ...]) -> Platform:
+    """What a new image is for."""
+    from lading.images.machine import engine_platform
+
+    if len(platforms) > 1:
+        raise UsageError("a new image is for one platform", remedy="make one for each", code="several-platforms")
+    return platforms[0] if platforms else engine_platform()
+
+
 class SyncImages(Face[Images]):
     """`Images` for programs without an event loop: the same methods, each returning its result."""
 
@@ -769,15 +824,34 @@ class SyncImages(Face[Images]):
     read: Final = blocking(Images.read)
     extract: Final = blocking(Images.extract)
     export: Final = blocking(Images.export)
-    check_base: Final = blocking(Images.check_base)
     push: Final = blocking(Images.push)
     edit: Final = blocking(Images.edit)
     rebase: Final = blocking(Images.rebase)
+    append: Final = blocking(Images.append)
+
+    def new_layer(self, made_of: LayerFrom) -> AbstractContextManager[NewLayer]:
+        """Make a layer of an archive or of files on disk. It can be used within the `with`.
+
+        Args:
+            made_of: what the layer is made of.
+
+        Raises:
+            NotFound: there is no such file.
+            UsageError: its place in the image is none.
+            InvalidContent: an archive is damaged, or has what container engines refuse.
+            Conflict: a file was changed while it was read.
+        """
+        return self._layer(made_of)
 
     @contextmanager
     def _opened(self, reference: AnyLocation, platform: Platform | str | None) -> Iterator[SyncImage]:
         with self._runner.entered(self._inner.open(reference, platform=platform)) as (image, _):
             yield SyncImage(image, self._runner)
+
+    @contextmanager
+    def _layer(self, made_of: LayerFrom) -> Iterator[NewLayer]:
+        with self._runner.entered(self._inner.new_layer(made_of)) as (layer, _):
+            yield layer
 
     @contextmanager
     def _opened_index(self, reference: AnyLocation) -> Iterator[SyncImageIndex]:

@@ -11,8 +11,18 @@ from lading.cli.groups import Group
     cls=Group,
     package=__name__,
     names=(
-        *("config", "history", "layers", "size", "ls", "cat", "export", "check-base"),
-        *("edit", "flatten", "squash", "rebase"),
+        "config",
+        "history",
+        "layers",
+        "size",
+        "ls",
+        "cat",
+        "export",
+        "edit",
+        "append",
+        "flatten",
+        "squash",
+        "rebase",
     ),
 )
 def image() -> None:

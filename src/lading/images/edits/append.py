@@ -1,0 +1,92 @@
+"""The edit that puts a new layer on an image, and the images without layers that it may begin with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from lading.errors import Unsupported
+from lading.images.edits.edit import Edit
+from lading.images.edits.editing import Editing
+from lading.images.edits.new_layer import NewLayer, source_date
+from lading.model.descriptor import Descriptor
+from lading.model.encoding import Document, encode_compact
+from lading.model.manifest import Manifest
+from lading.model.media_types import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST, Family, LayerType
+from lading.model.platform import Platform
+from lading.store import from_bytes
+from lading.stores.memory import Memory
+
+
+class Append(Edit, frozen=True):
+    """Put a new layer on top."""
+
+    layer: NewLayer
+
+    async def apply(self, image: Editing) -> None:
+        """Add the layer, with an entry in the history.
+
+        Raises:
+            Unsupported: Docker's format has no such layers; or it is an artifact.
+        """
+        layer = self.layer
+        is_from_nothing = not image.layers
+        if image.config.get("os") == "windows":
+            raise Unsupported(
+                f"{image.title} is for Windows, whose layers have another form",
+                cause="their files are below Files/, with attributes of their own",
+                code="windows-layer",
+                fields={"reference": image.title},
+            )
+        if layer.compression == "zstd" and image.family == "docker":
+            raise Unsupported(
+                f"{image.title} cannot have a zstd layer",
+                cause="Docker's format has none",
+                remedy="choose the compression gzip, or make it an OCI image",
+                code="zstd-layer-for-docker",
+                fields={"reference": image.title},
+            )
+        media_type = str(LayerType(image.family, layer.compression))
+        content = msgspec.structs.replace(layer.descriptor, media_type=media_type)
+        image.overlay.refer(content, layer.source)
+        entry = {"created": moment(layer.created), "created_by": layer.created_by}
+        image.add_layer(content, str(layer.diff_id), entry)
+        image.notes += layer.notes
+        if layer.replaces and not is_from_nothing:
+            said = ", ".join(f"/{name}" for name in layer.replaces)
+            image.notes.append(
+                f"the new layer has {said} as a directory, which is a link in most images: engines put the directory "
+                "in its place; /usr is where such files belong"
+            )
+
+
+def moment(seconds: int) -> str:
+    """A time as configs have it (RFC 3339).
+
+    Args:
+        seconds: since the epoch.
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def empty_image(platform: Platform, family: Family = "oci") -> tuple[Memory, Manifest]:
+    """An image without layers, in a store of its own (image-spec manifest, config).
+
+    Args:
+        platform: what it is for.
+        family: whose words its media types are in.
+    """
+    config: Document = {
+        "created": moment(source_date()),
+        **platform.to_document(),
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": []},
+    }
+    raw = encode_compact(config)
+    about = Descriptor.of(raw, DOCKER_CONFIG if family == "docker" else OCI_CONFIG)
+    store = Memory("scratch")
+    await store.write(about, from_bytes(raw))
+    manifest = Manifest.of([], about, media_type=DOCKER_MANIFEST if family == "docker" else OCI_MANIFEST)
+    await store.put(manifest)
+    return store, manifest
