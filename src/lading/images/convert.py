@@ -42,8 +42,10 @@ from lading.walk import Walk
 Format = Literal["oci", "docker"]
 Compression = Literal["gzip", "zstd", "none"]
 
-_ABOUT_ENCODING = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/", "io.containers.estargz.")
-_ZSTD_ENTRY = "io.github.containers.compression.zstd"
+ABOUT_ENCODING = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/", "io.containers.estargz.")
+"""How the annotations begin that say where files are in a blob: in another blob they are elsewhere."""
+ZSTD_ENTRY = "io.github.containers.compression.zstd"
+"""The annotation of an index's entry whose image has zstd layers."""
 _NO_ANNOTATIONS = "annotations were left out: Docker's format has no place for them"
 _CHUNK = 1024 * 1024
 
@@ -60,7 +62,7 @@ def convert(format: Format | None, compression: Compression | None, limits: Limi
         UsageError: the two do not go together, or zstd cannot be written here.
     """
     if format == "docker" and compression == "zstd":
-        raise _no_zstd("the format oci, or the compression gzip")
+        raise no_zstd("the format oci, or the compression gzip")
     if compression == "zstd" and not has_zstd():
         raise UsageError("zstd cannot be written here", remedy="pip install backports.zstd, or use Python 3.14")
     limits = limits or Limits()
@@ -166,7 +168,7 @@ class _Converter:
         changed = msgspec.structs.replace(entry, media_type=new.media_type, digest=new.digest, size=new.size, data="")
         if self._compression in (None, "zstd"):
             return changed
-        return _without(changed, _ZSTD_ENTRY)
+        return _without(changed, ZSTD_ENTRY)
 
     async def _image(self, manifest: Manifest) -> Manifest:
         config = manifest.config
@@ -174,7 +176,7 @@ class _Converter:
             return self._artifact(manifest)
         to_docker = is_docker(manifest.media_type) if self._format is None else self._format == "docker"
         if self._format is None and to_docker and self._compression == "zstd":
-            raise _no_zstd("the format oci")
+            raise no_zstd("the format oci")
         layers = await gather(self._layer(layer, to_docker) for layer in manifest.layers)
         media_type = DOCKER_MANIFEST if to_docker else OCI_MANIFEST
         config = msgspec.structs.replace(config, media_type=DOCKER_CONFIG if to_docker else OCI_CONFIG)
@@ -218,7 +220,7 @@ class _Converter:
             return layer
         wanted = kind.compression if kind.is_foreign or self._compression is None else self._compression
         if to_docker and wanted == "zstd" and self._format == "docker":
-            raise _no_zstd("the compression gzip")
+            raise no_zstd("the compression gzip")
         if wanted != kind.compression:
             layer = await self._packed(layer, wanted)
         media_type = str(LayerType("docker" if to_docker else "oci", wanted, kind.is_foreign))
@@ -231,7 +233,7 @@ class _Converter:
         new = await asyncio.shield(task)
         changed = msgspec.structs.replace(layer, digest=new.digest, size=new.size, data="")
         # Where lazy pullers find files in it: in the new encoding they are elsewhere.
-        return _without(changed, *_ABOUT_ENCODING)
+        return _without(changed, *ABOUT_ENCODING)
 
     async def _repack(self, layer: Descriptor, wanted: Compression) -> Descriptor:
         what = f"the layer {layer.digest}"
@@ -281,7 +283,12 @@ def _pointed(entry: Descriptor, renamed: dict[str, str]) -> Descriptor:
     return msgspec.structs.replace(entry, annotations={**entry.annotations, ATTESTATION_OF: new})
 
 
-def _no_zstd(instead: str) -> UsageError:
+def no_zstd(instead: str) -> UsageError:
+    """The error that Docker's format has no zstd layers.
+
+    Args:
+        instead: what is there instead.
+    """
     return UsageError(
         "Docker's format has no zstd layers",
         remedy=f"choose {instead}",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lading.errors import UsageError
+from lading.images.convert import ZSTD_ENTRY
 from lading.images.edits.edit import Edit
 from lading.images.edits.layer_file import WrittenLayer
-from lading.images.edits.layer_work import check_compression, put_in_place, with_layers
+from lading.images.edits.layer_work import check_compression, check_level, put_in_place, with_layers
 from lading.images.edits.rewrite import recompressed
 from lading.images.files.layers import LayerContent
 from lading.model.media_types import LayerCompression, LayerType
@@ -15,10 +15,6 @@ from lading.model.media_types import LayerCompression, LayerType
 if TYPE_CHECKING:
     from lading.images.edits.editing import Editing
     from lading.images.edits.index_editing import IndexEditing
-
-LEVELS = {"gzip": range(1, 10), "zstd": range(1, 23), "none": range(0)}
-"""The levels of each compression."""
-_ZSTD_ENTRY = "io.github.containers.compression.zstd"
 
 
 class Recompress(Edit, frozen=True):
@@ -30,10 +26,7 @@ class Recompress(Edit, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse a level that there is not."""
-        if self.level is not None and self.level not in LEVELS[self.compression]:
-            levels = LEVELS[self.compression]
-            said = f"its levels are {levels.start} to {levels.stop - 1}" if levels else "it has no levels"
-            raise UsageError(f"{self.compression} has no level {self.level}", cause=said, code="compression-level")
+        check_level(self.compression, self.level)
 
     async def apply(self, image: Editing) -> None:
         """Compress them.
@@ -41,7 +34,7 @@ class Recompress(Edit, frozen=True):
         Raises:
             UsageError: Docker's format has no zstd layers, or zstd cannot be written here.
         """
-        check_compression(image, self.compression)
+        check_compression(image, self.compression, self.level)
 
         async def work(content: LayerContent, kind: LayerType) -> WrittenLayer | None:
             if kind.compression == self.compression and self.level is None:
@@ -56,5 +49,5 @@ class Recompress(Edit, frozen=True):
         """Take the mark of images with zstd layers away, where they have none any more."""
         for position in index.meant if self.compression != "zstd" else ():
             annotations = dict(index.entries[position].get("annotations") or {})
-            if annotations.pop(_ZSTD_ENTRY, None) is not None:
+            if annotations.pop(ZSTD_ENTRY, None) is not None:
                 index.set_entry_field(position, "annotations", annotations or None)

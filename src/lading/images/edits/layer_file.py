@@ -62,11 +62,12 @@ class LayerFile:
 
     def __enter__(self) -> Self:
         """Make the file."""
-        with keeping(self._overlay.name):
+        with keeping(self._overlay.name), ExitStack() as stack:
             path = self._path = self._overlay.folder / uuid.uuid4().hex
-            self._blob = _Blob(self._stack.enter_context(path.open("xb")), self._algorithm)
+            self._blob = _Blob(stack.enter_context(path.open("xb")), self._algorithm)
             packed = compressed(cast("BinaryIO", self._blob), self._compression, self._level)
-            self._packed = self._stack.enter_context(packed)
+            self._packed = stack.enter_context(packed)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(

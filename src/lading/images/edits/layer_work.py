@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from lading.errors import Conflict, InvalidContent, InvalidDigest, Unsupported, UsageError
+from lading.images.convert import ABOUT_ENCODING, no_zstd
 from lading.images.edits.editing import EditedLayer, Editing
 from lading.images.edits.layer_file import WrittenLayer
 from lading.images.files.layers import Layer, LayerContent
@@ -20,8 +21,8 @@ from lading.model.digest import Digest
 from lading.model.media_types import LayerCompression, LayerType
 from lading.model.text import excerpt
 
-ABOUT_ENCODING = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/", "io.containers.estargz.")
-"""How the annotations begin that say where files are in a blob: in another blob they are elsewhere."""
+LEVELS: dict[LayerCompression, range] = {"gzip": range(1, 10), "zstd": range(1, 23), "none": range(0)}
+"""The levels of each compression."""
 Work = Callable[[LayerContent, LayerType], Awaitable[Any]]
 """What is done to a layer."""
 
@@ -130,22 +131,32 @@ def put_in_place(layer: EditedLayer, written: WrittenLayer) -> None:
             del layer.descriptor["annotations"]
 
 
-def check_compression(editing: Editing, compression: LayerCompression) -> None:
+def check_level(compression: LayerCompression, level: int | None) -> None:
+    """Raise UsageError where a compression has no such level.
+
+    Args:
+        compression: the compression.
+        level: the level; None for what is usual.
+    """
+    if level is not None and level not in LEVELS[compression]:
+        levels = LEVELS[compression]
+        said = f"its levels are {levels.start} to {levels.stop - 1}" if levels else "it has no levels"
+        raise UsageError(f"{compression} has no level {level}", cause=said, code="compression-level")
+
+
+def check_compression(editing: Editing, compression: LayerCompression, level: int | None) -> None:
     """Raise UsageError where layers of an image cannot have a compression.
 
     Args:
         editing: the image.
         compression: the compression.
+        level: of the compression; None for what is usual.
     """
+    check_level(compression, level)
     if compression != "zstd":
         return
     if editing.family == "docker":
-        raise UsageError(
-            "Docker's format has no zstd layers",
-            remedy="choose the compression gzip, or the format oci",
-            code="zstd-for-docker",
-            fields={"instead": "gzip"},
-        )
+        raise no_zstd("the compression gzip")
     if not has_zstd():
         raise UsageError("zstd cannot be written here", remedy="pip install backports.zstd, or use Python 3.14")
 

@@ -12,7 +12,7 @@ import msgspec
 
 from lading.errors import LadingError, NotFound
 from lading.images.edits.edit import Edit
-from lading.images.edits.layer_work import check_compression, drop_layer, kind_of, readable_layers
+from lading.images.edits.layer_work import check_compression, check_level, drop_layer, kind_of, readable_layers
 from lading.images.edits.merge import MergedLayer, merged
 from lading.images.files.indexing import Remembered
 from lading.images.files.reading import Reading, find_layer
@@ -33,6 +33,11 @@ class Flatten(Edit, frozen=True, kw_only=True):
     """Of the compression; None for what is usual."""
     created: str | None = None
     """When the layer came about, in RFC 3339; None for when the image did."""
+
+    def __post_init__(self) -> None:
+        """Refuse a level that there is not."""
+        if self.compression is not None:
+            check_level(self.compression, self.level)
 
     async def apply(self, image: Editing) -> None:
         """Put them together, unless there is only one.
@@ -56,6 +61,11 @@ class Squash(Edit, frozen=True, kw_only=True):
     """Of the compression; None for what is usual."""
     created: str | None = None
     """When the layer came about, in RFC 3339; None for when the image did."""
+
+    def __post_init__(self) -> None:
+        """Refuse a level that there is not."""
+        if self.compression is not None:
+            check_level(self.compression, self.level)
 
     async def apply(self, image: Editing) -> None:
         """Put them together, unless the layer is the topmost.
@@ -106,7 +116,7 @@ async def _squash(image: Editing, layers: Sequence[Layer], below: int, edit: Fla
     lowest = kind_of(gone[0])
     assert lowest is not None
     compression = edit.compression or lowest.compression
-    check_compression(image, compression)
+    check_compression(image, compression, edit.level)
     key = (type(edit), below, compression, edit.level, *((layer.digest, layer.diff_id) for layer in layers))
 
     async def work() -> MergedLayer:
