@@ -32,6 +32,9 @@ from support.parts import need
 from support.process import run
 from support.registry import RealRegistry
 
+AMD, ARM, S390 = (make_image(f"linux/{name}", kind="oci", seed=name) for name in ("amd64", "arm64", "s390x"))
+NEW_ARM = make_image("linux/arm64", kind="oci", seed="new")
+
 
 async def diff(folder: Path, a: Manifest, b: Manifest, **more: Any) -> DiffReport:
     places = [write_layout(folder / side, *graph(one)) for side, one in (("a", a), ("b", b))]
@@ -288,10 +291,30 @@ async def test_artifacts_by_title(tmp_path: Path) -> None:
     assert (mixed.a.kind, mixed.b.kind) == ("artifact", "image")
 
 
-# Indexes
+async def test_contents_of_artifacts(tmp_path: Path) -> None:
+    a = make_artifact("a/b", {"one": b"1\n", "same": b"s", "binary": b"\0"})
+    b = make_artifact("a/b", {"one": b"2\n", "same": b"s", "binary": b"\1\0", "large": b"x" * 2_000_000})
+    report = await diff(tmp_path, a, b, content=True)
+    contents = {one.path: one for one in report.images[0].contents or ()}
+    assert {path: one.state for path, one in contents.items()} == {
+        "one": "text",
+        "binary": "binary",
+        "large": "too-large",
+    }
+    assert contents["one"].lines == ("--- a/one", "+++ b/one", "@@ -1 +1 @@", "-1", "+2")
+    assert report.warnings == ()
+    some = await diff(tmp_path / "some", a, b, content=True, paths=["one"])
+    assert [one.path for one in some.images[0].contents or ()] == ["one"]
 
-AMD, ARM, S390 = (make_image(f"linux/{name}", kind="oci", seed=name) for name in ("amd64", "arm64", "s390x"))
-NEW_ARM = make_image("linux/arm64", kind="oci", seed="new")
+
+async def test_attestations_by_themselves(tmp_path: Path) -> None:
+    a, b = (make_attestation(one).manifest for one in (AMD, ARM))
+    report = await diff(tmp_path, a, b, files=True, content=True)
+    (one,) = report.images
+    assert (one.kind, one.files, one.contents, words(report)) == ("attestation", None, None, [])
+
+
+# Indexes
 
 
 async def test_indexes_platform_by_platform(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The merged file system of an image, beside what Docker, podman and crane export of it."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -112,3 +113,47 @@ def test_umoci_unpacks_the_same(lading: Lading, registry: RealRegistry, reposito
         }
 
     assert listed(tmp_path / "ours") == listed(tmp_path / "theirs")
+
+
+PAIRS = [("busybox", "whiteouts"), ("whiteouts", "types"), ("types", "links"), ("links", "odd")]
+
+
+@pytest.mark.parametrize("names", PAIRS, ids="-".join)
+def test_two_images_differ_in_what_podman_exports_of_them(
+    names: tuple[str, str], lading: Lading, podman: Path, registry: RealRegistry, repository: str
+) -> None:
+    references, trees = [], []
+    for number, name in enumerate(names):
+        references.append(f"{registry.host}/{repository}:{number}")
+        made = image(*(ROOTS.get(name) or ODD), config={"config": {"Cmd": ["/x"]}})
+        push(registry.host, repository, str(number), made)
+        container = run([podman, "create", "--tls-verify=false", "-q", references[-1]]).stdout.split()[-1]
+        # Times do not count, and a directory has the mode that its layer says only where it has an entry.
+        exported = tree(run([podman, "export", container]).stdout_bytes)
+        trees.append({path: (*seen[:4], *seen[5:]) for path, seen in exported.items()})
+    said = lading.run("diff", *references, "--files", "--format", "json", check=False)
+    ours: dict[str, str] = {}
+    for entry in json.loads(said.stdout)["images"][0]["files"]["entries"]:
+        if entry["state"] == "moved":
+            ours |= {entry["path"]: "added", entry["a"]["path"]: "removed"}
+        else:
+            ours[entry["path"]] = entry["state"]
+    a, b = trees
+    truth = {path: "added" if path not in a else "removed" if path not in b else "changed" for path in {*a, *b}}
+    assert {path: state for path, state in ours.items() if path != "." and path.partition("/")[0] not in ENGINE} == {
+        path: state for path, state in truth.items() if a.get(path) != b.get(path)
+    }
+
+
+def test_an_engine_has_the_same_files_in_layers_compressed_otherwise(
+    lading: Lading, engine: DockerCLI, registry: RealRegistry, repository: str
+) -> None:
+    lading.env["DOCKER_HOST"] = engine.daemon
+    reference = f"{registry.host}/{repository}:1"
+    push(registry.host, repository, "1", image(*ROOTS["whiteouts"], config={"config": {"Cmd": ["/x"]}}))
+    engine.run("pull", reference)
+    said = lading.run("diff", reference, f"docker-daemon:{reference}", "--files", "--format", "json", check=False)
+    (one,) = json.loads(said.stdout)["images"]
+    assert {pair["state"] for pair in one["layers"]["pairs"]} == {"recompressed"}
+    assert (one["files"]["entries"], one["packages"]) == ([], [])
+    assert not [change for change in one["changes"] if change["scope"] in ("config", "history")]

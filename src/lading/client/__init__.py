@@ -549,7 +549,7 @@ class AsyncClient:
         True
         """
         from lading.client import comparing
-        from lading.images.diff.compare import DiffOptions
+        from lading.images.diff.options import DiffOptions
 
         wanted = [parse_platform(platform) for platform in several(platforms)]
         options = DiffOptions(files=files, packages=packages, content=content, paths=several(paths), times=times)

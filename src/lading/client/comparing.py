@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from lading.client.context import Context
 from lading.errors import UsageError
-from lading.images.diff.compare import DiffOptions, Opened, compare
+from lading.images.diff.compare import Opened, compare
+from lading.images.diff.options import DiffOptions
 from lading.images.diff.results import DiffReport
 from lading.images.platforms import choose_image
 from lading.io.tasks import gather

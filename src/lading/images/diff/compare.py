@@ -5,10 +5,8 @@ This module reads manifests and configs, and layers only where files, packages o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
-
-import msgspec
 
 from lading.errors import InvalidContent, NotFound
 from lading.images.diff.documents import (
@@ -19,6 +17,7 @@ from lading.images.diff.documents import (
 )
 from lading.images.diff.entries import EntryPair, paired, platforms_of
 from lading.images.diff.layers import diff_layers, layer_changes, listed_layers
+from lading.images.diff.options import DiffOptions
 from lading.images.diff.results import Change, DiffReport, DiffSide, ImageDiff
 from lading.images.files.indexing import Remembered
 from lading.images.platforms import choose_image, image_config
@@ -29,28 +28,13 @@ from lading.model.descriptor import Descriptor
 from lading.model.encoding import SIZE_LIMIT, decode
 from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
+from lading.model.media_types import IMAGE_CONFIGS
 from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable, fetch_manifest, may_be_manifest, read
 from lading.walk import Walk
 
+IN_TOTO = "application/vnd.in-toto+json"
 Kind = Literal["image", "artifact", "attestation", "index"]
-
-
-class DiffOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What is compared besides manifests, configs and lists of layers."""
-
-    files: bool = False
-    packages: bool = False
-    content: bool = False
-    paths: tuple[str, ...] = ()
-    """Which files, as paths or globs; all where there are none."""
-    times: bool = False
-    """Whether times of modification count."""
-
-    @property
-    def needs_layers(self) -> bool:
-        """Whether layers have to be read."""
-        return self.files or self.packages or self.content
 
 
 class Opened(NamedTuple):
@@ -153,7 +137,7 @@ class _Comparison:
     ) -> ImageDiff:
         """Two manifests: images, artifacts or attestations."""
         kind: Kind = "image" if a.is_image and b.is_image else "artifact"
-        if pair is not None and is_attestation(pair.entry):
+        if (pair is not None and is_attestation(pair.entry)) or (_attests(a) and _attests(b)):
             kind = "attestation"
         views = [
             Image(side.store, manifest, side.name, remembered=self._remembered)
@@ -180,9 +164,15 @@ class _Comparison:
         )
         if not self._options.needs_layers:
             return result
+        from lading.images.diff import within
+
         if kind == "image":
-            return await self._with_files(result, *views)
-        if kind == "artifact":
+            result, warnings = await within.with_files(result, views[0], views[1], self._options, self._remembered)
+            self.warnings += warnings
+        elif kind == "artifact" and self._options.content:
+            stores = self._sides[0].store, self._sides[1].store
+            result = await within.with_contents(result, stores, (a.layers, b.layers), self._options)
+        if kind == "artifact" and (self._options.files or self._options.packages):
             self.warnings.append("files are compared of images only, and one of these is an artifact")
         return result
 
@@ -243,51 +233,12 @@ class _Comparison:
         if None in documents:
             one, other = a.config.digest, b.config.digest
             return [*changes, Change(scope="config", path="", name="digest", a=one, b=other)]
+        if a.config.media_type in IMAGE_CONFIGS and b.config.media_type in IMAGE_CONFIGS:
+            return changes + config_changes(*documents)
         return changes + [
             Change(scope="config", path=path, name=path or "config", a=left, b=right)
             for path, left, right in compared(*documents)
         ]
-
-    async def _with_files(self, result: ImageDiff, a: Image, b: Image) -> ImageDiff:
-        from lading.images.diff.files import compare_files
-        from lading.images.diff.inside import Inside
-        from lading.images.diff.packages import kind_of
-        from lading.images.files.reading import Reading
-
-        options = self._options
-        chosen = _matching(options.paths)
-        finds_packages = options.files or options.packages
-        looks_inside = finds_packages or options.content
-
-        def wants(path: str) -> bool:
-            return bool((options.files or options.content) and chosen(path)) or (
-                finds_packages and kind_of(path) is not None
-            )
-
-        async def reading(image: Image) -> Reading:
-            layers, config = await image.layers(), await image.config()
-            platform = config.platform if config.platform.os else None
-            return Reading(
-                image.store, layers, self._remembered, name=image.name, digest=image.digest, platform=platform
-            )
-
-        async with await reading(a) as one, await reading(b) as other:
-            found = await compare_files(
-                one, other, self._remembered, times=options.times, wants=wants, keep=looks_inside
-            )
-            inside = Inside(
-                found,
-                packages=finds_packages,
-                content=(lambda one: bool(chosen(one.path))) if options.content else None,
-            )
-            await inside.look()
-            contents = await inside.contents() if options.content else None
-            packages = inside.packages() if finds_packages else None
-            if options.paths:
-                found.found[:] = [one for one in found.found if chosen(one.path) or chosen(one.path_in_a or one.path)]
-            files = await found.result() if options.files else None
-        self.warnings += [*found.warnings, *inside.warnings]
-        return msgspec.structs.replace(result, files=files, packages=packages, contents=contents)
 
 
 def _side(opened: Opened) -> DiffSide:
@@ -345,6 +296,11 @@ def _entry_changes(pair: EntryPair | None) -> list[Change]:
     return changes
 
 
+def _attests(manifest: Manifest) -> bool:
+    """Whether all that a manifest has are statements about something else, as BuildKit's attestations are."""
+    return bool(manifest.layers) and all(layer.media_type == IN_TOTO for layer in manifest.layers)
+
+
 def _order(pairs: Sequence[EntryPair], a: Sequence[Descriptor]) -> list[Change]:
     """Whether the entries that both have are in another order: engines may take the first that fits."""
     places = {id(entry): number for number, entry in enumerate(a)}
@@ -369,18 +325,3 @@ async def _decoded(store: Readable, content: Descriptor) -> Any:
         return decode(await read(store, content))
     except InvalidContent:
         return None
-
-
-def _matching(paths: Sequence[str]) -> Callable[[str], bool]:
-    """What says whether one of these paths or globs means a path: a directory means what is in it, too."""
-    from lading.images.files.entries import glob, is_glob
-
-    plain = ["/".join(part for part in path.split("/") if part not in ("", ".")) for path in paths]
-    globs = [glob(path) for path in plain if is_glob(path)]
-
-    def chosen(path: str) -> bool:
-        if not plain or any(matches(path) for matches in globs):
-            return True
-        return any(not one or path == one or path.startswith(f"{one}/") for one in plain)
-
-    return chosen
