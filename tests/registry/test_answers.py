@@ -230,7 +230,30 @@ class TestStrangers:
 
 
 class TestHead:
-    @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 500, 501])
+    @pytest.mark.parametrize("status", [500, 501, 502, 503, 504])
+    async def test_a_head_that_fails_is_not_tried_again(self, status: int) -> None:
+        def script(request: Request) -> Reply | None:
+            return Reply(status=status) if request.method == "HEAD" else content(request)
+
+        with ScriptedServer(script) as server:
+            async with connected(server, None) as (store, _):
+                await store.resolve("1")
+            assert [line.split()[0] for line in server.lines] == ["HEAD", "GET"]
+
+    async def test_a_get_that_decides_is_tried_again(self) -> None:
+        times = iter(range(9))
+
+        def script(request: Request) -> Reply | None:
+            return Reply(status=503) if next(times) < 3 else content(request)
+
+        with ScriptedServer(script) as server:
+            async with connected(server, None) as (store, _):
+                assert await store.contains(
+                    Descriptor(media_type=IMAGE.media_type, digest=Digest(IMAGE.digest), size=IMAGE.size)
+                )
+            assert [line.split()[0] for line in server.lines] == ["HEAD", "GET", "GET", "GET"]
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 500, 501, 502, 503])
     async def test_a_head_that_fails_decides_nothing(self, status: int) -> None:
         def script(request: Request) -> Reply | None:
             return Reply(status=status) if request.method == "HEAD" else content(request)

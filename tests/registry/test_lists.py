@@ -10,6 +10,7 @@ from lading.errors import Denied, InvalidContent, LadingError, NotFound, Registr
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import OCI_INDEX, OCI_MANIFEST
+from lading.registry import lists
 from lading.registry.hosts.configuration import Config
 from lading.registry.lists import repositories
 from lading.registry.repository import Repository
@@ -239,3 +240,32 @@ def test_on_the_command_line_a_list_that_is_cut_short_is_an_error(lading: Lading
         ran = lading.run("tags", f"{server.host}/t/app", check=False)
         assert ran.returncode == 7
         assert "2 came" in ran.stderr
+
+
+@pytest.mark.parametrize("kind", ["tags", "repositories"])
+@pytest.mark.parametrize("limit,most,came", [("ITEMS", 5, 6), ("PAGES", 4, 8)])
+async def test_a_list_that_brings_new_names_for_ever_has_an_end(
+    kind: str, limit: str, most: int, came: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(request: Request) -> Reply | None:
+        if request.path != PATHS[kind]:
+            return None
+        start = int(request.params.get("last", ["0"])[0])
+        link = f"<{request.path}?last={start + 2}>; rel=next"
+        return Reply(body=page_of(kind, [f"n{start}", f"n{start + 1}"]).body, headers=[("Link", link)])
+
+    monkeypatch.setattr(lists, limit, most)
+    got: list[str] = []
+    with ScriptedServer(script) as server:
+        with pytest.raises(InvalidContent, match=f"{came} came") as raised:
+            await listed(kind, server, got)
+        assert (raised.value.code, raised.value.fields["came"]) == ("list-incomplete", came)
+        assert got == [f"n{number}" for number in range(came)]
+        assert len(server.lines) == came // 2
+
+
+async def test_a_list_as_long_as_the_limit_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "ITEMS", 5)
+    monkeypatch.setattr(lists, "PAGES", 3)
+    with paged("tags", lambda request, query: f"<{request.path}?{query}>; rel=next") as server:
+        assert await listed("tags", server) == NAMES

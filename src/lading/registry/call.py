@@ -38,6 +38,8 @@ class Call(msgspec.Struct, frozen=True):
     size: int | None
     accept: Collection[int]
     what: str
+    is_tentative: bool = False
+    """Whether another request decides where the registry fails to answer this one."""
 
     def url(self, scheme: str) -> str:
         """Its address.
@@ -74,9 +76,9 @@ class Call(msgspec.Struct, frozen=True):
 def is_doubtful(error: LadingError) -> bool:
     """Whether a HEAD that failed so says nothing of what a GET would be answered.
 
-    Some registries, proxies and storages answer HEAD with 403, 404 or 405, and GET with what was asked for.
+    Some registries, proxies and storages answer HEAD with 403, 404, 405 or 500, and GET with what was asked for.
     """
-    return error.status in range(300, 502) and error.status not in (407, 408, 429)
+    return error.status in range(300, 600) and error.status not in (407, 408, 429)
 
 
 def as_query(path: str, query: Sequence[tuple[str, str]]) -> str:

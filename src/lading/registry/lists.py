@@ -29,6 +29,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 PAGE_LIMIT = 32 * 1024 * 1024
 """The largest page that is read, in bytes."""
+ITEMS = 1_000_000
+"""How many items of a list are read."""
+PAGES = 10_000
+"""How many pages."""
 _REPEATED = 3
 _EMPTY = 100
 """How many pages in a row may bring only what came before, or nothing, and name a next one."""
@@ -115,7 +119,7 @@ async def items(
         key: what tells an item from another.
 
     Raises:
-        InvalidContent: a page cannot be read, or they go on without bringing anything new.
+        InvalidContent: a page cannot be read, or they go on without bringing anything new, or for too long.
         LadingError: a page was refused.
     """
     seen: set[Hashable] = set()
@@ -144,6 +148,8 @@ async def items(
             following = InvalidContent("its pages go round in a circle")
         elif following is not None and idle >= (_REPEATED if found else _EMPTY):
             following = InvalidContent("its pages go on, and bring nothing new")
+        elif following is not None and (len(seen) >= ITEMS or len(pages) + 1 >= PAGES):
+            following = _too_long()
         if isinstance(following, LadingError):
             raise _cut_short(following, what, len(seen))
         asked = following
@@ -212,6 +218,13 @@ async def _document(response: Response, name: str, what: str, registry: str) -> 
         refusal = Refusal(response.status, raw)
         raise failures.failure(refusal, method="GET", registry=registry, what=what)
     return page
+
+
+def _too_long() -> InvalidContent:
+    return InvalidContent(
+        "it is longer than any list that is read",
+        cause=f"{ITEMS:,} items are read, and {PAGES:,} pages",
+    )
 
 
 def _cut_short(error: LadingError, what: str, came: int) -> LadingError:

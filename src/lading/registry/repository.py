@@ -533,7 +533,7 @@ class Repository:
             surely: whether it matters that what HEAD does not find is really not there.
         """
         try:
-            async with self._request("HEAD", path, headers=headers, what=what) as response:
+            async with self._request("HEAD", path, headers=headers, what=what, is_tentative=True) as response:
                 return response.headers
         except LadingError as error:
             if not is_doubtful(error) or (isinstance(error, NotFound) and not surely):

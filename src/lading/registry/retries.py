@@ -87,6 +87,8 @@ def _may_retry(failure: LadingError, call: Call) -> bool:
         return True  # nothing was sent
     if failure.status == 429:
         return True
+    if call.is_tentative and failure.status is not None:
+        return False
     # An upload may be there in part: `uploads` goes on with it, or begins it anew.
     is_upload = call.method == "PATCH" or callable(call.body)
     return not is_upload and (isinstance(failure, ConnectionBroken) or is_passing(failure))

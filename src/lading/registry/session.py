@@ -215,6 +215,7 @@ class Session:
         size: int | None = None,
         accept: Collection[int] = _OK,
         mirrors: bool = False,
+        is_tentative: bool = False,
         what: str,
     ) -> AsyncIterator[Response]:
         """Send a request to a registry and get its answer; the body is read within the `async with`.
@@ -233,6 +234,8 @@ class Session:
             size: how many bytes a source has; None where that is not known.
             accept: the statuses that are answers; every other one is an error. 401 never is an answer.
             mirrors: whether the registry's mirrors are asked first, for a manifest or a blob.
+            is_tentative: whether another request decides where the registry answers that it failed: then that is not
+                tried again.
             what: the thing that it is about, for messages, such as `ghcr.io/acme/web:1.5`.
 
         Raises:
@@ -256,6 +259,7 @@ class Session:
                         size=size,
                         accept=accept,
                         what=what,
+                        is_tentative=is_tentative,
                     )
                     decides = where is destinations[-1]
                     response = await (self._retried(stack, call) if decides else self._mirrored(stack, call))
