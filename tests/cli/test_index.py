@@ -17,6 +17,7 @@ from support.images import (
     OCI_MANIFEST,
     Entry,
     Manifest,
+    get_manifest,
     make_artifact,
     make_attestation,
     make_image,
@@ -416,6 +417,28 @@ def test_what_is_missing_is_said_before_anything_is_sent(place: Place) -> None:
     )
 
 
+def test_what_refers_to_sources_comes_along_or_is_said_to_stay(
+    place: Place, elsewhere: str, new_repository: Callable[[], str]
+) -> None:
+    other = f"{elsewhere}/{new_repository()}"
+    signature = make_artifact("application/vnd.acme.signature", {"a": b"signed"}, subject=S390X)
+    repository = other.partition("/")[2]
+    push(elsewhere, repository, "s390x", S390X)
+    push(elsewhere, repository, None, signature)
+    cosign = f"{S390X.digest.replace(':', '-')}.sig"
+    push(elsewhere, repository, cosign, make_artifact("application/vnd.acme.other", {"a": b"cosign"}))
+    args = ("index", "create", f"{place.name}:multi", f"{place.name}:amd64", f"{other}:s390x")
+    said = place.lading.run(*args)
+    assert f"2 referrers of {other}:s390x stayed behind: --referrers brings them along" in said.stderr
+    assert cosign not in place.tags
+    place.run(*args, "--referrers", "-t", "again")
+    assert get_manifest(place.host, place.repository, signature.digest)[0] == signature.content
+    assert cosign in place.tags
+    added = place.lading.run("index", "add", f"{place.name}:index", f"{other}:s390x")
+    assert "stayed behind" in added.stderr
+    assert "signatures and attestations of the original do not cover it" in added.stderr
+
+
 # Changing
 
 
@@ -690,10 +713,11 @@ def test_requests(place: Place, tmp_path: Path, new_repository: Callable[[], str
         assert counted("remove", "{0}:two", "@0") == 1 + 3
         assert counted("annotate", "{0}:two", "@0", "--variant", "v9") == 1 + 3
         assert counted("add", "{0}:two", "{0}:armv7") == 1 + 2 + 3
-        # From another repository: blobs are mounted, after it was asked for the index and the image.
+        # From another repository: blobs are mounted, after it was asked for the index and the image; and beside that it
+        # is asked what refers to the image: by the API, the fallback tag, and three tags of cosign's.
         source = f"{proxy.host}/{other}:s390x"
         blobs = len(S390X.blobs)
-        assert counted("add", "{0}:two", source) == 1 + 2 + 2 + blobs + 1 + 3
+        assert counted("add", "{0}:two", source) == 1 + 2 + 2 + blobs + 1 + 3 + 5
 
 
 # What others make of the same

@@ -35,6 +35,9 @@ SAID = {
     f"tag rm {HOST}/a:1": ("'tag rm'", f"lading delete --untag {HOST}/a:1"),
     f"repo ls {HOST}": ("'repo ls'", f"lading repos {HOST}"),
     f"image copy {HOST}/a {HOST}/b": ("'image copy'", f"lading copy {HOST}/a {HOST}/b"),
+    "index append x -m y": ("'index append'", "lading index add TARGET SOURCE"),
+    "index list x": ("'index list'", "lading index ls x"),
+    "buildx imagetools create -t x y": ("'imagetools create'", "lading index create TARGET SOURCE"),
     "buildx imagetools inspect x": ("'imagetools inspect'", "lading inspect x"),
     "help catalog": ("'catalog'", "lading repos REGISTRY"),
     "frobnicate": ("'frobnicate'", "lading --help"),
@@ -56,13 +59,16 @@ def test_the_command_that_does_the_job_is_named(lading: Lading, line: str) -> No
     assert_failed(lading.run(*line.split(), check=False), USAGE, SAID[line])
 
 
+GROUPS = ("auth", "blob", "image", "index", "manifest", "repo", "tag")
+
+
 @pytest.mark.parametrize("tool", ["crane", "oras", "regctl", "skopeo"])
 def test_every_command_of_other_tools_is_known(tool: str, lading: Lading) -> None:
     """What lading has under another name, it names; what it does not do, it says."""
     seen = 0
     for path in [
         (),
-        *(() if tool == "skopeo" else [("auth",), ("blob",), ("image",), ("manifest",), ("repo",), ("tag",)]),
+        *(() if tool == "skopeo" else ((group,) for group in GROUPS)),
     ]:
         for name in _commands_of(tool, path):
             words = [*path, name]

@@ -39,6 +39,9 @@ type_option: Final = click.option(
 sources_platform_option: Final = platform_option(
     multiple=True, help="Of an index among the sources, only these images. Repeatable."
 )
+referrers_option: Final = click.option(
+    "--referrers", is_flag=True, help="Signatures, SBOMs and the like of what is copied, too."
+)
 if_digest_option: Final = click.option(
     "--if-digest", metavar="DIGEST", help="Only if the tag names this now; or `absent`."
 )
@@ -160,6 +163,7 @@ def run_index(
     """
     from lading.cli.output import emit, emit_json
     from lading.cli.progress import shown_progress
+    from lading.cli.wording import noted
     from lading.stores.location import parse_location
 
     # Standard output is the archive, then, and nothing else.
@@ -169,7 +173,7 @@ def run_index(
     with shown_progress("auto", quiet=options.quiet or format_ != "text") as on_event:
         report: IndexReport = options.run(lambda client: work(client, on_event))
     for note in report.notes:
-        options.warn(note)
+        options.warn(noted(note))
     for line in _told(report, targets[0]):
         options.note(line)
     names = list(dict.fromkeys(tag.full for image in report.images for tag in image.targets))

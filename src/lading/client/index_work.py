@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,7 +26,8 @@ from lading.stores.homes import Homes
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard
-from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
+from lading.transfer.referrers import LeftBehind
+from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport, Note
 from lading.transfer.transform import Graph
 
 if TYPE_CHECKING:
@@ -70,6 +71,14 @@ class Reading:
         self._places = set() if dry_run else {goal.place for goal in goals}
         self._registries = {goal.reference.registry for goal in goals if goal.is_registry and goal.reference}
         self._only_index: Index | None = None
+        self._goal_places = {goal.place for goal in goals}
+        self.roots: list[tuple[str, Descriptor]] = []
+        """The sources that are entries themselves, and come from elsewhere, with what they are called."""
+
+    def is_foreign(self, entry: Descriptor) -> bool:
+        """Whether an entry comes from elsewhere than where the index goes."""
+        home = self.homes.home_of(entry)
+        return home is not None and home.name not in self._goal_places
 
     async def target(self, location: Location) -> Index:
         """The index that is to be changed."""
@@ -119,6 +128,8 @@ class Reading:
             raise NotFound("none of the sources was found", code="no-source-found")
         given: list[GivenEntry] = []
         for (_, location, store, _), more in zip(found, await gather(map(entries, found)), strict=True):
+            if len(more) == 1 and location.place not in self._goal_places:
+                self.roots.append((str(location), more[0].descriptor))
             for entry in more:
                 self.homes.add(entry.descriptor, store, manifest=entry.manifest)
                 if entry.descriptor.platform is None and isinstance(entry.manifest, Index) is False:
@@ -168,7 +179,8 @@ class Writing:
     ) -> None:
         self._context = context
         self._goals = goals
-        self._options = options
+        self._referrers = options.referrers
+        self._options = msgspec.structs.replace(options, referrers=bool(options.referrers))
         self._on_event = on_event
         self._in_place = in_place
 
@@ -176,8 +188,9 @@ class Writing:
         self,
         index: Index,
         changes: list[EntryChange],
-        content: Readable,
+        reading: Reading,
         *,
+        content: Readable | None = None,
         before: Index | None = None,
         in_place: bool = False,
         notes: Sequence[str] = (),
@@ -187,27 +200,50 @@ class Writing:
         Args:
             index: the index.
             changes: what became of its entries.
-            content: has what it lists.
+            reading: what it was made with.
+            content: has what it lists; None for what was read.
             before: the index as it was read.
             in_place: whether the first target is what was read, and is changed only while it names that.
             notes: what a user should know.
         """
+        first = self._goals[0]
+        foreign = [entry for entry in index.manifests if reading.is_foreign(entry)]
+        graph = Graph(
+            store=content or reading.homes,
+            manifest=index,
+            title=str(first),
+            subjects=(index.descriptor, *foreign),
+        )
+        guarded = before if self._in_place or in_place else None
+        copying: list[Any] = [self._copies(graph, index, guarded), self._left_behind(reading, before)]
+        reports, left = await gather(copying)
+        if before is not None and index.digest != before.digest:
+            text = f"{first} has another digest now: signatures and attestations of the original do not cover it"
+            left.append(Note(text, "digest-changed", {"reference": str(first)}))
+        return _report(index, changes, reports, before.digest if before is not None else None, [*notes, *left])
+
+    async def _copies(self, graph: Graph, index: Index, before: Index | None) -> list[CopyReport]:
+        """Write to all targets; with `before` to the first only while it names that."""
         first, *others = self._goals
-        own = self._in_place or in_place
-        graph = Graph(store=content, manifest=index, title=str(first), subjects=(index.descriptor, *index.manifests))
-        if own and before is not None:
-            self._options.guard.check(str(first), before.digest, index.digest)
-            guard = Guard(before.digest)
-            reports = [
-                _unchanged(index, first)
-                if index.digest == before.digest
-                else await self._copy(graph, [first], msgspec.structs.replace(self._options, guard=guard))
-            ]
-            if others:
-                reports.append(await self._copy(graph, others, self._options))
-        else:
-            reports = [await self._copy(graph, self._goals, self._options)]
-        return _report(index, changes, reports, before.digest if before is not None else None, notes)
+        if before is None:
+            return [await self._copy(graph, self._goals, self._options)]
+        self._options.guard.check(str(first), before.digest, index.digest)
+        options = msgspec.structs.replace(self._options, guard=Guard(before.digest))
+        is_same = index.digest == before.digest
+        reports = [_unchanged(index, first) if is_same else await self._copy(graph, [first], options)]
+        if others:
+            reports.append(await self._copy(graph, others, self._options))
+        return reports
+
+    async def _left_behind(self, reading: Reading, before: Index | None) -> list[str]:
+        """What refers to the sources from elsewhere, and does not come along."""
+        if self._referrers is not None:
+            return []
+        left = LeftBehind(reading.homes)
+        known = {entry.digest for entry in before.manifests} if before is not None else set[Digest]()
+        fresh = {root.digest: (title, root) for title, root in reading.roots if root.digest not in known}
+        await gather(left.look(title, root) for title, root in fresh.values())
+        return list(left.notes((), None))
 
     async def _copy(self, graph: Graph, goals: Sequence[Location], options: CopyOptions) -> CopyReport:
         from lading.client.copying import Copying

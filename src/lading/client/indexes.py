@@ -82,6 +82,7 @@ class Indexes:
         type: IndexType | None = None,
         allow_duplicate_platforms: bool = False,
         ignore_missing: bool = False,
+        referrers: bool | None = None,
         if_digest: str | None = None,
         clobber: bool = True,
         dry_run: bool = False,
@@ -108,6 +109,8 @@ class Indexes:
             type: the format, `docker` or `oci`; None for Docker's where everything in it is Docker's, else OCI's.
             allow_duplicate_platforms: whether two images may be for one platform; clients take the first.
             ignore_missing: leave out sources that are not there.
+            referrers: signatures, SBOMs and the like of what comes from elsewhere, too. None leaves them behind, and
+                asks what refers to the sources, to say so; False leaves them behind unasked.
             if_digest: write only if each target names this digest, or does not exist (`absent`): looked at before
                 anything is sent, and again just before the tag is set. With `append` it is also refused where the index
                 changes meanwhile.
@@ -128,7 +131,9 @@ class Indexes:
             raise UsageError("an index is made of something, and has a name" if goals else "there is no target")
         if append and manifest_annotations:
             raise UsageError("manifests are not annotated where they are added to an index that is there")
-        options = CopyOptions(guard=Guard.of(if_digest, clobber=clobber), referrers=False, dry_run=dry_run, jobs=jobs)
+        options = CopyOptions(
+            guard=Guard.of(if_digest, clobber=clobber), referrers=referrers, dry_run=dry_run, jobs=jobs
+        )
         writing = Writing(self._context, goals, options, on_event)
         what = str(goals[0])
         async with AsyncExitStack() as stack:
@@ -155,11 +160,13 @@ class Indexes:
                     allow_duplicates=allow_duplicate_platforms,
                     what=what,
                 )
-            content: Readable = reading.homes
+            content: Readable | None = None
             if manifest_annotations:
-                content, index = await _annotated_manifests(content, index, manifest_annotations, what, stack)
+                content, index = await _annotated_manifests(reading.homes, index, manifest_annotations, what, stack)
                 changes = [EntryChange.of("added", entry) for entry in index.manifests]
-            return await writing.write(index, changes, content, before=before, in_place=append, notes=notes)
+            return await writing.write(
+                index, changes, reading, content=content, before=before, in_place=append, notes=notes
+            )
 
     async def add(
         self,
@@ -172,6 +179,7 @@ class Indexes:
         platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: bool = True,
         allow_duplicate_platforms: bool = False,
+        referrers: bool | None = None,
         if_digest: str | None = None,
         dry_run: bool = False,
         jobs: int = JOBS,
@@ -188,6 +196,7 @@ class Indexes:
             platforms: of an index among the sources, only the images for these.
             attestations: whether the attestations of these images come along.
             allow_duplicate_platforms: whether two images may be for one platform.
+            referrers: see `create`.
             if_digest: only if the target names this digest; with `targets`, only if each of these does, or does not
                 exist (`absent`).
             dry_run: write nothing; the report says what would be done.
@@ -202,13 +211,14 @@ class Indexes:
         if not given:
             raise UsageError("nothing was named to be added")
         wanted = IndexFilter.of(platforms, attestations)
-        location, options = as_location(target).full(), CopyOptions(referrers=False, dry_run=dry_run, jobs=jobs)
+        location = as_location(target).full()
+        options = CopyOptions(referrers=referrers, dry_run=dry_run, jobs=jobs)
         async with self._changing(location, targets, if_digest, options, on_event) as (reading, writing, before):
             found, notes = await reading.sources(given, wanted, nested=nested)
             index, changes = extended(
                 before, found, replace=replace, allow_duplicates=allow_duplicate_platforms, what=str(location)
             )
-            return await writing.write(index, changes, reading.homes, before=before, notes=notes)
+            return await writing.write(index, changes, reading, before=before, notes=notes)
 
     async def remove(
         self,
@@ -381,7 +391,7 @@ class Indexes:
     ) -> IndexReport:
         async with self._changing(location, targets, if_digest, options, on_event) as (reading, writing, before):
             index, changes = change(before)
-            return await writing.write(index, changes, reading.homes, before=before)
+            return await writing.write(index, changes, reading, before=before)
 
     @asynccontextmanager
     async def _changing(

@@ -13,6 +13,7 @@ from lading.errors import NotFound
 from lading.model.descriptor import Descriptor
 from lading.model.encoding import SIZE_LIMIT
 from lading.model.manifest import parse
+from lading.model.tags import subject_of
 from lading.store import (
     AnyManifest,
     Readable,
@@ -48,7 +49,7 @@ class _Home:
 
 
 class Homes:
-    """A store of what is in other stores. Nothing in it has a name, and nothing is written to it.
+    """A store of what is in other stores; nothing is written to it.
 
     Args:
         name: what it is called in messages.
@@ -91,18 +92,22 @@ class Homes:
         return home.opened if home is not None else None
 
     async def resolve(self, name: str) -> Descriptor:
-        """A manifest that was added, by its digest.
+        """A manifest that was added, by its digest; or what a tag names that is made of the digest, as cosign makes it.
 
         Raises:
             NotFound: there is none.
         """
         content = self._contents.get(name)
+        if content is None and subject_of(name) is not None:
+            home = self._home(name)
+            content = await (await home.open(self._opening)).resolve(name)
+            self._homes.setdefault(content.digest, home)
         if content is None:
             raise NotFound(f"{self.name} has no entry {name}")
         return content
 
     async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
-        """A manifest that was added, or one that such a manifest lists.
+        """A manifest that was added, or one that such a manifest lists; or what a tag names: see `resolve`.
 
         Raises:
             NotFound: it is not there, or no manifest.
@@ -144,10 +149,13 @@ class Homes:
         return content.digest in self._homes
 
     async def tags(self) -> AsyncIterator[str]:
-        """None: what is there has digests."""
-        nothing: tuple[str, ...] = ()
-        for tag in nothing:
-            yield tag
+        """The tags that are made of the digests of what was added, as cosign makes them; nothing else has a name."""
+        opened = {id(home.opened): home.opened for home in self._homes.values() if home.opened is not None}
+        for store in opened.values():
+            async for tag in store.tags():
+                subject = subject_of(tag)
+                if subject in self._contents and self._homes[subject].opened is store:
+                    yield tag
 
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
         """What refers to a manifest in the store that has it; and has its home there, too."""
@@ -158,10 +166,10 @@ class Homes:
             self._homes.setdefault(referrer.digest, home)
             yield referrer
 
-    def _home(self, digest: str) -> _Home:
-        home = self._homes.get(digest)
+    def _home(self, name: str) -> _Home:
+        home = self._homes.get(name) or self._homes.get(subject_of(name) or "")
         if home is None:
-            raise NotFound(f"{self.name} does not have {digest}")
+            raise NotFound(f"{self.name} does not have {name}")
         return home
 
     def _keep(self, manifest: AnyManifest, home: _Home) -> None:

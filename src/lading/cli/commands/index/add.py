@@ -11,6 +11,7 @@ from lading.cli.indexes import (
     nested_option,
     no_attestations_option,
     places,
+    referrers_option,
     run_index,
     sources,
     sources_platform_option,
@@ -29,6 +30,7 @@ from lading.cli.options import Options, common
 @nested_option
 @duplicates_option
 @target_option(instead=True)
+@referrers_option
 @written_options
 @common(pushes=True)
 def add(
@@ -41,6 +43,7 @@ def add(
     nested: bool,
     allow_duplicate_platforms: bool,
     targets: tuple[str, ...],
+    referrers: bool,
     if_digest: str | None,
     dry_run: bool,
     format_: str,
@@ -68,6 +71,7 @@ def add(
             platforms=platforms,
             attestations=not no_attestations,
             allow_duplicate_platforms=allow_duplicate_platforms,
+            referrers=referrers or None,
             if_digest=if_digest,
             dry_run=dry_run,
             on_event=on_event,

@@ -14,6 +14,7 @@ from lading.cli.indexes import (
     no_attestations_option,
     places,
     read_file,
+    referrers_option,
     run_index,
     scoped_annotations,
     sources,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 @click.option("--ignore-missing", is_flag=True, help="Leave out sources that are not there.")
 @click.option("--metadata-file", metavar="FILE", help="Write what was made there, as imagetools does.")
 @click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else.")
+@referrers_option
 @written_options
 @common(pushes=True)
 def create(
@@ -62,6 +64,7 @@ def create(
     metadata_file: str | None,
     no_clobber: bool,
     no_attestations: bool,
+    referrers: bool,
     type_: str | None,
     format_: str,
     **given: Any,
@@ -109,6 +112,7 @@ def create(
             manifest_annotations=scoped.manifests,
             attestations=not no_attestations,
             clobber=not no_clobber,
+            referrers=referrers or None,
             type=type_,  # type: ignore[arg-type]
             on_event=on_event,
             **given,
