@@ -14,11 +14,12 @@ from lading.images.diff.base import is_base_needed
 from lading.images.diff.fingerprints import FingerprintCatcher, fingerprint_sink
 from lading.images.diff.results import FileChange, FilesDiff
 from lading.images.diff.trees import Difference, Tree, attributes, differences
+from lading.images.files.delivery import MakeSink, Sink
 from lading.images.files.entries import entry_of
 from lading.images.files.filesystem import Filesystem, Inode
 from lading.images.files.indexing import LayerIndex, Remembered
 from lading.images.files.layers import Layer
-from lading.images.files.reading import MakeSink, Reading, Sink
+from lading.images.files.reading import Reading
 from lading.io.tasks import gather
 from lading.io.threads import heed, in_thread
 from lading.model.digest import Digest

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from lading.images.files.delivery import Content, Sink
 from lading.images.files.indexing import Catcher
-from lading.images.files.reading import Content, Sink
 from lading.io.tar_stream import Member
 
 _BLOCK = 64 * 1024

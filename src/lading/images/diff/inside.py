@@ -16,8 +16,8 @@ from lading.images.diff.packages import Package, kind_of, limit_of, package_chan
 from lading.images.diff.results import ContentDiff, PackageChange
 from lading.images.diff.text import LIMIT, TOTAL, content_diff
 from lading.images.diff.trees import Difference
+from lading.images.files.delivery import Sink
 from lading.images.files.filesystem import Inode
-from lading.images.files.reading import Sink
 from lading.io import scratch
 from lading.io.threads import heed, in_thread
 from lading.model.text import excerpt

@@ -14,9 +14,10 @@ import msgspec
 
 from lading.errors import Unsupported
 from lading.images.edits.layer_file import LayerFile, WrittenLayer
+from lading.images.files.delivery import MakeSink, Sink, spread
 from lading.images.files.filesystem import OPAQUE, WHITEOUT, Filesystem, Inode, Node
 from lading.images.files.layers import LIMITS, LayerLimits
-from lading.images.files.reading import MakeSink, Reading, Sink, spread
+from lading.images.files.reading import Reading
 from lading.io import scratch
 from lading.io.tar_stream import Member
 from lading.io.tar_writer import TarWriter

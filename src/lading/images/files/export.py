@@ -11,9 +11,10 @@ from typing import BinaryIO
 import msgspec
 
 from lading.errors import LadingError, NotFound, way_on
+from lading.images.files.delivery import Sink
 from lading.images.files.filesystem import Filesystem, Inode, Node
 from lading.images.files.folder import Folder, Lost, emptied, made
-from lading.images.files.reading import Reading, Sink
+from lading.images.files.reading import Reading
 from lading.io import scratch
 from lading.io.tar_stream import Member
 from lading.io.tar_writer import DIRECTORY, HARD_LINK, SYMLINK, TarWriter

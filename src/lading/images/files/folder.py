@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from lading.errors import Conflict, LadingError, way_on
+from lading.images.files.delivery import Sink
 from lading.images.files.filesystem import Inode, Node
-from lading.images.files.reading import Sink
 from lading.io.tar_stream import Member
 from lading.io.threads import heed
 
