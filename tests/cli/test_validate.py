@@ -107,6 +107,11 @@ def test_what_cannot_be_asked_is_no_verdict(lading: Lading, place: Place) -> Non
         assert lading.run("validate", *words, check=False).returncode == 2
 
 
+def test_what_crane_calls_its_options_is_understood(lading: Lading) -> None:
+    assert "a reference is in a registry" in lading.run("validate", "--remote", "a/b:1", check=False).stderr
+    assert "docker-archive:FILE" in lading.run("validate", "--tarball", "a.tar", check=False).stderr
+
+
 def test_codes_are_explained_by_both_commands(lading: Lading) -> None:
     for code in ("LAD802", "lad104"):
         said = lading.run("validate", "--explain", code).stdout
@@ -165,10 +170,7 @@ def test_each_blob_is_downloaded_once_whatever_has_it(
     proxy.reset()
     lading.run("validate", f"{name}:list", f"{name}:same", f"{name}:one")
 
-    # What several references lead to is looked up for each of them, and downloaded once.
-    lines = proxy.lines
-    assert sorted(line for line in lines if "/blobs/" in line) == sorted(expected[: len(blobs)])
-    assert set(lines) == set(expected)
+    assert sorted(proxy.lines) == sorted(expected)
 
     proxy.reset()
     lading.run("validate", f"{name}:list")

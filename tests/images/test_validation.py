@@ -1,5 +1,6 @@
 """Validation: every kind of damage and of disagreement is found where it is, in any place; what is whole is whole."""
 
+import base64
 import gzip
 import json
 import tarfile
@@ -8,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lading import AsyncClient
-from lading.errors import NotFound, UsageError
-from lading.images.validation import ALL, Validation
+from lading.errors import InvalidContent, NotFound, UsageError
+from lading.images.validation import ALL, Root, Validation, validate
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.manifest import parse
 from lading.serve import FolderStorage, background
+from lading.store import from_bytes
+from lading.stores.memory import Memory
 from support import images
+from support.awkward import CASES
 from support.images import (
     DOCKER_MANIFEST,
     IN_TOTO,
@@ -339,6 +348,22 @@ async def test_a_hard_link_is_looked_for_in_the_layers_below(client: AsyncClient
     assert (await validated(client, write_layout(tmp_path, image("a=a", "b~a")))).verdict == "whole"
 
 
+async def test_what_is_refused_when_it_is_shown_is_damage(client: AsyncClient, tmp_path: Path) -> None:
+    verdicts = {}
+    for name, case in CASES.items():
+        place = write_layout(tmp_path / name, case)
+        found = await validated(client, place)
+        verdicts[name] = found.verdict == "damaged"
+        try:
+            async with client.images.open(place) as opened:
+                await opened.files(recursive=True)
+        except InvalidContent:
+            assert verdicts[name], name
+        else:
+            assert not verdicts[name], (name, messages(found))
+    assert 20 < sum(verdicts.values()) < len(verdicts) - 20
+
+
 async def test_names_that_are_no_text_are_names(client: AsyncClient, tmp_path: Path) -> None:
     layers = [[File(b"\xff\xfe")], [File(b"\xff\xfe"), File(b"\xff\xfe")]]
     assert (await validated(client, write_layout(tmp_path / "1", image(layers[0])))).verdict == "whole"
@@ -484,6 +509,32 @@ async def test_an_attestation_that_two_images_share_is_compared_with_each(client
     assert codes(await validated(client, write_all(tmp_path, index))) == ["LAD809"]
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["subject", "digest", "sha256", "payload", "name"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(content=st.binary(max_size=40) | json_values.map(lambda value: json.dumps(value).encode()), signed=st.booleans())
+async def test_whatever_a_statement_is_it_is_a_finding(content: bytes, signed: bool) -> None:
+    made = make_attestation(AMD)
+    kind = "application/vnd.dsse.envelope.v1+json" if signed else IN_TOTO
+    manifest = changed(made.manifest, lambda document: document.update(layers=[make_descriptor(content, kind, "oci")]))
+    memory = Memory("memory")
+    for blob_ in (content, *made.manifest.blobs.values(), *AMD.blobs.values()):
+        described = Descriptor(digest=Digest(digest_of(blob_)), size=len(blob_))
+        await memory.write(described, from_bytes(blob_))
+    index = make_index([AMD, Entry(manifest, made.platform, made.annotations)], kind="oci")
+    for one in (AMD, manifest, index):
+        await memory.put(parse(one.content))
+    found = await validate([Root(store=memory, name="it", manifest=parse(index.content))], frozenset(ALL))
+    assert set(codes(found)) == {"LAD802", "LAD809"}
+
+
 async def test_the_worst_wins(client: AsyncClient, tmp_path: Path) -> None:
     index = make_index([Entry(ARM, X86), AMD], kind="oci")
     place = write_all(tmp_path / "layout", index)
@@ -550,6 +601,35 @@ async def test_referrers_are_validated_where_they_are_asked_for(client: AsyncCli
     flip(blob(tmp_path, digest_of(b"signed")))
     assert (await validated(client, place)).verdict == "whole"
     assert codes(await validated(client, place, referrers=True)) == ["LAD801"]
+
+
+@pytest.mark.parametrize("about", [AMD, ARM], ids=["whole", "disagrees"])
+async def test_signed_statements_in_cosigns_tags_are_validated(
+    client: AsyncClient, tmp_path: Path, about: Manifest
+) -> None:
+    statement = json.dumps({"subject": [{"name": "x", "digest": {"sha256": about.digest.partition(":")[2]}}]})
+    payload = base64.b64encode(statement.encode()).decode()
+    envelope = json.dumps({"payloadType": IN_TOTO, "payload": payload, "signatures": []}).encode()
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [digest_of(envelope)]}, "config": {}}).encode()
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": make_descriptor(config, OCI_CONFIG, "oci"),
+        "layers": [make_descriptor(envelope, "application/vnd.dsse.envelope.v1+json", "oci")],
+    }
+    kept = {digest_of(content): content for content in (config, envelope)}
+    attested = Manifest(json.dumps(document).encode(), OCI_MANIFEST, "oci", None, kept)
+    place = write_all(tmp_path, AMD, attested)
+    listing = json.loads((tmp_path / "index.json").read_text())
+    tag = f"{AMD.digest.replace(':', '-')}.att"
+    listing["manifests"][1]["annotations"] = {"org.opencontainers.image.ref.name": tag}
+    (tmp_path / "index.json").write_text(json.dumps(listing))
+
+    found = await validated(client, place, referrers=True)
+
+    assert found.manifests == 2
+    assert found.verdict == ("whole" if about is AMD else "disagrees")
+    assert codes(found) == ([] if about is AMD else ["LAD809"])
 
 
 async def test_a_referrer_that_refers_to_something_else_disagrees(client: AsyncClient) -> None:

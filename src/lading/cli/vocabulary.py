@@ -237,6 +237,8 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         ),
         ("--insecure",),
     ),
+    "--remote": ("leave it out: a reference is in a registry",),
+    "--tarball": ("name the file: docker-archive:FILE",),
     **dict.fromkeys(("-f", "--force", "--assume-yes", "--no-prompt"), ("--yes", "--replace")),
     **dict.fromkeys(
         ("--arch", "--os", "--override-arch", "--override-os", "--override-variant", "--variant", "--platforms"),

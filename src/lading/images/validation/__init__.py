@@ -29,6 +29,10 @@ from lading.transfer.events import Meter, OnEvent
 __all__ = ["ALL", "CODES", "Root", "Validation", "ValidationReport", "Verdict", "validate", "wanted"]
 
 
+_Key = tuple[str, Digest]
+"""The name of a store, and the digest of something in it."""
+
+
 class Root(msgspec.Struct, frozen=True, kw_only=True):
     """What a reference names."""
 
@@ -69,7 +73,8 @@ async def validate(
 ) -> Validation:
     """Read everything that references lead to, and compare it with what is said of it.
 
-    A blob is read once, whatever has it, and so is a manifest. What is damaged does not end it.
+    A blob is read once, whatever has it; what several names of one store stand for is followed once. What is damaged
+    does not end it.
 
     Args:
         roots: what the references name.
@@ -87,14 +92,18 @@ async def validate(
     blobs = Blobs(Limits(jobs), Meter(on_event), is_fast=is_fast)
     configs = Once(again=False)
     everything: list[Gathered] = []
+    followed: dict[_Key, Gathered] = {}
     for root in roots:
-        gatherer = Gatherer(root.store, root.name, blobs, configs)
-        if root.manifest is not None:
+        if root.manifest is None:
+            digest = root.content.digest if root.content is not None else None
+            everything.append(Gathered(name=root.name, digest=digest, found=[_unread(root)]))
+            continue
+        key = (root.store.name, root.manifest.digest)
+        if key not in followed:
+            gatherer = Gatherer(root.store, root.name, blobs, configs)
             await gatherer.follow(root.manifest, platforms, referrers=referrers)
-        else:
-            gatherer.gathered.digest = root.content.digest if root.content is not None else None
-            gatherer.gathered.found = [_unread(root)]
-        everything.append(gatherer.gathered)
+            followed[key] = gatherer.gathered
+        everything.append(msgspec.structs.replace(followed[key], name=root.name))
     facts = await _read(blobs, [use for gathered in everything for use in gathered.uses])
     reports = [await in_thread(_report, gathered, facts, codes, is_fast) for gathered in everything]
     return Validation(
@@ -113,9 +122,6 @@ def _unread(root: Root) -> Finding:
     if not root.problem:
         return finding("LAD301", f"{root.name} is not there: its name is listed, and its manifest is missing.", entry)
     return finding("LAD305", f"{root.name} cannot be read: {root.problem.rstrip('.')}.", entry)
-
-
-_Key = tuple[str, Digest]
 
 
 def _key(use: Use) -> _Key:

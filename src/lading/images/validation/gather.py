@@ -110,6 +110,8 @@ class Gatherer:
         self._walk = Walk(name)
         self._entered: set[tuple[Digest, str | None]] = set()
         """What was gone into: of an attestation for each manifest that it is about."""
+        self._subjects: dict[Digest, Digest] = {}
+        """Of a referrer that does not say what it refers to, such as one of cosign's tags, what that is."""
 
     async def follow(self, root: AnyManifest, platforms: Sequence[Platform] = (), *, referrers: bool = False) -> None:
         """Follow a manifest that was read.
@@ -264,7 +266,7 @@ class Gatherer:
         self._layers(manifest, entry, diff_ids)
 
     def _layers(self, manifest: Manifest, entry: Descriptor, diff_ids: Sequence[Digest | None]) -> None:
-        name, about = title(entry), _about(manifest, entry)
+        name, about = title(entry), _about(manifest, entry) or self._subjects.get(manifest.digest)
         uses = []
         for number, blob in enumerate(manifest.layers):
             is_layer = bool(diff_ids) and LayerType.parse(blob.media_type) is not None
@@ -373,6 +375,7 @@ class Gatherer:
         for entry, manifest in await self._all([referrer.content for referrer in referrers]):
             self._check_entry(manifest, entry)
             self._check_subject(manifest, by_content[id(entry)])
+            self._subjects[manifest.digest] = by_content[id(entry)].subject
             await self._manifest(manifest, entry, 0)
 
     def _check_subject(self, manifest: AnyManifest, referrer: Referrer) -> None:
