@@ -68,6 +68,7 @@ SECTIONS = {
         "Overview",
         "LintReport",
         "Finding",
+        "BaseReport",
         "Validation",
         "ValidationReport",
         "DiffReport",

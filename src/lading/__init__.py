@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
+    from lading.images.base_check import BaseReport
     from lading.images.diff.results import DiffReport
     from lading.images.facade import Images, SyncImage, SyncImageIndex, SyncImages
     from lading.images.files.entries import FileEntry
@@ -102,6 +103,7 @@ _HOME = {
         "Unsupported",
         "UsageError",
     ),
+    "images.base_check": ("BaseReport",),
     "images.files.entries": ("FileEntry",),
     "images.files.export": ("Exported",),
     "images.diff.results": ("DiffReport",),
@@ -148,6 +150,7 @@ __all__ = [
     "AnyLocation",
     "AnyPlatform",
     "AsyncClient",
+    "BaseReport",
     "Blobs",
     "Checkup",
     "Client",

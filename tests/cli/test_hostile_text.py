@@ -128,9 +128,13 @@ TIDY = index(TIDY_IMAGE, TYPED)
 OTHER_IMAGE, OTHER_CONFIG = image(f"other {TYPED}", OTHER_LAYER)
 EMPTY_IMAGE, EMPTY_CONFIG = image(TYPED, EMPTY_LAYER)
 OTHER = index(OTHER_IMAGE, f"other {TYPED}")
+BASED = json.dumps(
+    json.loads(TIDY_IMAGE)
+    | {"annotations": {f"org.opencontainers.image.base.{name}": EVIL for name in ("name", "digest")}}
+).encode()
 BROKEN = json.dumps({"schemaVersion": EVIL, "mediaType": EVIL}).encode()
 BLOBS = (CONFIG, TIDY_CONFIG, OTHER_CONFIG, EMPTY_CONFIG, LAYER, OTHER_LAYER, EMPTY_LAYER)
-TYPES = dict.fromkeys((IMAGE, TIDY_IMAGE, OTHER_IMAGE, EMPTY_IMAGE, BROKEN), OCI_MANIFEST)
+TYPES = dict.fromkeys((IMAGE, TIDY_IMAGE, OTHER_IMAGE, EMPTY_IMAGE, BASED, BROKEN), OCI_MANIFEST)
 TYPES |= dict.fromkeys((INDEX, TIDY, OTHER), OCI_INDEX)
 CONTENTS = {digest_of(content): content for content in (*BLOBS, *TYPES)}
 WARNING = ("Warning", '299 - "evil \x9b1m \x85 evil"')
@@ -150,7 +154,7 @@ def gives_all(request: Request) -> Reply:
     if request.method in ("PUT", "POST", "PATCH"):
         return Reply(status=201 if request.method == "PUT" else 202, headers=[("Location", path), WARNING])
     named = {"list": INDEX, "tidy": TIDY, "image": IMAGE, "broken": BROKEN, "other": OTHER_IMAGE}
-    named |= {"others": OTHER, "empty": EMPTY_IMAGE}
+    named |= {"others": OTHER, "empty": EMPTY_IMAGE, "based": BASED}
     content = named.get(last) or CONTENTS.get(last)
     if content is None:
         return Reply(status=200) if path == "/v2/" else error_reply(404, EVIL, EVIL, detail=EVIL)
@@ -382,6 +386,14 @@ image config {kind}/app:image
 image config oci:{layout}:image --format json
 image layers oci:{layout}:image
 image layers {kind}/app:image --no-trunc --shared-with oci:{layout}:image
+image check-base {kind}/app:image
+image check-base {kind}/app:based
+image check-base oci:{layout}:list --base {kind}/app:list
+image check-base {kind}/app:image --base {kind}/app:image
+image check-base {kind}/app:image --base oci:{layout}:list
+image check-base {kind}/app:image --base {evil}
+image check-base {kind}/app:image --digest {evil}
+image check-base {angry}/app:1 --format json
 auth explain {angry}/challenged/app
 auth explain {angry}/app
 auth explain {kind}/app

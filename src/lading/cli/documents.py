@@ -41,6 +41,7 @@ COMMANDS = {
     "image history": "lading.images.history:History",
     "image layers": "lading.images.layer_list:LayerList",
     "image size": f"{_COMMANDS}.image.size:SizeDocument",
+    "image check-base": "lading.images.base_check:BaseReport",
     "image ls": "lading.images.files.reading:Files",
     "image edit": "lading.images.edits.report:EditReport",
     "image rebase": "lading.images.edits.report:EditReport",

@@ -256,6 +256,9 @@ REMEDIES: dict[str, Words] = {
     "docker-has-no-place": "make it an OCI image first: lading copy --to oci REF TARGET",
     "no-archive": "to put the file itself into the image: {file}:/PATH",
     "zstd-layer-for-docker": "use --compression gzip, or convert the image first: lading copy --to oci SRC DST",
+    # Bases
+    "no-base": "say which: lading image check-base {reference} --base REF",
+    "no-base-digest": "say which: lading image check-base {reference} --digest DIGEST",
     # Manifests
     "docker-schema-1": "push the image again with a current client, or convert it with skopeo copy --format v2s2",
     "docker-list-annotations": "make it an OCI index: lading manifest annotate --type oci LIST",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from lading.arguments import several
 from lading.errors import InvalidContent, NotFound, UsageError
+from lading.images.base_check import BaseChecks, BaseReport, Given, annotations_of
 from lading.images.bases import StatedBase, common_base
 from lading.images.edited import Editable, EditedImage, parse_platforms
 from lading.images.edits.apply import Attestations
@@ -245,6 +246,55 @@ class Images:
         """Write the merged file system of an image as a tar archive, or into a folder; see `Image.export`."""
         async with self.open(reference, platform=platform) as image:
             return await image.export(target, layer=layer)
+
+    async def check_base(
+        self,
+        reference: AnyLocation,
+        *,
+        base: AnyLocation | None = None,
+        digest: Digest | str | None = None,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        layers_only: bool = False,
+    ) -> BaseReport:
+        """Whether images are built on what their bases are now; of an index all its images.
+
+        Where it is known which digest the base had, that is compared with the one its name stands for now: of the
+        index, or of any of its images. Else the base's layers and its history have to be the image's first ones.
+
+        Args:
+            reference: the image or index.
+            base: its base; by default the one that its annotations say (`org.opencontainers.image.base.name`).
+            digest: the digest that the base had; by default the one that they say, if they say it of this base.
+            platforms: of an index only the images for these.
+            layers_only: compare no histories.
+
+        Raises:
+            NotFound: it does not say what it is based on, and `base` is not given; or the base is not there.
+            InvalidContent: what it says is no reference, or no digest.
+        """
+        given = Given(
+            base=as_location(base) if base is not None else None,
+            digest=Digest(digest) if digest is not None else None,
+            layers_only=layers_only,
+        )
+        wanted = parse_platforms(platforms)
+        location = as_location(reference).full()
+        async with AsyncExitStack() as stack:
+
+            async def opened(place: Location) -> Readable:
+                return await stack.enter_async_context(self._open(place, mirrored=True))
+
+            store = await opened(location)
+            found = await self._fetch(store, location)
+            index = found if isinstance(found, Index) else None
+            images = await self._all(store, location, wanted, found)
+            checks = BaseChecks(opened, given)
+            checked = await checks.check(
+                (image, annotations_of(image.manifest, index))
+                for image in images
+                if index is None or image.manifest.is_image
+            )
+            return BaseReport(reference=str(location), digest=found.digest, images=checked)
 
     async def push(
         self,
@@ -608,8 +658,10 @@ class Images:
             self._remembered.keep_document(manifest.digest, manifest.raw)
         return manifest
 
-    async def _all(self, store: Readable, location: Location, wanted: list[Platform]) -> list[Image]:
-        found = await fetch_location(store, location)
+    async def _all(
+        self, store: Readable, location: Location, wanted: Sequence[Platform], found: AnyManifest | None = None
+    ) -> list[Image]:
+        found = found or await fetch_location(store, location)
         if not isinstance(found, Index):
             return [await self._image(store, location, wanted[0] if wanted else None, found)]
         index = ImageIndex(store, found, str(location), remembered=self._remembered)
@@ -824,6 +876,7 @@ class SyncImages(Face[Images]):
     read: Final = blocking(Images.read)
     extract: Final = blocking(Images.extract)
     export: Final = blocking(Images.export)
+    check_base: Final = blocking(Images.check_base)
     push: Final = blocking(Images.push)
     edit: Final = blocking(Images.edit)
     rebase: Final = blocking(Images.rebase)

@@ -18,6 +18,7 @@ from lading.cli.groups import Group
         "ls",
         "cat",
         "export",
+        "check-base",
         "edit",
         "append",
         "flatten",
