@@ -429,6 +429,28 @@ image flatten oci:{layout}:image -t {evil}
 image flatten {kind}/app:list --compression {evil} -t 2
 image squash oci:{layout}:image --from {evil} --dry-run -t 2
 image squash {angry}/app:1 --from 1 -t 2
+blob get {kind}/app@sha256:{evil}
+blob get {kind}/app@{digest} --range {evil}
+blob get oci:{layout}@{digest}
+blob put {kind}/app {evil}
+blob put oci:{layout} {archive} --digest {evil} --media-type {evil}
+blob head {angry}/app@{digest}
+blob head oci:{evil}@{digest} --format json
+blob copy {angry}/app@{digest} oci:{folder}/{evil}
+blob delete oci:{layout}@{digest} --yes
+blob delete {evil}
+manifest get {kind}/app:image -o {folder}/none/{evil}
+manifest get {kind}/app:list --pretty
+manifest put {kind}/app:image {evil}
+manifest put {kind}/app:{evil} {archive}
+manifest put {kind}/app:image - --media-type {evil}
+manifest head {kind}/app:image
+manifest head {kind}/app:image --format json
+manifest head {angry}/app:1
+manifest head {evil}
+manifest diff {kind}/app:image oci:{layout}:image
+manifest diff {kind}/app:list {evil}
+manifest delete {kind}/app:{evil} --yes
 registry check {kind}
 registry check {kind}/app --write
 registry check {angry}/app
@@ -492,7 +514,7 @@ def harmless(ran: Ran, what: object) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_prints_only_text(command: str, places: Places) -> None:
-    values = places._asdict() | {"evil": TYPED}
+    values = places._asdict() | {"evil": TYPED, "digest": f"sha256:{'0' * 64}"}
     seen = ""
     for line in lines(command):
         words = [word.format(**values) for word in line.split()]

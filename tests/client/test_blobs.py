@@ -154,6 +154,82 @@ def test_download(place: str, client: Client, tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_download_goes_on_where_it_stopped(
+    registry: RealRegistry, repository: str, proxy: CountingProxy, client: Client, tmp_path: Path
+) -> None:
+    large = os.urandom(3_000_000)
+    put = client.blobs.put(f"{registry.host}/{repository}", large)
+    path = tmp_path / "file"
+    part = tmp_path / f".file.{put.digest.hex[:32]}.part"
+    part.write_bytes(large[:2_000_000])
+    client.blobs.download(f"{proxy.host}/{repository}", put, path)
+    assert path.read_bytes() == large
+    assert sum(exchange.response_bytes for exchange in proxy.exchanges) < 1_100_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("begun", [b"x" * 1000, b"x" * 100_000])
+def test_what_was_begun_and_is_damaged_is_not_kept(place: str, client: Client, tmp_path: Path, begun: bytes) -> None:
+    put = client.blobs.put(place, DATA)
+    path = tmp_path / "there" / "file"
+    path.parent.mkdir()
+    part = path.with_name(f".file.{put.digest.hex[:32]}.part")
+    part.write_bytes(begun)
+    if len(begun) < len(DATA):
+        with pytest.raises(DigestMismatch):
+            client.blobs.download(place, put, path)
+        assert list(path.parent.iterdir()) == []
+    client.blobs.download(place, put, path)
+    assert path.read_bytes() == DATA
+
+
+def test_a_part_is_no_link(place: str, client: Client, tmp_path: Path) -> None:
+    put = client.blobs.put(place, DATA)
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"")
+    path = tmp_path / "there" / "file"
+    path.parent.mkdir()
+    path.with_name(f".file.{put.digest.hex[:32]}.part").symlink_to(outside)
+    with pytest.raises(LadingError, match="cannot be written"):
+        client.blobs.download(place, put, path)
+    assert outside.read_bytes() == b""
+
+
+def test_describe_and_read_a_part(place: str, client: Client) -> None:
+    put = client.blobs.put(place, DATA)
+    assert client.blobs.describe(place, DIGEST) == Descriptor(digest=Digest(DIGEST), size=len(DATA))
+    assert client.blobs.read_part(place, put, 2, 4) == DATA[2:6]
+    assert client.blobs.read_part(place, DIGEST, len(DATA) - 2, 10) == DATA[-2:]
+    assert client.blobs.read_part(place, put, len(DATA), 10) == b""
+    with pytest.raises(NotFound):
+        client.blobs.describe(place, ABSENT)
+
+
+def test_copy(place: str, client: Client, tmp_path: Path) -> None:
+    put = client.blobs.put(place, DATA)
+    for target in (f"oci:{tmp_path}/other", f"{place}-other"):
+        assert client.blobs.copy(place, DIGEST, target).digest == put.digest
+        assert client.blobs.get(target, DIGEST) == DATA
+    with pytest.raises(NotFound):
+        client.blobs.copy(place, ABSENT, f"oci:{tmp_path}/other")
+
+
+def test_within_a_registry_no_byte_moves(
+    registry: RealRegistry, repository: str, proxy: CountingProxy, client: Client
+) -> None:
+    client.blobs.put(f"{registry.host}/{repository}", DATA)
+    client.blobs.copy(f"{proxy.host}/{repository}", DIGEST, f"{proxy.host}/{repository}-other")
+    assert [line for line in proxy.lines if line.startswith(("GET", "PATCH", "PUT"))] == []
+    assert client.blobs.get(f"{registry.host}/{repository}-other", DIGEST) == DATA
+
+
+def test_a_digest_that_is_expected(place: str, client: Client) -> None:
+    with pytest.raises(DigestMismatch, match="another digest"):
+        client.blobs.put(place, DATA, digest=ABSENT)
+    assert not client.blobs.contains(place, DIGEST)
+    assert client.blobs.put(place, DATA, digest=DIGEST).digest == DIGEST
+
+
 def test_a_download_that_fails_leaves_what_was_there(place: str, client: Client, tmp_path: Path) -> None:
     client.blobs.put(place, DATA)
     path = tmp_path / "there" / "file"

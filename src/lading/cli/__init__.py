@@ -33,6 +33,7 @@ COMMANDS = (
     "manifest",
     "index",
     "image",
+    "blob",
     "auth",
     "registry",
     "login",

@@ -16,7 +16,6 @@ from lading.cli.options import Options, format_option, platform_option
 if TYPE_CHECKING:
     from lading.images.edits.edit import Edit
     from lading.images.edits.report import EditReport, ManifestChange
-    from lading.model.encoding import Document
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ORDER = "lading.order"
@@ -170,26 +169,12 @@ def _changes(report: EditReport) -> list[str]:
 
 
 def _change(change: ManifestChange) -> list[str]:
+    from lading.cli.json_difference import json_difference
     from lading.cli.output import paint, short
 
     what = str(change.platform) if change.platform is not None else "index" if change.config is None else "image"
     head = paint(f"{what}  {short(change.original)} -> {short(change.digest)}", "bold")
     lines = [head]
     if change.config is not None and change.config_before is not None:
-        lines += _difference("config", change.config_before, change.config)
-    return [*lines, *_difference("manifest", change.manifest_before, change.manifest)]
-
-
-def _difference(what: str, before: Document, after: Document) -> list[str]:
-    """The lines of a JSON document that change, with a little around them."""
-    from difflib import unified_diff
-
-    from lading.cli.output import paint
-    from lading.model.encoding import encode_indented
-
-    old, new = (
-        encode_indented(document, "  ", escape_html=False).decode().splitlines() for document in (before, after)
-    )
-    colours = {"+": "green", "-": "red"}
-    lines = list(unified_diff(old, new, n=2, lineterm=""))[2:]
-    return [f"  {what}", *(f"    {paint(line, colours[line[0]]) if line[0] in colours else line}" for line in lines)]
+        lines += ["  config", *json_difference(change.config_before, change.config, "    ")]
+    return [*lines, "  manifest", *json_difference(change.manifest_before, change.manifest, "    ")]

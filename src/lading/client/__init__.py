@@ -263,7 +263,14 @@ class AsyncClient:
         return True
 
     async def put(
-        self, manifest: AnyManifest | bytes, target: AnyLocation, *, if_digest: Digest | str | None = None
+        self,
+        manifest: AnyManifest | bytes,
+        target: AnyLocation,
+        *,
+        if_digest: Digest | str | None = None,
+        media_type: str | None = None,
+        look: bool = False,
+        dry_run: bool = False,
     ) -> Descriptor:
         """Put a manifest or an index (distribution-spec §Pushing Manifests). What it refers to has to be there first.
 
@@ -272,6 +279,10 @@ class AsyncClient:
             target: the tag that it gets, in a registry or a layout, which is made where it does not exist. With a
                 digest and no tag it is there by its digest only.
             if_digest: put it only if the tag names this digest now, or, with `absent`, if there is no such tag.
+            media_type: of bytes that do not say what they are themselves.
+            look: ask a registry first whether it has what the manifest refers to, a request for each: it may not look
+                itself, and does not say all that is missing. Elsewhere that is always looked at.
+            dry_run: put nothing; look whether it could be put.
 
         Returns:
             Its descriptor.
@@ -285,7 +296,7 @@ class AsyncClient:
         """
         from lading.client import manifests
 
-        return await manifests.put(self._context, manifest, target, if_digest)
+        return await manifests.put(self._context, manifest, target, if_digest, media_type, look=look, dry_run=dry_run)
 
     async def digest(self, reference: AnyLocation, *, platform: AnyPlatform | None = None) -> Digest:
         """The digest a tag names: one request, which counts as no pull.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,14 +14,16 @@ from typing import BinaryIO, Final, cast
 
 from lading.client.context import Context
 from lading.client.sync_store import SyncReader
-from lading.errors import LadingError, NotFound, Unsupported, UsageError, way_on
+from lading.errors import DigestMismatch, LadingError, NotFound, Unsupported, UsageError, way_on
 from lading.io.blocking import Face, blocking
+from lading.io.locks import writing
+from lading.io.sources import closing, in_pieces
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
-from lading.model.digest import Digest
+from lading.model.digest import Digest, Verifier
 from lading.model.media_types import OCTET_STREAM
-from lading.store import Glances, Measures, Readable, Reader
-from lading.stores.location import AnyLocation, as_location
+from lading.store import Glances, HasSiblings, Measures, Mounts, Readable, Reader, from_store, read_part
+from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.overlay import Overlay
 
 _CHUNK = 1024 * 1024
@@ -52,6 +53,7 @@ class Blobs:
         data: bytes | os.PathLike[str] | BinaryIO | Callable[[], AsyncIterator[bytes]],
         *,
         media_type: str = OCTET_STREAM,
+        digest: Digest | str | None = None,
     ) -> Descriptor:
         """Put a blob into a store, unless it is there (distribution-spec §Pushing blobs).
 
@@ -61,23 +63,26 @@ class Blobs:
                 is open for reading bytes, from where it stands to its end; or a source, or another function that begins
                 a stream of bytes.
             media_type: what its descriptor says that it is; stores keep it nowhere.
+            digest: what it has to be (sha256); otherwise nothing is put.
 
         Returns:
             Its descriptor, with a sha256 digest.
 
         Raises:
             NotFound: there is no such file.
+            DigestMismatch: the data has another digest than `digest`.
             UsageError: `data` is none of these.
             Unsupported: single blobs are not written there.
         """
-        location = as_location(place)
-        if location.is_docker or location.is_stream:
-            raise Unsupported(f"a single blob cannot be put into {location.place}", remedy="copy a whole image there")
+        location = _takes_blobs(place)
         async with Overlay(name="the blob to be put") as new:
             content = await new.add(_content(data), media_type)
+            if digest is not None and content.digest != Digest(digest):
+                raise DigestMismatch(
+                    f"what is to be put into {location.place} has another digest", cause=f"it is {content.digest}"
+                )
             async with self._context.open(location, writing=True) as store:
-                is_there = store.seems_to_contain if isinstance(store, Glances) else store.contains
-                if not await is_there(content):
+                if not await _is_there(store, content):
                     await store.write(content, new.source(content))
         return content
 
@@ -115,6 +120,70 @@ class Blobs:
         ):
             yield reader
 
+    async def describe(self, place: AnyLocation, digest: Digest | str) -> Descriptor:
+        """Find a blob by its digest: one request (distribution-spec §Checking if content exists in the registry).
+
+        Args:
+            place: where it is; a tag or digest in it is ignored.
+            digest: the blob's digest.
+
+        Returns:
+            Its descriptor, without a media type, of which stores know nothing.
+
+        Raises:
+            NotFound: it is not there.
+            Unsupported: the store does not find blobs by their digest, or does not say how large they are.
+        """
+        async with self._context.open(place, mirrored=True) as store:
+            return await _described(store, digest)
+
+    async def read_part(self, place: AnyLocation, blob: Descriptor | Digest | str, start: int, length: int) -> bytes:
+        """Read some bytes of a blob, which cannot be verified (distribution-spec §Pulling blobs, RFC 9110 §14.2).
+
+        Args:
+            place: where it is; a tag or digest in it is ignored.
+            blob: its descriptor or its digest.
+            start: the offset of the first byte.
+            length: how many bytes; fewer where the blob ends.
+
+        Raises:
+            NotFound: it is not there.
+        """
+        async with self._context.open(place, mirrored=True) as store:
+            content = await _described(store, blob)
+            within = max(0, min(length, content.size - start))
+            return await read_part(store, content, start, within) if within else b""
+
+    async def copy(self, source: AnyLocation, blob: Descriptor | Digest | str, target: AnyLocation) -> Descriptor:
+        """Copy a blob from one store to another, unless it is there (distribution-spec §Mounting a blob).
+
+        Within a registry it is mounted where that is allowed, and no byte of it moves.
+
+        Args:
+            source: where it is; a tag or digest in it is ignored.
+            blob: its descriptor or its digest.
+            target: where to; a tag or digest in it is ignored. A layout that does not exist is made.
+
+        Returns:
+            Its descriptor.
+
+        Raises:
+            NotFound: it is not there.
+            DigestMismatch: it is there, but damaged; nothing was written.
+            Unsupported: single blobs are not written there.
+        """
+        location = _takes_blobs(target)
+        async with self._context.open(source) as origin, self._context.open(location, writing=True) as store:
+            content = await _described(origin, blob)
+            if not await _is_there(store, content) and not (
+                isinstance(store, Mounts)
+                and isinstance(store, HasSiblings)
+                and store.is_sibling(origin)
+                and await store.mount(content, origin)
+            ):
+                await store.write(content, from_store(origin, content))
+            return content
+
     async def contains(self, place: AnyLocation, blob: Descriptor | Digest | str) -> bool:
         """Whether a blob is in a store; where the place itself does not exist, it is not.
 
@@ -134,6 +203,8 @@ class Blobs:
     async def download(self, place: AnyLocation, blob: Descriptor | Digest | str, path: os.PathLike[str] | str) -> Path:
         """Write a blob to a file, verified: the file is there whole, or as it was before.
 
+        What was interrupted goes on where it stopped, with the next call: until then the beginning is beside the file.
+
         Args:
             place: where the blob is; a tag or digest in it is ignored.
             blob: its descriptor or its digest.
@@ -148,19 +219,15 @@ class Blobs:
             LadingError: the file cannot be written.
         """
         target = Path(path)
-        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-        try:
-            async with self.open(place, blob) as reader:
-                file = await in_thread(part.open, "xb")
-                with file:
-                    async for chunk in reader:
-                        await in_thread(file.write, chunk)
-                    await in_thread(_settle, file)
-            await in_thread(part.replace, target)
-        except OSError as error:
-            raise LadingError(f"{target} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
-        finally:
-            part.unlink(missing_ok=True)
+        async with self._context.open(place, mirrored=True) as store:
+            content = await _described(store, blob)
+            part = target.with_name(f".{target.name[:100]}.{content.digest.hex[:32]}.part")
+            try:
+                async with writing(part):
+                    await _complete(store, content, part)
+                    await in_thread(part.replace, target)
+            except OSError as error:
+                raise LadingError(f"{target} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
         return target
 
     async def delete(self, place: AnyLocation, blob: Descriptor | Digest | str) -> None:
@@ -216,6 +283,50 @@ async def _size(store: Readable, digest: Digest) -> int | None:
     return await store.blob_size(digest)
 
 
+async def _is_there(store: Readable, content: Descriptor) -> bool:
+    return await (store.seems_to_contain if isinstance(store, Glances) else store.contains)(content)
+
+
+def _takes_blobs(place: AnyLocation) -> Location:
+    location = as_location(place)
+    if location.is_docker or location.is_stream or not location.has_names:
+        raise Unsupported(f"a single blob cannot be put into {location.place}", remedy="copy a whole image there")
+    return location
+
+
+async def _complete(store: Readable, content: Descriptor, part: Path) -> None:
+    """Write a blob to a file that may have its beginning; what turns out to be damaged is removed."""
+    verifier = Verifier(content.digest, content.size, f"{content.digest} in {store.name}")
+    source = from_store(store, content)
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    with await in_thread(_opened, part, flags) as file:
+        await in_thread(_take_in, file, verifier)
+        try:
+            if verifier.seen < content.size:
+                async with closing(in_pieces(source.since(verifier.seen))) as pieces:
+                    async for piece in pieces:
+                        verifier.update(piece)
+                        await in_thread(file.write, piece)
+            verifier.finish()
+        except BaseException as error:
+            if isinstance(error, DigestMismatch) or not verifier.seen:
+                part.unlink(missing_ok=True)
+            raise
+        await in_thread(_settle, file)
+
+
+def _opened(path: Path, flags: int) -> BinaryIO:
+    return os.fdopen(os.open(path, flags, 0o666), "r+b")
+
+
+def _take_in(file: BinaryIO, verifier: Verifier) -> None:
+    """Read what is there of a blob; what is more than the whole is left out."""
+    if verifier.size is not None and os.fstat(file.fileno()).st_size > verifier.size:
+        file.truncate(0)  # it is something else
+    while chunk := file.read(_CHUNK):
+        verifier.update(chunk)
+
+
 def _settle(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
@@ -227,6 +338,9 @@ class SyncBlobs(Face[Blobs]):
     put: Final = blocking(Blobs.put)
     get: Final = blocking(Blobs.get)
     contains: Final = blocking(Blobs.contains)
+    describe: Final = blocking(Blobs.describe)
+    read_part: Final = blocking(Blobs.read_part)
+    copy: Final = blocking(Blobs.copy)
     download: Final = blocking(Blobs.download)
     delete: Final = blocking(Blobs.delete)
 

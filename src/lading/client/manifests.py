@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lading.client.context import Context
 from lading.errors import DigestMismatch, InvalidContent, NotFound, Unsupported, UsageError
+from lading.io.tasks import gather
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -50,11 +51,18 @@ async def get_index(context: Context, reference: AnyLocation) -> Index:
 
 
 async def put(
-    context: Context, manifest: AnyManifest | bytes, target: AnyLocation, if_digest: Digest | str | None
+    context: Context,
+    manifest: AnyManifest | bytes,
+    target: AnyLocation,
+    if_digest: Digest | str | None,
+    media_type: str | None,
+    *,
+    look: bool,
+    dry_run: bool,
 ) -> Descriptor:
     """See `AsyncClient.put`."""
     location = as_location(target).full()
-    parsed = parse(manifest) if isinstance(manifest, bytes) else manifest
+    parsed = parse(manifest, media_type) if isinstance(manifest, bytes) else manifest
     if location.pinned not in (None, parsed.digest):
         raise DigestMismatch(f"what is to be put as {location} has another digest", cause=f"it is {parsed.digest}")
     if location.is_docker:
@@ -65,13 +73,35 @@ async def put(
         if guard and tag is not None:
             now = await find_named(store, tag)
             guard.check(str(location), now.digest if now is not None else None, parsed.digest)
-        if not store.traits.is_remote:  # a registry looks itself
-            for child in dict.fromkeys(child.content for child in parsed.children):
-                if not is_foreign_layer(child.media_type) and not await store.contains(child):
-                    raise NotFound(f"{store.name} lacks {child.digest}, which is part of what is to be put there")
+        if look or not store.traits.is_remote:  # a registry looks itself
+            await _check_children(store, parsed)
+        if dry_run:
+            return parsed.descriptor
         check = guard.of_names({tag: (str(location), None)}, parsed.digest) if tag is not None else None
         await put_manifest(store, parsed, [tag] if tag is not None else [], check=check)
     return parsed.descriptor
+
+
+async def _check_children(store: Readable, manifest: AnyManifest) -> None:
+    """Raise NotFound where a store lacks something that a manifest refers to."""
+    children = [
+        child
+        for child in dict.fromkeys(child.content for child in manifest.children)
+        if not is_foreign_layer(child.media_type)
+    ]
+    there = await gather(map(store.contains, children))
+    missing = [str(child.digest) for child, is_there in zip(children, there, strict=True) if not is_there]
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise NotFound(
+            f"{store.name} lacks {', '.join(missing[:_SHOWN])}{more}, which the manifest refers to",
+            remedy="put that there first",
+            code="children-missing",
+            fields={"store": store.name, "digests": missing},
+        )
+
+
+_SHOWN = 5
 
 
 async def config(context: Context, reference: AnyLocation, platform: Platform | None) -> ImageConfig:

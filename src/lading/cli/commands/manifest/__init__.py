@@ -6,12 +6,16 @@ import click
 
 from lading.cli.groups import Group
 
-_NAMES = ("create", "annotate", "inspect", "push", "rm", "ls", "add", "remove", "pull", "prune")
+_LISTS = ("create", "annotate", "inspect", "push", "rm", "ls", "add", "remove", "pull", "prune")
+_RAW = ("get", "put", "head", "diff", "delete")
 
 
-@click.group(cls=Group, package=__name__, names=_NAMES, short_help="Put images for several platforms under one name")
+@click.group(
+    cls=Group, package=__name__, names=(*_LISTS, *_RAW), short_help="Put images for several platforms under one name"
+)
 def manifest() -> None:
-    """Put images for several platforms under one name, on Docker's own local store.
+    """Put images for several platforms under one name; get and put any manifest.
 
-    create, annotate, inspect, push and rm are Docker's, so `docker manifest` can be an alias of this.
+    create, annotate, inspect, push and rm are Docker's, so `docker manifest` can be an alias of this. get, put, head,
+    diff and delete are about manifests in any place, and know no local lists.
     """

@@ -1,0 +1,175 @@
+"""Deleting manifests with their tags, or tags alone: `lading delete`, which `lading manifest delete` is, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+import click
+
+from lading.cli import values
+from lading.cli.groups import Command
+from lading.cli.options import Options, common, format_option
+from lading.errors import LadingError
+
+if TYPE_CHECKING:
+    from lading.cli.several import Several
+    from lading.client import AsyncClient
+    from lading.results import Deletion
+    from lading.stores.location import Location
+    from lading.transfer.guard import Guard
+    from lading.transfer.report import Failure
+
+
+class DeleteDocument(TypedDict):
+    """`lading delete`."""
+
+    deleted: list[Deletion]
+    untag: bool
+    """Whether only tags are removed, and the manifests stay."""
+    dry_run: bool
+    failed: list[Failure]
+    """What could not be deleted."""
+
+
+@click.command(cls=Command, short_help="Delete a manifest, or only a tag")
+@click.argument("references", type=values.location, nargs=-1, required=True, metavar="REFERENCE...")
+@click.option("--untag", is_flag=True, help="Remove only the tag, where the registry can; the manifest stays.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; print what would go.")
+@click.option("--keep-going", is_flag=True, help="Delete what can be deleted of several.")
+@click.option("--if-digest", metavar="DIGEST", help="Delete only what has this digest; registries check, then delete.")
+@format_option
+@common()
+def delete(
+    options: Options,
+    references: tuple[str, ...],
+    untag: bool,
+    yes: bool,
+    dry_run: bool,
+    keep_going: bool,
+    if_digest: str | None,
+    format_: str,
+) -> None:
+    """Delete the manifest that REFERENCE names, and with it every tag that names it.
+
+    Shows first which tags those are, and asks.
+
+    \b
+    lading delete reg.example/app:old
+    lading delete --untag reg.example/app:old
+    """
+    from lading.cli.output import emit
+    from lading.cli.several import Several
+    from lading.client.tagging import tag_to_remove
+    from lading.stores.location import parse_location
+    from lading.transfer.guard import Guard
+
+    locations = [parse_location(reference).full() for reference in references]
+    guard = Guard.of(if_digest)
+    if untag:
+        for location in locations:
+            tag_to_remove(location)
+    if not (yes or dry_run):
+        options.need_somebody("nothing was deleted")
+
+    several = Several(keep_going=keep_going and len(locations) > 1)
+    plans = options.run(lambda client: _plan(client, several, locations, guard, untag=untag))
+    if plans and not dry_run and not yes:
+        _confirm(options, plans, untag)
+    done = plans if dry_run else []
+
+    def tell() -> None:
+        document = DeleteDocument(deleted=done, untag=untag, dry_run=dry_run, failed=several.failed)
+        emit(document, format_, lambda: _deleted(done, untag, dry_run))
+
+    try:
+        if not dry_run:
+            options.run(lambda client: _carry_out(client, several, plans, done, untag=untag, if_digest=if_digest))
+    except LadingError:
+        if done:
+            tell()  # what is gone, whatever went wrong then
+        raise
+    for failure in several.failed:
+        options.fail(failure)
+    tell()
+    if several.failed:
+        raise click.exceptions.Exit(1)
+
+
+async def _plan(
+    client: AsyncClient, several: Several, locations: list[Location], guard: Guard, *, untag: bool
+) -> list[Deletion]:
+    """What goes with each of these."""
+    from lading.client.tagging import tag_to_remove
+    from lading.results import Deletion
+
+    found: list[Deletion] = []
+    for location in locations:
+        with several.each(str(location)):
+            if untag:
+                digest = await client.digest(location)
+                planned = Deletion(reference=location, digest=digest, tags=[tag_to_remove(location)])
+            else:
+                planned = await client.deletion(location)
+            guard.check(str(location), planned.digest)
+            found.append(planned)
+    return found
+
+
+async def _carry_out(
+    client: AsyncClient,
+    several: Several,
+    plans: list[Deletion],
+    done: list[Deletion],
+    *,
+    untag: bool,
+    if_digest: str | None,
+) -> None:
+    """Delete what was planned; what is gone is added to `done`."""
+    gone: set[tuple[str, str]] = set()
+    for planned in plans:
+        location = planned.reference
+        with several.each(str(location)):
+            if untag:
+                await client.untag(location, if_digest=if_digest)
+            elif (location.place, planned.digest) not in gone:
+                # With a condition it is the tag that has to hold it; without, what was shown is what goes.
+                chosen = location if if_digest else location.with_digest(planned.digest)
+                await client.delete(chosen, if_digest=if_digest)
+                gone.add((location.place, planned.digest))
+            done.append(planned)
+
+
+def _confirm(options: Options, plans: list[Deletion], untag: bool) -> None:
+    from lading.cli.output import say
+
+    lines = _deleted(plans, untag, True)
+    say(*lines, err=True)
+    options.ask("Delete?", "nothing was deleted")
+
+
+def _deleted(plans: list[Deletion], untag: bool, future: bool) -> list[str]:
+    lines = []
+    for planned in plans:
+        if untag:
+            verb = "would remove" if future else "removed"
+            lines.append(f"{verb} the tag {planned.reference}; {planned.digest} stays")
+            continue
+        verb, breaks = ("would delete", "would break") if future else ("deleted", "is broken now")
+        lines.append(f"{verb} {planned.reference.place}@{planned.digest}")
+        if planned.tags:
+            lines.append(f"  and with it the {_plural('tag', planned.tags)} {_listed(planned.tags)}")
+        if planned.listed_in:
+            breaks = breaks.replace("is broken", "are broken") if len(planned.listed_in) > 1 else breaks
+            lists = _plural("list", planned.listed_in, verb=True)
+            lines.append(f"  {_listed(planned.listed_in)} {lists} it and {breaks}")
+    return lines
+
+
+def _plural(word: str, of: list[str], *, verb: bool = False) -> str:
+    return word if (len(of) == 1) != verb else f"{word}s"
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
