@@ -18,7 +18,7 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     ("the layers of an image", "lading image layers REF", "layers, ls-layers, image ls-layers"),
     ("the size of an image", "lading image size REF", "size, du, image du, image df, dive"),
     ("the files of an image", "lading image ls REF", "files, image files, image list, ls-files"),
-    ("a file in an image", "lading image cat REF PATH", "cat, image get-file, get-file"),
+    ("a file in an image", "lading image cat REF PATH", "cat, image get-file, get-file, blob get-file"),
     (
         "its file system",
         "lading image export REF",
@@ -44,19 +44,19 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "a name's digest",
         "lading digest REF",
-        "head, image digest, manifest digest, manifest head, manifest-digest, sha, tag digest, exists, "
+        "head, image digest, manifest digest, manifest-digest, sha, tag digest, exists, "
         "manifest exists, image exists, resolve-digest",
     ),
     (
         "what differs between two",
         "lading diff A B",
-        "manifest diff, image diff, index diff, blob diff-config, blob diff-layer, compare, container-diff, diffoci",
+        "image diff, index diff, blob diff-config, blob diff-layer, compare, container-diff, diffoci",
     ),
     ("another tag", "lading tag REF NEW", "image tag, retag, promote, tag add, tag create, repo tag, alias"),
     (
         "to delete a manifest with its tags",
         "lading delete REF",
-        "remove, rm, rmi, del, image rm, image remove, image rmi, image delete, manifest delete, repo rm, repo delete",
+        "remove, rm, rmi, del, image rm, image remove, image rmi, image delete, repo rm, repo delete",
     ),
     (
         "to remove a tag alone",
@@ -83,10 +83,17 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "a manifest",
         "lading manifest inspect REF",
-        "manifest get, manifest fetch, manifest show, manifest cat, cat, manifest view, "
-        "image manifest, get, fetch, index inspect, index get",
+        "manifest fetch, manifest show, manifest cat, cat, manifest view, image manifest, get, fetch, index inspect, "
+        "index get",
     ),
-    ("its exact bytes", "lading manifest inspect --raw REF", "manifest fetch, manifest get, raw, manifest raw"),
+    ("its exact bytes", "lading manifest get REF", "manifest fetch, raw, manifest raw, get, fetch"),
+    ("to put a manifest", "lading manifest put REF FILE", "manifest push-raw, put"),
+    ("to say what a config is", "lading image config REF", "manifest fetch-config, manifest config"),
+    ("a blob", "lading blob get BLOB", "blob fetch, blob pull, blob cat, layer, layer get, layer pull"),
+    ("to put a blob", "lading blob put REPOSITORY FILE", "blob push, blob upload, layer put, layer push"),
+    ("whether a blob is there", "lading blob head BLOB", "blob digest, blob exists, layer head"),
+    ("to copy a blob", "lading blob copy BLOB REPOSITORY", "blob cp, blob mount, layer copy"),
+    ("to delete a blob", "lading blob delete BLOB", "blob rm, blob del, layer delete"),
     ("a local list of images", "lading manifest create LIST IMAGE…", "create, manifest new"),
     ("an index of images", "lading index create TARGET SOURCE…", "create, imagetools create, index new, index put"),
     (
@@ -148,13 +155,9 @@ JOBS: tuple[tuple[str, str, str], ...] = (
 
 ELSEWHERE: tuple[tuple[str, str], ...] = (
     (
-        "no command of lading reads or writes single blobs; from Python: Client.blobs",
-        "blob, blob get, blob fetch, blob put, blob push, blob delete, blob head, blob copy, blob mount, layer",
-    ),
-    (
         "no command of lading writes artifacts or lists referrers; from Python: Client.put, Store.referrers",
         "attach, discover, referrers, artifact, artifact get, artifact put, artifact list, artifact tree, "
-        "manifest put, manifest fetch-config, manifest index",
+        "manifest index",
     ),
     (
         "lading changes no images; to bring one to a registry again: lading push LOCATION REF",

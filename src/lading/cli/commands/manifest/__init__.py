@@ -14,8 +14,4 @@ _RAW = ("get", "put", "head", "diff", "delete")
     cls=Group, package=__name__, names=(*_LISTS, *_RAW), short_help="Put images for several platforms under one name"
 )
 def manifest() -> None:
-    """Put images for several platforms under one name; get and put any manifest.
-
-    create, annotate, inspect, push and rm are Docker's, so `docker manifest` can be an alias of this. get, put, head,
-    diff and delete are about manifests in any place, and know no local lists.
-    """
+    """Docker's lists for several platforms, and any manifest as it is."""
