@@ -425,6 +425,12 @@ image edit oci:{layout}:image --remove-layer {evil} -t 2
 image edit oci:{layout}:image --remove-layer-created-by ({evil} -t 2
 image edit oci:{layout}:image --file-time {evil} --compression {evil} -t 2
 image edit oci:{layout}:image --file-time-max 1 --reproducible --compression none -t 2
+image append oci:{layout}:image {folder}/{evil} -t 2
+image append oci:{layout}:image {archive} --created-by {evil} -t 2 --dry-run
+image append {kind}/app:list {archive}:/{evil} --owner {evil} -t 2
+image append oci:{layout}:image {archive}:/{evil} -t 2
+image append scratch {archive}:/{evil} -t {evil} --dry-run
+image append {angry}/app:1 {archive} -t 2
 image flatten oci:{layout}:image -t {evil}
 image flatten {kind}/app:list --compression {evil} -t 2
 image squash oci:{layout}:image --from {evil} --dry-run -t 2

@@ -596,7 +596,9 @@ class Images:
             there: tuple[AnyLocation, ...] = several(targets)
             if not there or in_place:
                 raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
-            store, manifest = await empty_image(_platform_of_new(parse_platforms(platforms)))
+            store, manifest = await empty_image(
+                _platform_of_new(parse_platforms(platforms)), max((layer.created for layer in layers), default=0)
+            )
             edited = EditedImage(Image(store, manifest, "the new image"), tuple(edits))
             report = await self.push(
                 edited,

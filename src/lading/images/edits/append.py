@@ -9,11 +9,11 @@ import msgspec
 from lading.errors import Unsupported
 from lading.images.edits.edit import Edit
 from lading.images.edits.editing import Editing
-from lading.images.edits.new_layer import NewLayer, source_date
+from lading.images.edits.new_layer import NewLayer
 from lading.model.descriptor import Descriptor
 from lading.model.encoding import Document, encode_compact
 from lading.model.manifest import Manifest
-from lading.model.media_types import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST, Family, LayerType
+from lading.model.media_types import OCI_CONFIG, LayerType
 from lading.model.platform import Platform
 from lading.store import from_bytes
 from lading.stores.memory import Memory
@@ -70,23 +70,23 @@ def moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def empty_image(platform: Platform, family: Family = "oci") -> tuple[Memory, Manifest]:
+async def empty_image(platform: Platform, created: int = 0) -> tuple[Memory, Manifest]:
     """An image without layers, in a store of its own (image-spec manifest, config).
 
     Args:
         platform: what it is for.
-        family: whose words its media types are in.
+        created: when it was made, as its config says, in seconds since the epoch.
     """
     config: Document = {
-        "created": moment(source_date()),
+        "created": moment(created),
         **platform.to_document(),
         "config": {},
         "rootfs": {"type": "layers", "diff_ids": []},
     }
     raw = encode_compact(config)
-    about = Descriptor.of(raw, DOCKER_CONFIG if family == "docker" else OCI_CONFIG)
+    about = Descriptor.of(raw, OCI_CONFIG)
     store = Memory("scratch")
     await store.write(about, from_bytes(raw))
-    manifest = Manifest.of([], about, media_type=DOCKER_MANIFEST if family == "docker" else OCI_MANIFEST)
+    manifest = Manifest.of([], about)
     await store.put(manifest)
     return store, manifest

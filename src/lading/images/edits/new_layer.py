@@ -19,6 +19,7 @@ import msgspec
 
 from lading.errors import InvalidContent, UsageError
 from lading.images.edits.layer_file import LayerFile, WrittenLayer
+from lading.images.edits.layer_work import check_level
 from lading.images.files.filesystem import WHITEOUT, Filesystem, below_root
 from lading.images.files.layers import LIMITS, LayerContent, beyond, read_layer
 from lading.io.folder_tar import PACKING, Packed, Packing, pack_file, pack_folder
@@ -78,6 +79,12 @@ class LayerFrom(msgspec.Struct, frozen=True, kw_only=True):
     """Of the compression: gzip from 1 to 9, zstd from 1 to 22; None for the usual one."""
     created_by: str | None = None
     """What the history says of it; None for how it would be made in a Dockerfile."""
+    created: int = 0
+    """When it was made, as the history says, in seconds since the epoch."""
+
+    def __post_init__(self) -> None:
+        """Refuse a level that there is not."""
+        check_level(self.compression, self.level)
 
 
 async def new_layer(overlay: Overlay, made_of: LayerFrom) -> NewLayer:
@@ -102,20 +109,6 @@ async def new_layer(overlay: Overlay, made_of: LayerFrom) -> NewLayer:
         is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         path = Path(made_of.path) if is_regular else None
         return await _of_archive(overlay, made_of, file if is_regular else reader(file.fileno()), made_of.path, path)
-
-
-def source_date() -> int:
-    """What `SOURCE_DATE_EPOCH` says, in seconds since the epoch; 0 where it says nothing.
-
-    Raises:
-        UsageError: it is no number of seconds.
-    """
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit() and len(text) <= 11):
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, which is no number of seconds")
-    return int(text)
 
 
 # Archives
@@ -150,10 +143,11 @@ async def _of_archive(overlay: Overlay, made_of: LayerFrom, file: BinaryIO, what
         notes.append(f"{what} has the compression {found}, which layers cannot have: it was compressed anew")
     if not members:
         notes.append(f"{what} is a tar archive with nothing in it")
-    name = os.path.basename(what) if made_of.path != STREAM else str(written.diff_id)  # noqa: PTH119
+    name = _said(os.path.basename(what)) if made_of.path != STREAM else str(written.diff_id)  # noqa: PTH119
     top = {name for name, node in (files.root.children or {}).items() if node.children is not None}
     return msgspec.structs.replace(
         written,
+        created=made_of.created,
         created_by=made_of.created_by or f"ADD {name} /{_MADE_HERE}",
         replaces=tuple(sorted(top & _LINKS)),
         notes=tuple(notes),
@@ -213,7 +207,7 @@ def _made(written: WrittenLayer, source: Source) -> NewLayer:
         compression=written.compression,
         source=source,
         created_by="",
-        created=source_date(),
+        created=0,
     )
 
 
@@ -305,10 +299,11 @@ async def _of_files(overlay: Overlay, made_of: LayerFrom) -> NewLayer:
             return file.finish(), packed
 
     written, packed = await in_thread(work)
-    name = os.path.basename(os.path.abspath(made_of.path))  # noqa: PTH100, PTH119
+    name = _said(os.path.basename(os.path.abspath(made_of.path)))  # noqa: PTH100, PTH119
     return msgspec.structs.replace(
         _made(written, overlay.source(written.content)),
-        created_by=made_of.created_by or f"COPY {name} /{place}{_MADE_HERE}",
+        created=made_of.created,
+        created_by=made_of.created_by or f"COPY {name} /{_said(place)}{_MADE_HERE}",
         replaces=tuple(sorted(packed.top & _LINKS)),
         notes=tuple(_notes(made_of.path, packed)),
     )
@@ -342,6 +337,12 @@ def _place(made_of: LayerFrom) -> list[str]:
     if parts is None or not made_of.place.startswith("/") or "\0" in made_of.place:
         raise UsageError(f"{made_of.place!r} is no absolute path in an image")
     return parts
+
+
+def _said(name: str) -> str:
+    """A name as a history can have it: of one line, and of Unicode."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def _notes(what: str, packed: Packed) -> Iterator[str]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lading.cli import values
+from lading.cli.drafts import as_text
 from lading.cli.editing import run_change, target_options
 from lading.cli.groups import Command
+from lading.cli.layer_edits import compression, compression_option, source_date
 from lading.cli.options import Options, common
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from lading.io.folder_tar import Packing
 
 _NOTHING = "scratch"
-_LEVELS = {"gzip": 9, "zstd": 22, "none": 0}
 
 
 @click.command(cls=Command, short_help="Put files on an image as new layers")
@@ -27,7 +28,7 @@ _LEVELS = {"gzip": 9, "zstd": 22, "none": 0}
 @click.option("--chmod", metavar="MODE", help="Change permissions: 755, or u=rwX,go=rX.")
 @click.option("--ignore-file", metavar="FILE", help="What to leave out, as in .dockerignore.")
 @target_options
-@click.option("--compression", metavar="gzip|zstd|none[:LEVEL]", default="gzip", help="Of layers (gzip:5, zstd:3).")
+@compression_option
 @click.option("--created-by", metavar="TEXT", help="What the history says of the layers.")
 @click.option("--times", type=click.Choice(["keep"]), help="Keep when files were modified.")
 @click.option("--xattrs", is_flag=True, help="Keep extended attributes of files.")
@@ -43,16 +44,17 @@ def append(options: Options, base: str, files: tuple[str, ...], **given: Any) ->
     lading image append scratch rootfs.tar.gz --platform linux/arm64 -t oci:out:1
     """
     packing = _packing(given)
-    compression, level = _compression(given.pop("compression"))
-    created_by = given.pop("created_by")
-    layers = [_layer(file, packing, compression, level, created_by) for file in files]
+    name, level = compression(given.pop("compression") or "gzip")
+    created_by, created = given.pop("created_by"), source_date() or 0
+    how = {"created_by": as_text(created_by) if created_by is not None else None, "created": created}
+    layers = [_layer(file, packing=packing, compression=name, level=level, **how) for file in files]
     if sum(layer.path == "-" for layer in layers) > 1:
         raise click.UsageError("standard input (-) can be read once")
     reference = None if base == _NOTHING else base
     run_change(options, reference, lambda client, **how: client.images.append(reference, *layers, **how), given)
 
 
-def _layer(text: str, packing: Packing, compression: Any, level: int | None, created_by: str | None) -> LayerFrom:
+def _layer(text: str, **how: Any) -> LayerFrom:
     from lading.images.edits.new_layer import LayerFrom
 
     path, colon, place = text.rpartition(":/")
@@ -62,13 +64,10 @@ def _layer(text: str, packing: Packing, compression: Any, level: int | None, cre
         found = f"/{place}"
     if not path or (path == "-" and found is not None):
         raise click.UsageError(f"{text!r} is no FILE, no DIR:/PATH and no FILE:/PATH")
-    return LayerFrom(
-        path=path, place=found, packing=packing, compression=compression, level=level, created_by=created_by
-    )
+    return LayerFrom(path=path, place=found, **how)
 
 
 def _packing(given: dict[str, Any]) -> Packing:
-    from lading.images.edits.new_layer import source_date
     from lading.io.folder_tar import Packing
     from lading.io.ignore_file import Ignore
     from lading.io.modes import ModeChange
@@ -76,7 +75,7 @@ def _packing(given: dict[str, Any]) -> Packing:
     chmod, ignore = given.pop("chmod"), given.pop("ignore_file")
     return Packing(
         owner=_owner(given.pop("owner")),
-        times="keep" if given.pop("times") else source_date(),
+        times="keep" if given.pop("times") else source_date() or 0,
         modes=ModeChange(chmod) if chmod is not None else None,
         xattrs=given.pop("xattrs"),
         ignore=Ignore(_lines(ignore)) if ignore is not None else Ignore(),
@@ -93,17 +92,6 @@ def _owner(text: str) -> Any:
     if max(owner) >= 2**32 - 1:
         raise click.UsageError(f"--owner: {text!r} is too large")
     return owner
-
-
-def _compression(text: str) -> tuple[str, int | None]:
-    name, colon, level = text.partition(":")
-    if name not in _LEVELS:
-        raise click.UsageError(f"--compression: {text!r} is not gzip, zstd or none")
-    if not colon:
-        return name, None
-    if not (level.isascii() and level.isdigit() and 1 <= int(level) <= _LEVELS[name]):
-        raise click.UsageError(f"--compression: the level of {name} is from 1 to {_LEVELS[name]}, if it has one")
-    return name, int(level)
 
 
 def _lines(path: str) -> list[str]:
