@@ -266,6 +266,20 @@ def test_what_it_costs(lading: Lading, registry: RealRegistry, repository: str) 
         assert len(cost(a, b, "--files", "--path", "app")) == 4
 
 
+def test_indexes_cost_three_round_trips(lading: Lading, registry: RealRegistry, repository: str) -> None:
+    """The indexes, the manifests that differ, their configs; what is the same is not read."""
+    for tag in ("a", "b"):
+        images = [make_image(f"linux/{name}", kind="oci", seed=f"{name}{tag}") for name in ("amd64", "arm64", "s390x")]
+        push(registry.host, repository, tag, make_index([*images, ARMV7], kind="oci"))
+    with CountingProxy(registry.url) as proxy:
+        a, b = (f"{proxy.host}/{repository}:{tag}" for tag in ("a", "b"))
+        lading.run("digest", a)
+        proxy.reset()
+        proxy.latency = 0.5
+        assert lading.run("diff", a, b, check=False).returncode == 1
+        assert (len(proxy.lines), proxy.rounds()) == (2 + 6 + 6, 3)
+
+
 def test_what_podman_sees_differs_in_the_same(
     lading: Lading, podman: Path, registry: RealRegistry, repository: str, tmp_path: Path
 ) -> None:

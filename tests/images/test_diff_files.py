@@ -1,6 +1,7 @@
 """Files of two images, compared: what is said beside an independent walk over both merged file systems."""
 
 import random
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -327,3 +328,23 @@ async def test_extended_attributes(tmp_path: Path) -> None:
 
 def test_descriptions_are_read() -> None:
     assert len(archive(entries(BASE))) > 512 * 10
+
+
+async def test_memory_is_flat_however_large_files_are(tmp_path: Path) -> None:
+    size = 48 * 1024 * 1024
+    contents = [bytes(size) + end for end in (b"1", b"2")]
+    places = [
+        write_layout(tmp_path / end.decode(), image([Entry("large", content=content), Entry("t", content=end)]))
+        for content, end in zip(contents, (b"1", b"2"), strict=True)
+    ]
+    del contents
+    async with AsyncClient(remember=False) as client:
+        await client.diff(*places)  # everything is loaded
+        tracemalloc.start()
+        try:
+            report = await client.diff(*places, files=True, content=True)
+            assert tracemalloc.get_traced_memory()[1] < 24 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
+    assert told(report) == {"large": ("changed", "content"), "t": ("changed", "content")}
+    assert [(one.path, one.state) for one in report.images[0].contents or ()] == [("large", "too-large"), ("t", "text")]

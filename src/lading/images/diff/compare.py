@@ -101,10 +101,14 @@ class _Comparison:
             walk.enter([entry for entry in index.manifests if may_be_manifest(entry)], depth)
         platforms = platforms_of(a.images) | platforms_of(b.images)
         read = await gather(self._read(pair) for pair in pairs)
+        both = list(zip(pairs, read, strict=True))
+        if self._options.needs_layers:  # of which no more is in memory at once than those of two images
+            told = [await self._pair(pair, found, platforms) for pair, found in both]
+        else:
+            told = await gather(self._pair(pair, found, platforms) for pair, found in both)
         images: list[ImageDiff] = []
-        for pair, found in zip(pairs, read, strict=True):
-            images.append(await self._pair(pair, found, platforms))
-            one, other = found
+        for image, (one, other) in zip(told, read, strict=True):
+            images.append(image)
             if isinstance(one, Index) and isinstance(other, Index):
                 images += await self.indexes(one, other, depth + 1)
         return images
