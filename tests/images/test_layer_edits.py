@@ -25,6 +25,7 @@ from lading.edits import (
 from lading.io.tarball import zstd_module
 from lading.model.config import ImageConfig
 from lading.model.manifest import Manifest
+from support.images import Entry as Listed
 from support.images import digest_of, make_artifact, make_attestation, make_image, make_index, push
 from support.layers import LAYER, Blob, Entry, archive, image, write_layout
 from support.proxy import CountingProxy
@@ -396,3 +397,50 @@ async def test_values(client: AsyncClient, place: str) -> None:
     after = await read(client, target)
     assert after.files == ["app/link", "app/main"]
     assert json.loads(after.config.raw)["rootfs"]["diff_ids"] == [digest_of(after.plains[0])]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: type(edit).__name__)
+async def test_attestations_and_artifacts_in_an_index_are_let_be(
+    edit: Edit, client: AsyncClient, registry: RealRegistry, repository: str
+) -> None:
+    """regctl fails on images with attestations, and crashes on artifacts."""
+    layers = [gzip.compress(archive(text), mtime=0) for text in ("a=a b=b", "c=c", "d=d")]
+    images = [make_image(platform, kind="oci", layers=layers) for platform in ("linux/amd64", "linux/arm/v7")]
+    artifact = Listed(make_artifact(), annotations={"of": "artifact"})
+    index = make_index([images[0], make_attestation(images[0]), artifact, Listed(images[1], annotations={"k": "v"})])
+    push(registry.host, repository, "1", index)
+    place = f"{registry.host}/{repository}"
+    await client.images.edit(f"{place}:1", edit, targets=f"{place}:2")
+    before, after = await client.get_index(f"{place}:1"), await client.get_index(f"{place}:2")
+    assert [entry.platform for entry in after.manifests] == [entry.platform for entry in before.manifests]
+    assert after.manifests[2] == before.manifests[2]
+    assert after.manifests[1].digest == before.manifests[1].digest
+    assert after.manifests[3].annotations == before.manifests[3].annotations == {"k": "v"}
+    for number in (0, 3):
+        await read(client, f"{place}@{after.manifests[number].digest}")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_what_a_layer_is_called_is_what_it_is(order: int, client: AsyncClient, place: str) -> None:
+    """regctl writes gzip and calls it zstd where a layer is changed and compressed at once."""
+    edits: list[Edit] = [Recompress("zstd"), SetFileTimes(seconds=1), StripFiles(("etc",))]
+    after = await edited(client, place, *edits[::order])
+    assert {layer.media_type for layer in after.manifest.layers} == {LAYER + "+zstd"}
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: type(edit).__name__)
+async def test_a_history_may_say_less_than_there_is(edit: Edit, client: AsyncClient, tmp_path: Path) -> None:
+    """crane loses layers of images without a history, and regctl fails where a time is missing."""
+    histories: list[list[dict[str, Any]]] = [[], [{}], [{"created_by": None}, {"empty_layer": True}]]
+    for number, history in enumerate(histories):
+        place = write_layout(tmp_path / str(number), image("a=a x=x", "b=b", "c=c", history=history))
+        target = place.replace(":t", ":edited")
+        await client.images.edit(place, edit, targets=target)
+        async with client.images.open(place) as before, client.images.open(target) as after:
+            gone = {"a"} if isinstance(edit, StripFiles) else {"a", "x"} if isinstance(edit, RemoveLayers) else set()
+            paths = [entry.path for entry in (await before.files(recursive=True)).entries]
+            assert [entry.path for entry in (await after.files(recursive=True)).entries] == [
+                path for path in paths if path not in gone
+            ]
+            said = [entry for entry in (await after.config()).history if not entry.get("empty_layer")]
+            assert len(said) <= len(await after.layers())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from interop.test_image_files import ODD, ROOTS, tree
 from support.docker import DockerCLI
 from support.images import make_busybox, make_image, make_layer, push
 from support.lading import Lading
-from support.layers import AnyLayer, image
+from support.layers import AnyLayer, Entry, image, write_layout
 from support.parts import need
 from support.process import run
 from support.registry import RealRegistry
@@ -125,3 +126,46 @@ def test_podman_runs_them(lading: Lading, podman: Path, runs: str) -> None:
         limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
         ran = run([podman, "run", "--rm", "--network=none", *limits, name])
         assert ran.stdout == SAID
+
+
+BESIDE = {
+    "strip": (["--layer-strip-file", "/d/a"], ["--strip-file", "/d/a"]),
+    "strip a directory": (["--layer-strip-file", "/d"], ["--strip-file", "/d"]),
+    "times": (["--layer-time", "set=2001-01-01T00:00:00Z"], ["--file-time", "2001-01-01T00:00:00Z"]),
+    "latest time": (
+        ["--layer-time", "set=1970-01-01T00:25:00Z,after=1970-01-01T00:25:00Z"],
+        ["--file-time-max", "1970-01-01T00:25:00Z"],
+    ),
+    "but for the base": (
+        ["--layer-time", "set=2001-01-01T00:00:00Z,base-layers=1"],
+        ["--file-time", "2001-01-01T00:00:00Z,skip=1"],
+    ),
+    "a layer by its history": (["--layer-rm-created-by", "^step 1"], ["--remove-layer-created-by", "^step 1"]),
+    "the second layer": (["--layer-rm-index", "1"], ["--remove-layer", "2"]),
+    "reproducible": (["--reproducible"], ["--reproducible"]),
+    "compression": (["--layer-compress", "zstd"], ["--compression", "zstd"]),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_the_same_diff_ids_as_regctl(name: str, lading: Lading, tmp_path: Path) -> None:
+    """Of layers as Go programs write them; of others, regctl writes every header anew."""
+    theirs, ours = BESIDE[name]
+    owner = {265: b"user", 297: b"group"}
+    first = [Entry("d/", "5", mode=0o755), Entry("d/a", content=b"a" * 700), Entry("b", content=b"b", raw=owner)]
+    place = write_layout(tmp_path / "layout", image(first, "d/ d/c=c e->d/a", "f=f g~f"))
+    run([need("regctl"), "image", "mod", f"ocidir://{tmp_path}/layout:t", *theirs, "--create", "theirs"])
+    lading.run("image", "edit", place, *ours, "-t", "ours")
+
+    def diff_ids(tag: str) -> list[str]:
+        ran = lading.run("image", "layers", place.replace(":t", f":{tag}"), "--format", "json")
+        return [layer["diff_id"] for layer in json.loads(ran.stdout)["layers"]]
+
+    assert diff_ids("ours") == diff_ids("theirs")
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_crane_reads_flat_images(name: str, lading: Lading, registry: RealRegistry, repository: str) -> None:
+    flat = edit(lading, registry, repository, name, "flatten")
+    theirs = run([need("crane"), "export", "--insecure", flat, "-"]).stdout_bytes
+    assert tree(theirs) == tree(lading.run("image", "export", flat.replace(":edited", ":1")).stdout_bytes)
