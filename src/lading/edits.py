@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from lading.images.edited import Editable, EditedImage
-from lading.images.edits.annotations import Scope, SetAnnotation
+from lading.images.edits.annotations import LabelsToAnnotations, PromoteAnnotations, Scope, SetAnnotation, SetBase
 from lading.images.edits.append import Append
 from lading.images.edits.apply import Attestations
 from lading.images.edits.compression import Recompress
-from lading.images.edits.config import SetEnv, SetLabel
+from lading.images.edits.config import SetAuthor, SetEnv, SetLabel, SetOsFeature, SetOsVersion, SetPlatform
+from lading.images.edits.container import (
+    RemoveHealthcheck,
+    SetArgsEscaped,
+    SetCommand,
+    SetEntrypoint,
+    SetHealthcheck,
+    SetHostname,
+    SetOnBuild,
+    SetPort,
+    SetShell,
+    SetStopSignal,
+    SetStopTimeout,
+    SetUser,
+    SetVolume,
+    SetWorkdir,
+)
 from lading.images.edits.edit import Edit
 from lading.images.edits.files import MakeReproducible, ReplaceFile, SetFileTimes, StripFiles
+from lading.images.edits.history import RemoveBuildArg
 from lading.images.edits.new_layer import LayerFrom, NewLayer
 from lading.images.edits.rebase import Base, Rebase
 from lading.images.edits.remove_layers import RemoveLayers
 from lading.images.edits.report import EditReport, ManifestChange
 from lading.images.edits.squash import Flatten, Squash
+from lading.images.edits.times import SetConfigTimes, SetCreated
 from lading.io.folder_tar import Packing
 from lading.io.ignore_file import Ignore
 from lading.io.modes import ModeChange
@@ -32,21 +50,45 @@ __all__ = [
     "Graph",
     "HasGraph",
     "Ignore",
+    "LabelsToAnnotations",
     "LayerFrom",
     "MakeReproducible",
     "ManifestChange",
     "ModeChange",
     "NewLayer",
     "Packing",
+    "PromoteAnnotations",
     "Rebase",
     "Recompress",
+    "RemoveBuildArg",
+    "RemoveHealthcheck",
     "RemoveLayers",
     "ReplaceFile",
     "Scope",
     "SetAnnotation",
+    "SetArgsEscaped",
+    "SetAuthor",
+    "SetBase",
+    "SetCommand",
+    "SetConfigTimes",
+    "SetCreated",
+    "SetEntrypoint",
     "SetEnv",
     "SetFileTimes",
+    "SetHealthcheck",
+    "SetHostname",
     "SetLabel",
+    "SetOnBuild",
+    "SetOsFeature",
+    "SetOsVersion",
+    "SetPlatform",
+    "SetPort",
+    "SetShell",
+    "SetStopSignal",
+    "SetStopTimeout",
+    "SetUser",
+    "SetVolume",
+    "SetWorkdir",
     "Squash",
     "StripFiles",
 ]

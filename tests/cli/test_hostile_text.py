@@ -415,6 +415,16 @@ image edit {kind}/app:list --annotation index:{evil}={evil} -t {kind}/app:edited
 image edit {kind}/app:image --env {evil}=1 --remove-env {evil} -t oci:{layout}:edited
 image edit {angry}/app:1 --label a=b -t {evil}
 image edit oci:{layout}:image --label {evil} --in-place
+image edit {kind}/app:image --entrypoint {evil} --cmd ["{evil} --user {evil} --dry-run -t 2
+image edit {kind}/app:image --entrypoint {evil} --append-cmd {evil} --user {evil} --health-cmd {evil} --dry-run -t 2
+image edit oci:{layout}:image --port {evil} --volume {evil} --stop-signal {evil} -t 2
+image edit oci:{layout}:image --volume {evil} --author {evil} --os-feature {evil} --set-platform {evil} -t 2
+image edit oci:{layout}:image --created {evil} --config-time label:{evil} -t 2
+image edit oci:{layout}:image --config-time label:{evil} -t 2
+image edit oci:{layout}:image --remove-buildarg {evil} -t 2
+image edit oci:{layout}:image --remove-buildarg A=re:({evil} --base {evil}@{evil} -t 2
+image edit oci:{layout}:image --clear {evil} -t 2
+image edit {kind}/app:list --label-to-annotation --promote-annotations --base {evil}@{evil} -t 2
 image rebase {kind}/app:image --old-base {evil} --new-base {kind}/app:image -t 2
 image rebase {kind}/app:image --old-base {kind}/app:list --new-base oci:{layout}:image -t oci:{layout}:{evil}
 image rebase oci:{layout}:image -t 2

@@ -101,6 +101,7 @@ def make_image(
     layer_size: int = 64,
     seed: str = "",
     config: Mapping[str, Any] | None = None,
+    history: Sequence[Document] | None = None,
     annotations: Mapping[str, str] | None = None,
     subject: Manifest | None = None,
 ) -> Manifest:
@@ -116,7 +117,9 @@ def make_image(
             **described,
             "config": dict(config or {"Labels": {"seed": seed}}),
             "created": "2024-01-02T03:04:05Z",
-            "history": [{"created": "2024-01-02T03:04:05Z", "created_by": f"layer {n}"} for n in range(len(contents))],
+            "history": history
+            if history is not None
+            else [{"created": "2024-01-02T03:04:05Z", "created_by": f"layer {n}"} for n in range(len(contents))],
             "rootfs": {
                 "type": "layers",
                 "diff_ids": [digest_of(gzip.decompress(layer)) for layer in contents],

@@ -25,14 +25,16 @@ class EditOption(Option):
     """An option that is an edit: its value is one, made of what was typed.
 
     Args:
+        is_rare: whether it is described only where everything is.
         make: gives the edit for a text; of an option without a value, for an empty one. Raises a click.UsageError or a
             LadingError where the text cannot be read.
     """
 
-    def __init__(self, *args: Any, make: Callable[[str], Edit], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, make: Callable[[str], Edit], is_rare: bool = False, **kwargs: Any) -> None:
         kwargs.setdefault("multiple", not kwargs.get("is_flag"))
         super().__init__(*args, **kwargs)
         self.make = make
+        self.is_rare = is_rare
 
 
 class EditCommand(Command):

@@ -81,22 +81,30 @@ class Command(Described):
         own: list[tuple[str, str]] = []
         common: list[tuple[str, str]] = []
         reach: list[tuple[str, str]] = []
+        rare: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is None:
                 continue
             if isinstance(param, ReachOption) and not param.is_described:
                 reach = [_REACH]
+            elif isinstance(param, Option) and param.is_rare:
+                rare.append(record)
             else:
                 is_common = isinstance(param, CommonOption) or "--help" in param.opts
                 (common if is_common else own).append(record)
         from lading.cli.help import is_whole, write
 
-        write(formatter, {"Options": own, "How it talks": [*common, *reach]}, is_whole(ctx))
+        if rare and not is_whole(ctx):
+            rare = [(f"{len(rare)} rarer edits", "")]
+        write(formatter, {"Options": own, "Rarely": rare, "How it talks": [*common, *reach]}, is_whole(ctx))
 
 
 class Option(click.Option):
     """An option whose help says what there is to say itself."""
+
+    is_rare = False
+    """Whether it is one of many edits that few need: without room for everything, these are only counted."""
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """What click adds to the help, without the range of numbers (`x>=1`)."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from lading.errors import UsageError
 from lading.images.edits.edit import Edit
 from lading.images.edits.editing import Editing
 from lading.images.edits.index_editing import IndexEditing
+from lading.model.digest import Digest
 from lading.model.encoding import Document
+from lading.model.index import is_attestation
+from lading.model.reference import Reference
+from lading.store import fetch_manifest, may_be_manifest
 
 Scope = Literal["manifest", "index", "descriptor"]
 """Whose annotations: those of an image's manifest; of the index; of an entry in the index, the descriptor."""
@@ -56,3 +61,68 @@ class SetAnnotation(Edit, frozen=True):
         if self.value is not None:
             annotations[self.name] = self.value
         return dict(sorted(annotations.items()))
+
+
+class LabelsToAnnotations(Edit, frozen=True):
+    """Make annotations of the manifest of all labels that the config has; the labels stay."""
+
+    async def apply(self, image: Editing) -> None:
+        """Add the annotations; one of the same name gets the label's value.
+
+        Raises:
+            Unsupported: Docker's format has no place for annotations.
+        """
+        for name, value in (image.container.get("Labels") or {}).items():
+            await SetAnnotation(name, str(value)).apply(image)
+
+
+class PromoteAnnotations(Edit, frozen=True):
+    """Annotate the index with the annotations that the manifests of all its images have with one value."""
+
+    async def apply_to_index(self, index: IndexEditing) -> None:
+        """Add them; those of the images stay. Attestations are no images."""
+        images = [
+            await fetch_manifest(index.overlay, entry.content)
+            for entry in index.listed
+            if may_be_manifest(entry) and not is_attestation(entry)
+        ]
+        common = set[tuple[str, str]].intersection(
+            *(set(image.annotations.items()) for image in images), *([set()] * (not images))
+        )
+        for name, value in sorted(common):
+            await SetAnnotation(name, value, "index").apply_to_index(index)
+
+
+class SetBase(Edit, frozen=True):
+    """Say what an image is built on: in its annotations, and in those of the index that lists it.
+
+    These are the annotations `org.opencontainers.image.base.*` (image-spec annotations).
+    """
+
+    name: str
+    """The base's reference, with a tag."""
+    digest: str
+    """The digest of the base's manifest."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no reference or no digest."""
+        if Reference.parse(self.name).digest is not None:
+            raise UsageError(f"the base {self.name!r} has a digest already")
+        Digest(self.digest)
+
+    async def apply(self, image: Editing) -> None:
+        """Annotate the manifest."""
+        for edit in self._annotations("manifest"):
+            await edit.apply(image)
+
+    async def apply_to_index(self, index: IndexEditing) -> None:
+        """Annotate the index, if all of its images have this base now."""
+        if len(index.meant) == sum(not is_attestation(entry) for entry in index.listed):
+            for edit in self._annotations("index"):
+                await edit.apply_to_index(index)
+
+    def _annotations(self, scope: Scope) -> tuple[SetAnnotation, SetAnnotation]:
+        return (
+            SetAnnotation("org.opencontainers.image.base.digest", self.digest, scope),
+            SetAnnotation("org.opencontainers.image.base.name", self.name, scope),
+        )

@@ -10,6 +10,7 @@ from typing import Any
 from lading.errors import InvalidContent, Unsupported
 from lading.images.edits.editing import redescribed
 from lading.images.edits.field_order import DESCRIPTOR, INDEX, PLATFORM, set_field
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import Document, encode_like
 from lading.model.index import ATTESTATION_OF, Index, is_attestation
@@ -47,6 +48,11 @@ class IndexEditing:
         """The descriptors as they are to be, which can be changed."""
         entries: list[Document] = self.document.get("manifests") or []
         return entries
+
+    @property
+    def listed(self) -> list[Descriptor]:
+        """The entries as they are to be, read."""
+        return [Descriptor.from_document(entry, f"an entry of {self.title}") for entry in self.entries]
 
     @property
     def is_docker(self) -> bool:

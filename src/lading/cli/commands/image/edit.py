@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lading.cli import values
+from lading.cli.config_edits import daily_options, label, rare_options
 from lading.cli.editing import EditCommand, EditOption, key_value, run_edit, taken_edits, target_options
 from lading.cli.layer_edits import layer_edit_options
 from lading.cli.options import Options, common
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _label(text: str) -> Edit:
-    from lading.images.edits.config import SetLabel
-
-    return SetLabel(*key_value(text, "--label"))
 
 
 def _no_label(name: str) -> Edit:
@@ -73,14 +68,16 @@ def _edit_option(name: str, make: Callable[[str], Edit], metavar: str, help: str
 
 @click.command(cls=EditCommand, short_help="Change config, annotations and layers of an image")
 @click.argument("reference", type=values.location, metavar="REF")
-@_edit_option("--label", _label, "KEY=VALUE", "Set a label.")
+@_edit_option("--label", label, "KEY=VALUE", "Set a label.")
 @_edit_option("--env", _env, "KEY=VALUE", "Set a variable.")
 @_edit_option("--annotation", _annotation, "[SCOPE:]KEY=VALUE", "Set an annotation.")
 @target_options
+@daily_options
 @_edit_option("--remove-label", _no_label, "KEY", "Take a label away.")
 @_edit_option("--remove-env", _no_env, "KEY", "Take a variable away.")
 @_edit_option("--remove-annotation", _no_annotation, "[SCOPE:]KEY", "Take an annotation away.")
 @layer_edit_options
+@rare_options
 @common(pushes=True)
 def edit(options: Options, reference: str, **given: Any) -> None:
     """Change an image, or all images of an index, and write the result to TARGET.
