@@ -5,7 +5,9 @@ This module knows members of archives, and reads nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from typing import BinaryIO
 
 from lading.images.files.filesystem import Inode
 from lading.io.inflate import read_on
@@ -114,6 +116,17 @@ class Delivery:
         """End the content, with the holes at its end."""
         assert self._current is not None
         self._current.end()
+
+    def kept(self, file: BinaryIO) -> None:
+        """Bring everything from a file with the layer without compression."""
+        descriptor = file.fileno()
+        for offset, (_, inode) in sorted(self._wanted.items()):
+            member = inode.member
+            self.begin(member)
+            for at in range(0, member.stored, _CHUNK):
+                heed()
+                self.content(os.pread(descriptor, min(member.stored - at, _CHUNK), offset + at))
+            self.end()
 
     def part(self, compression: str, span: Span, data: bytes, member: Member, until: int) -> None:
         """Bring what is of a member in a part of a layer.

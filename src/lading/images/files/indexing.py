@@ -144,7 +144,7 @@ class Remembered:
         Args:
             content: the layer.
             catcher: gets contents, if the layer has to be read.
-            keep: a file that gets a copy of the blob, if it has to be read.
+            keep: a file that gets the layer without compression, if it has to be read.
             limits: how much the layer may be.
         """
         known = await self.known(content)

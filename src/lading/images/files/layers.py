@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO
 
 import msgspec
 
 from lading.errors import DigestMismatch, InvalidContent, InvalidDigest, LadingError, NotFound
-from lading.io.inflate import Inflater
+from lading.io.inflate import PIECE, Inflater
 from lading.io.sources import CHUNK, closing, in_pieces
 from lading.io.spans import Mark, Span, SpanRecorder
 from lading.io.tar_stream import Member, TarStream
@@ -24,6 +25,7 @@ from lading.model.media_types import is_foreign_layer
 from lading.store import Readable, from_store
 
 GIBIBYTE = 1024**3
+_ZEROS = bytes(PIECE)
 
 
 class LayerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +138,7 @@ async def read_layer(
         on_content: called with content that is wanted, piece by piece; of a sparse file with what is stored.
         on_end: called when that content has ended.
         on_plain: called with each piece of the archive, before the members in it.
-        keep: a file that gets a copy of the blob as it is.
+        keep: a file that gets the layer without compression, with holes for zeros.
         limits: how much the layer may be.
 
     Raises:
@@ -196,8 +198,6 @@ class _Reading:
         return self._on_member(member)
 
     def feed(self, chunk: bytes) -> None:
-        if self._keep is not None:
-            self._keep.write(chunk)
         for piece in self._inflater.feed(chunk):
             self._take(piece)
         self._spans.feed(chunk, self._marks)
@@ -215,6 +215,8 @@ class _Reading:
                 fields={"layer": str(self._content.descriptor.digest), "found": found, "expected": self._expected},
             )
         self.tar.finish()
+        if self._keep is not None:
+            self._keep.truncate(self._inflater.produced)
         return ReadLayer(
             diff_id=found,
             size=self._inflater.produced,
@@ -229,6 +231,11 @@ class _Reading:
                 self._content.what, f"it is more than {limits.ratio} times as large as its blob without compression"
             )
         self._hash.update(piece)
+        if self._keep is not None:
+            if piece == _ZEROS:
+                self._keep.seek(len(piece), os.SEEK_CUR)
+            else:
+                self._keep.write(piece)
         if self._on_plain is not None:
             self._on_plain(piece)
         self.tar.feed(piece)

@@ -34,6 +34,9 @@ from lading.store import Readable, read_part
 _AT_ONCE = 3
 """How many layers are read at once: each has a thread at work, and a few megabytes."""
 _CHUNK = 1024 * 1024
+_SMALL = 4 * _CHUNK
+"""How large a layer is, in bytes, that is kept in case that something else of it is asked for; parts of larger ones are
+read again."""
 _SPANS = 4
 """How many spans of a layer are asked for at once: a few megabytes."""
 _MOST_OF_LAYER = 0.5
@@ -131,7 +134,7 @@ class Reading:
 
         Args:
             layer: one layer alone, as it is in its archive; see `Image.files`.
-            keep: whether blobs from afar are kept, since contents will be asked for.
+            keep: whether layers that have to be read are kept without compression, since contents will be asked for.
         """
         layers = self.layers if layer is None else (find_layer(self.layers, layer, self.name),)
         indexes = await gather(self.index(one, keep=keep, tables=not keep) for one in layers)
@@ -153,7 +156,7 @@ class Reading:
         Args:
             layer: the layer.
             catcher: gets contents, if the layer has to be read.
-            keep: whether the blob is kept, if it comes from afar.
+            keep: whether the layer is kept without compression, if it has to be read.
             tables: whether a table of contents will do, where the layer has one.
         """
         content = self._content(layer)
@@ -164,13 +167,12 @@ class Reading:
                 self._tables[layer.number - 1] = known
         if known is not None:
             return known
-        is_far = content.store.traits.is_remote or not content.store.traits.resolves_cheaply
         # An image may have a layer more than once, which is read once.
         async with self._locks.setdefault(layer.digest, asyncio.Lock()), self._limits.place(0):
             known = await self._remembered.known(content)
             if known is not None:
                 return known
-            file = self._resources.enter_context(scratch.file()) if keep and is_far else None
+            file = self._resources.enter_context(scratch.file()) if keep else None
             index = await self._remembered.get(content, catcher=catcher, keep=file)
             if file is not None:
                 self._kept[layer.digest] = file
@@ -183,8 +185,24 @@ class Reading:
             wanted: for the numbers of layers, from 0, what is wanted of them.
             sink: says where a content goes; called when it begins.
         """
+        if len(wanted) > 1:
+            # All but what is needed only in part is brought at once.
+            await gather(self._keep_whole(self.layers[number], one) for number, one in wanted.items())
         for number, one in sorted(wanted.items()):
             await self._contents_of(self.layers[number], Delivery(one, sink), one)
+
+    async def _keep_whole(self, layer: Layer, wanted: Wanted) -> None:
+        """Keep a layer without compression, where most of it is wanted."""
+        content = self._content(layer)
+        async with self._locks.setdefault(layer.digest, asyncio.Lock()), self._limits.place(0):
+            if layer.digest in self._kept or layer.number - 1 in self._tables:
+                return
+            index = await self._remembered.known(content)
+            if index is not None and _ranges(index, content.descriptor.size, wanted) is not None:
+                return
+            file = self._resources.enter_context(scratch.file())
+            await read_layer(content, lambda _: False, keep=file)
+            self._kept[layer.digest] = file
 
     async def _contents_of(self, layer: Layer, delivery: Delivery, wanted: Wanted) -> None:
         content, kept = self._content(layer), self._kept.get(layer.digest)
@@ -196,9 +214,9 @@ class Reading:
                 await in_thread(delivery.end)
             return
         if kept is not None:
-            await in_thread(kept.seek, 0)
-            content = msgspec.structs.replace(content, kept=kept)
-        elif await self._parts_of(content, delivery, wanted):
+            await in_thread(delivery.kept, kept)
+            return
+        if await self._parts_of(content, delivery, wanted):
             return
         await read_layer(content, delivery.begin, on_content=delivery.content, on_end=delivery.end)
 
@@ -207,11 +225,11 @@ class Reading:
         index = await self._remembered.known(content)
         if index is None or not index.spans:
             return False
-        size, members = content.descriptor.size, [inode.member for _, (_, inode) in sorted(wanted.items())]
-        ranges = [range_of(index.spans, at.offset, at.offset + at.stored, size) for at in members]
-        if sum(length for _, _, length in ranges) > size * _MOST_OF_LAYER:
+        size = content.descriptor.size
+        ranges = _ranges(index, size, wanted)
+        if ranges is None:
             return False
-        for member, (first, last, _) in zip(members, ranges, strict=True):
+        for member, first, last in ranges:
             delivery.begin(member)
             for at in range(first, last, _SPANS):
                 spans = index.spans[at : min(at + _SPANS, last)]
@@ -247,7 +265,8 @@ class Reading:
             catcher = None
             if spool is not None and caught is not None:
                 catcher = _catching(plain, layer.number - 1, spool, caught)
-            index = await self.index(layer, catcher=catcher, keep=True, tables=True)
+            is_small = layer.descriptor.size <= _SMALL
+            index = await self.index(layer, catcher=catcher, keep=is_small, tables=True)
             answer = await in_thread(looking.add, layer.number - 1, index.members)
             if answer == "absent":
                 raise not_there(self.name, path)
@@ -277,6 +296,23 @@ class Reading:
             entries=tuple(entries),
             warnings=warnings,
         )
+
+
+def _ranges(index: LayerIndex, size: int, wanted: Wanted) -> list[tuple[Member, int, int]] | None:
+    """Of each file the spans that it is in: the first, and the one behind the last; None where most of it is wanted.
+
+    Args:
+        index: of the layer.
+        size: of its blob, in bytes.
+        wanted: the files.
+    """
+    if not index.spans:
+        return None
+    members = [inode.member for _, (_, inode) in sorted(wanted.items())]
+    ranges = [range_of(index.spans, at.offset, at.offset + at.stored, size) for at in members]
+    if sum(length for _, _, length in ranges) > size * _MOST_OF_LAYER:
+        return None
+    return [(member, first, last) for member, (first, last, _) in zip(members, ranges, strict=True)]
 
 
 def find_layer(layers: Sequence[Layer], wanted: int | str, what: str) -> Layer:
