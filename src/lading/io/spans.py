@@ -21,7 +21,7 @@ SPAN = 4 * 1024 * 1024
 _BEGINNING = 64 * 1024
 _WINDOW = 32 * 1024
 _NAMES = ("libz.so.1", "libz.1.dylib")
-_BLOCK = 5
+_ON, _BLOCK = 0, 5
 _OK, _END, _NOTHING = 0, 1, -5
 
 
@@ -215,11 +215,13 @@ class MarkedGzip:
         while code == _OK:
             room = self._most - filled
             stream.next_out, stream.avail_out = address + filled, room
-            code = self._library.inflate(ctypes.byref(stream), _BLOCK)
+            # To stop between blocks takes a call for each, and so does it only where a mark is due.
+            is_due = self._begin.produced + stream.total_out - self._last >= SPAN
+            code = self._library.inflate(ctypes.byref(stream), _BLOCK if is_due else _ON)
             filled += room - stream.avail_out
             if code not in (_OK, _END, _NOTHING):
                 raise zlib.error((stream.msg or b"it is no gzip data").decode("ascii", "replace"))
-            if code == _OK and stream.data_type & 0xC0 == 0x80:
+            if is_due and code == _OK and stream.data_type & 0xC0 == 0x80:
                 self._look(data)
             if filled == self._most:
                 yield ctypes.string_at(address, filled)
