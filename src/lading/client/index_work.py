@@ -228,7 +228,8 @@ class Writing:
         if before is None:
             return [await self._copy(graph, self._goals, self._options)]
         self._options.guard.check(str(first), before.digest, index.digest)
-        options = msgspec.structs.replace(self._options, guard=Guard(before.digest))
+        known = {first.own_tag or "": before.descriptor}
+        options = msgspec.structs.replace(self._options, guard=Guard(before.digest), known=known)
         is_same = index.digest == before.digest
         reports = [_unchanged(index, first) if is_same else await self._copy(graph, [first], options)]
         if others:

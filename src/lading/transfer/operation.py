@@ -7,7 +7,7 @@ of the room together. It knows stores, and not which ones: the caller finds them
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
@@ -95,11 +95,13 @@ class _Naming:
         self.changes: list[CopiedTag] = []
         """What becomes of each, once that is planned."""
 
-    async def look(self, is_asked: bool, *, surely: bool) -> None:
-        """Find out what the names stand for; `surely` where something depends on it."""
-        asked = [name for name in self.names if name is not None] if is_asked else []
+    async def look(self, is_asked: bool, *, surely: bool, known: Mapping[str, Descriptor]) -> None:
+        """Find out what the names stand for, where that is not known; `surely` where something depends on it."""
+        names = [name for name in self.names if name is not None] if is_asked else []
+        asked = [name for name in names if name not in known]
         looks = await gather(find_named(self.target.store, name, surely=surely) for name in asked)
-        self.found = {name: now for name, now in zip(asked, looks, strict=True) if now is not None}
+        self.found = {name: known[name] for name in names if name in known}
+        self.found |= {name: now for name, now in zip(asked, looks, strict=True) if now is not None}
 
     async def is_done(self, digest: Digest) -> bool:
         """Whether every name stands for a manifest already that is there with all it lists."""
@@ -322,11 +324,11 @@ class _Operation:
                 raise _NoManifest(excerpt(found.media_type))
             return found
 
-        surely = bool(self._options.guard) or self._options.dry_run
+        surely, known = bool(self._options.guard) or self._options.dry_run, self._options.known
         async with _task_group() as group:
             finding = group.create_task(find())
             for naming in namings:
-                group.create_task(naming.look(self._is_asked(naming.target), surely=surely))
+                group.create_task(naming.look(self._is_asked(naming.target), surely=surely, known=known))
         return finding.result()
 
     def _is_asked(self, target: _Target) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from lading.errors import LadingError, UsageError
 from lading.io.tasks import JOBS
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result
 from lading.model.patterns import choose
@@ -69,6 +70,8 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Of referrers only these types; all, if there are none."""
     guard: Guard = Guard()
     """What a name in a target must stand for."""
+    known: Mapping[str, Descriptor] = {}
+    """What names in a target stand for, where that was just read: they are asked for once less."""
     looks: bool = True
     """Whether it is asked what the names in the targets stand for; without it, only a guard asks."""
     verify: bool = False
