@@ -244,6 +244,12 @@ def test_nothing_is_written_where_a_file_is_bad(
     assert lading.run("digest", f"{place}:2", check=False).returncode == 3
 
 
+def test_the_base_is_looked_for_before_a_layer_is_made(lading: Lading, files: Path, base: str) -> None:
+    (files / "text").write_text("text\n" * 200)
+    ran = lading.run("image", "append", base.rpartition(":")[0] + ":none", "text", "-t", "2", cwd=files, check=False)
+    assert (ran.returncode, ran.stdout) == (3, "")
+
+
 def test_an_artifact_gets_no_layer(lading: Lading, files: Path, registry: RealRegistry, repository: str) -> None:
     push(registry.host, repository, "1", make_artifact())
     place = f"{registry.host}/{repository}:1"

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lading import AsyncClient, Conflict, InvalidContent, NotFound, UsageError
-from lading.edits import Ignore, LayerFrom, ModeChange, NewLayer, Packing
+from lading.edits import Ignore, LayerFrom, ModeChange, NewLayer, Packing, SetEnv
 from lading.io.inflate import Inflater
 from lading.io.tarball import zstd_module
 from lading.model.digest import Digest
@@ -393,3 +393,35 @@ def build(path: Path, tree: object) -> None:
     else:
         assert isinstance(tree, bytes)
         path.write_bytes(tree)
+
+
+async def test_a_new_image_from_code(client: AsyncClient, tree: Path, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path / 'out'}:1"
+    layers = [LayerFrom(path=str(tree), place="/srv/www"), LayerFrom(path=str(tree / "b"), place="/b", created=5)]
+    report = await client.images.append(
+        None, *layers, edits=[SetEnv("A", "1")], targets=place, platforms="linux/arm64/v8"
+    )
+    assert report.notes == []
+    config = (await client.config(place)).document
+    assert (config["created"], config["config"]) == ("1970-01-01T00:00:05Z", {"Env": ["A=1"]})
+    assert [entry["created"] for entry in config["history"]] == ["1970-01-01T00:00:00Z", "1970-01-01T00:00:05Z"]
+    async with client.images.open(place) as image:
+        assert await image.read("/srv/www/to/run") == b"#!/bin/sh\n"
+    with pytest.raises(UsageError, match="one platform"):
+        await client.images.append(None, *layers, targets=place, platforms=["linux/arm64", "linux/amd64"])
+    with pytest.raises(UsageError, match="nowhere"):
+        await client.images.append(None, *layers)
+
+
+async def test_a_layer_is_used_for_several_images(client: AsyncClient, tree: Path, tmp_path: Path) -> None:
+    base = f"oci:{tmp_path / 'out'}:base"
+    await client.images.append(None, LayerFrom(path=str(tree / "b"), place="/b"), targets=base)
+    async with (
+        client.images.new_layer(LayerFrom(path=str(tree))) as layer,
+        client.images.open(base) as image,
+    ):
+        for tag in ("1", "2"):
+            await client.images.push(image.with_layer(layer).with_label("n", tag), base.replace(":base", f":{tag}"))
+    found = [(await client.get_manifest(base.replace(":base", f":{tag}"))).layers for tag in ("1", "2")]
+    assert found[0] == found[1]
+    assert found[0][-1].digest == layer.descriptor.digest

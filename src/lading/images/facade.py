@@ -538,6 +538,7 @@ class Images:
         self,
         reference: AnyLocation | None,
         *layers: LayerFrom,
+        edits: Iterable[Edit] = (),
         targets: Iterable[AnyLocation] | AnyLocation = (),
         in_place: bool = False,
         platforms: Iterable[Platform | str] | Platform | str = (),
@@ -555,6 +556,7 @@ class Images:
             reference: its tag or digest, in a registry or any other location; None for a new image, which has nothing
                 but these layers.
             layers: what they are made of, the lowest first.
+            edits: what else is changed, after that.
             targets: where the result is written to.
             in_place: give the tag of the source to the result, too; see `edit`.
             platforms: of an index only the images for these; without any all images. A new image is for the only one of
@@ -576,43 +578,31 @@ class Images:
         """
         from lading.images.edits.append import Append, empty_image
 
+        async def made(_view: Image | ImageIndex, stack: AsyncExitStack) -> Sequence[Edit]:
+            new = [Append(await stack.enter_async_context(self.new_layer(layer))) for layer in layers]
+            return [*new, *edits]
+
+        options: dict[str, Any] = {
+            "tags": tags,
+            "clobber": clobber,
+            "dry_run": dry_run,
+            "jobs": jobs,
+            "on_event": on_event,
+        }
+        wanted = parse_platforms(platforms)
+        if reference is not None:
+            return await self._edit(reference, made, targets, in_place, wanted, attestations, if_digest, **options)
+        there: tuple[AnyLocation, ...] = several(targets)
+        if not there or in_place:
+            raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
+        created = max((layer.created for layer in layers), default=0)
+        view = Image(*await empty_image(_platform_of_new(wanted), created), "the new image")
         async with AsyncExitStack() as stack:
-            edits = [Append(await stack.enter_async_context(self.new_layer(layer))) for layer in layers]
-            if reference is not None:
-                return await self.edit(
-                    reference,
-                    *edits,
-                    targets=targets,
-                    in_place=in_place,
-                    platforms=platforms,
-                    attestations=attestations,
-                    tags=tags,
-                    clobber=clobber,
-                    if_digest=if_digest,
-                    dry_run=dry_run,
-                    jobs=jobs,
-                    on_event=on_event,
-                )
-            there: tuple[AnyLocation, ...] = several(targets)
-            if not there or in_place:
-                raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
-            store, manifest = await empty_image(
-                _platform_of_new(parse_platforms(platforms)), max((layer.created for layer in layers), default=0)
-            )
-            edited = EditedImage(Image(store, manifest, "the new image"), tuple(edits))
-            report = await self.push(
-                edited,
-                *there,
-                tags=tags,
-                clobber=clobber,
-                if_digest=if_digest,
-                dry_run=dry_run,
-                jobs=jobs,
-                on_event=on_event,
-            )
-            # Nobody knows the image that it was made of.
-            report.notes[:] = [note for note in report.notes if getattr(note, "code", "") != "digest-changed"]
-            return report
+            edited = EditedImage(view, tuple(await made(view, stack)))
+            report = await self.push(edited, *there, if_digest=if_digest, **options)
+        # Nobody knows the image that it was made of.
+        report.notes[:] = [note for note in report.notes if getattr(note, "code", "") != "digest-changed"]
+        return report
 
     async def _image(
         self,
