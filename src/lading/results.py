@@ -14,6 +14,7 @@ from lading.model.digest import Digest
 from lading.model.document import Result, described
 from lading.model.text import counted, excerpt
 from lading.stores.location import Location
+from lading.transfer.report import Failure
 
 if TYPE_CHECKING:
     from lading.model.platform import Platform
@@ -23,18 +24,30 @@ if TYPE_CHECKING:
 class TagChange(Result, msgspec.Struct, kw_only=True):
     """What became, or would become, of one tag."""
 
+    document_fields: ClassVar[tuple[str, ...]] = (
+        "reference",
+        "digest",
+        "state",
+        "previous",
+        "previous_type",
+        "previous_platforms",
+    )
+
     reference: Location
     """The tag."""
     digest: Digest
     """What it names now, or would name."""
-    state: Literal["set", "new", "moved", "unchanged"]
-    """`set`: the tag names the digest now, and what it named before could not be told."""
+    state: Literal["set", "new", "moved", "unchanged", "failed"]
+    """`set`: the tag names the digest now, and what it named before could not be told. `failed`: it does not, and
+    others do."""
     previous: Digest | None = None
     """The digest it named before, where that is known."""
     previous_type: str | None = None
     """The media type of that, where it was read."""
     previous_platforms: int | None = None
     """Of an index, how many images it has; None for everything else."""
+    failure: Failure | None = None
+    """Why it failed; None where it did not."""
 
 
 class TagInfo(Result, msgspec.Struct, kw_only=True):

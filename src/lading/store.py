@@ -533,14 +533,25 @@ async def put_manifest(
         await store.tag(manifest.descriptor, name)
 
 
-async def put_names(store: Store, manifest: AnyManifest, names: Sequence[str], *, check: Check | None = None) -> None:
+async def try_names(
+    store: Store, manifest: AnyManifest, names: Sequence[str], *, check: Check | None = None
+) -> dict[str, LadingError]:
     """Give a manifest tags, all at once, and each of them whatever becomes of the others; see `put_manifest`.
+
+    Returns:
+        What came of those that it could not be given.
+    """
+    outcomes = await settle(put_manifest(store, manifest, (name,), check=check) for name in names)
+    return {name: error for name, error in zip(names, outcomes, strict=True) if isinstance(error, LadingError)}
+
+
+async def put_names(store: Store, manifest: AnyManifest, names: Sequence[str], *, check: Check | None = None) -> None:
+    """Give a manifest tags as `try_names` does.
 
     Raises:
         LadingError: the first failure; `set` and `failed` of its fields are the tags that it has now, and the others.
     """
-    outcomes = await settle(put_manifest(store, manifest, (name,), check=check) for name in names)
-    failed = {name: error for name, error in zip(names, outcomes, strict=True) if isinstance(error, LadingError)}
+    failed = await try_names(store, manifest, names, check=check)
     if not failed:
         return
     error = next(iter(failed.values()))

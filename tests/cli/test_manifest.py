@@ -342,6 +342,7 @@ def test_push_as_a_document(place: Place) -> None:
         "blobs_uploaded": 0,
         "bytes_uploaded": 0,
         "dry_run": False,
+        "failed": [],
     }
     assert place.run("push", place.made, "--format", "{{ tags | join(' ') }}") == "list\n"
 

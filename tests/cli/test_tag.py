@@ -1,6 +1,7 @@
 """`lading tag`, with all its options, against a real registry."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from cli.failing import CONFLICT, fails, remote, served, unchanged
@@ -13,6 +14,8 @@ from support.images import (
     get_manifest,
 )
 from support.lading import Lading
+from support.process import Ran
+from support.proxy import CountingProxy
 
 
 def test_tag(place: Place) -> None:
@@ -58,7 +61,7 @@ def test_tag_dry(place: Place) -> None:
         "previous": AMD64.digest,
     }
     change |= {"previous_type": OCI_MANIFEST, "previous_platforms": None}
-    assert document == {"digest": INDEX.digest, "tags": [change], "dry_run": True}
+    assert document == {"digest": INDEX.digest, "tags": [change], "dry_run": True, "failed": []}
 
 
 def test_an_index_that_is_replaced_is_told(place: Place, tmp_path: Path) -> None:
@@ -121,3 +124,89 @@ def test_tag_in_another_registry(place: Place) -> None:
         place.run("tag", ref, f"{host}/team/app:2.0")
         assert place.run("digest", f"{host}/team/app:2.0") == f"{INDEX.digest}\n"
         assert place.json("inspect", f"{host}/team/app:2.0")["total_size"] == SIZES[AMD64.digest] + SIZES[ARM64.digest]
+
+
+def immutable(*tags: str) -> Callable[[Request], Reply | None]:
+    """What a registry says whose tags of these names cannot be changed."""
+
+    def script(request: Request) -> Reply | None:
+        refused = request.method == "PUT" and request.path.rpartition("/manifests/")[2] in tags
+        return error_reply(409, "DENIED", "tag is immutable") if refused else None
+
+    return script
+
+
+def test_of_several_tags_those_are_set_that_can_be(place: Place, tmp_path: Path) -> None:
+    place.push("1.0", INDEX)
+    with CountingProxy(f"http://{place.host}") as proxy:
+        proxy.intercept = immutable("kept")
+        name = f"{proxy.host}/{place.repository}"
+        elsewhere = f"oci:{tmp_path}/layout:x"
+        words = ("tag", "--keep-going", f"{name}:1.0", "a", "kept", elsewhere, "b")
+        lines = place.lading.run(*words, check=False).stdout.splitlines()
+        assert [line.split()[0] for line in lines] == [f"{name}:a", elsewhere, f"{name}:b", f"{name}@{INDEX.digest}"]
+        ran = place.lading.run(*words, "--format", "json", check=False)
+        assert ran.returncode == 1
+        assert f"{name}:kept" in ran.stderr
+        assert set(place.tags) == {"1.0", "a", "b"}
+        assert place.lading.run("digest", elsewhere).stdout.strip() == INDEX.digest
+        document = json.loads(ran.stdout)
+        assert [tag["reference"] for tag in document["tags"]] == [f"{name}:a", elsewhere, f"{name}:b"]
+        assert [(item["reference"], item["code"]) for item in document["failed"]] == [(f"{name}:kept", "immutable")]
+        # Where nothing can be set, it is the failure that it is.
+        fails(
+            place.lading,
+            "tag",
+            "--keep-going",
+            f"{name}:1.0",
+            "kept",
+            code=CONFLICT,
+            says=[f"keeps {name}:kept as it is"],
+        )
+
+
+def test_the_condition_is_each_tags_own_where_the_others_go_on(place: Place, tmp_path: Path) -> None:
+    """The names in a place that is not there fail, too, and so does a place that cannot be written to."""
+    ref = place.push("1.0", INDEX)
+    place.push("latest", AMD64)
+    (tmp_path / "file").write_text("no layout")
+    gone = f"oci:{tmp_path}/file:x"
+    words = ("tag", "--keep-going", "--if-digest", "absent", ref, "latest", "new", gone, "--format", "json")
+    for more in (("--dry-run",), ()):
+        ran = place.lading.run(
+            *words[: -3 if more else None], *(("--format", "json") if more else ()), *more, check=False
+        )
+        document = json.loads(ran.stdout)
+        assert ran.returncode == 1
+        assert [tag["reference"] for tag in document["tags"]] == [f"{place.name}:new"]
+        failed = [item["reference"] for item in document["failed"]]
+        assert failed == [f"{place.name}:latest", *([] if more else [gone])]
+    assert place.tags == {"1.0": INDEX.digest, "latest": AMD64.digest, "new": INDEX.digest}
+
+
+def test_a_list_is_pushed_under_the_tags_that_can_be_set(place: Place) -> None:
+    place.push("1.0", INDEX)
+    with CountingProxy(f"http://{place.host}") as proxy:
+        name = f"{proxy.host}/{place.repository}"
+        place.lading.run("manifest", "create", f"{name}:list", f"{name}:1.0")
+
+        def push(*tags: str, refuses: tuple[str, ...] = (), more: tuple[str, ...] = ()) -> Ran:
+            proxy.intercept = immutable(*refuses)
+            words = [f"{name}:list", *(word for tag in tags for word in ("-t", tag)), *more, "--format", "json"]
+            return place.lading.run("manifest", "push", "--purge", "--keep-going", *words, check=False)
+
+        assert push("a0", refuses=("list", "a0")).returncode == CONFLICT
+        for tags, refuses in ((("a1", "b1"), ("list",)), (("a2", "b2"), ("list", "b2")), (("a3", "b3"), ("a3",))):
+            ran = push(*tags, refuses=refuses)
+            assert ran.returncode == 1
+            document = json.loads(ran.stdout)
+            assert document["tags"] == [tag for tag in ("list", *tags) if tag not in refuses]
+            assert [item["reference"] for item in document["failed"]] == [f"{name}:{tag}" for tag in refuses]
+            assert all(f"{name}:{tag}" in ran.stderr for tag in refuses)
+            assert set(document["tags"]) <= place.tags.keys()
+            assert not place.tags.keys() & set(refuses)
+        # What the condition forbids goes under no tag at all.
+        assert push("c", more=("--if-digest", "absent")).returncode == CONFLICT
+        assert "c" not in place.tags
+        assert push("d").returncode == 0
+        assert place.lading.run("manifest", "ls", "-q").stdout == "", "and only now it is removed"

@@ -117,4 +117,14 @@ def tell_pushed(options: Options, pushed: PushedDraft, format: str = "text") -> 
             options.note(f"would copy {entry.location or entry.reference} to {pushed.reference.name}")
         for tag in pushed.tags:
             options.note(f"would push {pushed.reference.name}:{tag}")
+    if pushed.failed:
+        from msgspec.structs import replace
+
+        from lading.cli.wording import remedied
+
+        pushed = replace(pushed, failed=tuple(map(remedied, pushed.failed)))
+        for failure in pushed.failed:
+            options.fail(failure)
     emit(pushed, format, text)
+    if pushed.failed:
+        raise click.exceptions.Exit(1)

@@ -640,6 +640,7 @@ class AsyncClient:
         *targets: AnyLocation,
         if_digest: str | None = None,
         dry_run: bool = False,
+        keep_going: bool = False,
     ) -> list[TagChange]:
         """Give an image or index more tags without pulling it; the digest stays the same.
 
@@ -652,6 +653,7 @@ class AsyncClient:
             if_digest: change tags only if they name this digest, or do not exist (`absent`): before anything is
                 written, and still just before they are set.
             dry_run: change nothing, and say what each tag names now.
+            keep_going: set those of several tags that can be set; the `state` of the others is `failed`.
 
         Raises:
             Conflict: a tag names something else than `if_digest`; no tag was changed.
@@ -661,7 +663,7 @@ class AsyncClient:
         location = as_location(source).full()
         goals = [tagging.goal_of(location, target) for target in targets]
         do = tagging.plan if dry_run else tagging.tag
-        return await do(self._context, location, goals, if_digest)
+        return await do(self._context, location, goals, if_digest, keep_going=keep_going)
 
     async def delete(self, reference: AnyLocation, *, if_digest: str | None = None) -> Deletion:
         """Delete a manifest, and with it every tag that names it.

@@ -17,10 +17,11 @@ from lading.model.index import Index
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_manifest, put_names
+from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_manifest, put_names, try_names
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard
+from lading.transfer.report import Failure
 from lading.walk import Walk
 
 
@@ -58,28 +59,35 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
     return await gather(look(tag) for tag in tags)
 
 
+_State = Literal["set", "new", "moved", "unchanged", "failed"]
 _Before = dict[Location, AnyManifest | None]
 """For each new tag what it names now: None for what does not exist. What cannot be told is left out."""
 
 
-async def plan(context: Context, source: Location, goals: Sequence[Location], if_digest: str | None) -> list[TagChange]:
+async def plan(
+    context: Context, source: Location, goals: Sequence[Location], if_digest: str | None, *, keep_going: bool = False
+) -> list[TagChange]:
     """What giving a manifest more tags would change; see `AsyncClient.tag`."""
     guard = Guard.of(if_digest)
     async with context.open(source) as store:
         manifest, before = await _read(context, store, source, goals, is_sure=True)
-    _check(guard, before, manifest)
-    return [_change(goal, manifest, before) for goal in goals]
+    refused = _refused(guard, before, manifest, keep_going=keep_going)
+    return _told(goals, {}, refused, manifest, before)
 
 
-async def tag(context: Context, source: Location, goals: Sequence[Location], if_digest: str | None) -> list[TagChange]:
+async def tag(
+    context: Context, source: Location, goals: Sequence[Location], if_digest: str | None, *, keep_going: bool = False
+) -> list[TagChange]:
     """Give a manifest more tags; see `AsyncClient.tag`."""
     guard = Guard.of(if_digest)
+    if keep_going and len(goals) > 1:
+        return await _tag_each(context, source, goals, guard)
     here = [goal for goal in goals if goal.place == source.place]
     elsewhere = [goal for goal in goals if goal.place != source.place]
     changes: dict[Location, TagChange] = {}
     async with context.change(source, writing=True) if here else context.open(source) as store:
         manifest, before = await _read(context, store, source, here, is_sure=bool(guard))
-        _check(guard, before, manifest)
+        _refused(guard, before, manifest)
         names = {goal.name or "": (str(goal), _digest(before.get(goal))) for goal in here}
         if elsewhere:
             changes = await _copy_as_it_is(context, store, source, manifest, elsewhere, guard)
@@ -87,7 +95,54 @@ async def tag(context: Context, source: Location, goals: Sequence[Location], if_
         if isinstance(store, Store):
             check = guard.of_names(names, manifest.digest)
             await put_names(store, manifest, [*names], check=check)
-    return [changes.get(goal) or _change(goal, manifest, before) for goal in goals]
+    return _told(goals, changes, {}, manifest, before)
+
+
+async def _tag_each(context: Context, source: Location, goals: Sequence[Location], guard: Guard) -> list[TagChange]:
+    """Give a manifest those of some tags that it can be given.
+
+    Raises:
+        LadingError: it can be given none of them.
+    """
+    here = [goal for goal in goals if goal.place == source.place]
+    elsewhere = [goal for goal in goals if goal.place != source.place]
+    changes: dict[Location, TagChange] = {}
+    async with context.change(source, writing=True) if here else context.open(source) as store:
+        manifest, before = await _read(context, store, source, here, is_sure=bool(guard))
+        failed = _refused(guard, before, manifest, keep_going=True)
+        for goal in elsewhere:
+            try:
+                changes |= await _copy_as_it_is(context, store, source, manifest, [goal], guard)
+            except LadingError as error:
+                failed[goal] = error
+        allowed = {goal.name or "": goal for goal in here if goal not in failed}
+        if isinstance(store, Store):
+            check = guard.of_names(
+                {name: (str(goal), _digest(before.get(goal))) for name, goal in allowed.items()}, manifest.digest
+            )
+            refused = await try_names(store, manifest, [*allowed], check=check)
+            failed |= {allowed[name]: error for name, error in refused.items()}
+    return _told(goals, changes, failed, manifest, before)
+
+
+def _told(
+    goals: Sequence[Location],
+    changes: Mapping[Location, TagChange],
+    failed: Mapping[Location, LadingError],
+    manifest: AnyManifest,
+    before: _Before,
+) -> list[TagChange]:
+    """What became of each tag.
+
+    Raises:
+        LadingError: all of them failed.
+    """
+    if len(failed) == len(set(goals)) and failed:
+        raise next(iter(failed.values()))
+    return [
+        _change(goal, manifest, before, failed.get(goal)) if goal in failed or goal not in changes else changes[goal]
+        for goal in goals
+    ]
 
 
 async def _read(
@@ -129,24 +184,40 @@ async def _present(context: Context, store: Readable, source: Location, goal: Lo
         return None
 
 
-def _check(guard: Guard, before: _Before, manifest: AnyManifest) -> None:
-    """Raise Conflict where the guard does not let one of the tags be changed."""
+def _refused(
+    guard: Guard, before: _Before, manifest: AnyManifest, *, keep_going: bool = False
+) -> dict[Location, LadingError]:
+    """The tags that the guard does not let be changed.
+
+    Raises:
+        Conflict: there is one, and the others are not to be changed either.
+    """
+    refused: dict[Location, LadingError] = {}
     for goal, now in before.items():
-        guard.check(str(goal), _digest(now), manifest.digest)
+        try:
+            guard.check(str(goal), _digest(now), manifest.digest)
+        except Conflict as error:
+            if not keep_going:
+                raise
+            refused[goal] = error
+    return refused
 
 
 def _digest(manifest: AnyManifest | None) -> Digest | None:
     return manifest.digest if manifest is not None else None
 
 
-def _change(goal: Location, manifest: AnyManifest, before: _Before) -> TagChange:
-    """What becomes of a tag that gets this manifest."""
+def _change(goal: Location, manifest: AnyManifest, before: _Before, error: LadingError | None = None) -> TagChange:
+    """What becomes of a tag that gets this manifest, unless there was an error."""
+    failure = Failure.of(error, str(goal)) if error is not None else None
     if goal not in before:
-        return TagChange(reference=goal, digest=manifest.digest, state="set")
+        state: _State = "failed" if failure else "set"
+        return TagChange(reference=goal, digest=manifest.digest, state=state, failure=failure)
     now = before[goal]
-    state: Literal["new", "unchanged", "moved"] = "new"
+    state = "new"
     if now is not None:
         state = "unchanged" if now.digest == manifest.digest else "moved"
+    state = "failed" if failure else state
     return TagChange(
         reference=goal,
         digest=manifest.digest,
@@ -154,6 +225,7 @@ def _change(goal: Location, manifest: AnyManifest, before: _Before) -> TagChange
         previous=_digest(now),
         previous_type=now.media_type if now is not None else None,
         previous_platforms=len(now.images) if isinstance(now, Index) else None,
+        failure=failure,
     )
 
 

@@ -148,6 +148,7 @@ class Drafts:
         if_digest: str | None = None,
         dry_run: bool = False,
         purge: bool = False,
+        keep_going: bool = False,
         on_event: OnEvent | None = None,
     ) -> _push.PushedDraft:
         """Push a draft: first what its registry lacks of its entries, then the list, under its tag and any others.
@@ -159,7 +160,8 @@ class Drafts:
                 did when the draft was last pulled or pushed (`origin`): before anything is sent, and still just before
                 the tag is set.
             dry_run: only compute what would be pushed; nothing is sent but the question for `if_digest`.
-            purge: remove the draft afterwards.
+            purge: remove the draft afterwards, unless a tag could not be set.
+            keep_going: set those of several tags that can be set; `failed` of what is returned are the others.
             on_event: called with what happens while entries are brought: see `lading.transfer.events`.
 
         Raises:
@@ -168,7 +170,15 @@ class Drafts:
             Conflict: the tag has another digest than `if_digest`.
         """
         return await _push.push(
-            self._connect, self.store, target, tags=tags, if_digest=if_digest, dry_run=dry_run, purge=purge
+            self._connect,
+            self.store,
+            target,
+            tags=tags,
+            if_digest=if_digest,
+            dry_run=dry_run,
+            purge=purge,
+            keep_going=keep_going,
+            on_event=on_event,
         )
 
     async def inspect(

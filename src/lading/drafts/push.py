@@ -17,14 +17,14 @@ from lading.arguments import several
 from lading.drafts.content import open_source
 from lading.drafts.draft import Draft, DraftEntry, check_type
 from lading.drafts.store import DraftStore, no_draft
-from lading.errors import LadingError, NotFound, UsageError
+from lading.errors import Conflict, LadingError, NotFound, UsageError
 from lading.io.tasks import gather
 from lading.model.digest import Digest
 from lading.model.document import Result, described
 from lading.model.index import Index
 from lading.model.reference import Reference, is_tag
 from lading.model.text import counted
-from lading.store import Connect, Readable, put_names
+from lading.store import Connect, Readable, put_names, try_names
 from lading.stores.homes import Homes, Opens
 from lading.stores.location import registry_reference
 from lading.transfer.events import OnEvent
@@ -32,7 +32,7 @@ from lading.transfer.graph import CopyCounts
 from lading.transfer.guard import Guard, find_named
 from lading.transfer.operation import copy
 from lading.transfer.place import Place
-from lading.transfer.report import CopyOptions, CopyReport
+from lading.transfer.report import CopyOptions, CopyReport, Failure
 from lading.transfer.transform import Graph
 
 _MISSING = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"}
@@ -55,6 +55,8 @@ class PushDocument(TypedDict):
     blobs_uploaded: int
     bytes_uploaded: int
     dry_run: bool
+    failed: tuple[Failure, ...]
+    """The tags that could not be set, where the others were to be set all the same."""
 
 
 class PushedDraft(Result, msgspec.Struct, frozen=True):
@@ -69,6 +71,8 @@ class PushedDraft(Result, msgspec.Struct, frozen=True):
     transfer: CopyCounts = msgspec.field(default_factory=CopyCounts)
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
+    failed: tuple[Failure, ...] = ()
+    """The tags that could not be set, where the others were to be set all the same."""
 
     def to_document(self) -> dict[str, Any]:
         """What was pushed, as a JSON object; see `PushDocument`."""
@@ -84,6 +88,7 @@ class PushedDraft(Result, msgspec.Struct, frozen=True):
                 blobs_uploaded=self.transfer.uploaded,
                 bytes_uploaded=self.transfer.bytes,
                 dry_run=self.dry_run,
+                failed=self.failed,
             )
         )
 
@@ -106,6 +111,7 @@ async def push(
     if_digest: str | None = None,
     dry_run: bool = False,
     purge: bool = False,
+    keep_going: bool = False,
     on_event: OnEvent | None = None,
 ) -> PushedDraft:
     """Push a draft; see `Drafts.push`."""
@@ -125,10 +131,33 @@ async def push(
         return PushedDraft(reference, index, names, foreign, dry_run=True)
     options = CopyOptions(guard=guard if target.tag else Guard(), looks=False, referrers=False)
     place = Place(repository, names[0] if names else None)
-    report = await _bring(connect, draft, frozenset(entry.digest for entry in foreign), place, options, on_event)
-    await put_names(repository, index, names[1:])
-    warnings = draft.warnings + await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
-    return PushedDraft(reference, index, names, foreign, report.copied, warnings=(*warnings, *report.notes))
+    failed: dict[str, LadingError] = {}
+    report = CopyReport(images=[], copied=CopyCounts(), steps=[])
+    try:
+        report = await _bring(connect, draft, frozenset(entry.digest for entry in foreign), place, options, on_event)
+    except LadingError as error:
+        # What the condition forbids is not pushed under other tags either.
+        if not keep_going or len(names) < 2 or (isinstance(error, Conflict) and error.status is None):
+            raise
+        failed[names[0]] = error
+    if keep_going:
+        failed |= await try_names(repository, index, names[1:])
+    else:
+        await put_names(repository, index, names[1:])
+    if names and len(failed) == len(names):
+        raise failed[names[0]]
+    warnings = draft.warnings
+    if not failed:
+        warnings += await asyncio.to_thread(_after_push, store, draft, index.digest, purge)
+    return PushedDraft(
+        reference,
+        index,
+        tuple(name for name in names if name not in failed),
+        foreign,
+        report.copied,
+        warnings=(*warnings, *report.notes),
+        failed=tuple(Failure.of(error, f"{target.name}:{name}") for name, error in failed.items()),
+    )
 
 
 async def _check(guard: Guard, repository: Readable, target: Reference, wanted: Digest) -> None:

@@ -12,6 +12,7 @@ from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from lading.results import TagChange
+    from lading.transfer.report import Failure
 
 
 class TagDocument(TypedDict):
@@ -21,6 +22,8 @@ class TagDocument(TypedDict):
     """What all the tags name now."""
     tags: list[TagChange]
     dry_run: bool
+    failed: list[Failure]
+    """With `--keep-going`, the tags that could not be set."""
 
 
 @click.command(cls=Command, short_help="Give an image or index more tags, without pulling it")
@@ -32,10 +35,17 @@ class TagDocument(TypedDict):
     metavar="DIGEST",
     help="Only if a tag names this now, or is `absent`; registries check, then set.",
 )
+@click.option("--keep-going", is_flag=True, help="Set what can be set of several.")
 @format_option
 @common(pushes=True)
 def tag(
-    options: Options, source: str, new: tuple[str, ...], dry_run: bool, if_digest: str | None, format_: str
+    options: Options,
+    source: str,
+    new: tuple[str, ...],
+    dry_run: bool,
+    if_digest: str | None,
+    keep_going: bool,
+    format_: str,
 ) -> None:
     """Give SOURCE more tags without pulling it; the digest stays the same.
 
@@ -47,12 +57,19 @@ def tag(
     lading tag reg.example/staging/app:1.4.2 reg.example/app:1.4.2
     """
     from lading.cli.output import emit, paint
+    from lading.cli.wording import remedied
     from lading.stores.location import parse_location
 
     location = parse_location(source).full()
-    changes = options.run(lambda client: client.tag(location, *new, if_digest=if_digest, dry_run=dry_run))
-    document = TagDocument(digest=changes[0].digest, tags=changes, dry_run=dry_run)
-    full = str(location.with_digest(changes[0].digest))
+    found = options.run(
+        lambda client: client.tag(location, *new, if_digest=if_digest, dry_run=dry_run, keep_going=keep_going)
+    )
+    changes = [change for change in found if change.failure is None]
+    failed = [remedied(change.failure) for change in found if change.failure is not None]
+    for failure in failed:
+        options.fail(failure)
+    document = TagDocument(digest=found[0].digest, tags=changes, dry_run=dry_run, failed=failed)
+    full = str(location.with_digest(found[0].digest))
 
     def text() -> list[str]:
         if options.quiet:
@@ -65,6 +82,8 @@ def tag(
         return [*(line.rstrip() for line in lines), full]
 
     emit(document, format_, text)
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 def _was(change: TagChange) -> str:
@@ -72,6 +91,6 @@ def _was(change: TagChange) -> str:
     from lading.cli.output import count, short
 
     if change.state != "moved":
-        return {"set": "", "new": "new", "unchanged": "names it already"}[change.state]
+        return {"set": "", "new": "new", "unchanged": "names it already", "failed": ""}[change.state]
     was, images = f"was {short(change.previous)}", change.previous_platforms
     return was if images is None else f"{was}, an index of {count(images, 'platform')}"

@@ -18,6 +18,7 @@ from lading.cli.options import Options, common, format_option
 @click.option(
     "--if-digest", metavar="DIGEST", help="Push only if the tag has this digest now; also `absent`, `origin`."
 )
+@click.option("--keep-going", is_flag=True, help="Set what can be set of several tags.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; print the digest that would be pushed.")
 @format_option
 @common(pushes=True)
@@ -27,6 +28,7 @@ def push(
     purge: bool,
     tags: tuple[str, ...],
     if_digest: str | None,
+    keep_going: bool,
     dry_run: bool,
     format_: str,
 ) -> None:
@@ -37,6 +39,8 @@ def push(
     lading manifest push reg.example/app:1.4 --if-digest origin
     """
     pushed = options.run(
-        lambda client: client.drafts.push(manifest_list, tags=tags, if_digest=if_digest, dry_run=dry_run, purge=purge)
+        lambda client: client.drafts.push(
+            manifest_list, tags=tags, if_digest=if_digest, dry_run=dry_run, purge=purge, keep_going=keep_going
+        )
     )
     tell_pushed(options, pushed, format_)
