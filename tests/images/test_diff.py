@@ -17,21 +17,24 @@ from lading.images.diff.documents import compared, config_changes
 from lading.images.diff.packages import kind_of, packages_in
 from lading.images.diff.text import content_diff
 from support.images import (
+    OCI_INDEX,
     OCI_MANIFEST,
-    Entry,
     Manifest,
+    digest_of,
     make_artifact,
     make_attestation,
     make_image,
     make_index,
     push,
 )
+from support.images import Entry as IndexEntry
 from support.layers import LAYER, Blob, archive, image, write_layout
 from support.layers import Entry as TarEntry
 from support.parts import need
 from support.process import run
 from support.registry import RealRegistry
 
+ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
 AMD, ARM, S390 = (make_image(f"linux/{name}", kind="oci", seed=name) for name in ("amd64", "arm64", "s390x"))
 NEW_ARM = make_image("linux/arm64", kind="oci", seed="new")
 
@@ -347,8 +350,8 @@ async def test_indexes_platform_by_platform(tmp_path: Path) -> None:
 
 async def test_entries_that_say_something_else(tmp_path: Path) -> None:
     spelled = {"architecture": "arm64", "os": "linux", "variant": "v8"}
-    a = make_index([ARM, Entry(AMD, annotations={"x": "1"})], kind="oci")
-    b = make_index([Entry(ARM, platform=spelled), Entry(AMD, annotations={"x": "2"})], kind="oci")
+    a = make_index([ARM, IndexEntry(AMD, annotations={"x": "1"})], kind="oci")
+    b = make_index([IndexEntry(ARM, platform=spelled), IndexEntry(AMD, annotations={"x": "2"})], kind="oci")
     report = await diff(tmp_path, a, b)
     assert [one.state for one in report.images] == ["changed", "changed"]
     assert words(report) == [("descriptor", "platform.variant", None, "v8")]
@@ -422,6 +425,52 @@ async def test_platforms(tmp_path: Path) -> None:
             await client.diff(place, other, platforms=["linux/amd64"] * 3)
         with pytest.raises(NotFound):
             await client.diff(place, other, platforms="linux/s390x")
+
+
+async def test_what_was_an_image_is_an_index(tmp_path: Path) -> None:
+    platform = {"os": "linux", "architecture": "arm64"}
+    a = make_index([AMD, ARM], kind="oci")
+    b = make_index([AMD, IndexEntry(make_index([NEW_ARM], kind="oci"), platform=platform)], kind="oci")
+    report = await diff(tmp_path, a, b)
+    assert [one.state for one in report.images] == ["same", "changed"]
+    assert words(report, 1) == [
+        ("descriptor", "mediaType", OCI_MANIFEST, OCI_INDEX),
+        ("descriptor", "kind", "image", "index"),
+    ]
+    with pytest.raises(LadingError) as failed:
+        await diff(tmp_path / "image", b, ARM)
+    assert failed.value.code == "is-index"
+
+
+async def test_an_entry_that_is_no_manifest(tmp_path: Path) -> None:
+    cache = "application/vnd.buildkit.cacheconfig.v0"
+    caches = [Manifest(text, cache, "oci", None, {}) for text in (b"1", b"2")]
+    report = await diff(tmp_path, *(make_index([one], kind="oci") for one in caches))
+    assert [(one.kind, one.state, one.layers) for one in report.images] == [("artifact", "changed", None)]
+    assert report.warnings == ()
+
+
+def with_config(config: bytes, media_type: str) -> Manifest:
+    described = {"mediaType": media_type, "digest": digest_of(config), "size": len(config)}
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": []}
+    return Manifest(json.dumps(document).encode(), OCI_MANIFEST, "oci", None, {digest_of(config): config})
+
+
+async def test_configs_of_artifacts(tmp_path: Path) -> None:
+    helm = "application/vnd.cncf.helm.config.v1+json"
+    charts = [with_config(json.dumps({"name": "c", "version": version}).encode(), helm) for version in ("1", "2")]
+    assert words(await diff(tmp_path / "json", *charts)) == [("config", "version", "1", "2")]
+    binary = [with_config(content, "a/b") for content in (b"\0", b"\1")]
+    digests = [digest_of(content) for content in (b"\0", b"\1")]
+    assert words(await diff(tmp_path / "bytes", *binary)) == [("config", "digest", *digests)]
+    broken = [with_config(content, helm) for content in (b"{", b"[]")]
+    digests = [digest_of(content) for content in (b"{", b"[]")]
+    assert words(await diff(tmp_path / "broken", *broken)) == [("config", "digest", *digests)]
+    document = {"mediaType": ARTIFACT, "artifactType": "a/b", "blobs": []}
+    former = Manifest(json.dumps(document).encode(), ARTIFACT, "oci", None, {})
+    found = words(await diff(tmp_path / "former", former, charts[0]))
+    assert ("manifest", "mediaType", ARTIFACT, OCI_MANIFEST) in found
+    assert ("manifest", "config", None, charts[0].document["config"]) in found
 
 
 async def test_what_is_missing_is_said(tmp_path: Path) -> None:

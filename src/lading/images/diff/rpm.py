@@ -42,7 +42,7 @@ def packages_in_database(folder: Path, path: str) -> list[Package] | None:
     """
     try:
         ran = subprocess.run(
-            [sys.executable, "-c", _SCRIPT, str(folder)], capture_output=True, timeout=_SECONDS, check=True
+            [sys.executable, "-P", "-c", _SCRIPT, str(folder)], capture_output=True, timeout=_SECONDS, check=True
         )
         rows = [json.loads(line) for line in ran.stdout.splitlines()]
         return [Package("rpm", str(name), str(version), arch or None, path) for name, version, arch in rows]
