@@ -29,6 +29,7 @@ from lading.images.edits.files import MakeReproducible, ReplaceFile, SetFileTime
 from lading.images.edits.history import RemoveBuildArg
 from lading.images.edits.new_layer import LayerFrom, NewLayer
 from lading.images.edits.rebase import Base, Rebase
+from lading.images.edits.referrers import Referrers
 from lading.images.edits.remove_layers import RemoveLayers
 from lading.images.edits.report import EditReport, ManifestChange
 from lading.images.edits.squash import Flatten, Squash
@@ -36,10 +37,11 @@ from lading.images.edits.times import SetConfigTimes, SetCreated
 from lading.io.folder_tar import Packing
 from lading.io.ignore_file import Ignore
 from lading.io.modes import ModeChange
-from lading.transfer.transform import Graph, HasGraph
+from lading.transfer.transform import Attached, Graph, HasGraph
 
 __all__ = [
     "Append",
+    "Attached",
     "Attestations",
     "Base",
     "Edit",
@@ -60,6 +62,7 @@ __all__ = [
     "PromoteAnnotations",
     "Rebase",
     "Recompress",
+    "Referrers",
     "RemoveBuildArg",
     "RemoveHealthcheck",
     "RemoveLayers",

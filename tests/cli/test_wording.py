@@ -159,6 +159,8 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "patterns-of-one-tag": ({}, "add --all-tags"),
     "sparse-without-platforms": ({}, "say which with --platform"),
     "types-without-referrers": ({}, "add --referrers"),
+    "no-base": ({"reference": REF}, f"say which: lading image check-base {REF} --base REF"),
+    "no-base-digest": ({"reference": REF}, f"say which: lading image check-base {REF} --digest DIGEST"),
     "no-base-stated": ({}, "name the bases: --old-base OLD --new-base NEW"),
     "not-its-base": (
         {},
@@ -229,6 +231,9 @@ def test_notes() -> None:
     assert told(count=2) == "2 referrers stayed behind: --referrers brings them along"
     assert told(count=1).endswith("--referrers brings it along")
     assert told(count=1, holder="a.tar") == "in other words"
+    referred = noted(Note("in other words", "referrers-of-original", {"reference": "a", "count": 2}))
+    assert referred.startswith("2 referrers of a, such as signatures, refer to it as it was")
+    assert "--referrers copy" in referred
     entries = Note("in other words", "entries-left-behind", {"what": "1 of the 2 entries of a"})
     assert noted(entries) == (
         "1 of the 2 entries of a stayed behind: of what is in a registry, only --verify brings them later"

@@ -190,7 +190,7 @@ async def test_requests(client: AsyncClient, app: str, proxy: CountingProxy, reg
     await client.images.edit(place, SetLabel("a", "b"), targets=place.replace(":1", ":2"))
     assert proxy.count("GET", "/blobs/") == 1
     assert proxy.count("PUT", "/manifests/") == 1
-    assert len(proxy.lines) <= 8, proxy.lines
+    assert len(proxy.lines) <= 12, proxy.lines  # four ask whether something refers to the image
 
 
 def test_a_new_field_goes_where_its_writer_would_have_put_it() -> None:

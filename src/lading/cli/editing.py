@@ -90,6 +90,12 @@ def target_options(function: F) -> F:
                 default="keep",
                 help="Of edited images: keep or drop (keep).",
             ),
+            click.option(
+                "--referrers",
+                type=click.Choice(["keep", "copy", "drop"]),
+                default="keep",
+                help="Such as SBOMs: keep where they are, copy, or drop (keep).",
+            ),
             JOBS,
             PROGRESS,
             format_option,

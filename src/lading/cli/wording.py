@@ -122,11 +122,20 @@ def _install(extra: str) -> str:
 
 _WITH_AWS = "{command} | lading login --username AWS --password-stdin {registry}"
 
+
+def _referrers(of: Mapping[str, Any]) -> str:
+    what = "1 referrer" if of["count"] == 1 else f"{of['count']} referrers"
+    return f"{what} of {of['reference']}, such as signatures, {'refers' if of['count'] == 1 else 'refer'}"
+
+
 NOTES: dict[str, Words] = {
     "referrers-left-behind": lambda of: (
         None
         if of["holder"]
         else f"{of['what']} stayed behind: --referrers brings {'them' if of['count'] > 1 else 'it'} along"
+    ),
+    "referrers-of-original": lambda of: (
+        f"{_referrers(of)} to it as it was, and not to the result: --referrers copy brings what is not signed along"
     ),
     "name-without-tag": "{what} stayed behind: its name has no tag; to bring it: lading copy {what} REPOSITORY:TAG",
     "entries-left-behind": "{what} stayed behind: of what is in a registry, only --verify brings them later",

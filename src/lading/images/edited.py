@@ -16,6 +16,7 @@ from lading.images.edits.apply import Attestations, edit
 from lading.images.edits.config import SetEnv, SetLabel
 from lading.images.edits.edit import Edit
 from lading.images.edits.new_layer import NewLayer
+from lading.images.edits.referrers import Referrers
 from lading.images.edits.report import ManifestChange
 from lading.images.platforms import what_is_there
 from lading.model.platform import Platform
@@ -146,6 +147,7 @@ class EditedImage(Editable):
         edits: the edits, in order.
         platforms: of an index, only the images for these.
         attestations: what becomes of the attestations of edited images: `keep` or `drop`.
+        referrers: what becomes of what refers to edited images; see `Referrers`.
     """
 
     def __init__(
@@ -154,11 +156,13 @@ class EditedImage(Editable):
         edits: tuple[Edit, ...] = (),
         platforms: tuple[Platform, ...] = (),
         attestations: Attestations = "keep",
+        referrers: Referrers = "keep",
     ) -> None:
         self.source = source
         self.edits = edits
         self.platforms = platforms
         self.attestations: Attestations = attestations
+        self.referrers: Referrers = referrers
 
     def __repr__(self) -> str:
         """Such as `<EditedImage docker.io/library/alpine:3.20 2 edits>`."""
@@ -167,7 +171,7 @@ class EditedImage(Editable):
     def edited(self, *edits: Edit, platforms: Iterable[Platform | str] | Platform | str | None = None) -> EditedImage:
         """The same with edits, after those that it has; see `Editable.edited`."""
         wanted = self.platforms if platforms is None else parse_platforms(platforms)
-        return EditedImage(self.source, (*self.edits, *edits), wanted, self.attestations)
+        return EditedImage(self.source, (*self.edits, *edits), wanted, self.attestations, self.referrers)
 
     def graph(self, changes: list[ManifestChange] | None = None) -> Graph:
         """What a copy reads, with the edits as its transform.
@@ -176,7 +180,13 @@ class EditedImage(Editable):
             changes: gets what the edits have changed, once they were applied.
         """
         graph = self.source.graph()
-        transform = edit(self.edits, self.platforms, attestations=self.attestations, changes=changes)
+        transform = edit(
+            self.edits,
+            self.platforms,
+            attestations=self.attestations,
+            referrers=self.referrers,
+            changes=changes,
+        )
         first = (what_is_there(),) if graph.store.traits.is_partial else ()
         return graph.changed(transforms=(*graph.transforms, *first, transform))
 

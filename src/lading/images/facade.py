@@ -24,6 +24,7 @@ from lading.images.edited import Editable, EditedImage, parse_platforms
 from lading.images.edits.apply import Attestations
 from lading.images.edits.edit import Edit
 from lading.images.edits.new_layer import LayerFrom, NewLayer
+from lading.images.edits.referrers import Referrers
 from lading.images.edits.report import EditReport, ManifestChange
 from lading.images.files.entries import FileEntry
 from lading.images.files.export import Exported
@@ -338,6 +339,7 @@ class Images:
             dry_run=dry_run,
             jobs=jobs,
             platforms=edited.platforms if into_engine else (),
+            referrers=False if edited.edits else None,
             on_event=on_event,
         )
         fields = {name: getattr(report, name) for name in CopyReport.__struct_fields__}
@@ -351,6 +353,7 @@ class Images:
         in_place: bool = False,
         platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: Attestations = "keep",
+        referrers: Referrers = "keep",
         tags: Iterable[str] | str = (),
         clobber: bool = True,
         if_digest: str | None = None,
@@ -368,6 +371,7 @@ class Images:
                 the tag named stays there by its digest.
             platforms: of an index only the images for these; without any all images.
             attestations: of images that are edited: `keep` them, or `drop` them.
+            referrers: what becomes of what refers to them, such as signatures; see `Referrers` of `lading.edits`.
             tags: more tags in each target.
             clobber: False leaves tags alone that name something else, or that appear meanwhile.
             if_digest: change tags only if they name this digest, or do not exist (`absent`).
@@ -392,6 +396,7 @@ class Images:
             in_place,
             parse_platforms(platforms),
             attestations,
+            referrers,
             if_digest,
             tags=tags,
             clobber=clobber,
@@ -410,6 +415,7 @@ class Images:
         in_place: bool = False,
         platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: Attestations = "keep",
+        referrers: Referrers = "keep",
         tags: Iterable[str] | str = (),
         clobber: bool = True,
         if_digest: str | None = None,
@@ -427,6 +433,7 @@ class Images:
             in_place: give the tag of the source to the result; see `edit`.
             platforms: of an index only the images for these; without any all images.
             attestations: of images that are rebased: `keep` them, or `drop` them.
+            referrers: what becomes of what refers to them, such as signatures; see `Referrers` of `lading.edits`.
             tags: more tags in each target.
             clobber: False leaves tags alone that name something else, or that appear meanwhile.
             if_digest: change tags only if they name this digest, or do not exist (`absent`).
@@ -464,6 +471,7 @@ class Images:
             in_place,
             parse_platforms(platforms),
             attestations,
+            referrers,
             if_digest,
             tags=tags,
             clobber=clobber,
@@ -480,6 +488,7 @@ class Images:
         in_place: bool,
         platforms: tuple[Platform, ...],
         attestations: Attestations,
+        referrers: Referrers,
         if_digest: str | None,
         **options: Any,
     ) -> EditReport:
@@ -505,7 +514,7 @@ class Images:
             found = await fetch_location(store, location)
             name = str(location)
             view = ImageIndex(store, found, name) if isinstance(found, Index) else Image(store, found, name)
-            edited = EditedImage(view, tuple(await edits(view, stack)), platforms, attestations)
+            edited = EditedImage(view, tuple(await edits(view, stack)), platforms, attestations, referrers)
             expected = if_digest or (str(found.digest) if in_place and len(there) == 1 else None)
             return await self.push(edited, *there, if_digest=expected, **options)
 
@@ -543,6 +552,7 @@ class Images:
         in_place: bool = False,
         platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: Attestations = "keep",
+        referrers: Referrers = "keep",
         tags: Iterable[str] | str = (),
         clobber: bool = True,
         if_digest: str | None = None,
@@ -562,6 +572,7 @@ class Images:
             platforms: of an index only the images for these; without any all images. A new image is for the only one of
                 them, or for what a container engine on this machine runs.
             attestations: of images that get a layer: `keep` them, or `drop` them.
+            referrers: what becomes of what refers to them, such as signatures; see `Referrers` of `lading.edits`.
             tags: more tags in each target.
             clobber: False leaves tags alone that name something else, or that appear meanwhile.
             if_digest: change tags only if they name this digest, or do not exist (`absent`).
@@ -591,18 +602,18 @@ class Images:
         }
         wanted = parse_platforms(platforms)
         if reference is not None:
-            return await self._edit(reference, made, targets, in_place, wanted, attestations, if_digest, **options)
+            return await self._edit(
+                reference, made, targets, in_place, wanted, attestations, referrers, if_digest, **options
+            )
         there: tuple[AnyLocation, ...] = several(targets)
         if not there or in_place:
             raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
         created = max((layer.created for layer in layers), default=0)
         view = Image(*await empty_image(_platform_of_new(wanted), created), "the new image")
         async with AsyncExitStack() as stack:
-            edited = EditedImage(view, tuple(await made(view, stack)))
-            report = await self.push(edited, *there, if_digest=if_digest, **options)
-        # Nobody knows the image that it was made of.
-        report.notes[:] = [note for note in report.notes if getattr(note, "code", "") != "digest-changed"]
-        return report
+            # Nothing refers to the image that it was made of.
+            edited = EditedImage(view, tuple(await made(view, stack)), referrers="drop")
+            return await self.push(edited, *there, if_digest=if_digest, **options)
 
     async def _image(
         self,

@@ -300,7 +300,7 @@ class _Operation:
             media_type=graph.manifest.media_type if graph is not None else _media_type(root, namings),
             targets=[change for naming in namings for change in naming.changes],
             original=found if found != digest else None,
-            referrers=len(referrers),
+            referrers=len(referrers) + (len(graph.attached) if graph is not None else 0),
             platform=str(graph.platform) if graph is not None and graph.platform is not None else None,
         )
 
@@ -475,6 +475,9 @@ class _Operation:
             for referrer in _each_once(referrers):
                 tag = [referrer.tag] if referrer.tag is not None else []
                 await copier.copy(self._source.store, referrer.content, names=tag)
+            for attached in graph.attached:
+                tag = [attached.tag] if attached.tag is not None else []
+                await copier.copy(graph.store, attached.content, names=tag)
             names = naming.to_set(again=options.verify)
             last = self._last(naming, names, at_last)
             check = options.guard.of_names(naming.before(names), graph.manifest.digest)

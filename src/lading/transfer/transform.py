@@ -19,6 +19,14 @@ from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable
 
 
+class Attached(msgspec.Struct, frozen=True):
+    """A manifest that is copied beside a graph, such as one that refers to it."""
+
+    content: Descriptor
+    tag: str | None = None
+    """The tag that it gets; None for none."""
+
+
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest with all that it leads to, and the store to read it from."""
 
@@ -35,6 +43,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """The platform whose image was taken of an index because the target holds one image, and none was asked for."""
     notes: tuple[str, ...] = ()
     """What a user should know of what was done: a sentence each."""
+    attached: tuple[Attached, ...] = ()
+    """What is copied beside it from the same store, before the names are set."""
     transforms: tuple[Transform, ...] = ()
     """What is still to be done to it, before what the copy itself asks for."""
     resources: AsyncExitStack = msgspec.field(default_factory=AsyncExitStack)

@@ -12,10 +12,12 @@ from lading.errors import UsageError
 from lading.images.edits.edit import Edit
 from lading.images.edits.editing import Editing
 from lading.images.edits.index_editing import IndexEditing
+from lading.images.edits.referrers import Referrers, refer
 from lading.images.edits.report import ManifestChange
 from lading.images.platforms import image_config, no_platform
 from lading.io.tasks import Limits, Once, gather
 from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
 from lading.model.index import Index, attested, is_attestation
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
@@ -34,6 +36,7 @@ def edit(
     platforms: Sequence[Platform] = (),
     *,
     attestations: Attestations = "keep",
+    referrers: Referrers = "keep",
     changes: list[ManifestChange] | None = None,
     limits: Limits | None = None,
 ) -> Transform:
@@ -46,6 +49,7 @@ def edit(
         platforms: of an index only the images for these, and there has to be one for each; without any all images. An
             image has to be for one of them.
         attestations: of images that are edited: kept, and named by the new digests; or left out.
+        referrers: what becomes of what refers to images that are edited; see `Referrers`.
         changes: gets what was changed.
         limits: how many blobs may be read and written at once.
 
@@ -62,10 +66,8 @@ def edit(
         if changes is not None:
             changes.extend(applying.changes)
         notes = list(dict.fromkeys(applying.notes))
-        if manifest.digest != graph.manifest.digest:
-            text = f"{graph.title} has another digest now: signatures and attestations of the original do not cover it"
-            notes.append(Note(text, "digest-changed", {"reference": graph.title}))
-        return graph.changed(*notes, manifest=manifest, store=overlay)
+        edited = graph.changed(*notes, manifest=manifest, store=overlay)
+        return await refer(graph, edited, applying.renamed, referrers)
 
     return transform
 
@@ -84,6 +86,8 @@ class _Applying:
     ) -> None:
         self.changes: list[ManifestChange] = []
         self.notes: list[str] = []
+        self.renamed: dict[Digest, Descriptor] = {}
+        """What the digests of changed manifests became; of one that became several, the first."""
         self._overlay = overlay
         self._edits = edits
         self._platforms = platforms
@@ -223,6 +227,7 @@ class _Applying:
         self, platform: Platform | None, before: AnyManifest, after: AnyManifest, editing: Editing | None = None
     ) -> None:
         read = editing.original_config if editing is not None else None
+        self.renamed.setdefault(before.digest, after.descriptor)
         self.changes.append(
             ManifestChange(
                 platform=platform,
