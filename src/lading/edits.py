@@ -26,6 +26,7 @@ from lading.images.edits.container import (
 )
 from lading.images.edits.edit import Edit
 from lading.images.edits.files import MakeReproducible, ReplaceFile, SetFileTimes, StripFiles
+from lading.images.edits.formats import RemoveExternalUrls, SetDigestAlgorithm, SetFormat, SetInlineData
 from lading.images.edits.history import RemoveBuildArg
 from lading.images.edits.new_layer import LayerFrom, NewLayer
 from lading.images.edits.rebase import Base, Rebase
@@ -64,6 +65,7 @@ __all__ = [
     "Recompress",
     "Referrers",
     "RemoveBuildArg",
+    "RemoveExternalUrls",
     "RemoveHealthcheck",
     "RemoveLayers",
     "ReplaceFile",
@@ -75,11 +77,14 @@ __all__ = [
     "SetCommand",
     "SetConfigTimes",
     "SetCreated",
+    "SetDigestAlgorithm",
     "SetEntrypoint",
     "SetEnv",
     "SetFileTimes",
+    "SetFormat",
     "SetHealthcheck",
     "SetHostname",
+    "SetInlineData",
     "SetLabel",
     "SetOnBuild",
     "SetOsFeature",

@@ -424,6 +424,9 @@ image edit oci:{layout}:image --config-time label:{evil} -t 2
 image edit oci:{layout}:image --remove-buildarg {evil} -t 2
 image edit oci:{layout}:image --remove-buildarg A=re:({evil} --base {evil}@{evil} -t 2
 image edit oci:{layout}:image --clear {evil} -t 2
+image edit oci:{layout}:image --to {evil} --data-max {evil} --digest-algorithm {evil} -t 2
+image edit {kind}/app:list --to docker --remove-urls --dry-run -t 2
+image edit {kind}/app:list --to oci --data-max 1000 --digest-algorithm sha512 -t oci:{layout}:{evil}
 image edit {kind}/app:list --label-to-annotation --promote-annotations --base {evil}@{evil} -t 2
 image rebase {kind}/app:image --old-base {evil} --new-base {kind}/app:image -t 2
 image rebase {kind}/app:image --old-base {kind}/app:list --new-base oci:{layout}:image -t oci:{layout}:{evil}

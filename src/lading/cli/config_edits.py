@@ -347,6 +347,39 @@ def label(text: str) -> Edit:
     return SetLabel(*key_value(text, "--label"))
 
 
+# How the image is written down
+
+
+def _format(text: str) -> Edit:
+    from lading.images.edits.formats import SetFormat
+
+    if text not in ("oci", "docker"):
+        raise click.UsageError(f"--to: {text!r} is not oci or docker")
+    return SetFormat("docker" if text == "docker" else "oci")
+
+
+def _no_urls(_: str) -> Edit:
+    from lading.images.edits.formats import RemoveExternalUrls
+
+    return RemoveExternalUrls()
+
+
+def _data(text: str) -> Edit:
+    from lading.images.edits.formats import SetInlineData
+
+    if text != "none" and not re.fullmatch(r"[0-9]{1,9}", text):
+        raise click.UsageError(f"--data-max: {text!r} is no number of bytes, and not none")
+    return SetInlineData(-1 if text == "none" else int(text))
+
+
+def _algorithm(text: str) -> Edit:
+    from lading.images.edits.formats import SetDigestAlgorithm
+
+    if text not in ("sha256", "sha512"):
+        raise click.UsageError(f"--digest-algorithm: {text!r} is not sha256 or sha512")
+    return SetDigestAlgorithm("sha512" if text == "sha512" else "sha256")
+
+
 _DAILY: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
     ("--entrypoint", _entrypoint, "COMMAND", "JSON array, or shell text; Cmd stays."),
     ("--cmd", _cmd, "COMMAND", "Likewise: default arguments."),
@@ -385,5 +418,9 @@ _RARE: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
     ("--remove-buildarg", _no_buildarg, "NAME[=VALUE]", "Remove a build argument from the history. VALUE or re:REGEX."),
     ("--label-to-annotation", _label_to_annotation, "", "Make the labels annotations, too."),
     ("--promote-annotations", _promote, "", "Annotate the index with what all its images have in common."),
+    ("--to", _format, "oci|docker", "Write it in this format; what that has no place for is left out."),
+    ("--remove-urls", _no_urls, "", "Have layers be where the image is: foreign ones become plain."),
+    ("--data-max", _data, "BYTES|none", "Embed content up to this size in descriptors, and none that is larger."),
+    ("--digest-algorithm", _algorithm, "sha256|sha512", "Name config, manifest and index so; not in all registries."),
     ("--base", _base, "NAME@DIGEST", "Say in annotations what the image is built on."),
 )

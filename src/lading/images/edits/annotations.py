@@ -117,7 +117,7 @@ class SetBase(Edit, frozen=True):
 
     async def apply_to_index(self, index: IndexEditing) -> None:
         """Annotate the index, if all of its images have this base now."""
-        if len(index.meant) == sum(not is_attestation(entry) for entry in index.listed):
+        if index.is_whole:
             for edit in self._annotations("index"):
                 await edit.apply_to_index(index)
 

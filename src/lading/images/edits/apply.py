@@ -128,6 +128,7 @@ class _Applying:
     async def _index(self, index: Index, depth: int) -> Index:
         self._walk.enter(filter(may_be_manifest, index.manifests), depth)
         editing = IndexEditing(self._overlay, index, self._title)
+        editing.is_whole = not self._platforms
         edited = await gather(self._entry(entry, depth) for entry in index.manifests)
         renamed: dict[str, str] = {}
         for position, (entry, result) in enumerate(zip(index.manifests, edited, strict=True)):
@@ -139,8 +140,8 @@ class _Applying:
                 editing.replace(position, manifest, platform)
                 renamed[str(entry.digest)] = str(manifest.digest)
         self._heed_attestations(editing, renamed)
-        if depth == 1:
-            for one in self._edits:
+        for one in self._edits:
+            if depth == 1 or one.changes_every_index:
                 await one.apply_to_index(editing)
         changed = await editing.finish()
         self.notes += editing.notes
@@ -208,9 +209,7 @@ class _Applying:
         if not about:
             return
         if self._attestations == "drop":
-            for position in reversed(about):
-                del editing.entries[position]
-            editing.meant = [n - sum(gone < n for gone in about) for n in editing.meant]
+            editing.remove(about)
             return
         editing.rename_attested(renamed)
         count = "1 attestation" if len(about) == 1 else f"{len(about)} attestations"

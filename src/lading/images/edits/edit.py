@@ -59,6 +59,11 @@ class Edit(msgspec.Struct, frozen=True):
         """Whether it changes anything of an index: then there has to be one."""
         return type(self).apply_to_index is not Edit.apply_to_index
 
+    @property
+    def changes_every_index(self) -> bool:
+        """Whether it changes indexes that are listed in the index, too."""
+        return False
+
     def copy(self, **fields: Any) -> Edit:
         """The same edit with other fields."""
         return msgspec.structs.replace(self, **fields)

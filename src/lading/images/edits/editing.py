@@ -89,6 +89,12 @@ class Editing:
         """The edits that found what they look for."""
         self.algorithm: str = manifest.digest.algorithm
         """Of the digest of the new manifest."""
+        self.config_algorithm: str | None = None
+        """Of the digest of the new config; None for the one that it has."""
+        self.layout: bytes = manifest.raw
+        """What the new manifest is laid out like: the beginning of a JSON text."""
+        self.data_limit: int | None = None
+        """Up to how many bytes the config is embedded in its descriptor; None leaves that as it is."""
         self.manifest: Document = manifest.document
         """The manifest as it is to be, but for its config and layers."""
         self.history: list[HistoryEntry] = []
@@ -228,9 +234,10 @@ class Editing:
             layers = [layer.descriptor for layer in self.layers]
             if layers != (self.manifest.get("layers") or []):
                 set_field(self.manifest, "layers", layers, MANIFEST)
-        if self.manifest == self.original.document:
+        is_changed = self.manifest != self.original.document
+        if not is_changed and self.algorithm == self.original.digest.algorithm:
             return self.original
-        raw = encode_like(self.manifest, self.original.raw)
+        raw = encode_like(self.manifest, self.layout) if is_changed else self.original.raw
         media_type = self.manifest.get("mediaType") or self.original.media_type
         changed = parse(raw, media_type, digest=Digest.of(raw, self.algorithm), what=self.title)
         if isinstance(changed, Index):
@@ -256,11 +263,13 @@ class Editing:
         config = self.config
         about = Descriptor.from_document(self.manifest["config"], "the config")
         raw = read.raw if config == read.document else encode_like(config, read.raw)
-        new = Descriptor.of(raw, about.media_type, about.digest.algorithm)
-        if new.digest == about.digest:
-            return
-        await self.overlay.write(new, from_bytes(raw))
-        self.manifest["config"] = redescribed(self.manifest["config"], new, raw)
+        new = Descriptor.of(raw, about.media_type, self.config_algorithm or about.digest.algorithm)
+        if new.digest != about.digest:
+            await self.overlay.write(new, from_bytes(raw))
+            self.manifest["config"] = redescribed(self.manifest["config"], new, raw)
+        if self.data_limit is not None:
+            said = base64.b64encode(raw).decode() if len(raw) <= self.data_limit else None
+            set_field(self.manifest["config"], "data", said, DESCRIPTOR)
 
 
 def redescribed(document: Document, content: Descriptor, raw: bytes | None = None) -> Document:

@@ -5,6 +5,7 @@ What is not changed keeps its bytes, and what is changed keeps every field that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lading.errors import InvalidContent, Unsupported
@@ -36,10 +37,14 @@ class IndexEditing:
         self.original = index
         self.algorithm: str = index.digest.algorithm
         """Of the digest of the new index."""
+        self.layout: bytes = index.raw
+        """What the new index is laid out like: the beginning of a JSON text."""
         self.document: Document = index.document
         """The index as it is to be."""
         self.meant: list[int] = []
         """The positions of the entries whose images are edited."""
+        self.is_whole: bool = True
+        """Whether all its images are meant, and not those for some platforms."""
         self.notes: list[str] = []
         """What a user should know of what was done: a sentence each."""
 
@@ -105,6 +110,17 @@ class IndexEditing:
         if platform is not None:
             self._set_platform(position, platform)
 
+    def remove(self, positions: Sequence[int]) -> None:
+        """Take entries away.
+
+        Args:
+            positions: of the entries, in ascending order.
+        """
+        for position in reversed(positions):
+            del self.entries[position]
+        gone = frozenset(positions)
+        self.meant = [n - sum(at < n for at in gone) for n in self.meant if n not in gone]
+
     def rename_attested(self, renamed: dict[str, str]) -> None:
         """Have attestations name the digests of changed manifests (BuildKit's attestation storage)."""
         for position, entry in enumerate(self.original.manifests):
@@ -116,9 +132,10 @@ class IndexEditing:
 
     async def finish(self) -> Index:
         """Encode the index, and put it into the overlay; the original one where nothing was changed."""
-        if self.document == self.original.document:
+        is_changed = self.document != self.original.document
+        if not is_changed and self.algorithm == self.original.digest.algorithm:
             return self.original
-        raw = encode_like(self.document, self.original.raw)
+        raw = encode_like(self.document, self.layout) if is_changed else self.original.raw
         media_type = self.document.get("mediaType") or self.original.media_type
         changed = parse(raw, media_type, digest=Digest.of(raw, self.algorithm), what=self.title)
         if not isinstance(changed, Index):
