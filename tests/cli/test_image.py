@@ -561,3 +561,29 @@ def test_a_refusal_says_in_which_layer_and_at_which_entry(name: str, lading: Lad
         assert said in failed.stderr
         assert "layer" in failed.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "layout"]
+
+
+def test_layers_are_kept_while_they_are_exported_and_zeros_stay(
+    lading: Lading, proxy: CountingProxy, registry: RealRegistry, repository: str, tmp_path: Path
+) -> None:
+    """What is kept without compression has holes for zeros: in files, at their ends and at that of the archive."""
+    noise = random.Random(1).randbytes(700_000)
+    contents = {
+        "zeros": bytes(3_500_000),
+        "inside": noise + bytes(5_000_000) + noise,
+        "behind": noise + bytes(2_500_000),
+        "small": b"s",
+        "last": bytes(4_000_000),
+    }
+    files = [Entry(name, content=content) for name, content in contents.items()]
+    lower, upper = archive(files[:3]), archive(files[3:], end=bytes(3 * 1024 * 1024))
+    push(registry.host, repository, "1", image(Blob.of(lower), Blob.of(upper)))
+    reference = f"{proxy.host}/{repository}:1"
+    for _ in ("cold", "again"):
+        proxy.reset()
+        exported = lading.run("image", "export", reference).stdout_bytes
+        assert proxy.count("GET", "/blobs/") <= 3
+        tree = tar_tree(exported)
+        assert {name: tree[name][-1] for name in contents} == contents
+    lading.run("image", "export", reference, f"{tmp_path}/root/")
+    assert {name: (tmp_path / "root" / name).read_bytes() for name in contents} == contents
