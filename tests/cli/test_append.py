@@ -14,6 +14,7 @@ from support.lading import Lading
 from support.layers import Entry, archive, image, write_layout
 from support.parts import need
 from support.process import run
+from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
 PLAIN = archive("opt/ opt/tool=tool@755 opt/link->tool opt/hard~opt/tool")
@@ -271,3 +272,18 @@ def test_an_ignore_file_that_is_none(lading: Lading, files: Path, base: str) -> 
     assert (ran.returncode, ran.stdout) == (2, "")
     ran = lading.run("image", "append", base, "site", "-t", "2", "--ignore-file", "none", cwd=files, check=False)
     assert ran.returncode == 3
+
+
+def test_what_it_costs_in_requests(
+    lading: Lading, files: Path, registry: RealRegistry, proxy: CountingProxy, repository: str
+) -> None:
+    push(registry.host, repository, "1", make_image(kind="oci"))
+    lading.run("image", "append", f"{proxy.host}/{repository}:1", "plain.tar", "-t", "2", cwd=files)
+    # The base and its config; whether the names are there; two new blobs; the manifest.
+    assert len([line for line in proxy.lines if line.startswith("GET")]) == 2
+    assert len([line for line in proxy.lines if line.startswith("HEAD")]) == 2
+    assert len([line for line in proxy.lines if line.startswith(("POST", "PUT"))]) == 5
+    assert len(proxy.lines) == 9
+    proxy.reset()
+    lading.run("image", "append", f"{proxy.host}/{repository}:1", "plain.tar", "-t", "2", cwd=files)
+    assert len(proxy.lines) == 3

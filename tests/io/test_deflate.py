@@ -109,3 +109,13 @@ def test_a_stream_that_failed_has_no_end() -> None:
         fail()
     with pytest.raises(EOFError):
         gzip.decompress(out.getvalue())
+
+
+@pytest.mark.parametrize("how", LEVELS[:2], ids=str)
+def test_little_is_held(how: tuple[Compression, int | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    out = io.BytesIO()
+    with compressed(out, *how) as file:
+        for _ in range(8):
+            file.write(text(MEBIBYTE))
+        assert out.tell() > len(packed([text(MEBIBYTE)] * 3, *how)) / 2

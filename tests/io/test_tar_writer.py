@@ -151,6 +151,12 @@ def test_records_are_there_only_where_they_are_needed(given: Member, expected: l
     assert (data[156:157] == b"x") == bool(expected)
 
 
+def test_records_are_sorted() -> None:
+    one = written(member("é", uid=8**7, xattrs={"user.b": b"1", "user.a": b"2"}))
+    assert one == written(member("é", uid=8**7, xattrs={"user.a": b"2", "user.b": b"1"}))
+    assert one.index(b"user.a=") < one.index(b"user.b=") < one.index(b" path=") < one.index(b" uid=")
+
+
 def test_a_size_that_no_header_holds() -> None:
     out = io.BytesIO()
     TarWriter(out).begin(member("large", size=8**11))
