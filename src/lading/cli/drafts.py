@@ -90,7 +90,7 @@ def _serious(pushed: PushedDraft) -> list[tuple[str, str]]:
 
     name = str(msgspec.structs.replace(pushed.reference, digest=None))
     report = lint(listed_facts(name, pushed.index))
-    errors = [worded_finding(found) for found in report.findings if found.severity == "error"]
+    errors = [worded_finding(found, is_draft=True) for found in report.findings if found.severity == "error"]
     return [(f"{found.message} ({found.code})", found.remedy) for found in errors]
 
 

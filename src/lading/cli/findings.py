@@ -10,18 +10,18 @@ from lading.cli.wording import typed
 from lading.images.lint import CODES, Code, Finding, LintReport
 
 REMEDIES = {
-    "LAD101": "Keep one entry for each platform: `lading manifest remove LIST IMAGE`.",
-    "LAD102": "Correct its platform, or remove it: `lading manifest remove LIST IMAGE`.",
+    "LAD101": "Keep one entry for each platform: `lading index remove LIST IMAGE`.",
+    "LAD102": "Correct its platform, or remove it: `lading index remove LIST IMAGE`.",
     "LAD103": "See who takes what: `lading resolve LIST --platform OS/ARCH --all-clients`; make the platforms exact.",
-    "LAD106": "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
-    "LAD202": "Correct it with `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
-    "LAD203": "Name the variant: `lading manifest annotate --variant v7 LIST IMAGE`.",
-    "LAD205": "Say it: `lading manifest annotate --os-version 10.0.… LIST IMAGE`.",
-    "LAD304": "Build the list again from what is there: `lading manifest create --replace LIST IMAGE…`.",
+    "LAD106": "Say what it is for: `lading index annotate --os OS --arch ARCH LIST IMAGE`.",
+    "LAD202": "Correct it with `lading index annotate --os OS --arch ARCH LIST IMAGE`.",
+    "LAD203": "Name the variant: `lading index annotate --variant v7 LIST IMAGE`.",
+    "LAD205": "Say it: `lading index annotate --os-version 10.0.… LIST IMAGE`.",
+    "LAD304": "Build the list again from what is there: `lading index create LIST IMAGE…`.",
     "LAD401": "Bring everything to one family: `lading copy --to oci LIST DST` (digests change, signatures break).",
-    "LAD404": "List the images themselves: `lading manifest add LIST REF` takes apart a list that REF names.",
-    "LAD405": "Build the list again from what is there: `lading manifest create --replace LIST IMAGE…`.",
-    "LAD602": "Say what it is for: `lading manifest annotate --os OS --arch ARCH LIST IMAGE`.",
+    "LAD404": "List the images themselves: `lading index add LIST REF` takes apart a list that REF names.",
+    "LAD405": "Build the list again from what is there: `lading index create LIST IMAGE…`.",
+    "LAD602": "Say what it is for: `lading index annotate --os OS --arch ARCH LIST IMAGE`.",
     "LAD302": "Push the image again: clients send what is lacking; or: `lading copy --verify SRC LIST`.",
     "LAD701": "Build and add it, or say that it is dropped and stop comparing: `--ignore LAD701`.",
     "LAD801": "Write it there anew, from where it is whole: `lading copy --verify SRC LIST`.",
@@ -30,26 +30,41 @@ REMEDIES = {
 """By code. `LIST` stands for what was looked at, `IMAGE` for the entry."""
 
 
+_LOCAL = {
+    "lading index create LIST": "lading manifest create --replace LIST",
+    "lading index ": "lading manifest ",
+}
+"""What the commands are called that change a local list."""
+
+
 def worded_code(code: Code) -> Code:
     """A code as `--explain`, SARIF and the pages have it."""
     return replace(code, remedy=REMEDIES.get(code.code, code.remedy))
 
 
-def worded_report(report: LintReport) -> LintReport:
-    """A report whose remedies name the commands."""
-    return replace(report, findings=tuple(map(worded_finding, report.findings)))
+def worded_report(report: LintReport, *, is_draft: bool = False) -> LintReport:
+    """A report whose remedies name the commands; see `worded_finding`."""
+    return replace(report, findings=tuple(worded_finding(found, is_draft=is_draft) for found in report.findings))
 
 
-def worded_finding(found: Finding) -> Finding:
-    """A finding whose remedy names the command."""
+def worded_finding(found: Finding, *, is_draft: bool = False) -> Finding:
+    """A finding whose remedy names the command.
+
+    Args:
+        found: the finding.
+        is_draft: whether it is about a local list, which has commands of its own.
+    """
     of = found.fields
     if found.action is not None:
-        return replace(found, remedy=f"{found.remedy}: {_command(found.action, of)}")
+        command = _command(found.action, of) if is_draft else _command_in_place(found.action, of, found.digest or "")
+        return replace(found, remedy=f"{found.remedy}: {command}")
     code = code_of(found.code)
     remedy = REMEDIES.get(found.code)
     if remedy is None or found.remedy != _inner(code.remedy):
         return found
     text = _inner(remedy)
+    for ours, local in _LOCAL.items() if is_draft else ():
+        text = text.replace(ours, local)
     if "compression" in of:
         text = text.replace("--compression gzip", f"--compression {of['compression']}")
     name = _local(of["list"]) if "lading manifest " in text else typed(of["list"])
@@ -107,14 +122,30 @@ def _inner(sentence: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
+def _command_in_place(action: str, of: dict[str, Any], digest: str) -> str:
+    """The command that takes a step on an index where it is."""
+    name, short = typed(of["list"]), digest.partition(":")[2][:12]
+    if action == "annotate":
+        return f"lading index annotate {_annotations(of)} {name} {short or 'ENTRY'}"
+    if action == "remove":
+        return f"lading index remove {name} {short or 'ENTRY'}"
+    if action == "add":
+        return f"lading index add {name} {of['image']}, then lading index remove {name} {short}"
+    return _command(action, of)
+
+
+def _annotations(of: dict[str, Any]) -> str:
+    options = {"os": "--os", "architecture": "--arch", "variant": "--variant", "clear": "--clear"}
+    options["os_version"] = "--os-version"
+    return " ".join(f"{option} {typed(of[field])}" for field, option in options.items() if field in of)
+
+
 def _command(action: str, of: dict[str, Any]) -> str:
+    """The command that takes a step on a local list, or on any."""
     name = _local(of["list"])
     where = f"{name} {of['image'] or 'IMAGE'}"
     if action == "annotate":
-        options = {"os": "--os", "architecture": "--arch", "variant": "--variant", "clear": "--clear"}
-        options["os_version"] = "--os-version"
-        words = " ".join(f"{option} {typed(of[field])}" for field, option in options.items() if field in of)
-        return f"lading manifest annotate {words} {where}"
+        return f"lading manifest annotate {_annotations(of)} {where}"
     if action == "resolve":
         return f"lading resolve {typed(of['list'])} --platform {typed(of['platform'])} --all-clients"
     if action == "pull and push":

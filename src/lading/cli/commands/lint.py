@@ -60,7 +60,7 @@ def lint(
         raise click.UsageError("Missing argument 'REFERENCE'")
     draft = None if remote else local_list(reference)
     what = reference if draft is None else draft
-    shown = _Shown(options, format_)
+    shown = _Shown(options, format_, is_draft=draft is not None)
     try:
         report = options.run(
             lambda client: client.lint(
@@ -75,7 +75,7 @@ def lint(
     except LadingError:
         shown.flush()
         raise
-    report = worded_report(report)
+    report = worded_report(report, is_draft=draft is not None)
     if draft is not None:
         options.note(f"{report.reference} is a local list; for the registry's: --remote")
     if format_ in ("github", "sarif"):
@@ -98,12 +98,14 @@ class _Shown:
     Args:
         options: the common flags.
         format: what `--format` says; those that are one document have all findings at the end.
+        is_draft: whether they are about a local list.
     """
 
-    def __init__(self, options: Options, format: str) -> None:
+    def __init__(self, options: Options, format: str, *, is_draft: bool) -> None:
         from lading.cli.progress import Count
 
         self._format = format
+        self._is_draft = is_draft
         self._held: list[Finding] = []
         self._count = Count("entries read", quiet=options.quiet or format != "text")
         self.is_streaming = False
@@ -136,7 +138,7 @@ class _Shown:
         from lading.cli.output import say
         from lading.images.lint.formats import github_command
 
-        worded = worded_finding(found)
+        worded = worded_finding(found, is_draft=self._is_draft)
         say(*(lines_of(worded) if self._format == "text" else [github_command(worded)]))
 
 
