@@ -143,7 +143,7 @@ async def test_other_digests_and_back(client: AsyncClient, place: str, tmp_path:
         assert entry.digest.algorithm == "sha512"
         assert image.config is not None
         assert image.config.digest.algorithm == "sha512"
-        assert image.layers[0].digest.algorithm == "sha256"
+        assert image.layers[0].digest.algorithm == "sha512"
     await client.images.edit(f"{layout}:1", SetDigestAlgorithm("sha256"), targets=f"{layout}:2")
     assert await client.digest(f"{layout}:2") == await client.digest(source)
 

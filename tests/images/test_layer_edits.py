@@ -18,6 +18,7 @@ from lading.edits import (
     Recompress,
     RemoveLayers,
     ReplaceFile,
+    SetDigestAlgorithm,
     SetFileTimes,
     Squash,
     StripFiles,
@@ -401,7 +402,7 @@ async def test_values(client: AsyncClient, place: str) -> None:
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: type(edit).__name__)
 async def test_attestations_and_artifacts_in_an_index_are_let_be(
-    edit: Edit, client: AsyncClient, registry: RealRegistry, repository: str
+    edit: Edit, client: AsyncClient, registry: RealRegistry, repository: str, tmp_path: Path
 ) -> None:
     """regctl fails on images with attestations, and crashes on artifacts."""
     layers = [gzip.compress(archive(text), mtime=0) for text in ("a=a b=b", "c=c", "d=d")]
@@ -409,15 +410,15 @@ async def test_attestations_and_artifacts_in_an_index_are_let_be(
     artifact = Listed(make_artifact(), annotations={"of": "artifact"})
     index = make_index([images[0], make_attestation(images[0]), artifact, Listed(images[1], annotations={"k": "v"})])
     push(registry.host, repository, "1", index)
-    place = f"{registry.host}/{repository}"
-    await client.images.edit(f"{place}:1", edit, targets=f"{place}:2")
-    before, after = await client.get_index(f"{place}:1"), await client.get_index(f"{place}:2")
+    place, target = f"{registry.host}/{repository}:1", f"oci:{tmp_path}/layout"
+    await client.images.edit(place, edit, targets=f"{target}:2")
+    before, after = await client.get_index(place), await client.get_index(f"{target}:2")
     assert [entry.platform for entry in after.manifests] == [entry.platform for entry in before.manifests]
     assert after.manifests[2] == before.manifests[2]
     assert after.manifests[1].digest == before.manifests[1].digest
     assert after.manifests[3].annotations == before.manifests[3].annotations == {"k": "v"}
     for number in (0, 3):
-        await read(client, f"{place}@{after.manifests[number].digest}")
+        await read(client, f"{target}@{after.manifests[number].digest}")
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -428,7 +429,7 @@ async def test_what_a_layer_is_called_is_what_it_is(order: int, client: AsyncCli
     assert {layer.media_type for layer in after.manifest.layers} == {LAYER + "+zstd"}
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: type(edit).__name__)
+@pytest.mark.parametrize("edit", [*EDITS, SetDigestAlgorithm("sha512")], ids=lambda edit: type(edit).__name__)
 async def test_a_history_may_say_less_than_there_is(edit: Edit, client: AsyncClient, tmp_path: Path) -> None:
     """crane loses layers of images without a history, and regctl fails where a time is missing."""
     histories: list[list[dict[str, Any]]] = [[], [{}], [{"created_by": None}, {"empty_layer": True}]]
@@ -444,3 +445,28 @@ async def test_a_history_may_say_less_than_there_is(edit: Edit, client: AsyncCli
             ]
             said = [entry for entry in (await after.config()).history if not entry.get("empty_layer")]
             assert len(said) <= len(await after.layers())
+
+
+async def test_content_is_named_by_another_algorithm(
+    client: AsyncClient, registry: RealRegistry, elsewhere: str, repository: str, tmp_path: Path
+) -> None:
+    """The embedded registry takes it; Docker's knows manifests by sha256 only."""
+    images = [make_image(one, kind="oci", layers=2, seed=one) for one in ("linux/amd64", "linux/arm64")]
+    push(registry.host, repository, "1", make_index(images, kind="oci"))
+    place = f"{registry.host}/{repository}"
+    for target in (f"oci:{tmp_path}/layout:512", f"{elsewhere}/{repository}:512"):
+        await client.images.edit(f"{place}:1", SetDigestAlgorithm("sha512"), Flatten(), targets=target)
+        index = await client.get_index(target)
+        assert {entry.digest.algorithm for entry in index.manifests} == {"sha512"}
+        before = await client.config(f"{place}:1", platform="linux/arm64")
+        manifest = await client.get_manifest(target, platform="linux/arm64")
+        assert {one.digest.algorithm for one in manifest.children} == {"sha512"}
+        after = await client.config(target, platform="linux/arm64")
+        assert after.config == before.config
+        assert [said.partition(":")[0] for said in after.diff_ids] == ["sha256"]
+        async with client.images.open(target, platform="linux/arm64") as opened:
+            files = await opened.files(recursive=True)
+        assert len(files.entries) > 1
+    back = f"oci:{tmp_path}/layout:256"
+    await client.images.edit(f"oci:{tmp_path}/layout:512", SetDigestAlgorithm("sha256"), targets=back)
+    assert {entry.digest.algorithm for entry in (await client.get_index(back)).manifests} == {"sha256"}

@@ -421,6 +421,6 @@ _RARE: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
     ("--to", _format, "oci|docker", "Write it in this format; what that has no place for is left out."),
     ("--remove-urls", _no_urls, "", "Have layers be where the image is: foreign ones become plain."),
     ("--data-max", _data, "BYTES|none", "Embed content up to this size in descriptors, and none that is larger."),
-    ("--digest-algorithm", _algorithm, "sha256|sha512", "Name config, manifest and index so; not in all registries."),
+    ("--digest-algorithm", _algorithm, "sha256|sha512", "Name all content so; not in all registries."),
     ("--base", _base, "NAME@DIGEST", "Say in annotations what the image is built on."),
 )

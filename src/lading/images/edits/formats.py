@@ -13,6 +13,7 @@ from lading.images.edits.edit import Edit
 from lading.images.edits.editing import Editing
 from lading.images.edits.field_order import DESCRIPTOR, set_field
 from lading.images.edits.index_editing import IndexEditing
+from lading.images.edits.layer_work import name_layers
 from lading.model.encoding import Document
 from lading.model.index import is_attestation
 from lading.model.media_types import (
@@ -227,7 +228,7 @@ class SetInlineData(Edit, frozen=True):
 
 
 class SetDigestAlgorithm(Edit, frozen=True):
-    """Name the config, the manifest and the index by digests of this algorithm; layers keep theirs.
+    """Name the layers, the config, the manifest and the index by digests of this algorithm; diff IDs stay.
 
     Most registries know sha256 only. In image layouts both can be.
     """
@@ -240,10 +241,11 @@ class SetDigestAlgorithm(Edit, frozen=True):
         return True
 
     async def apply(self, image: Editing) -> None:
-        """Choose the algorithm."""
+        """Choose the algorithm, and name the layers; what an artifact has keeps its names."""
         image.algorithm = self.algorithm
         if image.is_image:
             image.config_algorithm = self.algorithm
+            await name_layers(image, self.algorithm)
 
     async def apply_to_index(self, index: IndexEditing) -> None:
         """Choose the algorithm."""

@@ -5,6 +5,7 @@ This module knows images while they are edited, and not what is done to their la
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
@@ -15,8 +16,11 @@ from lading.images.convert import ABOUT_ENCODING, no_zstd
 from lading.images.edits.editing import EditedLayer, Editing
 from lading.images.edits.layer_file import WrittenLayer
 from lading.images.files.layers import Layer, LayerContent
+from lading.io.sources import from_chunks, in_pieces
 from lading.io.tarball import has_zstd
 from lading.io.tasks import gather
+from lading.io.threads import in_thread
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import LayerCompression, LayerType
 from lading.model.text import excerpt
@@ -159,6 +163,37 @@ def check_compression(editing: Editing, compression: LayerCompression, level: in
         raise no_zstd("the compression gzip")
     if not has_zstd():
         raise UsageError("zstd cannot be written here", remedy="pip install backports.zstd, or use Python 3.14")
+
+
+async def name_layers(editing: Editing, algorithm: str) -> None:
+    """Name the layers of an image by digests of an algorithm; foreign layers, which are kept elsewhere, keep theirs.
+
+    Args:
+        editing: the image.
+        algorithm: of the digests.
+
+    Raises:
+        DigestMismatch: a layer is not what its digest says.
+    """
+
+    async def name(layer: EditedLayer) -> None:
+        content, kind = layer.content, kind_of(layer)
+        if content.digest.algorithm == algorithm or (kind is not None and kind.is_foreign):
+            return
+
+        async def named() -> Descriptor:
+            found = hashlib.new(algorithm)
+            async with editing.limits.place(content.size), editing.overlay.open(content) as reader:
+                async for piece in in_pieces(aiter(reader)):
+                    await in_thread(found.update, piece)
+            new = msgspec.structs.replace(content, digest=Digest(f"{found.name}:{found.hexdigest()}"))
+            # No store has it by this name, so that there is nothing to mount.
+            editing.overlay.refer(new, from_chunks(editing.overlay.source(content)))
+            return new
+
+        layer.replace(await editing.once.do((algorithm, content.digest, content.media_type), named), layer.diff_id)
+
+    await gather(name(layer) for layer in editing.layers)
 
 
 def drop_layer(editing: Editing, layer: EditedLayer, *, keep_history: bool) -> None:

@@ -55,7 +55,7 @@ async def merged(
     Args:
         reading: the image.
         overlay: gets the new layer.
-        below: how many layers stay below; 0 for the whole file system in one layer.
+        below: how many layers stay below, fewer than there are; 0 for the whole file system in one layer.
         compression: of the new layer.
         level: of the compression; None for what is usual.
         limits: how much the new layer may be.
@@ -76,7 +76,8 @@ async def merged(
 
     planned = await in_thread(plan)
     planned.check(reading.name, limits)
-    with scratch.file() as spool, LayerFile(overlay, compression, level) as file:
+    algorithm = reading.layers[below].digest.algorithm
+    with scratch.file() as spool, LayerFile(overlay, compression, level, algorithm=algorithm) as file:
         await reading.contents(planned.contents, planned.spooled(spool))
         await in_thread(planned.write, spool, file)
         layer = await in_thread(file.finish)
