@@ -116,6 +116,5 @@ def test_little_is_held(how: tuple[Compression, int | None], monkeypatch: pytest
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     out = io.BytesIO()
     with compressed(out, *how) as file:
-        for _ in range(8):
-            file.write(text(MEBIBYTE))
+        file.write(text(MEBIBYTE) * 8)
         assert out.tell() > len(packed([text(MEBIBYTE)] * 3, *how)) / 2
