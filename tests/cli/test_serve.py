@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,8 +20,8 @@ from lading.cli.values import duration, size
 from serve.accounts import USERS, ask, basic, htpasswd
 from serve.caller import Caller
 from support.certs import Authority
-from support.images import get_manifest, make_image, push
-from support.lading import Lading
+from support.images import digest_of, get_manifest, make_image, push
+from support.lading import Lading, Serving
 from support.process import run
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -47,6 +49,31 @@ def test_keeps_content_in_a_folder(lading: Lading, tmp_path: Path) -> None:
     with lading.serve("--storage", str(tmp_path / "r"), "--read-only") as serving:
         assert get_manifest(Caller(serving.url).host, "a", "v1")[2] == image.digest
         assert Caller(serving.url)("DELETE", "/v2/a/manifests/v1").status == 405
+
+
+NO_PATIENCE = """
+import sys
+from lading.cli import main
+from lading.serve.protocol import problems
+
+problems._WINDOW = 0  # in which so much has to come: a minute otherwise
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("rate,status", [("1B", 201), ("1TB", 408)])
+def test_a_push_has_to_be_as_fast_as_is_asked_for(lading: Lading, rate: str, status: int) -> None:
+    command = [sys.executable, "-c", NO_PATIENCE, "registry", "serve", "--address", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [*command, "--min-upload-rate", rate], env=lading.environment, text=True, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            call = Caller(Serving(process).url)
+            answer = call("PUT", f"{call.start('a')}?digest={digest_of(b'content')}", b"content")
+            assert answer.status == status, answer.body
+            assert status != 408 or b"bytes per second" in answer.body
+        finally:
+            process.kill()
 
 
 class TestLog:

@@ -533,16 +533,17 @@ async def test_the_keys_of_its_layout_are_read_as_go_reads_them(tmp_path: Path, 
 
 @pytest.mark.parametrize("name", ["not a name", "Team/App:1", ":", "app:1:2"])
 async def test_a_name_that_is_none_spoils_no_other(tmp_path: Path, name: str) -> None:
-    """It is listed, and found as it is written; what has to be named so anew is refused."""
+    """It is listed, found as it is written, and stays where an image is added."""
     path = write(tmp_path / "a.tar", legacy(IMAGE, [name, "app:1"]))
     async with DockerArchive(path) as archive:
         assert [listed async for listed in archive.tags()] == [name, "app:1"]
         found = {await archive.resolve(text) for text in (name, "app:1", "@0", "")}
         assert len(found) == 1
-    with pytest.raises(InvalidContent, match="is malformed"):
-        await save(path, (OTHER, ["app:2"]))
+    await save(path, (OTHER, ["app:2"]))
     async with DockerArchive(path) as archive:
-        assert [listed async for listed in archive.tags()] == [name, "app:1"]
+        names = {listed async for listed in archive.tags()}
+        assert names == {name, "docker.io/library/app:1", "docker.io/library/app:2"}
+        assert await archive.resolve(name) == await archive.resolve("app:1")
 
 
 def test_a_name_that_is_none_stays_behind_and_is_told(lading: Lading, tmp_path: Path) -> None:

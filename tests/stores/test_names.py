@@ -265,6 +265,25 @@ def test_an_archive_that_is_named_by_digest_is_pushed_as_any_other(
     assert lading.run("digest", f"oci:out:{name}", cwd=here).stdout.strip() in pushed
 
 
+@pytest.mark.parametrize("odd", ["UPPER/Case:x y", "V1", "a\nb", "\u202e", ""])
+@pytest.mark.parametrize("beside", [[], ["app:1"]])
+async def test_a_name_that_means_nothing_stays_in_an_archive_that_is_added_to(
+    client: AsyncClient, fill: Fill, odd: str, beside: list[str]
+) -> None:
+    docker_archive("a.tar", [*beside, odd], ["third:3"])
+    await fill(Layout("in", create=True), OTHER, "1")
+    await client.copy("oci:in:1", "docker-archive:a.tar:new:2")
+    with tarfile.open("a.tar") as tar:
+        file = tar.extractfile("manifest.json")
+        assert file is not None
+        tags = [sorted(entry["RepoTags"]) for entry in json.load(file)]
+    whole = [f"docker.io/library/{name}" for name in beside]
+    others = [["docker.io/library/new:2"], ["docker.io/library/third:3"]]
+    assert sorted(tags) == sorted([sorted([*whole, odd]), *others])
+    for at, tag in enumerate(tags):
+        assert (await client.get_manifest(f"docker-archive:a.tar:@{at}")).digest, tag
+
+
 # --- an index.json that is the list itself
 
 

@@ -127,7 +127,7 @@ class DockerArchive:
                 yield referrer
 
     def images(self) -> list[tuple[Descriptor, list[str]]]:
-        """The manifest or index of each image, with the whole references of its names; this blocks."""
+        """The manifest or index of each image, with its names, in full where they are references; this blocks."""
         return self._saved.all()
 
     @property
@@ -368,7 +368,10 @@ class NewDockerArchive:
                 await self._new.write(child.content, from_store(before, child))
         await self._new.put(manifest)
         for name in names:
-            self._new.name(manifest.digest, Reference.parse(name))
+            try:
+                self._new.name(manifest.digest, Reference.parse(name))
+            except UsageError:
+                self._new.keep_name(manifest.digest, name)
 
     def _put_in_place(self) -> None:
         try:

@@ -36,7 +36,7 @@ from lading.model.media_types import (
     is_foreign_layer,
 )
 from lading.model.reach import Reach, visit
-from lading.model.reference import Reference, is_tag
+from lading.model.reference import Reference
 from lading.store import AnyManifest
 from lading.stores.docker.members import Member, Members, shown
 
@@ -115,14 +115,7 @@ class SavedImages:
         return list(dict.fromkeys(name for image in self._images for name in image.names.values()))
 
     def all(self) -> list[tuple[Descriptor, list[str]]]:
-        """The manifest or index of each image, with the whole references that its names mean.
-
-        Raises:
-            InvalidContent: a name means none.
-        """
-        for name in self.names:
-            if not is_tag(name) and _parsed(name) is None:
-                raise self._malformed(f"{shown(name)} is no name of an image")
+        """The manifest or index of each image, with its names: whole references, and as it is what means none."""
         return [(self._root(image), [full_name(name) for name in image.names]) for image in self._images]
 
     def find(self, name: str) -> Descriptor:

@@ -124,6 +124,10 @@ class NewImages:
             image.names.discard(name)
         self.images[digest].names.add(name)
 
+    def keep_name(self, digest: Digest, name: str) -> None:
+        """Leave an image a name that it had, and that is no reference."""
+        self.images[digest].other_names.add(name)
+
     async def read(self, digest: Digest) -> AsyncGenerator[bytes, None]:
         """The bytes of a manifest or blob that was written."""
         if digest in self.images:
@@ -192,7 +196,7 @@ class NewImages:
         if len(diff_ids) != len(manifest.layers):
             cause = f"its config names {len(diff_ids)} layers, and it has {len(manifest.layers)}"
             raise InvalidContent(f"{manifest.digest} is malformed", cause=cause)
-        image = _Image(manifest, set(), {})
+        image = _Image(manifest, set(), set(), {})
         for layer, diff_id in zip(manifest.layers, diff_ids, strict=True):
             if self._compression(layer.digest) not in _AS_THEY_ARE:
                 image.unpacked[layer.digest] = self._unpacked(layer.digest, diff_id)
@@ -246,6 +250,8 @@ class _Plain(NamedTuple):
 class _Image(NamedTuple):
     manifest: Manifest
     names: set[Reference]
+    other_names: set[str]
+    """What it was called before, and is no reference."""
     unpacked: dict[Digest, _Plain]
     """The layers that Docker reads only without their compression."""
 
@@ -339,7 +345,7 @@ def _entries(images: list[_Image]) -> bytes:
             encode_compact(
                 {
                     "Config": blob_path(image.manifest.config.digest),
-                    "RepoTags": sorted(map(str, image.names)) or None,
+                    "RepoTags": sorted({*map(str, image.names), *image.other_names}) or None,
                     "Layers": [blob_path(digest) for digest in plain],
                 }
             )
