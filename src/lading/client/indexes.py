@@ -483,6 +483,8 @@ async def _annotated_manifests(
     graph = Graph(store=overlay, manifest=index, title=what, resources=stack)
     for text, new in wanted.items():
         edits = [SetAnnotation(name, value) for name, value in new.items()]
-        graph = await edit(edits, [Platform.parse(text)] if text else [])(graph)
+        # What refers to the sources is looked for, or brought along, for all of them.
+        annotating = edit(edits, [Platform.parse(text)] if text else [], referrers="drop")
+        graph = await annotating(graph)
     assert isinstance(graph.manifest, Index)
     return graph.store, graph.manifest
