@@ -6,6 +6,7 @@ from lading.images.edited import Editable, EditedImage
 from lading.images.edits.annotations import LabelsToAnnotations, PromoteAnnotations, Scope, SetAnnotation, SetBase
 from lading.images.edits.append import Append
 from lading.images.edits.apply import Attestations
+from lading.images.edits.attestations import AttestationsToReferrers, ReferrersToAttestations
 from lading.images.edits.compression import Recompress
 from lading.images.edits.config import SetAuthor, SetEnv, SetLabel, SetOsFeature, SetOsVersion, SetPlatform
 from lading.images.edits.container import (
@@ -44,6 +45,7 @@ __all__ = [
     "Append",
     "Attached",
     "Attestations",
+    "AttestationsToReferrers",
     "Base",
     "Edit",
     "EditReport",
@@ -64,6 +66,7 @@ __all__ = [
     "Rebase",
     "Recompress",
     "Referrers",
+    "ReferrersToAttestations",
     "RemoveBuildArg",
     "RemoveExternalUrls",
     "RemoveHealthcheck",

@@ -426,6 +426,8 @@ image edit oci:{layout}:image --remove-buildarg A=re:({evil} --base {evil}@{evil
 image edit oci:{layout}:image --clear {evil} -t 2
 image edit oci:{layout}:image --to {evil} --data-max {evil} --digest-algorithm {evil} -t 2
 image edit {kind}/app:list --to docker --remove-urls --dry-run -t 2
+image edit {kind}/app:list --attestations-to-referrers --dry-run -t {evil}
+image edit {kind}/app:list --referrers-to-attestations --dry-run -t 2
 image edit {kind}/app:list --to oci --data-max 1000 --digest-algorithm sha512 -t oci:{layout}:{evil}
 image edit {kind}/app:list --label-to-annotation --promote-annotations --base {evil}@{evil} -t 2
 image rebase {kind}/app:image --old-base {evil} --new-base {kind}/app:image -t 2

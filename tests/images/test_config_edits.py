@@ -15,6 +15,7 @@ from lading.edits import (
     LabelsToAnnotations,
     PromoteAnnotations,
     RemoveBuildArg,
+    RemoveExternalUrls,
     RemoveHealthcheck,
     SetAnnotation,
     SetArgsEscaped,
@@ -25,8 +26,10 @@ from lading.edits import (
     SetCreated,
     SetEntrypoint,
     SetEnv,
+    SetFormat,
     SetHealthcheck,
     SetHostname,
+    SetInlineData,
     SetLabel,
     SetOnBuild,
     SetOsFeature,
@@ -43,7 +46,7 @@ from lading.edits import (
 from lading.errors import InvalidDigest, InvalidPlatform
 from lading.images.edits.times import moment_of, rfc3339
 from lading.model.platform import Platform
-from support.images import make_attestation, make_image, make_index, push
+from support.images import make_artifact, make_attestation, make_image, make_index, push
 from support.lading import Lading
 from support.parts import need
 from support.process import run
@@ -424,3 +427,57 @@ def test_the_command_line(lading: Lading, registry: RealRegistry, new_repository
         ["--stop-timeout", "1x"],
     ):
         assert lading.run("image", "edit", f"{place}:1", *wrong, "-t", "3", check=False).returncode == 2
+
+
+async def test_daily_edits_are_methods(
+    client: AsyncClient, registry: RealRegistry, new_repository: Callable[[], str]
+) -> None:
+    place = f"{registry.host}/{new_repository()}"
+    push(registry.host, place.partition("/")[2], "1", make_image(kind="docker", config={"Cmd": ["q"]}))
+    async with client.images.open(f"{place}:1") as image:
+        edited = image.with_entrypoint(("/a",)).with_command(None).with_user("u").with_workdir("/w").with_port("80")
+        edited = edited.with_platform("linux/arm64").with_created(NOON).in_format("oci")
+        await client.images.push(edited, f"{place}:2")
+    manifest, config = await client.get_manifest(f"{place}:2"), await client.config(f"{place}:2")
+    assert manifest.media_type == "application/vnd.oci.image.manifest.v1+json"
+    assert (str(config.platform), config.created) == ("linux/arm64", rfc3339(NOON))
+    assert config.config == {
+        "User": "u",
+        "ExposedPorts": {"80/tcp": {}},
+        "WorkingDir": "/w",
+        "Entrypoint": ["/a"],
+    }
+
+
+async def test_an_index_with_an_attestation_and_an_artifact_takes_every_edit(
+    client: AsyncClient, registry: RealRegistry, new_repository: Callable[[], str]
+) -> None:
+    """regctl ends in a crash or an error on such an index with several of these."""
+    place = f"{registry.host}/{new_repository()}"
+    images = [
+        make_image(p, kind="oci", config={"Labels": {"a": "1"}}, history=[{}]) for p in ("linux/amd64", "linux/arm64")
+    ]
+    index = make_index([*images, make_attestation(images[0]), make_artifact()], kind="oci")
+    push(registry.host, place.partition("/")[2], "1", index)
+    edits = [
+        *(SetConfigTimes(time=NOON), SetCreated(NOON), SetEntrypoint("a"), SetHealthcheck(retries=1), SetAuthor("a")),
+        *(LabelsToAnnotations(), PromoteAnnotations(), SetFormat("oci"), RemoveExternalUrls(), SetInlineData(100)),
+        *(
+            SetPort("1"),
+            SetVolume("/v"),
+            SetOsFeature("f"),
+            SetStopTimeout(1),
+            SetShell(("s",)),
+            SetOnBuild(("RUN a",)),
+        ),
+    ]
+    before = await client.get_index(f"{place}:1")
+    await client.images.edit(f"{place}:1", *edits, targets=f"{place}:2")
+    after = await client.get_index(f"{place}:2")
+    assert after.annotations == {"a": "1"}
+    assert [old.digest == new.digest for old, new in zip(before.manifests, after.manifests, strict=True)] == [
+        False,
+        False,
+        True,
+        True,
+    ]

@@ -380,6 +380,18 @@ def _algorithm(text: str) -> Edit:
     return SetDigestAlgorithm("sha512" if text == "sha512" else "sha256")
 
 
+def _to_referrers(_: str) -> Edit:
+    from lading.images.edits.attestations import AttestationsToReferrers
+
+    return AttestationsToReferrers()
+
+
+def _to_attestations(_: str) -> Edit:
+    from lading.images.edits.attestations import ReferrersToAttestations
+
+    return ReferrersToAttestations()
+
+
 _DAILY: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
     ("--entrypoint", _entrypoint, "COMMAND", "JSON array, or shell text; Cmd stays."),
     ("--cmd", _cmd, "COMMAND", "Likewise: default arguments."),
@@ -422,5 +434,7 @@ _RARE: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
     ("--remove-urls", _no_urls, "", "Have layers be where the image is: foreign ones become plain."),
     ("--data-max", _data, "BYTES|none", "Embed content up to this size in descriptors, and none that is larger."),
     ("--digest-algorithm", _algorithm, "sha256|sha512", "Name all content so; not in all registries."),
+    ("--attestations-to-referrers", _to_referrers, "", "Have BuildKit's attestations refer to their images."),
+    ("--referrers-to-attestations", _to_attestations, "", "List attestations that refer to the images in the index."),
     ("--base", _base, "NAME@DIGEST", "Say in annotations what the image is built on."),
 )

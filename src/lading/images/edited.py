@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
 
 from lading.arguments import several
 from lading.images.edits.annotations import Scope, SetAnnotation
@@ -49,6 +50,80 @@ class Editable:
             UsageError: no variable can have this name.
         """
         return self.edited(SetEnv(name, value))
+
+    def with_entrypoint(self, arguments: tuple[str, ...] | str | None) -> EditedImage:
+        """The same with another entrypoint; the default arguments stay.
+
+        Args:
+            arguments: the command; a text is run by the image's shell; None for no entrypoint.
+
+        Raises:
+            UsageError: there are no arguments.
+        """
+        from lading.images.edits.container import SetEntrypoint
+
+        return self.edited(SetEntrypoint(arguments))
+
+    def with_command(self, arguments: tuple[str, ...] | str | None) -> EditedImage:
+        """The same with other default arguments (`Cmd`).
+
+        Args:
+            arguments: of the entrypoint, or the command; a text is run by the image's shell; None for none.
+
+        Raises:
+            UsageError: there are no arguments.
+        """
+        from lading.images.edits.container import SetCommand
+
+        return self.edited(SetCommand(arguments))
+
+    def with_user(self, user: str | None) -> EditedImage:
+        """The same with another user that containers run as; None for none."""
+        from lading.images.edits.container import SetUser
+
+        return self.edited(SetUser(user))
+
+    def with_workdir(self, directory: str | None) -> EditedImage:
+        """The same with another directory that containers begin in; None for none."""
+        from lading.images.edits.container import SetWorkdir
+
+        return self.edited(SetWorkdir(directory))
+
+    def with_port(self, port: str, *, present: bool = True) -> EditedImage:
+        """The same with a port that containers listen on, such as `80` or `53/udp`; or without it.
+
+        Raises:
+            UsageError: it is no port.
+        """
+        from lading.images.edits.container import SetPort
+
+        return self.edited(SetPort(port, present))
+
+    def with_platform(self, platform: Platform | str) -> EditedImage:
+        """The same for another platform: in its config, and in the index.
+
+        Raises:
+            InvalidPlatform: the text is none.
+        """
+        from lading.images.edits.config import SetPlatform
+
+        return self.edited(SetPlatform(Platform.parse(platform) if isinstance(platform, str) else platform))
+
+    def with_created(self, time: datetime | None) -> EditedImage:
+        """The same with another time at which it was made, with a time zone; None for none.
+
+        Raises:
+            UsageError: the time has no time zone.
+        """
+        from lading.images.edits.times import SetCreated
+
+        return self.edited(SetCreated(time))
+
+    def in_format(self, format: Literal["oci", "docker"]) -> EditedImage:
+        """The same in OCI's words or in Docker's."""
+        from lading.images.edits.formats import SetFormat
+
+        return self.edited(SetFormat(format))
 
     def with_layer(self, layer: NewLayer) -> EditedImage:
         """The same with a new layer on top, which `client.images.new_layer` makes."""

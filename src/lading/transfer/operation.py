@@ -475,7 +475,7 @@ class _Operation:
             for referrer in _each_once(referrers):
                 tag = [referrer.tag] if referrer.tag is not None else []
                 await copier.copy(self._source.store, referrer.content, names=tag)
-            for attached in graph.attached:
+            for attached in graph.attached if naming.target.store.traits.takes_indexes else ():
                 tag = [attached.tag] if attached.tag is not None else []
                 await copier.copy(graph.store, attached.content, names=tag)
             names = naming.to_set(again=options.verify)

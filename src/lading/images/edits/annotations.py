@@ -10,7 +10,7 @@ from lading.images.edits.editing import Editing
 from lading.images.edits.index_editing import IndexEditing
 from lading.model.digest import Digest
 from lading.model.encoding import Document
-from lading.model.index import is_attestation
+from lading.model.index import Index, is_attestation
 from lading.model.reference import Reference
 from lading.store import fetch_manifest, may_be_manifest
 
@@ -80,15 +80,14 @@ class PromoteAnnotations(Edit, frozen=True):
     """Annotate the index with the annotations that the manifests of all its images have with one value."""
 
     async def apply_to_index(self, index: IndexEditing) -> None:
-        """Add them; those of the images stay. Attestations are no images."""
-        images = [
+        """Add them; those of the images stay. Attestations and artifacts are no images."""
+        listed = [
             await fetch_manifest(index.overlay, entry.content)
             for entry in index.listed
             if may_be_manifest(entry) and not is_attestation(entry)
         ]
-        common = set[tuple[str, str]].intersection(
-            *(set(image.annotations.items()) for image in images), *([set()] * (not images))
-        )
+        said = [set(one.annotations.items()) for one in listed if isinstance(one, Index) or one.is_image]
+        common = said[0].intersection(*said) if said else set[tuple[str, str]]()
         for name, value in sorted(common):
             await SetAnnotation(name, value, "index").apply_to_index(index)
 

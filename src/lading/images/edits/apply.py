@@ -24,7 +24,7 @@ from lading.model.platform import Platform
 from lading.store import AnyManifest, may_be_manifest
 from lading.stores.overlay import Overlay
 from lading.transfer.report import Note
-from lading.transfer.transform import Graph, Transform
+from lading.transfer.transform import Attached, Graph, Transform
 from lading.walk import Walk
 
 Attestations = Literal["keep", "drop"]
@@ -66,7 +66,8 @@ def edit(
         if changes is not None:
             changes.extend(applying.changes)
         notes = list(dict.fromkeys(applying.notes))
-        edited = graph.changed(*notes, manifest=manifest, store=overlay)
+        attached = (*graph.attached, *applying.attached)
+        edited = graph.changed(*notes, manifest=manifest, store=overlay, attached=attached)
         return await refer(graph, edited, applying.renamed, referrers)
 
     return transform
@@ -86,6 +87,8 @@ class _Applying:
     ) -> None:
         self.changes: list[ManifestChange] = []
         self.notes: list[str] = []
+        self.attached: list[Attached] = []
+        """What is to be written beside the result."""
         self.renamed: dict[Digest, Descriptor] = {}
         """What the digests of changed manifests became; of one that became several, the first."""
         self._overlay = overlay
@@ -145,6 +148,7 @@ class _Applying:
                 await one.apply_to_index(editing)
         changed = await editing.finish()
         self.notes += editing.notes
+        self.attached += editing.attached
         if changed.digest != index.digest:
             self._changed(None, index, changed)
         return changed

@@ -20,6 +20,7 @@ from lading.model.media_types import DOCKER_LIST
 from lading.model.platform import Platform
 from lading.store import AnyManifest
 from lading.stores.overlay import Overlay
+from lading.transfer.transform import Attached
 
 
 class IndexEditing:
@@ -43,6 +44,10 @@ class IndexEditing:
         """The index as it is to be."""
         self.meant: list[int] = []
         """The positions of the entries whose images are edited."""
+        self.originals: dict[Digest, Descriptor] = {}
+        """What the changed images were, by their new digests."""
+        self.attached: list[Attached] = []
+        """What is to be written beside the index, and is in the overlay."""
         self.is_whole: bool = True
         """Whether all its images are meant, and not those for some platforms."""
         self.notes: list[str] = []
@@ -105,6 +110,7 @@ class IndexEditing:
             platform: what it is for now, if that has changed.
         """
         before = self.original.manifests[position]
+        self.originals[manifest.digest] = before.content
         content = manifest.descriptor if before.media_type else manifest.descriptor.content
         self.entries[position] = redescribed(self.entries[position], content, manifest.raw)
         if platform is not None:
