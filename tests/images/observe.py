@@ -24,7 +24,7 @@ import pytest
 
 from lading.serve import background
 from support.awkward import CASES, OUTSIDE
-from support.docker import DockerCLI, dockerd
+from support.docker import DockerCLI, dockerd, unmount_below
 from support.images import Manifest, digest_of, push
 from support.layers import tree, write_layout
 from support.parts import need, need_containerd
@@ -154,6 +154,7 @@ def containerd(host: str, major: int) -> Iterator[tuple[str, Unpack]]:
         finally:
             daemon.terminate()
             daemon.wait(timeout=30)
+            unmount_below(folder)
 
 
 def _ctr(ctr: Path, folder: Path, space: str, *arguments: str, check: bool = True) -> Ran:

@@ -88,12 +88,12 @@ def dockerd(*, storage_driver: str = "vfs") -> Iterator[DockerCLI]:
         finally:
             daemon.terminate()
             daemon.wait(timeout=PATIENCE)
-            _unmount_below(folder)
+            unmount_below(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unmount_below(folder: Path) -> None:
+def unmount_below(folder: Path) -> None:
     """What a daemon mounts inside its own folder, where the root is not a shared mount, it leaves behind."""
     mounts = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in reversed([mount for mount in mounts if mount.is_relative_to(folder)]):
