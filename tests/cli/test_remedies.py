@@ -12,8 +12,11 @@ import lading.cli
 from cli.place import Place
 from lading.cli.findings import worded_code
 from lading.images.lint import CODES
-from support.images import Entry, make_image, make_index
+from support.certs import Authority
+from support.images import Entry, make_image, make_index, push
+from support.lading import Lading
 from support.process import Ran
+from support.registry import RealRegistry
 from support.remedies import commands, refused
 
 CLI = Path(lading.cli.__file__).parent
@@ -185,3 +188,23 @@ def test_of_a_file_nothing_is_said_of_registries(store: str, typed: Callable[...
     for name in ("1", "a.b@1", "@0"):
         ran = typed(f"digest {store}:@{name}")
         assert "***" not in ran.stderr, ran.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["digest {r}:1", "copy {r}:1 {r}:2", "manifest create reg.example/list:1 {r}:1", "tags {r}"]
+)
+def test_what_is_said_of_a_certificate_that_nobody_knows_helps(command: str, lading: Lading, tmp_path: Path) -> None:
+    """The registry has a name of its own: what is on loopback is believed without."""
+    authority = Authority(tmp_path / "authority", names=("registry.example", "127.0.0.1"))
+    with RealRegistry(tls=authority) as registry:
+        push(registry.host, "app", "1", AMD64, scheme="https", trust=authority)
+        host = f"registry.example:{registry.host.partition(':')[2]}"
+        words = [*command.format(r=f"{host}/app").split(), "--resolve", f"{host}:127.0.0.1"]
+        failed = lading.run(*words, check=False)
+        assert failed.returncode == 6
+        assert "if the host is trusted: --ca-file, or ca_file = … for this host" in failed.stderr
+        lading.run(*words, "--ca-file", str(authority.ca))
+        config = lading.home / ".config" / "lading" / "config.toml"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(f'[hosts."{host}"]\nca_file = "{authority.ca}"\n')
+        lading.run(*words, *(["--replace"] if words[0] == "manifest" else []))
