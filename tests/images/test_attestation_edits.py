@@ -1,5 +1,7 @@
 """Attestations move from the index to what refers to its images, and back."""
 
+import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,3 +87,13 @@ def test_the_command_line(lading: Lading, attested: str) -> None:
     lading.run("image", "edit", f"{attested}:2", "--referrers-to-attestations", "-t", "3")
     digests = {lading.run("digest", f"{attested}:{tag}").stdout for tag in ("1", "3")}
     assert len(digests) == 1
+
+
+async def test_an_archive_of_docker_holds_no_referrers(client: AsyncClient, attested: str, tmp_path: Path) -> None:
+    target = f"docker-archive:{tmp_path / 'a.tar'}"
+    report = await client.images.edit(
+        f"{attested}:1", AttestationsToReferrers(), targets=target, platforms="linux/amd64"
+    )
+    assert any("holds none" in note for note in report.notes), report.notes
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        assert len(json.load(archive.extractfile("manifest.json") or pytest.fail("no manifest.json"))) == 1

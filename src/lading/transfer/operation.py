@@ -19,15 +19,15 @@ from lading.model.digest import Digest
 from lading.model.media_types import MANIFESTS, SCHEMA1
 from lading.model.patterns import choose
 from lading.model.tags import is_fallback
-from lading.model.text import excerpt
+from lading.model.text import counted, excerpt
 from lading.store import HasSiblings, Readable, Store, fetch_manifest
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copier, CopyCounts
 from lading.transfer.guard import find_named
 from lading.transfer.place import Place, is_digest
-from lading.transfer.referrers import Finder, LeftBehind, Referrer
+from lading.transfer.referrers import Finder, LeftBehind, Referrer, left_behind
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport, Failure, Note
-from lading.transfer.transform import Graph
+from lading.transfer.transform import Attached, Graph
 
 _IMAGES = 8
 """How many tags are copied at once."""
@@ -475,7 +475,7 @@ class _Operation:
             for referrer in _each_once(referrers):
                 tag = [referrer.tag] if referrer.tag is not None else []
                 await copier.copy(self._source.store, referrer.content, names=tag)
-            for attached in graph.attached if naming.target.store.traits.takes_indexes else ():
+            for attached in self._attached(graph, copier.target):
                 tag = [attached.tag] if attached.tag is not None else []
                 await copier.copy(graph.store, attached.content, names=tag)
             names = naming.to_set(again=options.verify)
@@ -485,6 +485,15 @@ class _Operation:
             before = copier.target
             if not options.dry_run:
                 source = before
+
+    def _attached(self, graph: Graph, target: Readable) -> Sequence[Attached]:
+        """What is written beside a graph; nothing where it could not be found, and that is said."""
+        if target.traits.takes_indexes or not graph.attached:
+            return graph.attached
+        count = len(graph.attached)
+        left = counted(count, "referrer")
+        self._note(left_behind(f"{left} of {graph.title}", count, target.name))
+        return ()
 
     def _last(
         self, naming: _Naming, names: Sequence[str], at_last: Callable[[], None]

@@ -160,12 +160,12 @@ class LeftBehind:
         chosen = {image.source.rpartition(":")[2] for image in images}
         tags = [tag for tag in self.tags if tag not in chosen and subject_of(tag) in copied]
         if tags:
-            yield _left_behind(f"{_count(tags, 'tag')} with signatures or referrers", len(tags), holder)
+            yield left_behind(f"{_count(tags, 'tag')} with signatures or referrers", len(tags), holder)
         found = {title: left for title, referrers in self._found.items() if (left := referrers - copied)}
         if found:
             left = set[Digest]().union(*found.values())
             what = next(iter(found)) if len(found) == 1 else f"{len(found)} images"
-            yield _left_behind(f"{_count(left, 'referrer')} of {what}", len(left), holder)
+            yield left_behind(f"{_count(left, 'referrer')} of {what}", len(left), holder)
         yield from self._unknown
 
     async def _listed(self, root: Descriptor) -> set[Digest]:
@@ -185,7 +185,14 @@ def _count(things: Collection[str], name: str) -> str:
     return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
 
 
-def _left_behind(what: str, count: int, holder: str | None) -> Note:
+def left_behind(what: str, count: int, holder: str | None) -> Note:
+    """The note that referrers do not go along.
+
+    Args:
+        what: how many, and of what.
+        count: how many.
+        holder: what a target is called that holds none; None where all of them do.
+    """
     way = f"{holder} holds none" if holder else f"a copy with referrers brings {'them' if count > 1 else 'it'} along"
     fields = {"what": what, "count": count, "holder": holder}
     return Note(f"{what} stayed behind: {way}", "referrers-left-behind", fields)
