@@ -57,7 +57,12 @@ def test_commands_options_and_what_they_take(completed: Completed) -> None:
         "lading resolve x --as podm",
         "lading lint --ignore LAD10",
     )
-    assert (verbs, set(within), option, choice) == (["tag", "tags"], {"push", "pull"}, ["--sort"], ["oci", "docker"])
+    assert (verbs, set(within), option, choice) == (
+        ["tag", "tags"],
+        {"push", "pull", "put"},
+        ["--sort"],
+        ["oci", "docker"],
+    )
     assert set(platform) == {"linux/arm/v6", "linux/arm/v7", "linux/arm64"}
     assert "podman" in client
     assert "LAD101" in code

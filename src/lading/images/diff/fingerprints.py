@@ -85,7 +85,7 @@ class FingerprintCatcher(Catcher):
         super().__init__(lambda _: None)
         self.found: dict[int, bytes] = {}
         """By their offsets in the archive; they count when the layer was verified."""
-        self.is_used = False
+        self.is_used: bool = False
         """Whether the layer was read."""
         self._content: Content | None = None
 

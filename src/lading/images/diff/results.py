@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -44,7 +44,7 @@ class Change(Result, msgspec.Struct, frozen=True, kw_only=True):
         """Whether only one of them says it."""
         return "added" if self.a is None else "removed" if self.b is None else "changed"
 
-    document_fields = ("scope", "path", "name", "state", "a", "b")
+    document_fields: ClassVar[tuple[str, ...]] = ("scope", "path", "name", "state", "a", "b")
 
 
 class DiffLayer(Result, msgspec.Struct, frozen=True, kw_only=True):

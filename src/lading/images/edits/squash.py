@@ -80,7 +80,7 @@ class Squash(Edit, frozen=True, kw_only=True):
             return
         image.has_found.add(self)
         await _squash(
-            image, layers, below, self, f"lading image squash {image.original.digest} --from {self.from_layer}"
+            image, layers, below, self, f"lading: {image.original.digest} squashed from layer {self.from_layer} on"
         )
 
     def missing(self, title: str) -> LadingError:

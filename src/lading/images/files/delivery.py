@@ -94,7 +94,7 @@ class Delivery:
     """
 
     def __init__(self, wanted: Wanted, sink: MakeSink) -> None:
-        self.is_begun = False
+        self.is_begun: bool = False
         """Whether any content was delivered."""
         self._wanted = wanted
         self._sink = sink

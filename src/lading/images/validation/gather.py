@@ -103,7 +103,7 @@ class Gatherer:
     """
 
     def __init__(self, store: Readable, name: str, blobs: Blobs, configs: Once) -> None:
-        self.gathered = Gathered(name=name)
+        self.gathered: Gathered = Gathered(name=name)
         self._store = store
         self._blobs = blobs
         self._configs = configs

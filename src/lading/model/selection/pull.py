@@ -154,7 +154,7 @@ class Pull:
         self.platform = platform
         self.host = host
         self.name = name
-        self.reach = Reach(name)
+        self.reach: Reach = Reach(name)
         self._contents = contents
         self._candidates: list[Candidate] = []
         self._needs: dict[Digest, Descriptor] = {}
