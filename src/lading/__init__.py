@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from lading._version import __version__
 
 if TYPE_CHECKING:
+    from lading.artifacts.facade import Artifacts, SyncArtifacts
+    from lading.artifacts.push import ArtifactFile
     from lading.client import AnyPlatform, AsyncClient
     from lading.client.blobs import Blobs, SyncBlobs
     from lading.client.indexes import Indexes, SyncIndexes
@@ -78,6 +80,8 @@ if TYPE_CHECKING:
     from lading.transfer.report import CopyReport
 
 _HOME = {
+    "artifacts.facade": ("Artifacts", "SyncArtifacts"),
+    "artifacts.push": ("ArtifactFile",),
     "client": ("AnyPlatform", "AsyncClient"),
     "client.blobs": ("Blobs", "SyncBlobs"),
     "client.indexes": ("Indexes", "SyncIndexes"),
@@ -149,6 +153,8 @@ __all__ = [
     "AnnotatedDraft",
     "AnyLocation",
     "AnyPlatform",
+    "ArtifactFile",
+    "Artifacts",
     "AsyncClient",
     "BaseReport",
     "Blobs",
@@ -222,6 +228,7 @@ __all__ = [
     "Source",
     "Started",
     "Store",
+    "SyncArtifacts",
     "SyncBlobs",
     "SyncDrafts",
     "SyncImage",

@@ -450,6 +450,11 @@ image flatten oci:{layout}:image -t {evil}
 image flatten {kind}/app:list --compression {evil} -t 2
 image squash oci:{layout}:image --from {evil} --dry-run -t 2
 image squash {angry}/app:1 --from 1 -t 2
+artifact push oci:{layout}:artifact {folder}/{evil} --artifact-type {evil}
+artifact push oci:{layout}:artifact {evil}=- {evil}=/no/such --dry-run
+artifact push oci:{layout}:artifact {evil}=- --annotation {evil}={evil} --dry-run
+artifact push {angry}/app:1 {evil}=-
+artifact push {kind}/app:1 a=- --subject {evil} --annotation-file {archive}
 blob get {kind}/app@sha256:{evil}
 blob get {kind}/app@{digest} --range {evil}
 blob get oci:{layout}@{digest}

@@ -33,6 +33,7 @@ COMMANDS = (
     "manifest",
     "index",
     "image",
+    "artifact",
     "blob",
     "auth",
     "registry",

@@ -55,6 +55,7 @@ COMMANDS = {
     "image flatten": "lading.images.edits.report:EditReport",
     "image squash": "lading.images.edits.report:EditReport",
     "image append": "lading.images.edits.report:EditReport",
+    "artifact push": "lading.transfer.report:CopyReport",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

@@ -136,7 +136,7 @@ def run_change(
         change: called with the client, and the arguments that `Images.edit` and its like have in common.
         given: the values of `target_options`.
     """
-    targets = [_target(reference, text) for text in given.pop("targets")]
+    targets = [beside(reference, text) for text in given.pop("targets")]
     in_place = given.pop("in_place")
     if in_place and reference is None:
         raise click.UsageError("--in-place: there is no image yet that could be replaced; say -t TARGET")
@@ -162,8 +162,13 @@ def run_change(
     return report
 
 
-def _target(reference: str | None, text: str) -> str:
-    """A target as it was typed; a bare word is a tag beside what is edited."""
+def beside(reference: str | None, text: str) -> str:
+    """A location as it was typed; a bare word is a tag beside a reference.
+
+    Args:
+        reference: what the tag is beside; None for nothing.
+        text: what was typed.
+    """
     if reference is None or ":" in text or "/" in text or "@" in text:
         return values.location(text)
     from lading.stores.location import parse_location

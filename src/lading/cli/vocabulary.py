@@ -52,6 +52,11 @@ JOBS: tuple[tuple[str, str, str], ...] = (
         "lading diff A B",
         "image diff, index diff, blob diff-config, blob diff-layer, compare, container-diff, diffoci",
     ),
+    (
+        "to put files into a registry",
+        "lading artifact push REF FILE…",
+        "artifact put, artifact create, artifact upload, upload, attach, artifact attach",
+    ),
     ("another tag", "lading tag REF NEW", "image tag, retag, promote, tag add, tag create, repo tag, alias"),
     (
         "to delete a manifest with its tags",
@@ -155,9 +160,8 @@ JOBS: tuple[tuple[str, str, str], ...] = (
 
 ELSEWHERE: tuple[tuple[str, str], ...] = (
     (
-        "no command of lading writes artifacts or lists referrers; from Python: Client.put, Store.referrers",
-        "attach, discover, referrers, artifact, artifact get, artifact put, artifact list, artifact tree, "
-        "manifest index",
+        "no command of lading lists referrers; from Python: Store.referrers",
+        "discover, referrers, artifact list, artifact ls, artifact tree, manifest index",
     ),
     (
         "lading changes no images; to bring one to a registry again: lading push LOCATION REF",

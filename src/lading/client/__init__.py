@@ -20,6 +20,7 @@ from lading.stores.location import AnyLocation, as_location
 from lading.stores.opening import check_changeable, fetch_location, resolve_location
 
 if TYPE_CHECKING:
+    from lading.artifacts.facade import Artifacts
     from lading.client.blobs import Blobs
     from lading.client.indexes import Indexes
     from lading.client.registries import Registries
@@ -175,6 +176,13 @@ class AsyncClient:
         from lading.images.facade import Images
 
         return Images(self.open, self.copy, self._context.remembered, self._context.note)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Artifacts: any files in a registry, or in another place."""
+        from lading.artifacts.facade import Artifacts
+
+        return Artifacts(self.open, self.copy)
 
     @overload
     def open(

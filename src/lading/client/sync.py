@@ -13,6 +13,7 @@ from lading.io.blocking import Face, Runner, blocking
 from lading.stores.location import AnyLocation
 
 if TYPE_CHECKING:
+    from lading.artifacts.facade import SyncArtifacts
     from lading.client.blobs import SyncBlobs
     from lading.client.indexes import SyncIndexes
     from lading.client.registries import SyncRegistries
@@ -202,3 +203,10 @@ class Client(Face[AsyncClient]):
         from lading.images.facade import SyncImages
 
         return SyncImages(self._inner.images, self._runner)
+
+    @property
+    def artifacts(self) -> SyncArtifacts:
+        """Artifacts: any files in a registry, or in another place."""
+        from lading.artifacts.facade import SyncArtifacts
+
+        return SyncArtifacts(self._inner.artifacts, self._runner)

@@ -50,6 +50,9 @@ class Packing(msgspec.Struct, frozen=True, kw_only=True):
     """Whether extended attributes are kept."""
     ignore: Ignore = Ignore()
     """What is left out of a folder."""
+    is_tree: bool = False
+    """Whether what is packed stands alone: without members for the directories above it, every directory with its own
+    permissions, and a file that has several names once for each of them."""
 
 
 PACKING = Packing()
@@ -160,14 +163,15 @@ class _Packer:
 
     def parents(self, place: str) -> None:
         """Add the directories above a place, as they usually are."""
-        parts = place.split("/")[:-1]
+        parts = place.split("/")[:-1] if not self._packing.is_tree else []
         for number in range(len(parts)):
             path = "/".join(parts[: number + 1])
             self._add(self._usual(path))
 
     def folder(self, place: str, status: os.stat_result) -> None:
         """Add the directory that is packed; one that every image has keeps its usual permissions."""
-        self._add(self._usual(place) if place in USUAL_MODES else self._member(place, status))
+        is_usual = place in USUAL_MODES and not self._packing.is_tree
+        self._add(self._usual(place) if is_usual else self._member(place, status))
 
     def file(self, fd: int, place: str, status: os.stat_result, what: str) -> None:
         """Add a file that is open.
@@ -237,7 +241,8 @@ class _Packer:
             self.packed.sockets.append(path)
             return None
         first = self._names.setdefault((status.st_dev, status.st_ino), place)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1 and first != place:
+        is_other_name = status.st_nlink > 1 and first != place and not self._packing.is_tree
+        if stat.S_ISREG(status.st_mode) and is_other_name:
             member = self._member(place, status)
             member.type, member.size, member.link = HARD_LINK, 0, first
             self._add(member)

@@ -5,7 +5,6 @@ This module knows the formats and the storage, and nothing of requests.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -15,11 +14,9 @@ from lading.model.digest import Digest, verify
 from lading.model.encoding import Document, decode
 from lading.model.index import Index
 from lading.model.manifest import parse
-from lading.model.media_types import MANIFESTS, SCHEMA1, is_foreign_layer
+from lading.model.media_types import MANIFESTS, SCHEMA1, is_foreign_layer, is_media_type
 from lading.serve.protocol.problems import Problem
 from lading.serve.storage.storage import StoredRepository
-
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]*", re.ASCII)  # RFC 6838 §4.2
 
 
 async def accept(
@@ -68,7 +65,7 @@ def _media_type(document: Document, said: str) -> str:
     if said and kind != said:
         cause = f"it was sent as {said}, and says it is {kind}"
         raise InvalidContent("the manifest is ambiguous", cause=cause)
-    if kind and not (isinstance(kind, str) and _MEDIA_TYPE.fullmatch(kind)):
+    if kind and not (isinstance(kind, str) and is_media_type(kind)):
         raise InvalidContent("the manifest is malformed", cause=f"{kind!r} is not a media type")
     return str(kind)
 

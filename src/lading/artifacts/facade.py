@@ -1,0 +1,152 @@
+"""`Client.artifacts`: any files in a registry, or in another place, bound to a client.
+
+This module only binds; what the methods do is in the modules that are called after them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from lading.artifacts.push import ArtifactFile, Packaging, as_files, check, package
+from lading.errors import UsageError
+from lading.io.blocking import Face, blocking
+from lading.io.tasks import JOBS
+from lading.model.descriptor import Descriptor
+from lading.store import Readable
+from lading.stores.location import AnyLocation, as_location
+from lading.stores.opening import resolve_location
+from lading.stores.overlay import Overlay
+from lading.transfer.events import OnEvent
+from lading.transfer.report import CopyReport
+from lading.transfer.transform import Graph
+
+
+class Open(Protocol):
+    """Gives the store of a location."""
+
+    def __call__(self, place: AnyLocation, *, mirrored: bool = ...) -> AbstractAsyncContextManager[Readable]:
+        """The store, to be read."""
+
+
+Copy = Callable[..., Coroutine[Any, Any, CopyReport]]
+"""Copies a graph to locations, as `AsyncClient.copy` does."""
+
+
+class Artifacts:
+    """Artifacts: manifests whose layers are files, as oras has them (image-spec manifest §Guidelines).
+
+    >>> with Client() as client:
+    ...     done = client.artifacts.push(f"{registry}/notes:1", ArtifactFile(content=b"hello", title="a.txt"))
+    ...     print(done)
+    <CopyReport 1 image 1 manifest 2 blobs 7 B>
+
+    Args:
+        open: gives the store of a location, such as `AsyncClient.open`.
+        copy: copies a graph, as `AsyncClient.copy` does.
+    """
+
+    def __init__(self, open: Open, copy: Copy) -> None:
+        self._open = open
+        self._copy = copy
+
+    async def push(
+        self,
+        target: AnyLocation,
+        *files: ArtifactFile | str | os.PathLike[str],
+        artifact_type: str | None = None,
+        config: ArtifactFile | str | os.PathLike[str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        config_annotations: Mapping[str, str] | None = None,
+        subject: AnyLocation | None = None,
+        times: int = 0,
+        tags: Iterable[str] | str = (),
+        clobber: bool = True,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> CopyReport:
+        """Make an artifact of files and write it. What is there already is not sent.
+
+        The same files give the same digest, on any machine and at any time. A directory becomes a tar archive with
+        gzip, which `oras pull` unpacks, too: of what is in it names, contents, permissions and symbolic links count.
+
+        Args:
+            target: where to, such as `reg.example/notes:1`, or any other location that holds artifacts.
+            files: the files, in order: paths, or more exactly `ArtifactFile`s.
+            artifact_type: the media type that says what the artifact is; without one, and without a config, it is of an
+                unknown type.
+            config: the config; by default the empty one.
+            annotations: of the manifest.
+            config_annotations: of the config's descriptor.
+            subject: what the artifact refers to: a tag or digest in the same place.
+            times: when everything in directories was modified, in seconds since the epoch.
+            tags: more tags in the target.
+            clobber: False leaves tags alone that name something else, or that appear meanwhile.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`).
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            UsageError: a title or a media type cannot be one, or two titles cannot be in one folder.
+            NotFound: there is no such file, or no such subject.
+            InvalidContent: a directory has something in it that could not be pulled; code `unfit-file`.
+            Conflict: a tag is not to be changed, or a file was changed while it was read; nothing was written.
+        """
+        given = Packaging(
+            files=as_files(files),
+            artifact_type=artifact_type,
+            config=as_files([config])[0] if config is not None else None,
+            annotations=annotations or {},
+            config_annotations=config_annotations or {},
+            times=times,
+        )
+        check(given)
+        location = as_location(target).full()
+        async with Overlay(name="the artifact") as overlay, AsyncExitStack() as resources:
+            packaging = given
+            if subject is not None:
+                packaging = msgspec.structs.replace(given, subject=await self._subject(subject, target))
+            packaged = await package(overlay, packaging)
+            graph = Graph.of(overlay, packaged.manifest, str(location), resources)
+            return await self._copy(
+                graph.changed(*packaged.notes),
+                location,
+                tags=tags,
+                clobber=clobber,
+                if_digest=if_digest,
+                dry_run=dry_run,
+                jobs=jobs,
+                referrers=False,
+                on_event=on_event,
+            )
+
+    async def _subject(self, subject: AnyLocation, target: AnyLocation) -> Descriptor:
+        """The descriptor of a subject.
+
+        Raises:
+            UsageError: it is in another place.
+        """
+        there, place = as_location(subject).full(), as_location(target).place
+        if there.place != place:
+            raise UsageError(
+                f"{there} is not in {place}",
+                cause="an artifact is where its subject is",
+                remedy="copy one of them there first",
+                code="subject-elsewhere",
+            )
+        async with self._open(there) as store:
+            found = await resolve_location(store, there)
+        return Descriptor(media_type=found.media_type, digest=found.digest, size=found.size)
+
+
+class SyncArtifacts(Face[Artifacts]):
+    """`Artifacts` for programs without an event loop: the same methods, each returning its result."""
+
+    push: Final = blocking(Artifacts.push)

@@ -1,0 +1,12 @@
+"""`lading artifact`: any files in a registry."""
+
+from __future__ import annotations
+
+import click
+
+from lading.cli.groups import Group
+
+
+@click.group(cls=Group, package=__name__, names=("push",))
+def artifact() -> None:
+    """Keep any files in a registry, as oras does."""

@@ -1,0 +1,236 @@
+"""`lading artifact`: files in registries and layouts, beside what oras makes of the same."""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lading import ArtifactFile, Client
+from lading.errors import UsageError
+from support.images import make_image, push
+from support.lading import Lading
+from support.parts import need
+from support.process import run
+from support.registry import RealRegistry
+
+CREATED = "org.opencontainers.image.created=2024-05-01T12:00:00Z"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    (folder / "docs/in").mkdir(parents=True)
+    (folder / "a.txt").write_text("a")
+    (folder / "docs/in/x").write_text("x")
+    (folder / "docs/in/x").chmod(0o750)
+    (folder / "docs/.wh.x").write_text("no whiteout")
+    (folder / "docs/link").symlink_to("in/x")
+    (folder / "docs/other").hardlink_to(folder / "docs/in/x")
+    (folder / ("docs/" + "ü" * 100)).write_text("long")
+    return folder
+
+
+@pytest.fixture(params=["docker-registry", "embedded"])
+def host(request: pytest.FixtureRequest) -> Any:
+    return (
+        request.getfixturevalue("registry").host
+        if request.param == "docker-registry"
+        else request.getfixturevalue("elsewhere")
+    )
+
+
+def oras(*args: str, cwd: Path) -> str:
+    need("oras")
+    return run(["oras", *args], cwd=cwd).stdout
+
+
+def manifest(lading: Lading, place: str) -> Any:
+    return json.loads(lading.run("manifest", "get", place).stdout)
+
+
+def tree(folder: Path) -> dict[str, tuple[str, int, str]]:
+    """What is in a folder: kind, permissions and content of everything."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = ("link", 0, str(path.readlink()))
+        else:
+            content = "" if path.is_dir() else path.read_text()
+            found[name] = ("directory" if path.is_dir() else "file", path.stat().st_mode & 0o777, content)
+    return found
+
+
+def test_oras_pulls_what_was_pushed(lading: Lading, files: Path, host: str, repository: str, tmp_path: Path) -> None:
+    place = f"{host}/{repository}:1"
+    ran = lading.run("artifact", "push", place, "a.txt:text/plain", "docs", "from/in.txt=-", stdin=b"in", cwd=files)
+    assert ran.stdout.strip() == f"{place}@{lading.run('digest', place).stdout.strip()}"
+    out = tmp_path / "out"
+    oras("pull", "--plain-http", place, "-o", str(out), cwd=tmp_path)
+    (files / "from").mkdir()
+    (files / "from/in.txt").write_text("in")
+    assert tree(out) == tree(files)
+
+
+@pytest.mark.parametrize(
+    "typed, theirs",
+    [
+        (["a.txt"], ["a.txt"]),
+        (["a.txt:text/plain", "docs/in/x"], ["./a.txt:text/plain", "docs//in/x"]),
+        ([], []),
+        (["a.txt", "--artifact-type", "application/vnd.a+json"], None),
+        (["a.txt", "--config", "docs/in/x"], None),
+        (["a.txt", "--config", "docs/in/x:text/x", "--artifact-type", "a/b"], None),
+        (["a.txt", "--annotation", "k=<&>=ü"], None),
+    ],
+)
+def test_the_manifest_is_that_of_oras(
+    lading: Lading, files: Path, tmp_path: Path, typed: list[str], theirs: list[str] | None
+) -> None:
+    lading.run("artifact", "push", f"oci:{tmp_path}/l:1", *typed, "--annotation", CREATED, cwd=files)
+    words = typed if theirs is None else theirs
+    oras("push", "--oci-layout", f"{tmp_path}/o:1", *words, "--annotation", CREATED, cwd=files)
+    ours, others = (lading.run("manifest", "get", f"oci:{tmp_path}/{name}:1").stdout for name in "lo")
+    assert ours == others
+
+
+def test_an_annotation_file_is_that_of_oras(lading: Lading, files: Path, tmp_path: Path) -> None:
+    key, _, created = CREATED.partition("=")
+    said = {
+        "$manifest": {key: created},
+        "$config": {"c": "1"},
+        "a.txt": {"x": "y", "org.opencontainers.image.title": "b"},
+    }
+    (files / "said.json").write_text(json.dumps(said))
+    words = ["a.txt:text/plain", "docs/in/x", "--annotation-file", "said.json", "--artifact-type", "a/b"]
+    lading.run("artifact", "push", f"oci:{tmp_path}/l:1", *words, cwd=files)
+    oras("push", "--oci-layout", f"{tmp_path}/o:1", *words, cwd=files)
+    ours, others = (lading.run("manifest", "get", f"oci:{tmp_path}/{name}:1").stdout for name in "lo")
+    assert ours == others
+
+
+def test_the_same_files_give_the_same_digest(lading: Lading, files: Path, tmp_path: Path) -> None:
+    first = lading.run("artifact", "push", f"oci:{tmp_path}/l:1", "docs", "a.txt", cwd=files).stdout
+    for path in files.rglob("*"):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    again = lading.run("artifact", "push", f"oci:{tmp_path}/m:1", "docs", "a.txt", cwd=files).stdout
+    assert again.partition("@")[2] == first.partition("@")[2] != ""
+    assert "annotations" not in manifest(lading, f"oci:{tmp_path}/l:1")
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+    lading.run("artifact", "push", f"oci:{tmp_path}/l:2", "docs", cwd=files, env=epoch)
+    said = manifest(lading, f"oci:{tmp_path}/l:2")["annotations"]
+    assert said == {"org.opencontainers.image.created": "2023-11-14T22:13:20Z"}
+
+
+def test_what_is_there_is_not_sent_again(lading: Lading, files: Path, registry: RealRegistry, repository: str) -> None:
+    place = f"{registry.host}/{repository}"
+    lading.run("artifact", "push", f"{place}:1", "docs", "a.txt", "--tag", "2", cwd=files)
+    assert lading.run("digest", f"{place}:2").stdout == lading.run("digest", f"{place}:1").stdout
+    assert "Nothing to copy" in lading.run("artifact", "push", f"{place}:1", "docs", "a.txt", cwd=files).stderr
+    (files / "a.txt").write_text("b")
+    ran = lading.run("artifact", "push", f"{place}:1", "docs", "a.txt", "--format", "json", cwd=files)
+    outcomes = {step["digest"]: step["outcome"] for step in json.loads(ran.stdout)["steps"]}
+    directory, file = (layer["digest"] for layer in manifest(lading, f"{place}:1")["layers"])
+    assert (outcomes[directory], outcomes[file]) == ("present", "copied")
+    planned = lading.run("artifact", "push", f"{place}:3", "a.txt", "--dry-run", cwd=files)
+    assert "TO DO" in planned.stdout
+    assert lading.run("digest", f"{place}:3", check=False).returncode == 3
+
+
+def test_a_subject_is_beside_the_artifact(lading: Lading, files: Path, host: str, repository: str) -> None:
+    place = f"{host}/{repository}"
+    push(host, repository, "image", make_image("linux/amd64", kind="oci"))
+    lading.run("artifact", "push", f"{place}:sbom", "a.txt", "--subject", "image", "--artifact-type", "a/b", cwd=files)
+    digest = lading.run("digest", f"{place}:image").stdout.strip()
+    assert manifest(lading, f"{place}:sbom")["subject"]["digest"] == digest
+    assert "a/b" in oras("discover", "--plain-http", f"{place}:image", cwd=files)
+    far = lading.run("artifact", "push", f"{place}-2:1", "a.txt", "--subject", f"{place}:image", cwd=files, check=False)
+    assert (far.returncode, "where its subject is" in far.stderr) == (2, True)
+
+
+def test_what_has_a_colon_or_an_equals_sign_in_its_name_is_found(lading: Lading, files: Path, tmp_path: Path) -> None:
+    for name in ("a:b", "k=v", "t:text/x"):
+        (files / name).parent.mkdir(exist_ok=True)
+        (files / name).write_text(name)
+    words = ["a:b", "k=v:text/plain", "t:text/x", "a.txt:"]
+    ran = lading.run("artifact", "push", f"oci:{tmp_path}/l:1", *words, cwd=files)
+    layers = manifest(lading, ran.stdout.strip())["layers"]
+    assert [(one["annotations"]["org.opencontainers.image.title"], one["mediaType"]) for one in layers] == [
+        ("a:b", TAR),
+        ("k=v", "text/plain"),
+        ("t:text/x", TAR),
+        ("a.txt", TAR),
+    ]
+
+
+TITLE = "org.opencontainers.image.title"
+TAR = "application/vnd.oci.image.layer.v1.tar"
+
+
+def _absolute(files: Path) -> list[str]:
+    return [str(files / "a.txt")]
+
+
+@pytest.mark.parametrize(
+    "words, code, said",
+    [
+        (_absolute, 2, "absolute path"),
+        (["../files/a.txt"], 2, "leads out of the folder"),
+        (["."], 2, "needs a title"),
+        (["b=a.txt", "b=docs/in/x"], 2, "cannot both"),
+        (["B=a.txt", "b=docs/in/x"], 2, "cannot both"),
+        (["e\u0301=a.txt", "\xe9=docs/in/x"], 2, "cannot both"),
+        (["b=a.txt", "b/c=docs/in/x"], 2, "cannot both"),
+        (["b/c=a.txt", "b=docs"], 2, "cannot both"),
+        ([f"{'n' * 300}=a.txt"], 2, "longer than 255 bytes"),
+        (["-"], 2, "needs a title"),
+        (["a=-", "b=-"], 2, "read once"),
+        (["none.txt"], 3, "does not exist"),
+        (["pipe"], 2, "neither a file nor a directory"),
+        (["piped"], 7, "a device or a pipe"),
+        (["away"], 7, "leads out of the directory"),
+        (["a.txt", "--artifact-type", "bad"], 2, "no media type"),
+        (["a.txt", "--annotation", "x"], 2, "KEY=VALUE"),
+        (["a.txt", "--annotation-file", "a.txt"], 2, "as JSON"),
+        (["a.txt", "--annotation-file", "other.json"], 2, "none of the files"),
+    ],
+)
+def test_what_could_not_be_pulled_is_refused(
+    lading: Lading, files: Path, tmp_path: Path, words: list[str] | Callable[[Path], list[str]], code: int, said: str
+) -> None:
+    os.mkfifo(files / "pipe")
+    (files / "piped").mkdir()
+    os.mkfifo(files / "piped/pipe")
+    (files / "away").mkdir()
+    (files / "away/x").symlink_to(".")
+    (files / "away/y").symlink_to("x/x/../..")
+    (files / "other.json").write_text('{"none": {"a": "b"}}')
+    given = words(files) if callable(words) else words
+    ran = lading.run("artifact", "push", f"oci:{tmp_path}/l:1", *given, cwd=files, check=False)
+    assert (ran.returncode, said in ran.stderr) == (code, True), ran.stderr
+    assert not (tmp_path / "l").exists()
+
+
+def test_a_socket_is_left_out_and_said(
+    lading: Lading, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files / "docs")  # the path of a socket has to be short
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("socket")
+        ran = lading.run("artifact", "push", f"oci:{tmp_path}/l:1", "docs", cwd=files)
+    assert "docs: socket is left out" in ran.stderr
+
+
+def test_from_python(files: Path, registry: RealRegistry, repository: str) -> None:
+    place = f"{registry.host}/{repository}:1"
+    with Client() as client:
+        with pytest.raises(UsageError, match="needs a title"):
+            client.artifacts.push(place, files / "docs")
+        with (files / "a.txt").open("rb") as file:
+            made = [ArtifactFile(content=files / "docs", title="d"), ArtifactFile(content=file, title="a")]
+            client.artifacts.push(place, *made, ArtifactFile(content=b"{}"), artifact_type="a/b")
+        assert [layer.annotations.get(TITLE) for layer in client.get_manifest(place).layers] == ["d", "a", None]
