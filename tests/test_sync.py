@@ -22,7 +22,8 @@ from lading.client.registries import Registries, SyncRegistries
 from lading.client.sync_store import SyncStore
 from lading.drafts.facade import Drafts, SyncDrafts
 from lading.errors import UsageError
-from lading.images.facade import Images, SyncImage, SyncImageIndex, SyncImages
+from lading.images.facade import Images, SyncImages
+from lading.images.sync_views import SyncImage, SyncImageIndex
 from lading.images.views import Image, ImageIndex
 from lading.store import Store
 from support.images import make_image, push

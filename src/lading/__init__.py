@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from lading.images.base_check import BaseReport
     from lading.images.diff.results import DiffReport
-    from lading.images.facade import Images, SyncImage, SyncImageIndex, SyncImages
+    from lading.images.facade import Images, SyncImages
     from lading.images.files.entries import FileEntry
     from lading.images.files.export import Exported
     from lading.images.files.layers import Layer
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from lading.images.lint import Finding, LintReport
     from lading.images.overview import Overview
     from lading.images.sizes import SizeReport
+    from lading.images.sync_views import SyncImage, SyncImageIndex
     from lading.images.validation import Validation, ValidationReport
     from lading.images.views import Image, ImageIndex
     from lading.model.config import ImageConfig
@@ -111,7 +112,7 @@ _HOME = {
     "images.files.entries": ("FileEntry",),
     "images.files.export": ("Exported",),
     "images.diff.results": ("DiffReport",),
-    "images.facade": ("Images", "SyncImage", "SyncImageIndex", "SyncImages"),
+    "images.facade": ("Images", "SyncImages"),
     "images.history": ("History",),
     "images.indexes.report": ("EntryChange", "IndexListing", "IndexReport", "ListedEntry"),
     "images.indexes.sources": ("IndexSource",),
@@ -121,6 +122,7 @@ _HOME = {
     "images.overview": ("Overview",),
     "images.files.reading": ("Files",),
     "images.sizes": ("SizeReport",),
+    "images.sync_views": ("SyncImage", "SyncImageIndex"),
     "images.files.usage": ("FilesReport",),
     "images.validation": ("Validation", "ValidationReport"),
     "images.views": ("Image", "ImageIndex"),

@@ -5,27 +5,22 @@ This module only binds; what the methods do is in the modules of the views.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import (
-    AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
 )
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
 from lading.arguments import several
-from lading.errors import InvalidContent, NotFound, UsageError
+from lading.errors import InvalidContent
 from lading.images.base_check import BaseChecks, BaseReport, Given, annotations_of
-from lading.images.bases import StatedBase, common_base
-from lading.images.edited import Editable, EditedImage, parse_platforms
-from lading.images.edits.apply import Attestations
-from lading.images.edits.edit import Edit
+from lading.images.changing import Changes, Copy, Open
+from lading.images.edited import parse_platforms
 from lading.images.edits.new_layer import LayerFrom, NewLayer
-from lading.images.edits.referrers import Referrers
-from lading.images.edits.report import EditReport, ManifestChange
 from lading.images.files.entries import FileEntry
 from lading.images.files.export import Exported
 from lading.images.files.indexing import Remembered
@@ -35,39 +30,21 @@ from lading.images.history import History
 from lading.images.layer_list import LayerList, layer_list
 from lading.images.platforms import choose_image, nearest_image
 from lading.images.sizes import SizeReport, sizes
+from lading.images.sync_views import SyncImage, SyncImageIndex
 from lading.images.views import Image, ImageIndex
 from lading.io.blocking import Face, blocking
-from lading.io.tasks import JOBS, gather
+from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
-from lading.model.manifest import Manifest, parse
+from lading.model.manifest import parse
 from lading.model.platform import Platform
-from lading.store import AnyManifest, Readable, Store, fetch_manifest
+from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location
-from lading.stores.overlay import Overlay
-from lading.transfer.events import OnEvent
-from lading.transfer.place import Place
-from lading.transfer.report import CopyReport
-from lading.transfer.transform import Graph, HasGraph
-
-if TYPE_CHECKING:
-    from lading.images.edits.rebase import Base
 
 
-class Open(Protocol):
-    """Gives the store of a location."""
-
-    def __call__(self, place: AnyLocation, *, mirrored: bool = ...) -> AbstractAsyncContextManager[Readable]:
-        """The store, to be read."""
-
-
-Copy = Callable[..., Coroutine[Any, Any, CopyReport]]
-"""Copies a graph to locations, as `AsyncClient.copy` does."""
-
-
-class Images:
+class Images(Changes):
     """Images and indexes as views over where they are; what is looked at more than once is read once.
 
     Where a reference names an index and no platform is said, the image is meant that a container engine on this
@@ -81,8 +58,7 @@ class Images:
     """
 
     def __init__(self, open: Open, copy: Copy, remembered: Remembered, note: Callable[[str], None]) -> None:
-        self._open = open
-        self._copy = copy
+        super().__init__(open, copy)
         self._remembered = remembered
         self._note = note
 
@@ -169,8 +145,6 @@ class Images:
         Raises:
             NotFound: one of them is not there, or has nothing for the platforms.
         """
-        from lading.arguments import several
-
         wanted = [Platform.parse(one) if isinstance(one, str) else one for one in several(platforms)]
         images: list[Image] = []
         places: tuple[AnyLocation, ...] = several(references)
@@ -297,324 +271,6 @@ class Images:
             )
             return BaseReport(reference=str(location), digest=found.digest, images=checked)
 
-    async def push(
-        self,
-        image: Image | ImageIndex | EditedImage,
-        *targets: AnyLocation | Place | Store,
-        tags: Iterable[str] | str = (),
-        clobber: bool = True,
-        if_digest: str | None = None,
-        dry_run: bool = False,
-        jobs: int = JOBS,
-        on_event: OnEvent | None = None,
-    ) -> EditReport:
-        """Write an image or an index, with its edits.
-
-        Blobs that are not changed are mounted or copied; nothing is there under a name before all of it is.
-
-        Args:
-            image: the image or index, edited or not.
-            targets: where to: references, or any other locations.
-            tags: more tags in each target.
-            clobber: False leaves tags alone that name something else, or that appear meanwhile.
-            if_digest: change tags only if they name this digest, or do not exist (`absent`).
-            dry_run: write nothing; the report says what would be done.
-            jobs: how many blobs are under way at once.
-            on_event: called with what happens; see `AsyncClient.copy`.
-
-        Raises:
-            Conflict: a tag is not to be changed; nothing was written.
-            NotFound: the source lacks something, or has nothing for a platform; no tag was changed.
-            Unsupported: it cannot be changed so.
-        """
-        changes: list[ManifestChange] = []
-        edited = image if isinstance(image, EditedImage) else image.edited()
-        into_engine = all(map(_takes_references, targets))
-        report = await self._copy(
-            edited.graph(changes),
-            *targets,
-            tags=tags,
-            clobber=clobber,
-            if_digest=if_digest,
-            dry_run=dry_run,
-            jobs=jobs,
-            platforms=edited.platforms if into_engine else (),
-            referrers=False if edited.edits else None,
-            on_event=on_event,
-        )
-        fields = {name: getattr(report, name) for name in CopyReport.__struct_fields__}
-        return EditReport(**fields, changes=changes)
-
-    async def edit(
-        self,
-        reference: AnyLocation,
-        *edits: Edit,
-        targets: Iterable[AnyLocation] | AnyLocation = (),
-        in_place: bool = False,
-        platforms: Iterable[Platform | str] | Platform | str = (),
-        attestations: Attestations = "keep",
-        referrers: Referrers = "keep",
-        tags: Iterable[str] | str = (),
-        clobber: bool = True,
-        if_digest: str | None = None,
-        dry_run: bool = False,
-        jobs: int = JOBS,
-        on_event: OnEvent | None = None,
-    ) -> EditReport:
-        """Apply edits to an image, or to the images of an index and the index, and write what comes of it.
-
-        Args:
-            reference: its tag or digest, in a registry or any other location.
-            edits: what is changed, in order.
-            targets: where the result is written to.
-            in_place: give the tag of the source to the result, too, if nobody else has changed the tag meanwhile. What
-                the tag named stays there by its digest.
-            platforms: of an index only the images for these; without any all images.
-            attestations: of images that are edited: `keep` them, or `drop` them.
-            referrers: what becomes of what refers to them, such as signatures; see `Referrers` of `lading.edits`.
-            tags: more tags in each target.
-            clobber: False leaves tags alone that name something else, or that appear meanwhile.
-            if_digest: change tags only if they name this digest, or do not exist (`absent`).
-            dry_run: write nothing; the report says what would be done.
-            jobs: how many blobs are under way at once.
-            on_event: called with what happens; see `AsyncClient.copy`.
-
-        Raises:
-            UsageError: there is nowhere to write to; or the source is named by a digest, which nothing else can have.
-            NotFound: there is no such image, or nothing for a platform.
-            Conflict: a tag is not to be changed; nothing was written.
-            Unsupported: it cannot be changed so.
-        """
-
-        async def given(_view: Image | ImageIndex, _stack: AsyncExitStack) -> Sequence[Edit]:
-            return edits
-
-        return await self._edit(
-            reference,
-            given,
-            targets,
-            in_place,
-            parse_platforms(platforms),
-            attestations,
-            referrers,
-            if_digest,
-            tags=tags,
-            clobber=clobber,
-            dry_run=dry_run,
-            jobs=jobs,
-            on_event=on_event,
-        )
-
-    async def rebase(
-        self,
-        reference: AnyLocation,
-        *,
-        old_base: AnyLocation | None = None,
-        new_base: AnyLocation | None = None,
-        targets: Iterable[AnyLocation] | AnyLocation = (),
-        in_place: bool = False,
-        platforms: Iterable[Platform | str] | Platform | str = (),
-        attestations: Attestations = "keep",
-        referrers: Referrers = "keep",
-        tags: Iterable[str] | str = (),
-        clobber: bool = True,
-        if_digest: str | None = None,
-        dry_run: bool = False,
-        jobs: int = JOBS,
-        on_event: OnEvent | None = None,
-    ) -> EditReport:
-        """Put an image, or the images of an index, on another base; see `Rebase` of `lading.edits`.
-
-        Args:
-            reference: its tag or digest, in a registry or any other location.
-            old_base: what it is built on; by default what its annotations say, by the digest that they say.
-            new_base: what it is to be built on; by default what the name in its annotations stands for now.
-            targets: where the result is written to.
-            in_place: give the tag of the source to the result; see `edit`.
-            platforms: of an index only the images for these; without any all images.
-            attestations: of images that are rebased: `keep` them, or `drop` them.
-            referrers: what becomes of what refers to them, such as signatures; see `Referrers` of `lading.edits`.
-            tags: more tags in each target.
-            clobber: False leaves tags alone that name something else, or that appear meanwhile.
-            if_digest: change tags only if they name this digest, or do not exist (`absent`).
-            dry_run: write nothing; the report says what would be done.
-            jobs: how many blobs are under way at once.
-            on_event: called with what happens; see `AsyncClient.copy`.
-
-        Raises:
-            LadingError: an image is not built on the old base; nothing was written.
-            NotFound: the image or a base is not there, or the image does not say what it is built on.
-            Conflict: a tag is not to be changed; nothing was written.
-        """
-
-        async def bases(view: Image | ImageIndex, stack: AsyncExitStack) -> Sequence[Edit]:
-            from lading.images.edits.rebase import Rebase
-
-            old, new = old_base, new_base
-            if old is None or new is None:
-                stated = await _stated(view, parse_platforms(platforms))
-                old = old or _pinned(stated, view.name)
-                new = new or stated.name
-                if new is None:
-                    raise NotFound(
-                        f"{view.name} does not say the name of its base",
-                        remedy="name the new base",
-                        code="no-base-stated",
-                        fields={"reference": view.name},
-                    )
-            return [Rebase(await self._base(stack, old), await self._base(stack, new))]
-
-        return await self._edit(
-            reference,
-            bases,
-            targets,
-            in_place,
-            parse_platforms(platforms),
-            attestations,
-            referrers,
-            if_digest,
-            tags=tags,
-            clobber=clobber,
-            dry_run=dry_run,
-            jobs=jobs,
-            on_event=on_event,
-        )
-
-    async def _edit(
-        self,
-        reference: AnyLocation,
-        edits: Callable[[Image | ImageIndex, AsyncExitStack], Awaitable[Sequence[Edit]]],
-        targets: Iterable[AnyLocation] | AnyLocation,
-        in_place: bool,
-        platforms: tuple[Platform, ...],
-        attestations: Attestations,
-        referrers: Referrers,
-        if_digest: str | None,
-        **options: Any,
-    ) -> EditReport:
-        """Edit what is in a location; the edits are found out when it is open."""
-        location = as_location(reference).full()
-        named: tuple[AnyLocation, ...] = several(targets)
-        there = [as_location(target) for target in named]
-        if in_place:
-            if location.own_tag is None or location.pinned is not None:
-                raise UsageError(
-                    f"{location} names no tag, and only what a tag names can be replaced",
-                    remedy="name a tag, or a target",
-                    code="in-place-without-tag",
-                    fields={"location": str(location)},
-                )
-            there.append(location)
-        if not there:
-            raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
-        registries = {target.reference.registry for target in there if target.reference is not None}
-        mirrored = location.reference is None or location.reference.registry not in registries
-        async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(self._open(location, mirrored=mirrored))
-            found = await fetch_location(store, location)
-            name = str(location)
-            view = ImageIndex(store, found, name) if isinstance(found, Index) else Image(store, found, name)
-            edited = EditedImage(view, tuple(await edits(view, stack)), platforms, attestations, referrers)
-            expected = if_digest or (str(found.digest) if in_place and len(there) == 1 else None)
-            return await self.push(edited, *there, if_digest=expected, **options)
-
-    async def _base(self, stack: AsyncExitStack, reference: AnyLocation) -> Base:
-        from lading.images.edits.rebase import Base
-
-        location = as_location(reference).full()
-        store = await stack.enter_async_context(self._open(location, mirrored=True))
-        return Base(store, await fetch_location(store, location), str(location))
-
-    @asynccontextmanager
-    async def new_layer(self, made_of: LayerFrom) -> AsyncIterator[NewLayer]:
-        """Make a layer of an archive or of files on disk. It can be used within the `async with`.
-
-        Args:
-            made_of: what the layer is made of.
-
-        Raises:
-            NotFound: there is no such file.
-            UsageError: its place in the image is none.
-            InvalidContent: an archive is damaged, or has what container engines refuse.
-            Conflict: a file was changed while it was read.
-        """
-        from lading.images.edits.new_layer import new_layer
-
-        async with Overlay(name="the new layer") as overlay:
-            yield await new_layer(overlay, made_of)
-
-    async def append(
-        self,
-        reference: AnyLocation | None,
-        *layers: LayerFrom,
-        edits: Iterable[Edit] = (),
-        targets: Iterable[AnyLocation] | AnyLocation = (),
-        in_place: bool = False,
-        platforms: Iterable[Platform | str] | Platform | str = (),
-        attestations: Attestations = "keep",
-        referrers: Referrers = "keep",
-        tags: Iterable[str] | str = (),
-        clobber: bool = True,
-        if_digest: str | None = None,
-        dry_run: bool = False,
-        jobs: int = JOBS,
-        on_event: OnEvent | None = None,
-    ) -> EditReport:
-        """Put new layers on an image, or on each image of an index, and write what comes of it.
-
-        Args:
-            reference: its tag or digest, in a registry or any other location; None for a new image, which has nothing
-                but these layers.
-            layers: what they are made of, the lowest first.
-            edits: what else is changed, after that.
-            targets: where the result is written to.
-            in_place: give the tag of the source to the result, too; see `edit`.
-            platforms: of an index only the images for these; without any all images. A new image is for the only one of
-                them, or for what a container engine on this machine runs.
-            attestations: of images that get a layer: `keep` them, or `drop` them.
-            referrers: what becomes of what refers to them, such as signatures; see `Referrers` of `lading.edits`.
-            tags: more tags in each target.
-            clobber: False leaves tags alone that name something else, or that appear meanwhile.
-            if_digest: change tags only if they name this digest, or do not exist (`absent`).
-            dry_run: write nothing; the report says what would be done.
-            jobs: how many blobs are under way at once.
-            on_event: called with what happens; see `AsyncClient.copy`.
-
-        Raises:
-            UsageError: there is nowhere to write to; a file that is no archive has no place in the image.
-            NotFound: there is no such file or image, or nothing for a platform.
-            InvalidContent: an archive is damaged, or has what container engines refuse.
-            Conflict: a tag is not to be changed, or a file was changed while it was read; nothing was written.
-            Unsupported: the image cannot have the layer.
-        """
-        from lading.images.edits.append import Append, empty_image
-
-        async def made(_view: Image | ImageIndex, stack: AsyncExitStack) -> Sequence[Edit]:
-            new = [Append(await stack.enter_async_context(self.new_layer(layer))) for layer in layers]
-            return [*new, *edits]
-
-        options: dict[str, Any] = {
-            "tags": tags,
-            "clobber": clobber,
-            "dry_run": dry_run,
-            "jobs": jobs,
-            "on_event": on_event,
-        }
-        wanted = parse_platforms(platforms)
-        if reference is not None:
-            return await self._edit(
-                reference, made, targets, in_place, wanted, attestations, referrers, if_digest, **options
-            )
-        there: tuple[AnyLocation, ...] = several(targets)
-        if not there or in_place:
-            raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
-        created = max((layer.created for layer in layers), default=0)
-        view = Image(*await empty_image(_platform_of_new(wanted), created), "the new image")
-        async with AsyncExitStack() as stack:
-            # Nothing refers to the image that it was made of.
-            edited = EditedImage(view, tuple(await made(view, stack)), referrers="drop")
-            return await self.push(edited, *there, if_digest=if_digest, **options)
-
     async def _image(
         self,
         store: Readable,
@@ -671,175 +327,6 @@ class Images:
         if wanted:
             return [await index.image(one) for one in wanted]
         return list(await index.images())
-
-
-async def _stated(view: Image | ImageIndex, platforms: Sequence[Platform]) -> StatedBase:
-    """What the images that are meant say that they are built on."""
-    if isinstance(view, Image):
-        return common_base([view.manifest], view.name)
-    images = [await view.image(platform) for platform in platforms] or await view.images()
-    return common_base([image.manifest for image in images], view.name)
-
-
-def _pinned(base: StatedBase, what: str) -> Location:
-    """Where the base is as it was when an image was built."""
-    if base.name is None or base.digest is None:
-        raise NotFound(
-            f"{what} does not say which base exactly it is built on",
-            cause=f"its annotations have no {'name' if base.name is None else 'digest'} of it",
-            remedy="name the old base",
-            code="no-base-stated",
-            fields={"reference": what},
-        )
-    return as_location(base.name).with_digest(base.digest)
-
-
-def _takes_references(target: AnyLocation | Place | Store) -> bool:
-    """Whether a target is a Docker archive or engine, which holds the image for one platform."""
-    if isinstance(target, str):
-        target = as_location(target)
-    return isinstance(target, Location) and target.is_docker
-
-
-class SyncImage(Editable, Face[Image]):
-    """`Image` for programs without an event loop: the same methods, each returning its result."""
-
-    @property
-    def store(self) -> Readable:
-        """What it is in: the asynchronous store."""
-        return self._inner.store
-
-    @property
-    def manifest(self) -> Manifest:
-        """Its manifest."""
-        return self._inner.manifest
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        return self._inner.name
-
-    @property
-    def platform(self) -> Platform | None:
-        """What it is for, as the index says that it was found in; None where it was found by itself."""
-        return self._inner.platform
-
-    @property
-    def digest(self) -> Digest:
-        """Of its manifest."""
-        return self._inner.digest
-
-    def graph(self) -> Graph:
-        """What a copy of it reads."""
-        return self._inner.graph()
-
-    def edited(self, *edits: Edit, platforms: Iterable[Platform | str] | Platform | str | None = None) -> EditedImage:
-        """The same with edits, as a value; see `Editable.edited`."""
-        return self._inner.edited(*edits, platforms=platforms)
-
-    def __repr__(self) -> str:
-        """As that of `Image`."""
-        return repr(self._inner)
-
-    config: Final = blocking(Image.config)
-    layers: Final = blocking(Image.layers)
-    history: Final = blocking(Image.history)
-    files: Final = blocking(Image.files)
-    largest: Final = blocking(Image.largest)
-    read: Final = blocking(Image.read)
-    extract: Final = blocking(Image.extract)
-    export: Final = blocking(Image.export)
-
-
-class SyncImageIndex(Editable, Face[ImageIndex]):
-    """`ImageIndex` for programs without an event loop: the same methods, each returning its result."""
-
-    @property
-    def store(self) -> Readable:
-        """What it is in: the asynchronous store."""
-        return self._inner.store
-
-    @property
-    def index(self) -> Index:
-        """The index itself, with the descriptors of its manifests."""
-        return self._inner.index
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        return self._inner.name
-
-    @property
-    def digest(self) -> Digest:
-        """Of the index."""
-        return self._inner.digest
-
-    @property
-    def platforms(self) -> tuple[Platform, ...]:
-        """The platforms of its images, in its order."""
-        return self._inner.platforms
-
-    def graph(self) -> Graph:
-        """What a copy of it reads."""
-        return self._inner.graph()
-
-    def edited(self, *edits: Edit, platforms: Iterable[Platform | str] | Platform | str | None = None) -> EditedImage:
-        """The same with edits, as a value; see `Editable.edited`."""
-        return self._inner.edited(*edits, platforms=platforms)
-
-    def __repr__(self) -> str:
-        """As that of `ImageIndex`."""
-        return repr(self._inner)
-
-    def filter(
-        self,
-        platforms: Iterable[Platform | str] | Platform | str = (),
-        *,
-        exact: bool = False,
-        attestations: bool = True,
-    ) -> SyncImageIndex:
-        """The index with only the images for some platforms, as a value; see `ImageIndex.filter`."""
-        return self._same(self._inner.filter(platforms, exact=exact, attestations=attestations))
-
-    def remove(self, *entries: str, platforms: Iterable[Platform | str] | Platform | str = ()) -> SyncImageIndex:
-        """The index without some entries, as a value; see `ImageIndex.remove`."""
-        return self._same(self._inner.remove(*entries, platforms=platforms))
-
-    def add(
-        self, *others: HasGraph, replace: bool = False, nested: bool = False, allow_duplicate_platforms: bool = False
-    ) -> SyncImageIndex:
-        """The index with more entries, as a value; see `ImageIndex.add`."""
-        adding = self._inner.add(
-            *others, replace=replace, nested=nested, allow_duplicate_platforms=allow_duplicate_platforms
-        )
-        return self._same(self._runner.run(adding))
-
-    def _same(self, index: ImageIndex) -> SyncImageIndex:
-        return SyncImageIndex(index, self._runner)
-
-    def image(self, platform: Platform | str) -> SyncImage:
-        """Its image for a platform.
-
-        Args:
-            platform: `OS/ARCH[/VARIANT]`.
-
-        Raises:
-            NotFound: it has none for that platform, or that image is missing.
-        """
-        return SyncImage(self._runner.run(self._inner.image(platform)), self._runner)
-
-    def images(self) -> tuple[SyncImage, ...]:
-        """All its images that are there, in its order; neither attestations nor indexes within it."""
-        return tuple(SyncImage(image, self._runner) for image in self._runner.run(self._inner.images()))
-
-
-def _platform_of_new(platforms: tuple[Platform, ...]) -> Platform:
-    """What a new image is for."""
-    from lading.images.machine import engine_platform
-
-    if len(platforms) > 1:
-        raise UsageError("a new image is for one platform", remedy="make one for each", code="several-platforms")
-    return platforms[0] if platforms else engine_platform()
 
 
 class SyncImages(Face[Images]):
