@@ -430,6 +430,8 @@ image edit {kind}/app:list --attestations-to-referrers --dry-run -t {evil}
 image edit {kind}/app:list --referrers-to-attestations --dry-run -t 2
 image edit {kind}/app:list --to oci --data-max 1000 --digest-algorithm sha512 -t oci:{layout}:{evil}
 image edit {kind}/app:list --label-to-annotation --promote-annotations --base {evil}@{evil} -t 2
+image create oci:{folder}/made:1 --from {kind}/app:{evil}
+image create oci:{folder}/made:1 {archive}:/{evil} --label {evil}={evil} --dry-run
 image rebase {kind}/app:image --old-base {evil} --new-base {kind}/app:image -t 2
 image rebase {kind}/app:image --old-base {kind}/app:list --new-base oci:{layout}:image -t oci:{layout}:{evil}
 image rebase oci:{layout}:image -t 2

@@ -14,15 +14,26 @@ from lading.cli.editing import EditOption, key_value
 from lading.cli.layer_edits import source_date
 
 if TYPE_CHECKING:
+    from lading.images.edits.annotations import Scope
     from lading.images.edits.edit import Edit
 
 F = TypeVar("F", bound=Callable[..., Any])
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
+def first_options(function: F) -> F:
+    """Add the edits that come first in the help of an `EditCommand`: labels, variables, annotations."""
+    return _added(function, _FIRST, is_rare=False)
+
+
 def daily_options(function: F) -> F:
     """Add the edits of configs that are wanted every day to an `EditCommand`."""
     return _added(function, _DAILY, is_rare=False)
+
+
+def removal_options(function: F) -> F:
+    """Add those that take labels, variables and annotations away."""
+    return _added(function, _REMOVALS, is_rare=False)
 
 
 def rare_options(function: F) -> F:
@@ -437,4 +448,57 @@ _RARE: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
     ("--attestations-to-referrers", _to_referrers, "", "Have BuildKit's attestations refer to their images."),
     ("--referrers-to-attestations", _to_attestations, "", "List attestations that refer to the images in the index."),
     ("--base", _base, "NAME@DIGEST", "Say in annotations what the image is built on."),
+)
+
+
+def _no_label(name: str) -> Edit:
+    from lading.images.edits.config import SetLabel
+
+    return SetLabel(name, None)
+
+
+def _env(text: str) -> Edit:
+    from lading.images.edits.config import SetEnv
+
+    return SetEnv(*key_value(text, "--env"))
+
+
+def _no_env(name: str) -> Edit:
+    from lading.images.edits.config import SetEnv
+
+    return SetEnv(name, None)
+
+
+def _annotation(text: str) -> Edit:
+    from lading.images.edits.annotations import SetAnnotation
+
+    scope, rest = _scoped(text)
+    return SetAnnotation(*key_value(rest, "--annotation"), scope)
+
+
+def _no_annotation(text: str) -> Edit:
+    from lading.images.edits.annotations import SetAnnotation
+
+    scope, name = _scoped(text)
+    return SetAnnotation(name, None, scope)
+
+
+def _scoped(text: str) -> tuple[Scope, str]:
+    """Whose annotation is meant, and the rest of what was typed."""
+    scopes: tuple[Scope, ...] = ("manifest", "index", "descriptor")
+    for scope in scopes:
+        if text.startswith(f"{scope}:"):
+            return scope, text.removeprefix(f"{scope}:")
+    return "manifest", text
+
+
+_FIRST: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
+    ("--label", label, "KEY=VALUE", "Set a label."),
+    ("--env", _env, "KEY=VALUE", "Set a variable."),
+    ("--annotation", _annotation, "[SCOPE:]KEY=VALUE", "Set an annotation."),
+)
+_REMOVALS: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
+    ("--remove-label", _no_label, "KEY", "Take a label away."),
+    ("--remove-env", _no_env, "KEY", "Take a variable away."),
+    ("--remove-annotation", _no_annotation, "[SCOPE:]KEY", "Take an annotation away."),
 )

@@ -50,6 +50,7 @@ COMMANDS = {
     "image size": f"{_COMMANDS}.image.size:SizeDocument",
     "image check-base": "lading.images.base_check:BaseReport",
     "image ls": "lading.images.files.reading:Files",
+    "image create": "lading.images.edits.report:EditReport",
     "image edit": "lading.images.edits.report:EditReport",
     "image rebase": "lading.images.edits.report:EditReport",
     "image flatten": "lading.images.edits.report:EditReport",

@@ -76,36 +76,49 @@ def key_value(text: str, option: str) -> tuple[str, str]:
 
 def target_options(function: F) -> F:
     """Add where the result of an edit goes, and how."""
-    for add in reversed(
-        (
-            click.option("-t", "--target", "targets", multiple=True, metavar="TARGET", help=_TARGET),
-            click.option("--in-place", is_flag=True, help="Give the tag of the source to the result, too."),
-            platform_option(multiple=True, help="Of an index, only these images. Repeatable."),
-            click.option("--dry-run", is_flag=True, help="Write nothing; show what would change."),
-            IF_DIGEST,
-            NO_CLOBBER,
-            click.option(
-                "--attestations",
-                type=click.Choice(["keep", "drop"]),
-                default="keep",
-                help="Of edited images: keep or drop (keep).",
-            ),
-            click.option(
-                "--referrers",
-                type=click.Choice(["keep", "copy", "drop"]),
-                default="keep",
-                help="Such as SBOMs: keep where they are, copy, or drop (keep).",
-            ),
-            JOBS,
-            PROGRESS,
-            format_option,
-        )
-    ):
+    return _added(function, (_TARGETS, _IN_PLACE, _PLATFORMS, *_HOW[:3], _ATTESTATIONS, _REFERRERS, *_HOW[3:]))
+
+
+def new_image_options(function: F) -> F:
+    """Add where a new image goes, and how."""
+    return _added(function, (_TARGETS, _PLATFORMS, *_HOW))
+
+
+def _added(function: F, options: Sequence[Callable[[F], F]]) -> F:
+    for add in reversed(options):
         function = add(function)
     return function
 
 
-_TARGET = "Where the result goes: a location, or just a tag. Repeatable."
+_TARGETS: Callable[[Any], Any] = click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="TARGET",
+    help="Where the result goes: a location, or just a tag. Repeatable.",
+)
+_IN_PLACE: Callable[[Any], Any] = click.option(
+    "--in-place", is_flag=True, help="Give the tag of the source to the result, too."
+)
+_PLATFORMS: Callable[[Any], Any] = platform_option(multiple=True, help="Of an index, only these images. Repeatable.")
+_ATTESTATIONS: Callable[[Any], Any] = click.option(
+    "--attestations", type=click.Choice(["keep", "drop"]), default="keep", help="Of edited images: keep or drop (keep)."
+)
+_REFERRERS: Callable[[Any], Any] = click.option(
+    "--referrers",
+    type=click.Choice(["keep", "copy", "drop"]),
+    default="keep",
+    help="Such as SBOMs: keep where they are, copy, or drop (keep).",
+)
+_HOW: tuple[Callable[[Any], Any], ...] = (
+    click.option("--dry-run", is_flag=True, help="Write nothing; show what would change."),
+    IF_DIGEST,
+    NO_CLOBBER,
+    JOBS,
+    PROGRESS,
+    format_option,
+)
 
 
 def run_edit(options: Options, reference: str, edits: Sequence[Edit], given: dict[str, Any]) -> EditReport:
@@ -137,7 +150,7 @@ def run_change(
         given: the values of `target_options`.
     """
     targets = [beside(reference, text) for text in given.pop("targets")]
-    in_place = given.pop("in_place")
+    in_place = given.get("in_place", False)
     if in_place and reference is None:
         raise click.UsageError("--in-place: there is no image yet that could be replaced; say -t TARGET")
     if not targets and not in_place:
@@ -148,7 +161,7 @@ def run_change(
     given["clobber"] = not given.pop("no_clobber")
     report = show_copy(
         options,
-        lambda client, on_event: change(client, targets=targets, in_place=in_place, on_event=on_event, **given),
+        lambda client, on_event: change(client, targets=targets, on_event=on_event, **given),
         targets,
         format_,
         style,

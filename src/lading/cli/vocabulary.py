@@ -155,6 +155,17 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     ("a tour", "lading demo", "tour, tutorial, example, init, quickstart"),
     ("a list for its registry", "lading manifest push LIST", "index push"),
     ("a list to change", "lading manifest pull REF", "index pull"),
+    ("to put files on an image", "lading image append BASE FILE", "append, add-layer, image add-layer"),
+    (
+        "to change an image",
+        "lading image edit REF",
+        "mutate, mod, image mod, image mutate, image config-edit, optimize",
+    ),
+    ("to make one layer of all", "lading image flatten REF", "flatten, image optimize"),
+    ("to make one layer of several", "lading image squash --from LAYER REF", "squash"),
+    ("to put an image on another base", "lading image rebase REF", "rebase"),
+    ("to make an image of files", "lading image create TARGET FILE", "image init, image new, image build"),
+    ("whether a base is still the one", "lading image check-base REF", "check-base"),
 )
 """What is to be done, the command for that, and what others call it."""
 
@@ -164,17 +175,13 @@ ELSEWHERE: tuple[tuple[str, str], ...] = (
         "discover, referrers, artifact list, artifact ls, artifact tree, manifest index",
     ),
     (
-        "lading changes no images; to bring one to a registry again: lading push LOCATION REF",
-        "append, mutate, flatten, rebase, image mod, image create, squash, optimize",
-    ),
-    (
         "lading signs nothing; to copy an image with its signatures: lading copy --referrers SRC DST",
         "sign, standalone-sign, standalone-verify, trust, attest",
     ),
     (
         "lading builds no images and runs no containers; to bring a built one to a registry: lading push "
         "docker-daemon:NAME REF",
-        "build, run, exec, ps, start, stop, kill, restart, logs, commit, container, compose, buildx, image "
+        "build, run, exec, ps, start, stop, kill, restart, logs, commit, container, compose, buildx, "
         "build, volume, network, system, top, stats, events, attach-container, rmc, pause, wait",
     ),
 )

@@ -14,7 +14,7 @@ from contextlib import (
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lading.arguments import several
-from lading.errors import NotFound, UsageError
+from lading.errors import InvalidContent, NotFound, UsageError
 from lading.images.bases import StatedBase, common_base
 from lading.images.edited import EditedImage, parse_platforms
 from lading.images.edits.apply import Attestations
@@ -22,11 +22,12 @@ from lading.images.edits.edit import Edit
 from lading.images.edits.new_layer import LayerFrom, NewLayer
 from lading.images.edits.referrers import Referrers
 from lading.images.edits.report import EditReport, ManifestChange
+from lading.images.platforms import choose_image
 from lading.images.views import Image, ImageIndex
 from lading.io.tasks import JOBS
 from lading.model.index import Index
 from lading.model.platform import Platform
-from lading.store import Readable, Store
+from lading.store import AnyManifest, Readable, Store, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location
 from lading.stores.overlay import Overlay
@@ -378,6 +379,98 @@ class Changes:
             # Nothing refers to the image that it was made of.
             edited = EditedImage(view, tuple(await made(view, stack)), referrers="drop")
             return await self.push(edited, *there, if_digest=if_digest, **options)
+
+    async def create(
+        self,
+        *layers: LayerFrom,
+        base: AnyLocation | None = None,
+        edits: Iterable[Edit] = (),
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        tags: Iterable[str] | str = (),
+        clobber: bool = True,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> EditReport:
+        """Make an image of files, as a Dockerfile does that copies them `FROM` a base.
+
+        Annotations say what the base is, where it is in a registry and the format has a place for them. What attests to
+        the base, or refers to it, is about the base, and does not come along.
+
+        Args:
+            layers: what the new layers are made of, the lowest first.
+            base: what the image is built on, an image or an index; None for nothing.
+            edits: what else is changed, after that.
+            targets: where the image is written to.
+            platforms: of an index that is the base only the images for these: one alone becomes an image. An image
+                without a base is for the only one, or for what a container engine on this machine runs.
+            tags: more tags in each target.
+            clobber: False leaves tags alone that name something else, or that appear meanwhile.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`).
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            UsageError: there is nowhere to write to; a file that is no archive has no place in the image.
+            NotFound: there is no such file or base, or nothing for a platform.
+            InvalidContent: an archive is damaged, or has what container engines refuse.
+            Conflict: a tag is not to be changed, or a file was changed while it was read; nothing was written.
+        """
+        options: dict[str, Any] = {
+            "tags": tags,
+            "clobber": clobber,
+            "if_digest": if_digest,
+            "dry_run": dry_run,
+            "jobs": jobs,
+            "on_event": on_event,
+        }
+        if base is None:
+            return await self.append(None, *layers, edits=edits, targets=targets, platforms=platforms, **options)
+        from lading.images.edits.append import Append
+
+        location = as_location(base).full()
+        there: tuple[AnyLocation, ...] = several(targets)
+        if not there:
+            raise UsageError("there is nowhere to write to", remedy="name a target", code="no-target")
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(self._open(location, mirrored=True))
+            found = await fetch_location(store, location)
+            view = await _chosen(store, found, str(location), parse_platforms(platforms))
+            made: list[Edit] = [Append(await stack.enter_async_context(self.new_layer(layer))) for layer in layers]
+            made += [*edits, *_stating(location, found)]
+            edited = EditedImage(view, tuple(made), attestations="drop", referrers="drop")
+            return await self.push(edited, *there, **options)
+
+
+async def _chosen(
+    store: Readable, found: AnyManifest, name: str, platforms: tuple[Platform, ...]
+) -> Image | ImageIndex:
+    """What is meant of a base: the image for one platform, or an index of those for several, or all of it."""
+    if isinstance(found, Index) and len(platforms) != 1:
+        index = ImageIndex(store, found, name)
+        return index.filter(platforms) if platforms else index
+    if platforms:
+        entry = await choose_image(store, found, platforms[0], name)
+        if entry.digest != found.digest:
+            image = await fetch_manifest(store, entry.content)
+            if isinstance(image, Index):
+                raise InvalidContent(f"the entry {entry.digest} of {name} is an index, not an image", code="is-index")
+            return Image(store, image, name, platform=entry.platform)
+    assert not isinstance(found, Index)  # which was dealt with
+    return Image(store, found, name)
+
+
+def _stating(location: Location, base: AnyManifest) -> tuple[Edit, ...]:
+    """What says which base an image has, where that can be said."""
+    from lading.images.edits.annotations import SetBase
+
+    reference = location.reference
+    if reference is None or reference.tag is None or not location.is_registry:
+        return ()
+    return (SetBase(f"{reference.name}:{reference.tag}", str(base.digest), is_needed=False),)
 
 
 async def _stated(view: Image | ImageIndex, platforms: Sequence[Platform]) -> StatedBase:

@@ -371,6 +371,7 @@ class SyncImages(Face[Images]):
     edit: Final = blocking(Images.edit)
     rebase: Final = blocking(Images.rebase)
     append: Final = blocking(Images.append)
+    create: Final = blocking(Images.create)
 
     def new_layer(self, made_of: LayerFrom) -> AbstractContextManager[NewLayer]:
         """Make a layer of an archive or of files on disk. It can be used within the `with`.

@@ -102,6 +102,8 @@ class SetBase(Edit, frozen=True):
     """The base's reference, with a tag."""
     digest: str
     """The digest of the base's manifest."""
+    is_needed: bool = True
+    """False leaves out what Docker's format has no place for."""
 
     def __post_init__(self) -> None:
         """Refuse what is no reference or no digest."""
@@ -111,12 +113,13 @@ class SetBase(Edit, frozen=True):
 
     async def apply(self, image: Editing) -> None:
         """Annotate the manifest."""
-        for edit in self._annotations("manifest"):
-            await edit.apply(image)
+        if self.is_needed or image.family == "oci":
+            for edit in self._annotations("manifest"):
+                await edit.apply(image)
 
     async def apply_to_index(self, index: IndexEditing) -> None:
         """Annotate the index, if all of its images have this base now."""
-        if index.is_whole:
+        if index.is_whole and (self.is_needed or not index.is_docker):
             for edit in self._annotations("index"):
                 await edit.apply_to_index(index)
 
