@@ -31,6 +31,8 @@ SECTIONS = {
         "Images",
         "Artifacts",
         "ArtifactFile",
+        "Pulled",
+        "PulledFile",
         "Indexes",
         "Blobs",
         "Registries",

@@ -13,6 +13,7 @@ from lading._version import __version__
 
 if TYPE_CHECKING:
     from lading.artifacts.facade import Artifacts, SyncArtifacts
+    from lading.artifacts.pull import Pulled, PulledFile
     from lading.artifacts.push import ArtifactFile
     from lading.client import AnyPlatform, AsyncClient
     from lading.client.blobs import Blobs, SyncBlobs
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "artifacts.facade": ("Artifacts", "SyncArtifacts"),
+    "artifacts.pull": ("Pulled", "PulledFile"),
     "artifacts.push": ("ArtifactFile",),
     "client": ("AnyPlatform", "AsyncClient"),
     "client.blobs": ("Blobs", "SyncBlobs"),
@@ -217,6 +219,8 @@ __all__ = [
     "Progressed",
     "PullClient",
     "PullLimits",
+    "Pulled",
+    "PulledFile",
     "PushedDraft",
     "RateLimited",
     "Readable",

@@ -1,8 +1,11 @@
 """`lading artifact`: files in registries and layouts, beside what oras makes of the same."""
 
+import gzip
+import io
 import json
 import os
 import socket
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,12 @@ import pytest
 
 from lading import ArtifactFile, Client
 from lading.errors import UsageError
-from support.images import make_image, push
+from lading.model.descriptor import Descriptor
+from lading.model.digest import Digest
+from lading.model.manifest import Manifest
+from support.images import make_image, make_index, push
 from support.lading import Lading
+from support.layers import archive
 from support.parts import need
 from support.process import run
 from support.registry import RealRegistry
@@ -234,3 +241,177 @@ def test_from_python(files: Path, registry: RealRegistry, repository: str) -> No
             made = [ArtifactFile(content=files / "docs", title="d"), ArtifactFile(content=file, title="a")]
             client.artifacts.push(place, *made, ArtifactFile(content=b"{}"), artifact_type="a/b")
         assert [layer.annotations.get(TITLE) for layer in client.get_manifest(place).layers] == ["d", "a", None]
+
+
+# Pulling
+
+
+def pushed(tmp_path: Path, *layers: tuple[bytes, dict[str, str]], media_type: str = TAR) -> str:
+    """The location of an artifact that says what a stranger may say."""
+    blobs = [
+        (Descriptor(media_type=media_type, digest=Digest.of(data), size=len(data), annotations=said), data)
+        for data, said in layers
+    ]
+    made = Manifest.of([about for about, _ in blobs], artifact_type="a/b")
+    place = f"oci:{tmp_path}/hostile:1"
+    with Client() as client:
+        for _, data in (*blobs, (None, b"{}")):
+            client.blobs.put(place, data)
+        client.put(made, place)
+    return place
+
+
+def packed(entries: str, title: str = "d") -> tuple[bytes, dict[str, str]]:
+    """A directory as a layer, of entries as `support.layers` has them."""
+    return gzip.compress(archive(entries)), {TITLE: title, "io.deis.oras.content.unpack": "true"}
+
+
+def test_it_pulls_what_oras_pushed(lading: Lading, files: Path, host: str, repository: str, tmp_path: Path) -> None:
+    place = f"{host}/{repository}:1"
+    oras("push", "--plain-http", place, "a.txt:text/plain", "docs", cwd=files)
+    ran = lading.run("artifact", "pull", place, "-o", str(tmp_path / "out"))
+    assert ran.stdout.splitlines() == [str(tmp_path / "out/a.txt"), str(tmp_path / "out/docs")]
+    assert tree(tmp_path / "out") == tree(files)
+
+
+def test_it_pulls_what_it_pushed_and_keeps_what_is_right(
+    lading: Lading, files: Path, host: str, repository: str, tmp_path: Path
+) -> None:
+    place, out = f"{host}/{repository}:1", tmp_path / "new/out"
+    lading.run("artifact", "push", place, "a.txt", "docs", "same=a.txt", cwd=files)
+    lading.run("artifact", "pull", place, "-o", str(out))
+    (files / "same").write_text("a")
+    assert tree(out) == tree(files)
+    before = (out / "a.txt").stat()
+    (out / "docs/mine").write_text("mine")
+    (out / "same").write_text("b")
+    ran = lading.run("artifact", "pull", place, "-o", str(out), "--no-clobber", check=False)
+    assert (ran.returncode, (out / "same").read_text()) == (8, "b")
+    ran = lading.run("artifact", "pull", place, "-o", str(out))
+    assert "1 already there" in ran.stderr
+    assert (out / "a.txt").stat().st_ino == before.st_ino
+    assert ((out / "docs/mine").read_text(), (out / "same").read_text()) == ("mine", "a")
+
+
+def test_files_are_chosen_by_title_and_media_type(lading: Lading, files: Path, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/l:1"
+    lading.run("artifact", "push", place, "a.txt:text/plain", "docs", "b.json=-:text/json", cwd=files, stdin=b"{}")
+    assert lading.run("artifact", "pull", place, "--title", "*.json", "-o", "-").stdout == "{}"
+    ran = lading.run("artifact", "pull", place, "--media-type", "text/*", "--format", "{{files|length}}", cwd=tmp_path)
+    assert ran.stdout.strip() == "2"
+    assert (tmp_path / "a.txt").read_text() == "a"
+    for words, code in ((["-o", "-"], 2), (["--title", "none"], 3)):
+        assert lading.run("artifact", "pull", place, *words, check=False, cwd=tmp_path).returncode == code
+
+
+def test_a_layer_without_a_title_is_called_by_its_digest(lading: Lading, tmp_path: Path) -> None:
+    place = pushed(tmp_path, (b"x", {}), (b"x", {}), (b"y", {TITLE: "y"}))
+    out = tmp_path / "out"
+    lading.run("artifact", "pull", place, "-o", str(out))
+    assert sorted(path.name for path in out.iterdir()) == [str(Digest.of(b"x")).replace(":", "-"), "y"]
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["../x", "/tmp/lading-x", "a/../../x", "..", "./..", "a/" + "n" * 300, "a\0b", "/"],
+)
+def test_no_title_leads_elsewhere(lading: Lading, tmp_path: Path, title: str) -> None:
+    place = pushed(tmp_path, (b"good", {TITLE: "good"}), (b"x", {TITLE: title}))
+    refused(lading, place, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "titles", [("a", "a"), ("a", "A"), ("a", "a/b"), ("a/b", "a"), ("e\u0301", "\xe9"), ("a", "./a")]
+)
+def test_no_two_titles_are_one(lading: Lading, tmp_path: Path, titles: tuple[str, str]) -> None:
+    refused(lading, pushed(tmp_path, *((title.encode(), {TITLE: title}) for title in titles)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        "d/ other/x=x",
+        "d/ d/../x=x",
+        "/d/x=x",
+        "d/ d/l->/etc",
+        "d/ d/l->..",
+        "d/ d/l->. d/m->l/l/../..",
+        "d/ d/l->in d/in/ d/l/x=x",
+        "d->/etc d/x=x",
+        "d->e",
+        "d/ d/h~/etc/passwd",
+        "d/ d/h~../a",
+        "d/ d/l->x d/h~d/l",
+        "d/ d/x=x d/x/y=y",
+        "d/ d/x/ d/x=x",
+    ],
+)
+def test_no_archive_leads_elsewhere(lading: Lading, tmp_path: Path, entries: str) -> None:
+    refused(lading, pushed(tmp_path, (b"good", {TITLE: "good"}), packed(entries)), tmp_path)
+
+
+def refused(lading: Lading, place: str, tmp_path: Path) -> None:
+    """Nothing is written: neither elsewhere, nor in the folder, which is not even made."""
+    before = sorted(tmp_path.rglob("*"))
+    ran = lading.run("artifact", "pull", place, "-o", f"{tmp_path}/in/out", check=False)
+    assert ran.returncode == 7, ran.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "planted, code",
+    [("a/b", 0), ("a", 7), ("d", 7), ("d/in", 7), ("d/in/x", 0)],
+)
+def test_links_in_the_folder_are_not_followed(lading: Lading, tmp_path: Path, planted: str, code: int) -> None:
+    place = pushed(tmp_path, (b"b", {TITLE: "a/b"}), packed("d/ d/in/ d/in/x=x"))
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "b").write_text("old")
+    (out / planted).parent.mkdir(parents=True)
+    is_file = code == 0
+    (out / planted).symlink_to(elsewhere / "b" if is_file else elsewhere)
+    ran = lading.run("artifact", "pull", place, "-o", str(out), check=False)
+    assert ran.returncode in ((0,) if code == 0 else (7, 8)), ran.stderr
+    assert [path.name for path in elsewhere.iterdir()] == ["b"]
+    assert (elsewhere / "b").read_text() == "old"
+    if code:
+        assert [path for path in out.rglob("*") if path.is_file()] == []
+    else:
+        assert ((out / "a/b").read_text(), (out / "d/in/x").read_text()) == ("b", "x")
+
+
+def test_a_damaged_blob_leaves_nothing(lading: Lading, tmp_path: Path) -> None:
+    place = pushed(tmp_path, (b"good", {TITLE: "good"}), (b"bad", {TITLE: "bad"}))
+    blob = tmp_path / "hostile/blobs/sha256" / Digest.of(b"bad").hex
+    blob.chmod(0o644)
+    blob.write_bytes(b"BAD")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/bad").write_text("mine")
+    ran = lading.run("artifact", "pull", place, "-o", f"{tmp_path}/out", check=False)
+    assert ran.returncode == 7
+    assert tree(tmp_path / "out") == {"bad": ("file", 0o644, "mine")}
+
+
+def test_devices_and_pipes_are_left_out_and_said(lading: Lading, tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name, kind in (("d/pipe", tarfile.FIFOTYPE), ("d/device", tarfile.CHRTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type = kind
+            tar.addfile(member)
+    layer = (gzip.compress(data.getvalue()), {TITLE: "d", "io.deis.oras.content.unpack": "true"})
+    ran = lading.run("artifact", "pull", pushed(tmp_path, layer), "-o", f"{tmp_path}/out")
+    assert ran.stderr.count("is left out") == 2
+    assert list((tmp_path / "out").rglob("*")) == [tmp_path / "out/d"]
+
+
+def test_an_index_is_no_artifact_and_an_image_has_layers(
+    lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str
+) -> None:
+    image = make_image("linux/amd64", kind="oci")
+    push(registry.host, repository, "1", make_index([image], kind="oci"))
+    place = f"{registry.host}/{repository}:1"
+    ran = lading.run("artifact", "pull", place, "-o", f"{tmp_path}/out", check=False)
+    assert (ran.returncode, "--platform" in ran.stderr) == (7, True), ran.stderr
+    ran = lading.run("artifact", "pull", place, "-o", f"{tmp_path}/out", "--platform", "linux/amd64")
+    assert "is an image" in ran.stderr

@@ -457,6 +457,11 @@ artifact push oci:{layout}:artifact {evil}=- {evil}=/no/such --dry-run
 artifact push oci:{layout}:artifact {evil}=- --annotation {evil}={evil} --dry-run
 artifact push {angry}/app:1 {evil}=-
 artifact push {kind}/app:1 a=- --subject {evil} --annotation-file {archive}
+artifact pull {kind}/app:image -o {folder}/pulled
+artifact pull {kind}/app:image -o {folder}/pulled --title {evil} --media-type {evil}
+artifact pull {kind}/app:list -o {folder}/pulled
+artifact pull oci:{layout}:image -o {folder}/{evil}-pulled --format json
+artifact pull {angry}/app:1 -o -
 blob get {kind}/app@sha256:{evil}
 blob get {kind}/app@{digest} --range {evil}
 blob get oci:{layout}@{digest}

@@ -8,18 +8,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 
+from lading.arguments import several
+from lading.artifacts.pull import Pulled, Wanted, to_folder, to_stream
 from lading.artifacts.push import ArtifactFile, Packaging, as_files, check, package
-from lading.errors import UsageError
+from lading.errors import InvalidContent, UsageError
+from lading.images.platforms import choose_image
 from lading.io.blocking import Face, blocking
 from lading.io.tasks import JOBS
 from lading.model.descriptor import Descriptor
-from lading.store import Readable
+from lading.model.index import Index
+from lading.model.manifest import Manifest
+from lading.model.platform import Platform
+from lading.store import Readable, fetch_manifest
 from lading.stores.location import AnyLocation, as_location
-from lading.stores.opening import resolve_location
+from lading.stores.opening import fetch_location, resolve_location
 from lading.stores.overlay import Overlay
 from lading.transfer.events import OnEvent
 from lading.transfer.report import CopyReport
@@ -127,6 +134,50 @@ class Artifacts:
                 on_event=on_event,
             )
 
+    async def pull(
+        self,
+        reference: AnyLocation,
+        target: Path | str | BinaryIO = ".",
+        *,
+        titles: Iterable[str] | str = (),
+        media_types: Iterable[str] | str = (),
+        platform: Platform | str | None = None,
+        clobber: bool = True,
+        jobs: int = JOBS,
+    ) -> Pulled:
+        """Write the files of an artifact into a folder, or one of them to a file object.
+
+        Whatever the artifact says, nothing is written outside of the folder, and no link in there is followed. All
+        of it is downloaded and verified first; then each file gets its place at once. A file that is there and right
+        stays. A directory that was pushed as one is unpacked, and what else is in it stays.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            target: the folder, which is made where it is missing; or a file object, which gets the bytes of the only
+                file that is wanted, of a directory its archive.
+            titles: only files with a title like one of these patterns, such as `*.txt`; a layer without a title is
+                called by its digest, such as `sha256-…`.
+            media_types: only files with a media type like one of these patterns, such as `text/*`.
+            platform: which artifact of an index.
+            clobber: False refuses to replace files that are there and differ.
+            jobs: how many blobs are under way at once.
+
+        Raises:
+            NotFound: there is no such artifact, or no such file in it.
+            InvalidContent: it is an index; or the artifact, or a link in the folder, would have something written
+                elsewhere. Nothing was written.
+            Conflict: something else is there that is not to be replaced, or cannot be. Nothing was written.
+            DigestMismatch: a blob is damaged. Nothing was written into a folder; a file object has its beginning.
+            UsageError: several files are wanted, and there is one file object.
+        """
+        location = as_location(reference).full()
+        wanted = Wanted(titles=several(titles), media_types=several(media_types))
+        async with self._open(location, mirrored=True) as store:
+            manifest = await _artifact(store, await fetch_location(store, location), platform, str(location))
+            if isinstance(target, Path | str):
+                return await to_folder(store, manifest, wanted, Path(target), str(location), clobber=clobber, jobs=jobs)
+            return await to_stream(store, manifest, wanted, target, str(location))
+
     async def _subject(self, subject: AnyLocation, target: AnyLocation) -> Descriptor:
         """The descriptor of a subject.
 
@@ -146,7 +197,23 @@ class Artifacts:
         return Descriptor(media_type=found.media_type, digest=found.digest, size=found.size)
 
 
+async def _artifact(store: Readable, found: Manifest | Index, platform: Platform | str | None, what: str) -> Manifest:
+    """The manifest of an artifact, of an index the one for a platform."""
+    if platform is not None:
+        wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+        entry = await choose_image(store, found, wanted, what)
+        found = found if entry.digest == found.digest else await fetch_manifest(store, entry.content)
+    if isinstance(found, Index):
+        raise InvalidContent(
+            f"{what} is an index, not an artifact",
+            remedy="choose one of its entries by a platform",
+            code="index-of-artifacts",
+        )
+    return found
+
+
 class SyncArtifacts(Face[Artifacts]):
     """`Artifacts` for programs without an event loop: the same methods, each returning its result."""
 
     push: Final = blocking(Artifacts.push)
+    pull: Final = blocking(Artifacts.pull)

@@ -57,6 +57,7 @@ COMMANDS = {
     "image squash": "lading.images.edits.report:EditReport",
     "image append": "lading.images.edits.report:EditReport",
     "artifact push": "lading.transfer.report:CopyReport",
+    "artifact pull": "lading.artifacts.pull:Pulled",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

@@ -57,6 +57,11 @@ JOBS: tuple[tuple[str, str, str], ...] = (
         "lading artifact push REF FILE…",
         "artifact put, artifact create, artifact upload, upload, attach, artifact attach",
     ),
+    (
+        "to get the files of an artifact",
+        "lading artifact pull REF",
+        "artifact get, artifact download, artifact fetch, download",
+    ),
     ("another tag", "lading tag REF NEW", "image tag, retag, promote, tag add, tag create, repo tag, alias"),
     (
         "to delete a manifest with its tags",
