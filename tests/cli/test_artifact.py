@@ -415,3 +415,16 @@ def test_an_index_is_no_artifact_and_an_image_has_layers(
     assert (ran.returncode, "--platform" in ran.stderr) == (7, True), ran.stderr
     ran = lading.run("artifact", "pull", place, "-o", f"{tmp_path}/out", "--platform", "linux/amd64")
     assert "is an image" in ran.stderr
+
+
+def test_permissions_are_those_of_the_artifact_as_far_as_the_umask_allows(lading: Lading, tmp_path: Path) -> None:
+    place = pushed(tmp_path, (b"b", {TITLE: "b"}), packed("d/@777 d/x=x@666 d/s=s@4755 d/shut/@555 d/shut/y=y@444"))
+    before = os.umask(0o027)
+    try:
+        lading.run("artifact", "pull", place, "-o", f"{tmp_path}/out")
+    finally:
+        os.umask(before)
+    found = {name: oct(mode) for name, (_, mode, _) in tree(tmp_path / "out").items()}
+    modes = {"d": 0o750, "d/x": 0o640, "d/s": 0o750, "d/shut": 0o550, "d/shut/y": 0o440, "b": 0o640}
+    assert found == {name: oct(mode) for name, mode in modes.items()}
+    assert (tmp_path / "out/d/s").stat().st_mode & 0o7000 == 0

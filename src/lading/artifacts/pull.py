@@ -18,7 +18,7 @@ from typing import BinaryIO, ClassVar, Literal
 import msgspec
 
 from lading.artifacts.titles import TITLE, UNPACK, clash, fault, leads_outside, tidy
-from lading.artifacts.tree import Item, Tree
+from lading.artifacts.tree import Item, Tree, set_time
 from lading.errors import InvalidContent, NotFound, UsageError
 from lading.images.files.layers import LayerContent, read_layer
 from lading.io import scratch
@@ -168,7 +168,7 @@ async def to_folder(
                 await in_thread(tree.check, file.title, kind, clobber=clobber)
         with scratch.keeping(what, folder / "new"):
             staging = stack.enter_context(scratch.beside(folder / "lading"))
-        stage = _Stage(store, tree, staging, what)
+        stage = _Stage(store, staging, what)
         places = asyncio.Semaphore(jobs)
         blobs: dict[Digest, list[_File]] = {}
         for file in files:
@@ -197,11 +197,10 @@ async def to_folder(
 class _Stage:
     """Files on their way into a folder."""
 
-    def __init__(self, store: Readable, tree: Tree, staging: Path, what: str) -> None:
+    def __init__(self, store: Readable, staging: Path, what: str) -> None:
         self.items: dict[str, Item] = {}
         self.notes: list[str] = []
         self._store = store
-        self._tree = tree
         self._staging = staging
         self._what = what
         self._number = 0
@@ -236,10 +235,9 @@ class _Stage:
                         await in_thread(file.write, chunk)
             with scratch.keeping(self._what, self._staging):
                 await in_thread(file.flush)
-                await in_thread(self._tree.describe, file.fileno(), Item(kind="file"))
 
     async def _unpack(self, file: _File) -> None:
-        unpacking = _Unpacking(self, self._tree, file.title, f"{excerpt(file.title)} of {self._what}")
+        unpacking = _Unpacking(self, file.title, f"{excerpt(file.title)} of {self._what}")
         content = LayerContent(store=self._store, descriptor=file.layer, what=unpacking.what)
         try:
             await read_layer(content, unpacking.member, on_content=unpacking.write, on_end=unpacking.end)
@@ -254,12 +252,11 @@ class _Stage:
 class _Unpacking:
     """The members of an archive as items, as they come; contents go into numbered files. All of it is in threads."""
 
-    def __init__(self, stage: _Stage, tree: Tree, root: str, what: str) -> None:
+    def __init__(self, stage: _Stage, root: str, what: str) -> None:
         self.items: dict[str, Item] = {}
         self.notes: list[str] = []
         self.what = what
         self._stage = stage
-        self._tree = tree
         self._root = root
         self._fd: int | None = None
         self._item: Item | None = None
@@ -283,7 +280,7 @@ class _Unpacking:
             raise self._refused(member.name, "it is a sparse file")
         if member.type == FILE:
             item.kind, item.staged = "file", self._stage.new()
-            self._fd = os.open(item.staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(item.staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, member.mode & 0o777)
             self._item = item
         elif member.type == SYMLINK:
             self._link(path, item, member)
@@ -327,7 +324,7 @@ class _Unpacking:
     def end(self) -> None:
         """End a file."""
         if self._fd is not None and self._item is not None:
-            self._tree.describe(self._fd, self._item)
+            set_time(self._fd, self._item.mtime)
         self.close()
 
     def close(self) -> None:

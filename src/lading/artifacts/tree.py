@@ -36,10 +36,10 @@ class Item(msgspec.Struct, kw_only=True):
     """Where a file is until then."""
     link: str = ""
     """What a symbolic link leads to."""
-    mode: int | None = None
-    """Permissions, as far as the umask allows them; None for the usual ones."""
+    mode: int = 0o777
+    """Permissions of a directory, as far as the umask allows them; a file has its own already."""
     mtime: float | None = None
-    """When it was modified, in seconds since the epoch; None for now."""
+    """When a directory was modified, in seconds since the epoch; None for now."""
 
 
 class Tree:
@@ -58,8 +58,6 @@ class Tree:
         with _writing(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
             self._root = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)
-        self._umask = os.umask(0)
-        os.umask(self._umask)
 
     def __enter__(self) -> Self:
         """It is open."""
@@ -142,7 +140,8 @@ class Tree:
                 assert parent is not None
                 if item.kind == "directory":
                     with suppress(FileExistsError):
-                        os.mkdir(name, 0o700, dir_fd=parent)
+                        # Until the end, the user may write into it.
+                        os.mkdir(name, item.mode & 0o777 | 0o700, dir_fd=parent)
                         new.append((path, item))
                 else:
                     assert item.staged is not None
@@ -150,15 +149,8 @@ class Tree:
         for path, item in reversed(new):
             with self._opened(path, make=False) as fd:
                 if fd is not None:
-                    self.describe(fd, item, 0o777)
-
-    def describe(self, fd: int, item: Item, usual: int = 0o666) -> None:
-        """Give a file or a directory that is open its permissions and its time."""
-        mode = item.mode if item.mode is not None else usual
-        os.fchmod(fd, mode & 0o777 & ~self._umask)
-        if item.mtime is not None:
-            with suppress(OSError, OverflowError):
-                os.utime(fd, (item.mtime, item.mtime))
+                    os.fchmod(fd, os.fstat(fd).st_mode & item.mode & 0o777)
+                    set_time(fd, item.mtime)
 
     @contextmanager
     def _opened(self, path: str, *, make: bool) -> Iterator[int | None]:
@@ -203,6 +195,13 @@ class Tree:
             code="file-in-the-way",
             fields={"path": path},
         )
+
+
+def set_time(fd: int, mtime: float | None) -> None:
+    """Say when what is open was modified, as far as the file system can; None for what it says already."""
+    if mtime is not None:
+        with suppress(OSError, OverflowError):
+            os.utime(fd, (mtime, mtime))
 
 
 @contextmanager
