@@ -436,7 +436,15 @@ def test_what_refers_to_sources_comes_along_or_is_said_to_stay(
     assert cosign in place.tags
     added = place.lading.run("index", "add", f"{place.name}:index", f"{other}:s390x")
     assert "stayed behind" in added.stderr
-    assert "signatures and attestations of the original do not cover it" in added.stderr
+    assert "another digest" not in added.stderr  # nothing refers to the index
+
+
+def test_what_refers_to_the_index_as_it_was_is_said(lading: Lading, elsewhere: str, repository: str) -> None:
+    index = make_index([make_image("linux/amd64", kind="oci"), make_image("linux/arm64", kind="oci")], kind="oci")
+    push(elsewhere, repository, "1", index)
+    push(elsewhere, repository, None, make_artifact("application/vnd.acme.signature", {"a": b"s"}, subject=index))
+    said = lading.run("index", "remove", f"{elsewhere}/{repository}:1", "linux/arm64").stderr
+    assert f"1 referrer of {elsewhere}/{repository}:1, such as signatures, refers to it as it was" in said
 
 
 # Changing
@@ -709,15 +717,16 @@ def test_requests(place: Place, tmp_path: Path, new_repository: Callable[[], str
         # An index says itself what there is to say.
         assert counted("create", "{0}:copy", "{0}:index") == 1 + 2
         assert counted("filter", "{0}:index", "--platform", "linux/amd64", "-t", "one") == 1 + 2
-        # The tag is looked at again just before it is set.
-        assert counted("remove", "{0}:two", "@0") == 1 + 2
-        assert counted("annotate", "{0}:two", "@0", "--variant", "v9") == 1 + 2
-        assert counted("add", "{0}:two", "{0}:armv7") == 1 + 2 + 2
+        # The tag is looked at again just before it is set; beside that it is asked what refers to the index as it was:
+        # by the API, the fallback tag, and three tags of cosign's.
+        assert counted("remove", "{0}:two", "@0") == 1 + 2 + 5
+        assert counted("annotate", "{0}:two", "@0", "--variant", "v9") == 1 + 2 + 5
+        assert counted("add", "{0}:two", "{0}:armv7") == 1 + 2 + 2 + 5
         # From another repository: blobs are mounted, after it was asked for the index and the image; and beside that it
-        # is asked what refers to the image: by the API, the fallback tag, and three tags of cosign's.
+        # is asked what refers to the image as well.
         source = f"{proxy.host}/{other}:s390x"
         blobs = len(S390X.blobs)
-        assert counted("add", "{0}:two", source) == 1 + 2 + 2 + blobs + 1 + 2 + 5
+        assert counted("add", "{0}:two", source) == 1 + 2 + 2 + blobs + 1 + 2 + 5 + 5
 
 
 # What others make of the same

@@ -26,8 +26,8 @@ from lading.stores.homes import Homes
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard
-from lading.transfer.referrers import LeftBehind
-from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport, Note
+from lading.transfer.referrers import LeftBehind, refers_to_original
+from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
 from lading.transfer.transform import Graph
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Reading:
         """The index that is to be changed."""
         store = await self._open(location)
         index = the_index(await fetch_location(store, location), location)
-        for entry in index.manifests:
+        for entry in (index.descriptor, *index.manifests):
             self.homes.add(entry, store)
         return index
 
@@ -215,11 +215,15 @@ class Writing:
             subjects=(index.descriptor, *foreign),
         )
         guarded = before if self._in_place or in_place else None
-        copying: list[Any] = [self._copies(graph, index, guarded), self._left_behind(reading, before)]
-        reports, left = await gather(copying)
-        if before is not None and index.digest != before.digest:
-            text = f"{first} has another digest now: signatures and attestations of the original do not cover it"
-            left.append(Note(text, "digest-changed", {"reference": str(first)}))
+        # Where it is replaced, what refers to it as it was is found by nobody who looks for it under this name.
+        replaced = [guarded.descriptor] if guarded is not None and guarded.digest != index.digest else []
+        copying: list[Any] = [
+            self._copies(graph, index, guarded),
+            self._left_behind(reading, before),
+            refers_to_original(reading.homes, str(first), replaced),
+        ]
+        reports, left, note = await gather(copying)
+        left += [f"{note}"] if note is not None else []
         return _report(index, changes, reports, before.digest if before is not None else None, [*notes, *left])
 
     async def _copies(self, graph: Graph, index: Index, before: Index | None) -> list[CopyReport]:

@@ -135,15 +135,14 @@ class LeftBehind:
             title: what the image is called.
             root: its manifest; those that it lists are not asked for.
         """
-        tags = () if self.tags else cosign_tags(root.digest)
         try:
-            looks = await gather([self._listed(root), *map(self._tagged, tags)])
+            found = await _referring(self._source, root, with_tags=not self.tags)
         except LadingError as error:
             self._unknown.append(
                 f"whether something refers to {title}, such as signatures, was not found out: {error.message}"
             )
         else:
-            self._found[title] = set[Digest]().union(*looks)
+            self._found[title] = found
 
     def notes(self, images: Sequence[CopiedImage], holder: str | None) -> Iterator[str]:
         """What a user should know of it.
@@ -168,17 +167,51 @@ class LeftBehind:
             yield left_behind(f"{_count(left, 'referrer')} of {what}", len(left), holder)
         yield from self._unknown
 
-    async def _listed(self, root: Descriptor) -> set[Digest]:
-        try:
-            return {item.digest async for item in self._source.referrers(root)}
-        except (NotFound, Unsupported):
-            return set()
 
-    async def _tagged(self, tag: str) -> set[Digest]:
-        try:
-            return {(await fetch_manifest(self._source, tag)).digest}  # one request decides
-        except NotFound:
-            return set()
+async def refers_to_original(store: Readable, title: str, subjects: Sequence[Descriptor]) -> Note | None:
+    """What is to be said of what refers to manifests that were changed, and stays with them; None for nothing.
+
+    Costs four requests for each in a registry.
+
+    Args:
+        store: has the manifests as they were.
+        title: what they are called.
+        subjects: those that were changed.
+    """
+    try:
+        looks = await gather(_referring(store, subject, with_tags=True) for subject in subjects)
+    except LadingError:
+        text = f"{title} has another digest now: what refers to it as it was, such as a signature, does not cover it"
+        return Note(text, "digest-changed", {"reference": title})
+    count = len(set[Digest]().union(*looks))
+    if not count:
+        return None
+    refer = "1 referrer" if count == 1 else f"{count} referrers"
+    return Note(
+        f"{refer} of {title}, such as signatures, {'refers' if count == 1 else 'refer'} to it as it was, not to this",
+        "referrers-of-original",
+        {"reference": title, "count": count},
+    )
+
+
+async def _referring(store: Readable, subject: Descriptor, *, with_tags: bool) -> set[Digest]:
+    """What refers to a manifest, by the store's list, and by cosign's tags where these are to be asked for."""
+    tags = cosign_tags(subject.digest) if with_tags else []
+    return set[Digest]().union(*await gather([_listed(store, subject), *(_tagged(store, tag) for tag in tags)]))
+
+
+async def _listed(store: Readable, subject: Descriptor) -> set[Digest]:
+    try:
+        return {item.digest async for item in store.referrers(subject)}
+    except (NotFound, Unsupported):
+        return set()
+
+
+async def _tagged(store: Readable, tag: str) -> set[Digest]:
+    try:
+        return {(await fetch_manifest(store, tag)).digest}  # one request decides
+    except NotFound:
+        return set()
 
 
 def _count(things: Collection[str], name: str) -> str:

@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from lading.errors import LadingError, NotFound, Unsupported
 from lading.images.edits.editing import redescribed
-from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import encode_like
 from lading.model.manifest import Manifest, parse
-from lading.model.tags import cosign_tags, subject_of
+from lading.model.tags import subject_of
 from lading.model.text import counted
 from lading.store import AnyManifest, Readable, Store, fetch_manifest, from_bytes
-from lading.transfer.referrers import Finder, Referrer
+from lading.transfer.referrers import Finder, Referrer, refers_to_original
 from lading.transfer.report import Note
 from lading.transfer.transform import Attached, Graph
 
@@ -54,7 +52,10 @@ async def refer(before: Graph, after: Graph, renamed: Mapping[Digest, Descriptor
     if policy == "drop" or (policy == "keep" and not renamed):
         return after
     if policy == "keep":
-        note = await _left(before, renamed)
+        # In a registry each question is a request: there only the root is asked for.
+        asked = before.subjects[:1] if before.store.traits.is_remote else before.subjects
+        subjects = [subject for subject in asked if subject.digest in renamed]
+        note = await refers_to_original(before.store, before.title, subjects)
         return after.changed(note) if note is not None else after
     copying = _Copying(before.store, after.store, renamed)
     for referrer in await Finder(before.store).of(before.subjects):
@@ -119,48 +120,6 @@ def _retagged(tag: str | None, digest: Digest) -> str | None:
     if tag is None or subject_of(tag) is None:
         return tag
     return f"{digest.algorithm}-{digest.hex}.{tag.partition('.')[2]}"
-
-
-async def _left(graph: Graph, renamed: Mapping[Digest, Descriptor]) -> Note | None:
-    """What is to be said of what refers to images as they were; in a registry only the root is asked for."""
-    root = graph.subjects[0]
-    subjects = [root] if graph.store.traits.is_remote else list(graph.subjects)
-    looks = [_listed(graph.store, subject) for subject in subjects if subject.digest in renamed]
-    tags = [
-        _tagged(graph.store, tag)
-        for subject in subjects
-        if subject.digest in renamed
-        for tag in cosign_tags(subject.digest)
-    ]
-    try:
-        found = set[Digest]().union(*await gather([*looks, *tags]))
-    except LadingError:
-        text = (
-            f"{graph.title} has another digest now: what refers to it as it was, such as a signature, does not cover it"
-        )
-        return Note(text, "digest-changed", {"reference": graph.title})
-    if not found:
-        return None
-    count, refer = len(found), "refers" if len(found) == 1 else "refer"
-    return Note(
-        f"{counted(count, 'referrer')} of {graph.title}, such as signatures, {refer} to it as it was, not to this",
-        "referrers-of-original",
-        {"reference": graph.title, "count": count},
-    )
-
-
-async def _listed(store: Readable, subject: Descriptor) -> set[Digest]:
-    try:
-        return {item.digest async for item in store.referrers(subject)}
-    except (NotFound, Unsupported):
-        return set()
-
-
-async def _tagged(store: Readable, tag: str) -> set[Digest]:
-    try:
-        return {(await fetch_manifest(store, tag)).digest}
-    except NotFound:
-        return set()
 
 
 def _signatures(title: str, left: set[Digest]) -> Note:
