@@ -338,8 +338,11 @@ CRANE = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["oci", "docker"])
-@pytest.mark.parametrize("flags, edits", CRANE, ids=[flags[0] for flags, _ in CRANE])
+# Docker's format has no place for annotations.
+CASES = [(kind, *case) for kind in ("oci", "docker") for case in CRANE if kind == "oci" or case[0][0] != "--annotation"]
+
+
+@pytest.mark.parametrize("kind, flags, edits", CASES, ids=[f"{kind}{flags[0]}" for kind, flags, _ in CASES])
 async def test_the_same_bytes_as_crane(
     client: AsyncClient,
     registry: RealRegistry,
@@ -350,8 +353,6 @@ async def test_the_same_bytes_as_crane(
 ) -> None:
     """Of an image that crane made: it writes every document anew, and so that comes first."""
     crane = need("crane")
-    if kind == "docker" and flags[0] == "--annotation":
-        pytest.skip("Docker's format has no place for annotations")
     place = f"{registry.host}/{new_repository()}/app"
     push(
         registry.host, place.partition("/")[2], "0", make_image(kind=kind, config={"Env": ["PATH=/bin"], "Cmd": ["q"]})

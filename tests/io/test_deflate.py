@@ -11,7 +11,7 @@ from functools import cache
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.io.inflate import Inflater
@@ -63,7 +63,8 @@ def test_gzip_itself_reads_it(size: int) -> None:
     assert gzip.decompress(data) == text(size)
 
 
-@pytest.mark.parametrize("how", LEVELS, ids=str)
+@pytest.mark.parametrize("how", [how for how in LEVELS if how[1] is None], ids=str)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 3 * MEBIBYTE), max_size=4))
 def test_the_pieces_that_it_comes_in_change_nothing(how: tuple[Compression, int | None], ends: list[int]) -> None:
     data = text(2 * MEBIBYTE + 5)
