@@ -19,6 +19,10 @@ from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x")
+MANY = (
+    *PLATFORMS,
+    *(f"linux/{name}" for name in ("386", "ppc64le", "riscv64", "mips64le", "loong64", "arm/v5", "arm/v6", "arm")),
+)
 
 
 @pytest.fixture
@@ -83,6 +87,25 @@ async def test_an_index_keeps_what_is_not_meant(client: AsyncClient, fleet: str)
         "two": "x",
     }
     assert "one" not in (await client.config(target, platform="linux/amd64")).config.get("Labels", {})
+
+
+async def test_two_edits_in_a_row_of_twelve_platforms(
+    client: AsyncClient, registry: RealRegistry, repository: str
+) -> None:
+    images = [make_image(platform, kind="oci", seed=platform) for platform in MANY]
+    push(registry.host, repository, "0", make_index(images, kind="oci"))
+    name = f"{registry.host}/{repository}"
+    for step in range(2):
+        edit = SetLabel(f"step{step}", "done")
+        await client.images.edit(
+            f"{name}:{step}", edit, targets=f"{name}:{step + 1}", platforms=["linux/s390x", "linux/386"]
+        )
+    entries = (await client.get_index(f"{name}:2")).images
+    assert len(entries) == 12
+    changed = [str(e.platform) for e, image in zip(entries, images, strict=True) if e.digest != image.digest]
+    assert changed == ["linux/s390x", "linux/386"]
+    labels = (await client.config(f"{name}:2", platform="linux/386")).config["Labels"]
+    assert labels == {"seed": "linux/386", "step0": "done", "step1": "done"}
 
 
 async def test_attestations_are_dropped_by_name(client: AsyncClient, fleet: str) -> None:

@@ -128,6 +128,28 @@ def test_podman_runs_them(lading: Lading, podman: Path, runs: str) -> None:
         assert ran.stdout == SAID
 
 
+def test_both_run_a_rebased_one(
+    lading: Lading, engine: DockerCLI, podman: Path, registry: RealRegistry, repository: str, runs: str
+) -> None:
+    """The old base is the layer that has busybox; the new one has another busybox, and a file more."""
+    old = make_busybox(seed="layers", kind="oci")
+    more = make_layer({"srv/": b"", "srv/new": b"n"})
+    new = make_image(
+        f"linux/{old.platform['architecture']}" if old.platform else "linux/amd64",
+        kind="oci",
+        layers=[*make_busybox(seed="another", kind="oci").layers, more],
+    )
+    for tag, base in (("old", old), ("new", new)):
+        push(registry.host, repository, tag, base)
+    place = runs.removesuffix(":1")
+    lading.run("image", "rebase", runs, "--old-base", f"{place}:old", "--new-base", f"{place}:new", "-t", "rebased")
+    said = "two\ngone\nkept\nnew\n"
+    assert engine.run("run", "--rm", "--network=none", f"{place}:rebased").stdout == said
+    run([podman, "pull", "--tls-verify=false", "-q", f"{place}:rebased"])
+    limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
+    assert run([podman, "run", "--rm", "--network=none", *limits, f"{place}:rebased"]).stdout == said
+
+
 BESIDE = {
     "strip": (["--layer-strip-file", "/d/a"], ["--strip-file", "/d/a"]),
     "strip a directory": (["--layer-strip-file", "/d"], ["--strip-file", "/d"]),
