@@ -56,7 +56,8 @@ async def test_the_image_keeps_what_is_its_own(client: AsyncClient, tmp_path: Pa
     before, base = await client.get_manifest(app), await client.get_manifest(new)
     after = await client.get_manifest(target)
     assert [layer.digest for layer in after.layers] == [layer.digest for layer in (*base.layers, before.layers[1])]
-    assert after.annotations["org.opencontainers.image.base.digest"] == base.digest
+    # The base is a place on this machine, of which nobody else knows anything.
+    assert after.annotations == {"org.opencontainers.image.base.digest": base.digest}
     assert await client.images.read(target, "app") == b"mine"
     assert await client.images.read(target, "a") == b"new"
 

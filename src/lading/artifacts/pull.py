@@ -65,7 +65,7 @@ class Pulled(Result, msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which files of an artifact are pulled: those that match one of each."""
+    """Which files of an artifact are pulled: a file has to match one of the titles and one of the media types."""
 
     titles: tuple[str, ...] = ()
     """Patterns such as `*.txt`; none for all."""

@@ -42,7 +42,7 @@ class ArtifactFile(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     """What it is called where it is pulled: a path with slashes. None for its path, as it is written."""
     media_type: str | None = None
-    """None for that of a tar archive, as oras has it, whatever the file is; of a directory that of one with gzip."""
+    """None for what oras takes: the media type of a tar archive; for a directory that of a tar archive with gzip."""
     annotations: Mapping[str, str] = {}
     """Further annotations of its layer."""
 

@@ -32,7 +32,7 @@ def daily_options(function: F) -> F:
 
 
 def removal_options(function: F) -> F:
-    """Add those that take labels, variables and annotations away."""
+    """Add the edits that take labels, variables and annotations away."""
     return _added(function, _REMOVALS, is_rare=False)
 
 

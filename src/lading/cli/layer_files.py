@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def first_file_options(function: F) -> F:
-    """Add those of the options that are wanted every day."""
+    """Add the options that are wanted every day."""
     for add in reversed(
         (
             click.option("--owner", metavar="UID:GID|keep", default="0:0", help="Of files (0:0)."),

@@ -288,7 +288,8 @@ class Changes:
 
         location = as_location(reference).full()
         store = await stack.enter_async_context(self._open(location, mirrored=True))
-        return Base(store, await fetch_location(store, location), str(location))
+        called = str(location) if location.is_registry else None
+        return Base(store, await fetch_location(store, location), str(location), called)
 
     @asynccontextmanager
     async def new_layer(self, made_of: LayerFrom) -> AsyncIterator[NewLayer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lading.errors import UsageError
+from lading.images.bases import BASE_DIGEST, BASE_NAME
 from lading.images.edits.edit import Edit
 from lading.images.edits.editing import Editing
 from lading.images.edits.index_editing import IndexEditing
@@ -125,6 +126,6 @@ class SetBase(Edit, frozen=True):
 
     def _annotations(self, scope: Scope) -> tuple[SetAnnotation, SetAnnotation]:
         return (
-            SetAnnotation("org.opencontainers.image.base.digest", self.digest, scope),
-            SetAnnotation("org.opencontainers.image.base.name", self.name, scope),
+            SetAnnotation(BASE_DIGEST, self.digest, scope),
+            SetAnnotation(BASE_NAME, self.name, scope),
         )

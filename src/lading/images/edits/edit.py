@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -63,7 +63,3 @@ class Edit(msgspec.Struct, frozen=True):
     def changes_every_index(self) -> bool:
         """Whether it changes indexes that are listed in the index, too."""
         return False
-
-    def copy(self, **fields: Any) -> Edit:
-        """The same edit with other fields."""
-        return msgspec.structs.replace(self, **fields)

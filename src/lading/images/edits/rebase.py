@@ -36,7 +36,9 @@ class Base(msgspec.Struct, frozen=True):
     store: Readable
     manifest: AnyManifest
     name: str
-    """As it is to be in the annotation, such as `docker.io/library/debian:12`."""
+    """What it is called in messages."""
+    reference: str | None = None
+    """What annotations call it, such as `docker.io/library/debian:12`; None for what is in no registry."""
 
     async def image(self, like: Editing) -> Editing:
         """The image of it that is for the platform of an image.
@@ -61,8 +63,6 @@ class Rebase(Edit, frozen=True):
 
     old: Base
     new: Base
-    annotate: bool = True
-    """Whether annotations say what the base is now, where the format has a place for them."""
 
     async def apply(self, image: Editing) -> None:
         """Replace what the image has from its base.
@@ -73,7 +73,7 @@ class Rebase(Edit, frozen=True):
             Unsupported: the image is an artifact; or its format has no place for a layer of the new base.
         """
         old, new = await self.old.image(image), await self.new.image(image)
-        count = self._check(image, old)
+        self._check(image, old)
         own = image.history[_split(image.history, old.history) :]
         layers = [_taken(layer, image, self.new) for layer in new.layers]
         taken = iter(layers)
@@ -97,27 +97,27 @@ class Rebase(Edit, frozen=True):
                 image.set_config(key, new.config.get(key))
         if not image.layers[len(layers) :]:
             image.notes.append(f"{image.title} has no layers but those of its base")
-        elif count == len(layers) and [layer.diff_id for layer in new.layers] == [
-            layer.diff_id for layer in old.layers
-        ]:
+        elif [layer.diff_id for layer in new.layers] == [layer.diff_id for layer in old.layers]:
             image.notes.append(f"{image.title}: the layers of both bases are the same")
-        if self.annotate and image.family == "oci":
-            self._annotate(image.manifest, image)
+        if image.family == "oci":
+            image.set_manifest("annotations", self._annotated(image.manifest))
 
     async def apply_to_index(self, index: IndexEditing) -> None:
         """An index says what the base is only where it did before."""
-        annotations: Document = dict(index.document.get("annotations") or {})
-        if self.annotate and {BASE_NAME, BASE_DIGEST} & annotations.keys():
-            annotations |= {BASE_NAME: self.new.name, BASE_DIGEST: str(self.new.manifest.digest)}
-            index.set_field("annotations", dict(sorted(annotations.items())))
+        if {BASE_NAME, BASE_DIGEST} & (index.document.get("annotations") or {}).keys():
+            index.set_field("annotations", self._annotated(index.document))
 
-    def _annotate(self, manifest: Document, image: Editing) -> None:
-        annotations = dict(manifest.get("annotations") or {})
-        annotations |= {BASE_NAME: self.new.name, BASE_DIGEST: str(self.new.manifest.digest)}
-        image.set_manifest("annotations", dict(sorted(annotations.items())))
+    def _annotated(self, document: Document) -> dict[str, str]:
+        """The annotations of a manifest or an index on the new base."""
+        annotations = dict(document.get("annotations") or {})
+        annotations.pop(BASE_NAME, None)
+        if self.new.reference is not None:
+            annotations[BASE_NAME] = self.new.reference
+        annotations[BASE_DIGEST] = str(self.new.manifest.digest)
+        return dict(sorted(annotations.items()))
 
-    def _check(self, image: Editing, old: Editing) -> int:
-        """How many layers the old base has; they have to be the first ones of the image, whatever their compression."""
+    def _check(self, image: Editing, old: Editing) -> None:
+        """Refuse an image whose first layers are not those of the old base, whatever their compression."""
         ours, theirs = image.layers, old.layers
         fields = {"reference": image.title, "base": self.old.name}
         if len(theirs) > len(ours):
@@ -135,7 +135,6 @@ class Rebase(Edit, frozen=True):
                     code="not-its-base",
                     fields=fields,
                 )
-        return len(theirs)
 
 
 def _split(history: list[HistoryEntry], base: list[HistoryEntry]) -> int:

@@ -1,4 +1,4 @@
-"""`lading blob delete`: a blob, whatever refers to it."""
+"""`lading blob delete`: a blob, also one that a manifest refers to."""
 
 from __future__ import annotations
 
