@@ -17,11 +17,6 @@ from lading.arguments import several
 from lading.errors import InvalidContent, NotFound, UsageError
 from lading.images.bases import StatedBase, common_base
 from lading.images.edited import EditedImage, parse_platforms
-from lading.images.edits.apply import Attestations
-from lading.images.edits.edit import Edit
-from lading.images.edits.new_layer import LayerFrom, NewLayer
-from lading.images.edits.referrers import Referrers
-from lading.images.edits.report import EditReport, ManifestChange
 from lading.images.platforms import choose_image
 from lading.images.views import Image, ImageIndex
 from lading.io.tasks import JOBS
@@ -36,7 +31,12 @@ from lading.transfer.place import Place
 from lading.transfer.report import CopyReport
 
 if TYPE_CHECKING:
+    from lading.images.edits.apply import Attestations
+    from lading.images.edits.edit import Edit
+    from lading.images.edits.new_layer import LayerFrom, NewLayer
     from lading.images.edits.rebase import Base
+    from lading.images.edits.referrers import Referrers
+    from lading.images.edits.report import EditReport, ManifestChange
 
 
 class Open(Protocol):
@@ -92,6 +92,8 @@ class Changes:
             NotFound: the source lacks something, or has nothing for a platform; no tag was changed.
             Unsupported: it cannot be changed so.
         """
+        from lading.images.edits.report import EditReport
+
         changes: list[ManifestChange] = []
         edited = image if isinstance(image, EditedImage) else image.edited()
         into_engine = all(map(_takes_references, targets))

@@ -11,20 +11,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from lading.arguments import several
-from lading.images.edits.annotations import Scope, SetAnnotation
-from lading.images.edits.append import Append
-from lading.images.edits.apply import Attestations, edit
-from lading.images.edits.config import SetEnv, SetLabel
-from lading.images.edits.edit import Edit
-from lading.images.edits.new_layer import NewLayer
-from lading.images.edits.referrers import Referrers
-from lading.images.edits.report import ManifestChange
-from lading.images.platforms import what_is_there
 from lading.model.platform import Platform
 from lading.transfer.transform import Graph, HasGraph
 
 if TYPE_CHECKING:
     from lading.images.convert import Compression
+    from lading.images.edits.annotations import Scope
+    from lading.images.edits.apply import Attestations
+    from lading.images.edits.edit import Edit
+    from lading.images.edits.new_layer import NewLayer
+    from lading.images.edits.referrers import Referrers
+    from lading.images.edits.report import ManifestChange
 
 
 class Editable:
@@ -41,6 +38,8 @@ class Editable:
 
     def with_label(self, name: str, value: str | None) -> EditedImage:
         """The same with a label in its config; None takes the label away."""
+        from lading.images.edits.config import SetLabel
+
         return self.edited(SetLabel(name, value))
 
     def with_env(self, name: str, value: str | None) -> EditedImage:
@@ -49,6 +48,8 @@ class Editable:
         Raises:
             UsageError: no variable can have this name.
         """
+        from lading.images.edits.config import SetEnv
+
         return self.edited(SetEnv(name, value))
 
     def with_entrypoint(self, arguments: tuple[str, ...] | str | None) -> EditedImage:
@@ -127,6 +128,8 @@ class Editable:
 
     def with_layer(self, layer: NewLayer) -> EditedImage:
         """The same with a new layer on top, which `client.images.new_layer` makes."""
+        from lading.images.edits.append import Append
+
         return self.edited(Append(layer))
 
     def with_annotation(self, name: str, value: str | None, *, scope: Scope = "manifest") -> EditedImage:
@@ -137,6 +140,8 @@ class Editable:
             value: the value.
             scope: whose: `manifest`, `index`, or `descriptor`, an entry of the index.
         """
+        from lading.images.edits.annotations import SetAnnotation
+
         return self.edited(SetAnnotation(name, value, scope))
 
     def flatten(self, compression: Compression | None = None, *, level: int | None = None) -> EditedImage:
@@ -254,6 +259,9 @@ class EditedImage(Editable):
         Args:
             changes: gets what the edits have changed, once they were applied.
         """
+        from lading.images.edits.apply import edit
+        from lading.images.platforms import what_is_there
+
         graph = self.source.graph()
         transform = edit(
             self.edits,

@@ -13,14 +13,13 @@ from contextlib import (
     contextmanager,
 )
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lading.arguments import several
 from lading.errors import InvalidContent
 from lading.images.base_check import BaseChecks, BaseReport, Given, annotations_of
 from lading.images.changing import Changes, Copy, Open
 from lading.images.edited import parse_platforms
-from lading.images.edits.new_layer import LayerFrom, NewLayer
 from lading.images.files.entries import FileEntry
 from lading.images.files.export import Exported
 from lading.images.files.indexing import Remembered
@@ -42,6 +41,9 @@ from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location
+
+if TYPE_CHECKING:
+    from lading.images.edits.new_layer import LayerFrom, NewLayer
 
 
 class Images(Changes):
