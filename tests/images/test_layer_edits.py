@@ -246,6 +246,14 @@ async def test_times_of_files(client: AsyncClient, place: str) -> None:
         await edited(client, place, SetFileTimes(seconds=-1))
 
 
+async def test_a_time_of_access_that_is_none_stays(client: AsyncClient, tmp_path: Path) -> None:
+    strange = Entry("a", is_gnu=True, raw={345: b"no number\0\0\0"})
+    place = write_layout(tmp_path / "layout", image([strange]))
+    (plain,) = (await edited(client, place, SetFileTimes(seconds=77))).plains
+    assert plain[345:357] == b"no number\0\0\0"
+    assert plain[136:147] == b"%011o" % 77
+
+
 async def test_what_differs_between_builds_is_left_out(client: AsyncClient, tmp_path: Path) -> None:
     def layer(number: int) -> list[Entry]:
         owner = {265: b"user%d" % number, 297: b"group%d" % number}

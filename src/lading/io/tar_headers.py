@@ -40,17 +40,20 @@ class Headers:
         self._records: list[tuple[bytes, bytes]] = []
         self._block = bytearray()
         self._map = b""
+        self._instead: bytes | None = None
         self.is_changed: bool = False
         """Whether anything was changed."""
 
     def __bytes__(self) -> bytes:
         """The headers as they are written; the same bytes as before where nothing was changed."""
+        if self._instead is not None:
+            return self._instead
         if not self.is_changed:
             return self._raw
-        before = b"".join(block + _padded(content) for block, content in self._others)
+        before = b"".join(block + padded(content) for block, content in self._others)
         if self._records:
-            content = b"".join(_record(key, value) for key, value in self._records)
-            before += _extended(len(content)) + _padded(content)
+            content = b"".join(pax_record(key, value) for key, value in self._records)
+            before += _extended(len(content)) + padded(content)
         block = self._block
         block[_CHECKSUM] = b" " * 8
         block[_CHECKSUM] = b"%06o\0 " % sum(block)
@@ -73,9 +76,8 @@ class Headers:
             for value in [value for other, value in self._records if other == key and value]:
                 if (new := change(_time(value))) != _time(value):
                     self._replace(key, b"%d" % int(new))
-        at = 345 if self._is_gnu else 476 if self._is_star else None
-        for field in (slice(at, at + 12), slice(at + 12, at + 24)) if at is not None else ():
-            there = _number(block[field])
+        for field in self._other_times:
+            there = _number_or_none(block[field])
             if there and (new := change(there)) != there:
                 self._set_number(field, int(new))
 
@@ -89,9 +91,9 @@ class Headers:
             self.is_changed = True
 
     def drop_other_times(self) -> None:
-        """Leave out the times of access and of change."""
+        """Leave out the times of access and of change, and the time of creation that Windows has."""
         self._read()
-        for key in (b"atime", b"ctime"):
+        for key in (b"atime", b"ctime", b"LIBARCHIVE.creationtime"):
             self._replace(key)
         field = slice(345, 369) if self._is_gnu else slice(476, 500) if self._is_star else slice(0, 0)
         if any(self._block[field].strip(b"0 \0")):
@@ -143,7 +145,66 @@ class Headers:
         for name, value in sorted(xattrs.items()):
             self._replace(XATTR.encode() + _encoded(name), value)
 
+    def add_record(self, key: bytes, value: bytes) -> None:
+        """Give the member a PAX record, in the place of another one of that key."""
+        self._read()
+        self._replace(key, value)
+
+    def replace(self, raw: bytes) -> None:
+        """Write other headers in the place of these."""
+        self.is_changed = True
+        self._instead = raw
+
+    # What they say
+
+    @property
+    def records(self) -> list[tuple[bytes, bytes]]:
+        """The PAX records, in order."""
+        return list(self._read())
+
+    @property
+    def owners(self) -> tuple[bytes, bytes]:
+        """The names of the user and of the group that the header has fields for."""
+        self._read()
+        if not self._block[_MAGIC].startswith(b"ustar"):
+            return b"", b""
+        return _text(self._block[265:297]), _text(self._block[297:329])
+
+    @property
+    def size(self) -> int:
+        """What the field of the size says, whether there is content or not."""
+        self._read()
+        return _number(self._block[_SIZE])
+
+    @property
+    def modified(self) -> int:
+        """What the field of the time of modification says, in seconds since the epoch."""
+        self._read()
+        return _number(self._block[_MTIME])
+
+    @property
+    def other_times(self) -> tuple[int | None, int | None]:
+        """What the fields say of the times of access and of change; None where they say nothing."""
+        self._read()
+        fields = [self._block[field] for field in self._other_times]
+        if not fields:
+            return None, None
+        first, second = (_number_or_none(field) if self._is_star or field[0] else None for field in fields)
+        return first, second
+
+    @property
+    def global_headers(self) -> bytes:
+        """The global headers that stand before them."""
+        self._read()
+        return b"".join(block + padded(content) for block, content in self._others if chr(block[_TYPE]) == "g")
+
     # Parts
+
+    @property
+    def _other_times(self) -> tuple[slice, ...]:
+        """The fields of the times of access and of change, in a format that has some."""
+        at = 345 if self._is_gnu else 476 if self._is_star else None
+        return () if at is None else (slice(at, at + 12), slice(at + 12, at + 24))
 
     def _read(self) -> list[tuple[bytes, bytes]]:
         """Take the headers apart, which is done once."""
@@ -215,7 +276,8 @@ def _records(content: bytes) -> list[tuple[bytes, bytes]]:
     return records
 
 
-def _record(key: bytes, value: bytes) -> bytes:
+def pax_record(key: bytes, value: bytes) -> bytes:
+    """A PAX record, which begins with its own length."""
     rest = b" " + key + b"=" + value + b"\n"
     length = len(rest)
     while len(str(length)) + len(rest) != length:
@@ -244,6 +306,18 @@ def _number(field: bytes | bytearray) -> int:
     return int(bytes(field).strip(b" \0").partition(b"\0")[0] or b"0", 8)
 
 
+def _number_or_none(field: bytes | bytearray) -> int | None:
+    """A number of a field that nobody has read strictly; None for what is none."""
+    try:
+        return _number(field)
+    except ValueError:
+        return None
+
+
+def _text(field: bytes | bytearray) -> bytes:
+    return bytes(field).partition(b"\0")[0]
+
+
 def _time(value: bytes) -> float:
     """A time as records say it, to the nanosecond."""
     whole, _, fraction = value.partition(b".")
@@ -253,7 +327,8 @@ def _time(value: bytes) -> float:
     return seconds - rest if whole.startswith(b"-") else seconds + rest
 
 
-def _padded(content: bytes) -> bytes:
+def padded(content: bytes) -> bytes:
+    """Content as it is in an archive: in whole blocks."""
     return content + bytes(-len(content) % BLOCK)
 
 

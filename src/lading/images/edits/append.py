@@ -10,6 +10,7 @@ from lading.errors import Unsupported
 from lading.images.edits.edit import Edit
 from lading.images.edits.editing import Editing
 from lading.images.edits.new_layer import NewLayer
+from lading.images.files.layers import LayerContent
 from lading.model.descriptor import Descriptor
 from lading.model.encoding import Document, encode_compact
 from lading.model.manifest import Manifest
@@ -32,13 +33,6 @@ class Append(Edit, frozen=True):
         """
         layer = self.layer
         is_from_nothing = not image.layers
-        if image.config.get("os") == "windows":
-            raise Unsupported(
-                f"{image.title} is for Windows, whose layers have another form",
-                cause="their files are below Files/, with attributes of their own",
-                code="windows-layer",
-                fields={"reference": image.title},
-            )
         if layer.compression == "zstd" and image.family == "docker":
             raise Unsupported(
                 f"{image.title} cannot have a zstd layer",
@@ -47,9 +41,10 @@ class Append(Edit, frozen=True):
                 code="zstd-layer-for-docker",
                 fields={"reference": image.title},
             )
+        image.overlay.refer(layer.descriptor, layer.source)
+        layer = await self._fitting(image)
         media_type = str(LayerType(image.family, layer.compression))
         content = msgspec.structs.replace(layer.descriptor, media_type=media_type)
-        image.overlay.refer(content, layer.source)
         entry = {"created": moment(layer.created), "created_by": layer.created_by}
         image.add_layer(content, str(layer.diff_id), entry)
         image.notes += layer.notes
@@ -59,6 +54,24 @@ class Append(Edit, frozen=True):
                 f"the new layer has {said} as a directory, which is a link in most images: engines put the directory "
                 "in its place; /usr is where such files belong"
             )
+
+    async def _fitting(self, image: Editing) -> NewLayer:
+        """The layer in the form that the operating system of the image takes."""
+        layer = self.layer
+        is_windows = image.config.get("os") == "windows"
+        # The module is needed for Windows only, but for archives that look as if they were for it.
+        if not is_windows and "Files" not in layer.top:
+            return layer
+        from lading.images.edits.windows_layer import for_windows, is_for_windows
+
+        if is_windows:
+            content = LayerContent(store=image.overlay, descriptor=layer.descriptor, what=layer.name)
+            return await image.once.do(
+                ("windows", layer.descriptor.digest), lambda: for_windows(image.overlay, layer, content)
+            )
+        if is_for_windows(layer):
+            image.notes.append(f"{layer.name} is a layer for Windows, and {image.title} is not")
+        return layer
 
 
 def moment(seconds: int) -> str:

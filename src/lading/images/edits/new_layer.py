@@ -51,12 +51,18 @@ class NewLayer(msgspec.Struct, frozen=True, kw_only=True):
     diff_id: Digest
     """Of the archive without compression."""
     compression: LayerCompression
+    level: int | None = None
+    """Of the compression, where it was chosen."""
     source: Source
     """Its blob."""
     created_by: str
     """What the history says of it, in the words of a Dockerfile."""
     created: int
     """When it was made, as the history says, in seconds since the epoch."""
+    name: str = "the new layer"
+    """What it is called in messages."""
+    top: tuple[str, ...] = ()
+    """What is at the root of an archive, which says itself where its files are."""
     replaces: tuple[str, ...] = ()
     """Directories in it that are symbolic links in most images, which engines may replace with them."""
     notes: tuple[str, ...] = ()
@@ -144,12 +150,16 @@ async def _of_archive(overlay: Overlay, made_of: LayerFrom, file: BinaryIO, what
     if not members:
         notes.append(f"{what} is a tar archive with nothing in it")
     name = _said(os.path.basename(what)) if made_of.path != STREAM else str(written.diff_id)  # noqa: PTH119
-    top = {name for name, node in (files.root.children or {}).items() if node.children is not None}
+    top = files.root.children or {}
+    folders = {name for name, node in top.items() if node.children is not None}
     return msgspec.structs.replace(
         written,
+        level=made_of.level,
+        name=what,
         created=made_of.created,
         created_by=made_of.created_by or f"ADD {name} /{_MADE_HERE}",
-        replaces=tuple(sorted(top & _LINKS)),
+        top=tuple(sorted(top)),
+        replaces=tuple(sorted(folders & _LINKS)),
         notes=tuple(notes),
     )
 
@@ -302,6 +312,8 @@ async def _of_files(overlay: Overlay, made_of: LayerFrom) -> NewLayer:
     name = _said(os.path.basename(os.path.abspath(made_of.path)))  # noqa: PTH100, PTH119
     return msgspec.structs.replace(
         _made(written, overlay.source(written.content)),
+        level=made_of.level,
+        name=made_of.path,
         created=made_of.created,
         created_by=made_of.created_by or f"COPY {name} /{_said(place)}{_MADE_HERE}",
         replaces=tuple(sorted(packed.top & _LINKS)),

@@ -26,6 +26,7 @@ from lading.stores.overlay import Overlay
 _HEADERS = 16 * 1024 * 1024
 """How large the headers of one member may be together, in bytes."""
 _CHUNK = 1024 * 1024
+_END = bytes(2 * BLOCK)
 
 
 class Entry:
@@ -77,6 +78,7 @@ async def rewritten(
     *,
     level: int | None = None,
     is_gone: Callable[[str], bool] | None = None,
+    begin: bytes | None = None,
 ) -> Rewritten | None:
     """Write a layer anew.
 
@@ -89,6 +91,7 @@ async def rewritten(
         compression: of the new blob.
         level: of the compression; None for what is usual.
         is_gone: says of a path whether it is left out of every layer: a hard link of this one to it is refused then.
+        begin: members that come first; then the layer is changed in any case, and ends after two blocks of zeros.
 
     Returns:
         The new layer; None where no member was changed, so that the layer stays as it is.
@@ -101,7 +104,7 @@ async def rewritten(
     algorithm = content.descriptor.digest.algorithm
     diff = Digest(content.diff_id).algorithm if content.diff_id is not None else "sha256"
     file = LayerFile(overlay, compression, level, algorithm=algorithm, diff_algorithm=diff)
-    with file, _Rewriter(content.what, change, file, is_gone) as rewriter:
+    with file, _Rewriter(content.what, change, file, is_gone, begin) as rewriter:
         await read_layer(content, rewriter.member, on_plain=rewriter.plain)
         await in_thread(rewriter.finish)
         if not rewriter.is_changed:
@@ -140,15 +143,23 @@ class _Rewriter:
     """
 
     def __init__(
-        self, what: str, change: Change, file: LayerFile, is_gone: Callable[[str], bool] | None = None
+        self,
+        what: str,
+        change: Change,
+        file: LayerFile,
+        is_gone: Callable[[str], bool] | None = None,
+        begin: bytes | None = None,
     ) -> None:
         self.entries = 0
         self.dropped = 0
-        self.is_changed = False
+        self.is_changed = begin is not None
+        self._has_own_end = begin is not None
         self._what = what
         self._change = change
         self._is_gone = is_gone
         self._write = file.write
+        if begin:
+            self._write(begin)
         self._held = bytearray()
         self._at = 0
         """Where in the archive that begins which is held."""
@@ -194,7 +205,12 @@ class _Rewriter:
     def finish(self) -> None:
         """Write what follows the last member."""
         self._advance()
-        self._write(self._held)
+        if self._has_own_end:
+            # The end of an archive may be cut in the last padding.
+            self._take(bytes(max(0, self._until - self._at)))
+            self._write(_END)
+        else:
+            self._write(self._held)
         self._held.clear()
 
     def _advance(self) -> None:
@@ -208,7 +224,8 @@ class _Rewriter:
             return
         self._is_behind = self._is_behind or (len(self._held) >= BLOCK and not any(self._held[:BLOCK]))
         if self._is_behind:
-            self._write(self._held)
+            if not self._has_own_end:
+                self._write(self._held)
             self._at += len(self._held)
             self._held.clear()
         elif len(self._held) > _HEADERS:
@@ -217,7 +234,7 @@ class _Rewriter:
     def _keep(self, entry: Entry) -> None:
         self.entries += 1
         self._take = self._write
-        if entry.member.type == "1":
+        if entry.member.type == "1" and not self._has_own_end:
             said = path_of(entry.member.link)
             target = self._target(said)
             dropped = self._dropped.get(target)

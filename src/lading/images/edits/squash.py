@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lading.errors import LadingError, NotFound
+from lading.errors import LadingError, NotFound, Unsupported
 from lading.images.edits.edit import Edit
 from lading.images.edits.layer_work import check_compression, check_level, drop_layer, kind_of, readable_layers
 from lading.images.edits.merge import MergedLayer, merged
@@ -43,7 +43,7 @@ class Flatten(Edit, frozen=True, kw_only=True):
         """Put them together, unless there is only one.
 
         Raises:
-            Unsupported: it is an artifact, or a layer is no tar archive.
+            Unsupported: it is an artifact or for Windows, or a layer is no tar archive.
             InvalidContent: a layer is damaged, or one that container engines refuse.
         """
         await _squash(image, readable_layers(image), 0, self, f"lading image flatten {image.original.digest}")
@@ -71,7 +71,7 @@ class Squash(Edit, frozen=True, kw_only=True):
         """Put them together, unless the layer is the topmost.
 
         Raises:
-            Unsupported: it is an artifact, or a layer is no tar archive.
+            Unsupported: it is an artifact or for Windows, or a layer is no tar archive.
             InvalidContent: a layer is damaged, or one that container engines refuse.
         """
         layers = readable_layers(image)
@@ -108,6 +108,13 @@ def _created_by(said: Mapping[str, Any] | None) -> str:
 
 
 async def _squash(image: Editing, layers: Sequence[Layer], below: int, edit: Flatten | Squash, created_by: str) -> None:
+    if image.config.get("os") == "windows":
+        raise Unsupported(
+            f"the layers of {image.title} cannot be put together",
+            cause="it is for Windows, whose layers change the registry and files in ways that no other layer can say",
+            code="windows-layer",
+            fields={"reference": image.title},
+        )
     gone = image.layers[below:]
     if len(gone) < 2:
         if gone:

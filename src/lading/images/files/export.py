@@ -186,5 +186,12 @@ def _exported(reading: Reading, plan: _Plan, files: Filesystem, lost: Lost | Non
         size=plan.size,
         lost=lost.said(),
         is_whole=lost.is_whole,
-        warnings=files.warnings,
+        warnings=(*files.warnings, *_windows(reading.name, files)),
     )
+
+
+def _windows(name: str, files: Filesystem) -> tuple[str, ...]:
+    """What is lost of an image for Windows, as its layers tell (`Files` and `Hives` at the root)."""
+    if not {"Files", "Hives"} <= (files.root.children or {}).keys():
+        return ()
+    return (f"{name} is for Windows: its files are below Files, and their attributes and owners there are left out",)
