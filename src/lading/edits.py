@@ -26,7 +26,7 @@ from lading.images.edits.container import (
     SetWorkdir,
 )
 from lading.images.edits.edit import Edit
-from lading.images.edits.files import MakeReproducible, ReplaceFile, SetFileTimes, StripFiles
+from lading.images.edits.files import MakeReproducible, ReplaceFile, SetArchiveTimes, SetFileTimes, StripFiles
 from lading.images.edits.formats import RemoveExternalUrls, SetDigestAlgorithm, SetFormat, SetInlineData
 from lading.images.edits.history import RemoveBuildArg
 from lading.images.edits.new_layer import LayerFrom, NewLayer
@@ -74,6 +74,7 @@ __all__ = [
     "ReplaceFile",
     "Scope",
     "SetAnnotation",
+    "SetArchiveTimes",
     "SetArgsEscaped",
     "SetAuthor",
     "SetBase",

@@ -442,6 +442,8 @@ image edit oci:{layout}:image --remove-layer {evil} -t 2
 image edit oci:{layout}:image --remove-layer-created-by ({evil} -t 2
 image edit oci:{layout}:image --file-time {evil} --compression {evil} -t 2
 image edit oci:{layout}:image --file-time-max 1 --reproducible --compression none -t 2
+image edit oci:{layout}:image --archive-time {evil}=1 -t 2
+image edit oci:{layout}:image --file-time 1,base={evil} --config-time 1,base={kind}/app:list -t 2
 image append oci:{layout}:image {folder}/{evil} -t 2
 image append oci:{layout}:image {archive} --created-by {evil} -t 2 --dry-run
 image append {kind}/app:list {archive}:/{evil} --owner {evil} -t 2

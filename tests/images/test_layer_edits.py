@@ -5,12 +5,13 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lading import AsyncClient, Conflict, DigestMismatch, NotFound, Unsupported, UsageError
+from lading import AsyncClient, Conflict, DigestMismatch, InvalidContent, LadingError, NotFound, Unsupported, UsageError
 from lading.edits import (
     Edit,
     Flatten,
@@ -18,6 +19,8 @@ from lading.edits import (
     Recompress,
     RemoveLayers,
     ReplaceFile,
+    SetArchiveTimes,
+    SetConfigTimes,
     SetDigestAlgorithm,
     SetFileTimes,
     Squash,
@@ -32,6 +35,7 @@ from support.layers import LAYER, Blob, Entry, archive, image, write_layout
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
 BASE = "bin/ bin/sh=shell@755 etc/ etc/hosts=h var/ var/cache/ var/cache/a=a"
 APP = "app/ app/main=one var/ var/cache/ var/cache/b=b etc/ -etc/hosts"
 TOP = "app/ app/main=two app/link~app/main"
@@ -230,20 +234,73 @@ async def test_a_file_is_replaced_where_it_comes_from(client: AsyncClient, place
     assert (entry.mode, entry.size, entry.mtime) == (0o755, 9, 1000)
 
 
+def mtimes(plain: bytes) -> set[float]:
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        return {member.mtime for member in tar}
+
+
 async def test_times_of_files(client: AsyncClient, place: str) -> None:
     def times(result: Result) -> list[set[float]]:
-        found = []
-        for plain in result.plains:
-            with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
-                found.append({member.mtime for member in tar})
-        return found
+        return [mtimes(plain) for plain in result.plains]
 
     assert times(await edited(client, place, SetFileTimes(seconds=77))) == [{77}] * 3
-    after = await edited(client, place, SetFileTimes(seconds=1500, after=1500))
+    after = await edited(client, place, SetFileTimes(seconds=1500, only_later=True))
     assert times(after) == [{1000}, {1500}, {1500}]
     assert times(await edited(client, place, SetFileTimes(seconds=5, skip=2))) == [{1000}, {2000}, {5}]
     with pytest.raises(UsageError):
         await edited(client, place, SetFileTimes(seconds=-1))
+
+
+async def test_times_but_those_of_the_base(client: AsyncClient, place: str, tmp_path: Path) -> None:
+    """The base is known by its layers as they were, whatever edits came before."""
+    base = write_layout(tmp_path / "base", image(BASE, history=HISTORY[:2]))
+    strip = StripFiles(("etc/hosts",))
+    edits = [strip, SetFileTimes(seconds=77, base=base), SetConfigTimes(time=LATER, base=base)]
+    after = await edited(client, place, *edits)
+    assert [sorted(mtimes(plain)) for plain in after.plains] == [[1000], [77], [77]]
+    assert after.config.history[0]["created"] == HISTORY[0]["created"]
+    assert after.config.document["created"] == "2030-01-01T00:00:00Z"
+    other = write_layout(tmp_path / "other", image(APP))
+    for edit in (SetFileTimes(seconds=77, base=other), SetConfigTimes(time=LATER, base=other)):
+        with pytest.raises(LadingError) as caught:
+            await edited(client, place, edit)
+        assert caught.value.code == "not-its-base"
+    async with client.images.open(place) as opened:
+        opened_too = opened.edited(SetFileTimes(seconds=77, base=base))
+        await client.images.push(opened_too, place.replace(":t", ":pushed"))
+        with pytest.raises(UsageError, match="was not read"):
+            await client.copy(opened_too, place.replace(":t", ":copied"))
+
+
+async def test_times_within_an_archive(client: AsyncClient, tmp_path: Path) -> None:
+    inside = archive([Entry("x", content=b"x" * 3000, mtime=5, pax={"mtime": "5.25"}), Entry("y", "5", mtime=9)])
+    layers = [[Entry("srv/", "5"), Entry("srv/in.tar", content=inside, mode=0o600)], "a=a", [Entry("srv/in.tar")]]
+    place = write_layout(tmp_path / "layout", image(*layers))
+    before = await read(client, place)
+    after = await edited(client, place, SetArchiveTimes(path="/srv/in.tar", seconds=7, only_later=True))
+    assert after.plains[1:] == before.plains[1:]
+    with tarfile.open(fileobj=io.BytesIO(after.plains[0])) as tar:
+        content, member = tar.extractfile("srv/in.tar"), tar.getmember("srv/in.tar")
+        assert content is not None
+        assert (member.mtime, member.mode) == (1000, 0o600)
+        assert {one.name: one.mtime for one in tarfile.open(fileobj=content)} == {"x": 5.25, "y": 7}  # noqa: SIM115
+    same = await edited(client, place, SetArchiveTimes(path="srv/in.tar", seconds=9, only_later=True))
+    assert same.manifest.layers == before.manifest.layers
+    with pytest.raises(NotFound):
+        await edited(client, place, SetArchiveTimes(path="srv/no.tar", seconds=7))
+    with pytest.raises(UsageError):
+        await edited(client, place, SetArchiveTimes(path="..", seconds=7))
+    with pytest.raises(InvalidContent, match="no tar archive"):
+        await edited(client, write_layout(tmp_path / "text", image("b=text")), SetArchiveTimes(path="b", seconds=7))
+
+
+async def test_a_time_from_a_label(client: AsyncClient, tmp_path: Path) -> None:
+    labels = {"config": {"Labels": {"at": "2001-01-01T00:00:00Z"}}}
+    place = write_layout(tmp_path / "layout", image("a=a", config=labels))
+    (plain,) = (await edited(client, place, SetFileTimes(label="at"))).plains
+    assert mtimes(plain) == {978307200}
+    with pytest.raises(UsageError):
+        SetFileTimes()
 
 
 async def test_a_time_of_access_that_is_none_stays(client: AsyncClient, tmp_path: Path) -> None:

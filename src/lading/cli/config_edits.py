@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lading.cli.editing import EditOption, key_value
-from lading.cli.layer_edits import source_date
+from lading.cli.times import moment, times
 
 if TYPE_CHECKING:
     from lading.images.edits.annotations import Scope
@@ -255,7 +254,7 @@ def _no_os_feature(text: str) -> Edit:
 def _created(text: str) -> Edit:
     from lading.images.edits.times import SetCreated
 
-    return SetCreated(_moment(text, "--created"))
+    return SetCreated(moment(text, "--created"))
 
 
 def _config_time(text: str) -> Edit:
@@ -269,29 +268,8 @@ def _config_time_max(text: str) -> Edit:
 def _times(text: str, option: str, *, only_later: bool) -> Edit:
     from lading.images.edits.times import SetConfigTimes
 
-    said, _, skipped = text.partition(",skip=")
-    if skipped and not (skipped.isdecimal() and skipped.isascii()):
-        raise click.UsageError(f"{option}: {skipped!r} is no number of layers")
-    skip = int(skipped or 0)
-    if said.startswith("label:"):
-        return SetConfigTimes(label=said.removeprefix("label:"), only_later=only_later, skip=skip)
-    return SetConfigTimes(time=_moment(said, option), only_later=only_later, skip=skip)
-
-
-def _moment(text: str, option: str) -> datetime:
-    """A time from RFC 3339, seconds since 1970, or `now`: that is SOURCE_DATE_EPOCH where it is set."""
-    if text == "now":
-        seconds = source_date()
-        return datetime.now(UTC).replace(microsecond=0) if seconds is None else datetime.fromtimestamp(seconds, UTC)
-    if re.fullmatch(r"[0-9]{1,10}", text):
-        return datetime.fromtimestamp(int(text), UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.UsageError(
-            f"{option}: {text!r} is no time such as 2024-05-01T12:00:00Z or now, and no number of seconds since 1970"
-        ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    time, after, more = times(text, option, only_later=only_later)
+    return SetConfigTimes(time=time, after=after, **more)
 
 
 def _no_buildarg(text: str) -> Edit:
@@ -418,8 +396,13 @@ _RARE: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
     ("--append-cmd", _more_cmd, "ARGUMENTS", "Likewise."),
     ("--clear", _clear, "FIELD", "Take away entrypoint, cmd, user, workdir, healthcheck, shell, author …"),
     ("--created", _created, "TIME", "When the image was made: a time, or now (SOURCE_DATE_EPOCH, if set)."),
-    ("--config-time", _config_time, "TIME[,skip=N]", "Set created, and the times in the history but for N layers."),
-    ("--config-time-max", _config_time_max, "TIME[,skip=N]", "Likewise, but only later ones. TIME may be label:KEY."),
+    ("--config-time", _config_time, "TIME[,skip=N]", "Set created, and the history's times but those of N layers."),
+    (
+        "--config-time-max",
+        _config_time_max,
+        "TIME[,base=REF]",
+        "Only later ones, none of base REF. TIME: also label:KEY.",
+    ),
     ("--set-platform", _platform, "PLATFORM", "What the image is for: in its config, and in the index."),
     ("--os-version", _os_version, "VERSION", "Which version of its operating system it needs."),
     ("--os-feature", _os_feature, "FEATURE", "A feature that its operating system must have."),

@@ -56,9 +56,10 @@ def compression_option(function: F) -> F:
 
 def layer_edit_options(function: F) -> F:
     """Add the edits of layers to an `EditCommand`."""
-    for name, make, metavar, text in reversed(_OPTIONS):
-        kind: dict[str, Any] = {"metavar": metavar} if metavar else {"is_flag": True}
-        function = click.option(name, cls=EditOption, make=make, help=text, **kind)(function)
+    for options, is_rare in ((_RARE, True), (_OPTIONS, False)):
+        for name, make, metavar, text in reversed(options):
+            kind: dict[str, Any] = {"metavar": metavar} if metavar else {"is_flag": True}
+            function = click.option(name, cls=EditOption, make=make, help=text, is_rare=is_rare, **kind)(function)
     return function
 
 
@@ -95,32 +96,42 @@ def _remove_made(expression: str) -> Edit:
 def _time(text: str) -> Edit:
     from lading.images.edits.files import SetFileTimes
 
-    seconds, skip = _moment(text, "--file-time")
-    return SetFileTimes(seconds=seconds, skip=skip)
+    return SetFileTimes(**_seconds(text, "--file-time", only_later=False))
 
 
 def _time_max(text: str) -> Edit:
     from lading.images.edits.files import SetFileTimes
 
-    seconds, skip = _moment(text, "--file-time-max")
-    return SetFileTimes(seconds=seconds, after=seconds, skip=skip)
+    return SetFileTimes(**_seconds(text, "--file-time-max", only_later=True))
 
 
-def _moment(text: str, option: str) -> tuple[int, int]:
-    """A time, and how many layers keep theirs, from `TIME[,skip=N]`."""
-    said, _, skipped = text.partition(",skip=")
-    if skipped and not (skipped.isdecimal() and skipped.isascii()):
-        raise click.UsageError(f"{option}: {skipped!r} is no number of layers")
-    if said.isdecimal() and said.isascii():
-        return int(said), int(skipped or 0)
-    try:
-        moment = datetime.fromisoformat(said)
-    except ValueError:
-        raise click.UsageError(
-            f"{option}: {said!r} is no time such as 2024-05-01T12:00:00Z, and no number of seconds since 1970"
-        ) from None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()), int(skipped or 0)
+def _archive_time(text: str) -> Edit:
+    return _archive_times(text, "--archive-time", only_later=False)
+
+
+def _archive_time_max(text: str) -> Edit:
+    return _archive_times(text, "--archive-time-max", only_later=True)
+
+
+def _archive_times(text: str, option: str, *, only_later: bool) -> Edit:
+    from lading.images.edits.files import SetArchiveTimes
+
+    path, equals, said = text.partition("=")
+    if not path or not equals:
+        raise click.UsageError(f"{option}: {text!r} is not PATH=TIME")
+    return SetArchiveTimes(path=path, **_seconds(said, option, only_later=only_later))
+
+
+def _seconds(text: str, option: str, *, only_later: bool) -> dict[str, Any]:
+    """What is said of times of files, which are in whole seconds."""
+    from lading.cli.times import times
+
+    time, after, more = times(text, option, only_later=only_later)
+    found: dict[str, Any] = {**more}
+    for name, moment in (("seconds", time), ("after", after)):
+        if moment is not None:
+            found[name] = int(moment.timestamp())
+    return found
 
 
 def _compressed(text: str) -> Edit:
@@ -141,7 +152,7 @@ _OPTIONS: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
     ("--remove-layer", _remove, "LAYER", "Take a layer away: its number from 1, digest or diff ID."),
     ("--remove-layer-created-by", _remove_made, "REGEX", "Take away layers by what the history says made them."),
     ("--file-time", _time, "TIME[,skip=N]", "Set the times of files, but for the N lowest layers."),
-    ("--file-time-max", _time_max, "TIME[,skip=N]", "Set the times of files that are later."),
+    ("--file-time-max", _time_max, "TIME[,base=REF]", "Only times that are later, and none of REF's layers."),
     ("--compression", _compressed, "NAME[:LEVEL]", "Compress layers with gzip or zstd, or not (none)."),
     (
         "--reproducible",
@@ -149,4 +160,8 @@ _OPTIONS: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
         "",
         "Leave owners' names, access and change times out of layers; no file later than SOURCE_DATE_EPOCH.",
     ),
+)
+_RARE: tuple[tuple[str, Callable[[str], Edit], str, str], ...] = (
+    ("--archive-time", _archive_time, "PATH=TIME[,skip=N]", "Set the times in a tar archive that lies in a layer."),
+    ("--archive-time-max", _archive_time_max, "PATH=TIME[,base=REF]", "Only those that are later."),
 )

@@ -97,18 +97,20 @@ class Changes:
         changes: list[ManifestChange] = []
         edited = image if isinstance(image, EditedImage) else image.edited()
         into_engine = all(map(_takes_references, targets))
-        report = await self._copy(
-            edited.graph(changes),
-            *targets,
-            tags=tags,
-            clobber=clobber,
-            if_digest=if_digest,
-            dry_run=dry_run,
-            jobs=jobs,
-            platforms=edited.platforms if into_engine else (),
-            referrers=False if edited.edits else None,
-            on_event=on_event,
-        )
+        async with AsyncExitStack() as stack:
+            edited = await self._with_bases(stack, edited)
+            report = await self._copy(
+                edited.graph(changes),
+                *targets,
+                tags=tags,
+                clobber=clobber,
+                if_digest=if_digest,
+                dry_run=dry_run,
+                jobs=jobs,
+                platforms=edited.platforms if into_engine else (),
+                referrers=False if edited.edits else None,
+                on_event=on_event,
+            )
         fields = {name: getattr(report, name) for name in CopyReport.__struct_fields__}
         return EditReport(**fields, changes=changes)
 
@@ -284,6 +286,14 @@ class Changes:
             edited = EditedImage(view, tuple(await edits(view, stack)), platforms, attestations, referrers)
             expected = if_digest or (str(found.digest) if in_place and len(there) == 1 else None)
             return await self.push(edited, *there, if_digest=expected, **options)
+
+    async def _with_bases(self, stack: AsyncExitStack, edited: EditedImage) -> EditedImage:
+        """The same with the bases that its edits name, opened."""
+        edits = [
+            one.with_base(await self._base(stack, one.named_base)) if one.named_base is not None else one
+            for one in edited.edits
+        ]
+        return EditedImage(edited.source, tuple(edits), edited.platforms, edited.attestations, edited.referrers)
 
     async def _base(self, stack: AsyncExitStack, reference: AnyLocation) -> Base:
         from lading.images.edits.rebase import Base

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from lading.errors import LadingError
     from lading.images.edits.editing import Editing
     from lading.images.edits.index_editing import IndexEditing
+    from lading.images.edits.rebase import Base
+    from lading.stores.location import AnyLocation
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -48,6 +50,20 @@ class Edit(msgspec.Struct, frozen=True):
         """
         del title
         return None
+
+    @property
+    def named_base(self) -> AnyLocation | None:
+        """Where a base is that it names, and that is to be read before it is applied; None where there is none."""
+        return None
+
+    def with_base(self, base: Base) -> Edit:
+        """The same edit with the base that it names.
+
+        Args:
+            base: what is there.
+        """
+        del base
+        return self
 
     @property
     def changes_images(self) -> bool:

@@ -35,6 +35,8 @@ class EditedLayer(msgspec.Struct, kw_only=True):
     descriptor: Document
     """As it is in the manifest, with every field."""
     diff_id: str
+    original: str = ""
+    """Its diff ID before all edits; nothing for a layer that was added."""
 
     @property
     def content(self) -> Descriptor:
@@ -296,7 +298,10 @@ def _history(title: str, config: Document, manifest: Document, read: ImageConfig
     if len(read.diff_ids) != len(blobs):
         said = f"the manifest has {counted(len(blobs), 'layer')}, and the config {len(read.diff_ids)} diff IDs"
         raise InvalidContent(f"{title} is malformed", cause=said, code="wrong-diff-id")
-    left = [EditedLayer(descriptor=blob, diff_id=said) for blob, said in zip(blobs, read.diff_ids, strict=True)]
+    left = [
+        EditedLayer(descriptor=blob, diff_id=said, original=said)
+        for blob, said in zip(blobs, read.diff_ids, strict=True)
+    ]
     entries: list[HistoryEntry] = []
     for document in config.get("history") or []:
         layer = left.pop(0) if left and document.get("empty_layer") is not True else None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lading.errors import LadingError, NotFound, UsageError
+from lading.images.edits.archive_inside import ArchiveInside
 from lading.images.edits.edit import Edit
 from lading.images.edits.layer_work import (
     drop_layer,
@@ -21,8 +22,9 @@ from lading.images.edits.layer_work import (
     with_layers,
 )
 from lading.images.edits.rewrite import Change, Entry, Rewritten, rewritten
+from lading.images.edits.times import Times
 from lading.images.files.entries import expression, is_glob
-from lading.images.files.filesystem import WHITEOUT
+from lading.images.files.filesystem import WHITEOUT, below_root
 from lading.images.files.indexing import Remembered
 from lading.images.files.layers import LayerContent
 from lading.images.files.reading import Reading
@@ -118,29 +120,89 @@ class ReplaceFile(Edit, frozen=True):
         put_in_place(layer, done.layer)
 
 
-class SetFileTimes(Edit, frozen=True, kw_only=True):
+class SetFileTimes(Times, frozen=True, kw_only=True):
     """Give the files in layers another time of modification, and of access and change where these are said."""
 
-    seconds: int
-    """The time, since the epoch."""
+    seconds: int | None = None
+    """The time, since the epoch; None for the one in a label."""
     after: int | None = None
-    """Change only times that are later; None for all. With `seconds` here, no time is later than that."""
-    skip: int = 0
-    """How many of the lowest layers keep their times: those of the base image."""
+    """Change only times that are later than this; None for all, or with `only_later` for those later than the time."""
+
+    def __post_init__(self) -> None:
+        """Refuse what says no time, or two."""
+        if (self.seconds is None) == (self.label is None):
+            raise UsageError("a time is given, or a label that has one")
 
     async def apply(self, image: Editing) -> None:
         """Change the times.
 
         Raises:
+            LadingError: the image is not built on the base.
+            NotFound: the image has no such label.
             UsageError: the time is before 1970 or after 2242.
         """
-        if not 0 <= self.seconds <= _LATEST:
-            raise UsageError(f"the time {self.seconds} cannot be given to files", cause="it is not from 1970 to 2242")
+        change = self._change(image)
+        kept = await self.layers_kept(image)
+        await _rewrite(image, self._key(image), lambda entry: entry.headers.set_times(change), skip=kept)
 
-        def change(entry: Entry) -> None:
-            entry.headers.set_times(lambda old: self.seconds if self.after is None or old > self.after else old)
+    def _seconds(self, image: Editing) -> int:
+        seconds = self.seconds if self.seconds is not None else int(self.labelled(image).timestamp())
+        if not 0 <= seconds <= _LATEST:
+            raise UsageError(f"the time {seconds} cannot be given to files", cause="it is not from 1970 to 2242")
+        return seconds
 
-        await _rewrite(image, ("times", self.seconds, self.after), change, skip=self.skip)
+    def _change(self, image: Editing) -> Callable[[float], float]:
+        """What becomes of a time."""
+        new = self._seconds(image)
+        limit = self.after if self.after is not None else new if self.only_later else None
+        return lambda old: new if limit is None or old > limit else old
+
+    def _key(self, image: Editing) -> tuple[object, ...]:
+        """Says what is done to a layer: the same work has the same one."""
+        return ("times", self._seconds(image), self.after, self.only_later)
+
+
+class SetArchiveTimes(SetFileTimes, frozen=True, kw_only=True):
+    """Give what is in a tar archive that lies in a layer other times; the archive is in no compression."""
+
+    path: str
+    """Of the archive, in the layers."""
+
+    async def apply(self, image: Editing) -> None:
+        """Change the times.
+
+        Raises:
+            InvalidContent: what is there is no tar archive.
+            LadingError: the image is not built on the base.
+            NotFound: the image has no such label.
+            UsageError: the time is before 1970 or after 2242; or the path is none.
+        """
+        parts = below_root(self.path)
+        if not parts:
+            raise UsageError(f"{self.path!r} is no path of a file in a layer", remedy="give one such as /srv/data.tar")
+        path, change = "/".join(parts), self._change(image)
+
+        async def work(content: LayerContent, kind: LayerType) -> tuple[bool, Rewritten | None]:
+            with ArchiveInside(content.what, path, lambda entry: entry.headers.set_times(change)) as inside:
+                await inside.read(content)
+                if not inside.is_changed:
+                    return inside.is_there, None
+                return True, await rewritten(image.overlay, content, inside.change, kind.compression)
+
+        key = ("archive times", path, *self._key(image))
+        for layer, (is_there, done) in await with_layers(image, key, work, skip=await self.layers_kept(image)):
+            if is_there:
+                image.has_found.add(self)
+            if done is not None:
+                put_in_place(layer, done.layer)
+
+    def missing(self, title: str) -> LadingError:
+        """The error that no layer has such a file."""
+        return NotFound(
+            f"no layer of {title} has a file {excerpt(self.path)}",
+            code="path-not-found",
+            fields={"image": title, "paths": [self.path]},
+        )
 
 
 class MakeReproducible(Edit, frozen=True, kw_only=True):

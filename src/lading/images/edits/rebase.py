@@ -5,7 +5,7 @@ This module knows images, and not where their bases come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -57,6 +57,32 @@ class Base(msgspec.Struct, frozen=True):
         await image.read()
         return image
 
+    def check(self, title: str, layers: Sequence[str], below: Sequence[str]) -> None:
+        """Refuse an image whose first layers are not those of the base, whatever their compression.
+
+        Args:
+            title: what the image is called.
+            layers: its diff IDs.
+            below: those of the base.
+
+        Raises:
+            LadingError: they are not.
+        """
+        fields = {"reference": title, "base": self.name}
+        if len(below) > len(layers):
+            cause = f"the base has {counted(len(below), 'layer')}, and the image {len(layers)}"
+            raise LadingError(f"{title} is not built on {self.name}", cause=cause, code="not-its-base", fields=fields)
+        for number, (ours, theirs) in enumerate(zip(layers, below, strict=False), 1):
+            if ours != theirs:
+                cause = f"its layer {number} is {_short(ours)}, and that of the base {_short(theirs)}"
+                raise LadingError(
+                    f"{title} is not built on {self.name}",
+                    cause=f"{cause} (diff IDs)",
+                    remedy="name the base that it was built on, by its digest where its tag has moved",
+                    code="not-its-base",
+                    fields=fields,
+                )
+
 
 class Rebase(Edit, frozen=True):
     """Put an image on another base: its own layers, its own history, and what its config says of its own, stay."""
@@ -73,8 +99,9 @@ class Rebase(Edit, frozen=True):
             Unsupported: the image is an artifact; or its format has no place for a layer of the new base.
         """
         old, new = await self.old.image(image), await self.new.image(image)
-        self._check(image, old)
-        own = image.history[_split(image.history, old.history) :]
+        diff_ids = [[layer.diff_id for layer in one.layers] for one in (image, old)]
+        self.old.check(image.title, *diff_ids)
+        own = image.history[steps_of_base(image.history, old.history) :]
         layers = [_taken(layer, image, self.new) for layer in new.layers]
         taken = iter(layers)
         below = [
@@ -116,29 +143,14 @@ class Rebase(Edit, frozen=True):
         annotations[BASE_DIGEST] = str(self.new.manifest.digest)
         return dict(sorted(annotations.items()))
 
-    def _check(self, image: Editing, old: Editing) -> None:
-        """Refuse an image whose first layers are not those of the old base, whatever their compression."""
-        ours, theirs = image.layers, old.layers
-        fields = {"reference": image.title, "base": self.old.name}
-        if len(theirs) > len(ours):
-            cause = f"the base has {counted(len(theirs), 'layer')}, and the image {len(ours)}"
-            raise LadingError(
-                f"{image.title} is not built on {self.old.name}", cause=cause, code="not-its-base", fields=fields
-            )
-        for number, (layer, below) in enumerate(zip(ours, theirs, strict=False), 1):
-            if layer.diff_id != below.diff_id:
-                cause = f"its layer {number} is {_short(layer.diff_id)}, and that of the base {_short(below.diff_id)}"
-                raise LadingError(
-                    f"{image.title} is not built on {self.old.name}",
-                    cause=f"{cause} (diff IDs)",
-                    remedy="name the base that it was built on, by its digest where its tag has moved",
-                    code="not-its-base",
-                    fields=fields,
-                )
 
+def steps_of_base(history: list[HistoryEntry], base: list[HistoryEntry]) -> int:
+    """How many entries of a history are those of the base, whose layers are the first ones.
 
-def _split(history: list[HistoryEntry], base: list[HistoryEntry]) -> int:
-    """How many entries of a history are those of the base, whose layers are the first ones."""
+    Args:
+        history: of an image that is built on it.
+        base: of the base.
+    """
     documents = [entry.document for entry in base]
     if [entry.document for entry in history[: len(base)]] == documents and all(
         (ours.layer is None) == (theirs.layer is None) for ours, theirs in zip(history, base, strict=False)
@@ -147,7 +159,7 @@ def _split(history: list[HistoryEntry], base: list[HistoryEntry]) -> int:
     # The history tells another story: what counts then is where the layers of the base end.
     layers = sum(entry.layer is not None for entry in base)
     end = 0
-    while layers:
+    while layers and end < len(history):
         layers -= history[end].layer is not None
         end += 1
     last = max((n for n, entry in enumerate(base) if entry.layer is not None), default=-1)

@@ -5,6 +5,8 @@ This module knows one layer at a time, and neither images nor why a member is ch
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Callable
 from typing import BinaryIO, Self
 
@@ -37,7 +39,7 @@ class Entry:
         path: where it is, without a leading slash; of a name that leads out of the root the name itself.
         headers: its headers, which can be changed.
         is_dropped: whether it is left out.
-        content: what its content is replaced with; None keeps it.
+        content: what its content is replaced with, also a file; None keeps it.
     """
 
     __slots__ = ("content", "headers", "is_dropped", "member", "path")
@@ -47,7 +49,7 @@ class Entry:
         self.path: str = path_of(member.name)
         self.headers: Headers = Headers(raw)
         self.is_dropped: bool = False
-        self.content: bytes | None = None
+        self.content: bytes | BinaryIO | None = None
 
 
 Change = Callable[[Entry], None]
@@ -104,7 +106,7 @@ async def rewritten(
     algorithm = content.descriptor.digest.algorithm
     diff = Digest(content.diff_id).algorithm if content.diff_id is not None else "sha256"
     file = LayerFile(overlay, compression, level, algorithm=algorithm, diff_algorithm=diff)
-    with file, _Rewriter(content.what, change, file, is_gone, begin) as rewriter:
+    with file, Rewriter(content.what, change, file, is_gone, begin) as rewriter:
         await read_layer(content, rewriter.member, on_plain=rewriter.plain)
         await in_thread(rewriter.finish)
         if not rewriter.is_changed:
@@ -135,18 +137,25 @@ async def recompressed(
         return await in_thread(file.finish)
 
 
-class _Rewriter:
-    """Takes a layer apart and puts it together again.
+class Rewriter:
+    """Takes an archive apart and puts it together again.
 
     What has come of the archive and is not written yet is held: the headers of a member until it is known what becomes
     of it, and no content.
+
+    Args:
+        what: what the archive is called in messages.
+        change: what is done to each of its members.
+        file: gets the new archive.
+        is_gone: see `rewritten`.
+        begin: likewise.
     """
 
     def __init__(
         self,
         what: str,
         change: Change,
-        file: LayerFile,
+        file: LayerFile | BinaryIO,
         is_gone: Callable[[str], bool] | None = None,
         begin: bytes | None = None,
     ) -> None:
@@ -174,9 +183,11 @@ class _Rewriter:
         """Of files that were left out, the names that they have now."""
 
     def __enter__(self) -> Self:
+        """Itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Remove what was put aside."""
         if self._spool is not None:
             self._spool.close()
 
@@ -295,13 +306,18 @@ class _Rewriter:
             left -= len(piece) or left
         self._moved[target] = path_of(entry.member.name)
 
-    def _replace(self, entry: Entry, content: bytes) -> None:
+    def _replace(self, entry: Entry, content: bytes | BinaryIO) -> None:
         self.entries += 1
         self.is_changed = True
-        entry.headers.set_size(len(content))
+        file = io.BytesIO(content) if isinstance(content, bytes) else content
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        entry.headers.set_size(size)
         self._write(bytes(entry.headers))
-        self._write(content)
-        self._write(bytes(-len(content) % BLOCK))
+        while piece := file.read(_CHUNK):
+            heed()
+            self._write(piece)
+        self._write(bytes(-size % BLOCK))
         self._take = _nowhere
 
 

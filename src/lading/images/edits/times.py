@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from lading.errors import NotFound, UsageError
 from lading.images.edits.edit import Edit
 from lading.images.edits.editing import Editing
+from lading.model.reference import Reference
 from lading.model.text import excerpt
+from lading.stores.location import AnyLocation, Location
+
+if TYPE_CHECKING:
+    from lading.images.edits.rebase import Base
 
 
 class SetCreated(Edit, frozen=True):
@@ -35,46 +43,60 @@ class SetCreated(Edit, frozen=True):
             image.set_config("created", rfc3339(self.time))
 
 
-class SetConfigTimes(Edit, frozen=True, kw_only=True):
-    """The times of a config: when the image was made, and the steps of its history that have a time."""
+class Times(Edit, frozen=True, kw_only=True):
+    """What edits of many times have in common: where a time comes from, and what keeps its own."""
 
-    time: datetime | None = None
-    """With a time zone; None for the one in a label."""
     label: str | None = None
     """The label that has the time (RFC 3339), where none is given."""
     only_later: bool = False
     """Change only times that are later: no time is later then than this."""
     skip: int = 0
-    """How many of the lowest layers keep the times of their steps: those of the base image."""
+    """How many of the lowest layers keep their times: those of the base image."""
+    base: Base | AnyLocation | None = None
+    """What the image is built on: its layers keep their times. A place is read by `client.images`."""
 
-    def __post_init__(self) -> None:
-        """Refuse what says no time, or two."""
-        if (self.time is None) == (self.label is None):
-            raise UsageError("a time is given, or a label that has one")
-        if self.time is not None:
-            rfc3339(self.time)
+    @property
+    def named_base(self) -> AnyLocation | None:
+        """The base, where it is named by its place."""
+        return self.base if isinstance(self.base, str | Location | Reference) else None
 
-    async def apply(self, image: Editing) -> None:
-        """Change the times; a step without one gets none.
+    def with_base(self, base: Base) -> Edit:
+        """The same with what is there."""
+        return msgspec.structs.replace(self, base=base)
+
+    async def image_below(self, image: Editing) -> Editing | None:
+        """The image that an image is built on; None where no base was named.
+
+        Raises:
+            LadingError: it is not built on that.
+            UsageError: the base is a place that was not read.
+        """
+        if self.base is None:
+            return None
+        if isinstance(self.base, str | Location | Reference):
+            raise UsageError(f"the base {self.base} was not read", remedy="give it as a Base, or use client.images")
+        below = await self.base.image(image)
+        original = image.original_config
+        ours = original.diff_ids if original is not None else ()
+        self.base.check(image.title, ours, [layer.diff_id for layer in below.layers])
+        return below
+
+    async def layers_kept(self, image: Editing) -> int:
+        """How many of the lowest layers keep their times."""
+        below = await self.image_below(image)
+        if below is None:
+            return self.skip
+        theirs = {layer.diff_id for layer in below.layers}
+        own = (number for number, layer in enumerate(image.layers) if layer.original not in theirs)
+        return max(self.skip, next(own, len(image.layers)))
+
+    def labelled(self, image: Editing) -> datetime:
+        """The time that the label says.
 
         Raises:
             NotFound: the image has no such label.
             UsageError: what the label says is no time.
         """
-        time = self.time if self.time is not None else self._labelled(image)
-        said = image.config.get("created")
-        if self._is_meant(said, time) and said is not None:
-            image.set_config("created", rfc3339(time))
-        left = min(self.skip, len(image.layers))
-        for entry in image.history:
-            if left:
-                left -= entry.layer is not None
-                continue
-            old = (entry.document or {}).get("created")
-            if entry.document is not None and old is not None and self._is_meant(old, time):
-                entry.document = {**entry.document, "created": rfc3339(time)}
-
-    def _labelled(self, image: Editing) -> datetime:
         label = self.label or ""
         said = (image.container.get("Labels") or {}).get(label)
         if said is None:
@@ -88,10 +110,56 @@ class SetConfigTimes(Edit, frozen=True, kw_only=True):
             raise UsageError(f"the label {excerpt(label)} of {image.title} is no time: {excerpt(str(said))}")
         return found
 
+
+class SetConfigTimes(Times, frozen=True, kw_only=True):
+    """The times of a config: when the image was made, and the steps of its history that have a time."""
+
+    time: datetime | None = None
+    """With a time zone; None for the one in a label."""
+    after: datetime | None = None
+    """Change only times that are later than this; None for all, or with `only_later` for those later than the time."""
+
+    def __post_init__(self) -> None:
+        """Refuse what says no time, or two."""
+        if (self.time is None) == (self.label is None):
+            raise UsageError("a time is given, or a label that has one")
+        for time in (self.time, self.after):
+            if time is not None:
+                rfc3339(time)
+
+    async def apply(self, image: Editing) -> None:
+        """Change the times; a step without one gets none.
+
+        Raises:
+            NotFound: the image has no such label.
+            LadingError: it is not built on the base.
+            UsageError: what the label says is no time.
+        """
+        time = self.time if self.time is not None else self.labelled(image)
+        said = image.config.get("created")
+        if self._is_meant(said, time) and said is not None:
+            image.set_config("created", rfc3339(time))
+        for entry in image.history[await self._steps_kept(image) :]:
+            old = (entry.document or {}).get("created")
+            if entry.document is not None and old is not None and self._is_meant(old, time):
+                entry.document = {**entry.document, "created": rfc3339(time)}
+
+    async def _steps_kept(self, image: Editing) -> int:
+        """How many steps of the history keep their times: those of layers that do, and of the base."""
+        ends = [number for number, entry in enumerate(image.history, 1) if entry.layer is not None]
+        kept = ends[min(self.skip, len(ends)) - 1] if ends and self.skip else 0
+        below = await self.image_below(image)
+        if below is None:
+            return kept
+        from lading.images.edits.rebase import steps_of_base
+
+        return max(kept, steps_of_base(image.history, below.history))
+
     def _is_meant(self, said: object, time: datetime) -> bool:
         """Whether a time is changed: what is none is never later."""
         old = moment_of(said)
-        return old != time and (not self.only_later or (old is not None and old > time))
+        limit = self.after if self.after is not None else time if self.only_later else None
+        return old != time and (limit is None or (old is not None and old > limit))
 
 
 def moment_of(text: object) -> datetime | None:
