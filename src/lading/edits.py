@@ -7,6 +7,7 @@ from lading.images.edits.annotations import LabelsToAnnotations, PromoteAnnotati
 from lading.images.edits.append import Append
 from lading.images.edits.apply import Attestations
 from lading.images.edits.attestations import AttestationsToReferrers, ReferrersToAttestations
+from lading.images.edits.base import Base
 from lading.images.edits.compression import Recompress
 from lading.images.edits.config import SetAuthor, SetEnv, SetLabel, SetOsFeature, SetOsVersion, SetPlatform
 from lading.images.edits.container import (
@@ -30,7 +31,7 @@ from lading.images.edits.files import MakeReproducible, ReplaceFile, SetArchiveT
 from lading.images.edits.formats import RemoveExternalUrls, SetDigestAlgorithm, SetFormat, SetInlineData
 from lading.images.edits.history import RemoveBuildArg
 from lading.images.edits.new_layer import LayerFrom, NewLayer
-from lading.images.edits.rebase import Base, Rebase
+from lading.images.edits.rebase import Rebase
 from lading.images.edits.referrers import Referrers
 from lading.images.edits.remove_layers import RemoveLayers
 from lading.images.edits.report import EditReport, ManifestChange

@@ -31,7 +31,7 @@ from lading.model.config import ImageConfig
 from lading.model.manifest import Manifest
 from support.images import Entry as Listed
 from support.images import digest_of, make_artifact, make_attestation, make_image, make_index, push
-from support.layers import LAYER, Blob, Entry, archive, image, write_layout
+from support.layers import LAYER, AnyLayer, Blob, Entry, archive, image, write_layout
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
@@ -274,7 +274,8 @@ async def test_times_but_those_of_the_base(client: AsyncClient, place: str, tmp_
 
 async def test_times_within_an_archive(client: AsyncClient, tmp_path: Path) -> None:
     inside = archive([Entry("x", content=b"x" * 3000, mtime=5, pax={"mtime": "5.25"}), Entry("y", "5", mtime=9)])
-    layers = [[Entry("srv/", "5"), Entry("srv/in.tar", content=inside, mode=0o600)], "a=a", [Entry("srv/in.tar")]]
+    layers: list[AnyLayer] = [[Entry("srv/", "5"), Entry("srv/in.tar", content=inside, mode=0o600)], "a=a"]
+    layers.append([Entry("srv/in.tar")])
     place = write_layout(tmp_path / "layout", image(*layers))
     before = await read(client, place)
     after = await edited(client, place, SetArchiveTimes(path="/srv/in.tar", seconds=7, only_later=True))

@@ -198,7 +198,7 @@ def test_the_same_diff_ids_as_regctl(name: str, lading: Lading, tmp_path: Path) 
     first = [Entry("d/", "5", mode=0o755), Entry("d/a", content=b"a" * 700), Entry("b", content=b"b", raw=owner)]
     inside = Entry("in.tar", content=archive([Entry("x", content=b"x"), Entry("y", content=b"y", mtime=1700)]))
     created = "2024-01-02T03:04:05Z"
-    steps = [{"created": created, "created_by": f"step {number}"} for number in range(3)]
+    steps: list[dict[str, object]] = [{"created": created, "created_by": f"step {number}"} for number in range(3)]
     steps.insert(1, {"created": created, "created_by": "CMD x", "empty_layer": True})
     config = {"created": created, "config": {"Labels": {"at": "2001-01-01T00:00:00Z"}}}
     top = [Entry("f", content=b"f"), Entry("g", "1", link="f"), inside]

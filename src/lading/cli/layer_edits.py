@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,22 +28,6 @@ def compression(text: str) -> tuple[LayerCompression, int | None]:
     if name not in _COMPRESSIONS or (colon and not (level.isdecimal() and level.isascii())):
         raise click.UsageError(f"--compression: {text!r} is not gzip, zstd or none, with a level such as gzip:9 or not")
     return _COMPRESSIONS[name], int(level) if colon else None
-
-
-def source_date() -> int | None:
-    """What `SOURCE_DATE_EPOCH` says, in seconds since the epoch; None where it says nothing."""
-    said = os.environ.get("SOURCE_DATE_EPOCH")
-    if not said:
-        return None
-    if not (said.isdecimal() and said.isascii() and int(said) < 8**11):
-        raise click.UsageError(f"SOURCE_DATE_EPOCH is {said!r}, which is no number of seconds since 1970")
-    return int(said)
-
-
-def source_created() -> str | None:
-    """What `SOURCE_DATE_EPOCH` says, in RFC 3339; None where it says nothing."""
-    seconds = source_date()
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z") if seconds is not None else None
 
 
 def compression_option(function: F) -> F:
@@ -141,6 +123,7 @@ def _compressed(text: str) -> Edit:
 
 
 def _reproducible(_: str) -> Edit:
+    from lading.cli.times import source_date
     from lading.images.edits.files import MakeReproducible
 
     return MakeReproducible(latest=source_date())

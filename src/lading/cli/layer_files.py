@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lading.cli.drafts import as_text
-from lading.cli.layer_edits import compression, compression_option, source_date
+from lading.cli.layer_edits import compression, compression_option
+from lading.cli.times import source_date
 
 if TYPE_CHECKING:
     from lading.images.edits.new_layer import LayerFrom

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 from typing import TypedDict
@@ -9,7 +10,6 @@ from typing import TypedDict
 import click
 
 from lading.cli import values
-from lading.cli.layer_edits import source_date
 
 
 class Times(TypedDict, total=False):
@@ -70,3 +70,19 @@ def times(text: str, option: str, *, only_later: bool) -> tuple[datetime | None,
         found["label"] = said.removeprefix("label:")
         return None, after, found
     return moment(said, option), after, found
+
+
+def source_date() -> int | None:
+    """What `SOURCE_DATE_EPOCH` says, in seconds since the epoch; None where it says nothing."""
+    said = os.environ.get("SOURCE_DATE_EPOCH")
+    if not said:
+        return None
+    if not (said.isdecimal() and said.isascii() and int(said) < 8**11):
+        raise click.UsageError(f"SOURCE_DATE_EPOCH is {said!r}, which is no number of seconds since 1970")
+    return int(said)
+
+
+def source_created() -> str | None:
+    """What `SOURCE_DATE_EPOCH` says, in RFC 3339; None where it says nothing."""
+    seconds = source_date()
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z") if seconds is not None else None

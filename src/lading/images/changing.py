@@ -32,9 +32,9 @@ from lading.transfer.report import CopyReport
 
 if TYPE_CHECKING:
     from lading.images.edits.apply import Attestations
+    from lading.images.edits.base import Base
     from lading.images.edits.edit import Edit
     from lading.images.edits.new_layer import LayerFrom, NewLayer
-    from lading.images.edits.rebase import Base
     from lading.images.edits.referrers import Referrers
     from lading.images.edits.report import EditReport, ManifestChange
 
@@ -296,7 +296,7 @@ class Changes:
         return EditedImage(edited.source, tuple(edits), edited.platforms, edited.attestations, edited.referrers)
 
     async def _base(self, stack: AsyncExitStack, reference: AnyLocation) -> Base:
-        from lading.images.edits.rebase import Base
+        from lading.images.edits.base import Base
 
         location = as_location(reference).full()
         store = await stack.enter_async_context(self._open(location, mirrored=True))

@@ -8,9 +8,9 @@ import msgspec
 
 if TYPE_CHECKING:
     from lading.errors import LadingError
+    from lading.images.edits.base import Base
     from lading.images.edits.editing import Editing
     from lading.images.edits.index_editing import IndexEditing
-    from lading.images.edits.rebase import Base
     from lading.stores.location import AnyLocation
 
 

@@ -5,83 +5,26 @@ This module knows images, and not where their bases come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from lading.errors import LadingError, Unsupported
+from lading.errors import Unsupported
 from lading.images.bases import BASE_DIGEST, BASE_NAME
+from lading.images.edits.base import Base
 from lading.images.edits.edit import Edit
 from lading.images.edits.editing import EditedLayer, Editing, HistoryEntry
 from lading.images.edits.index_editing import IndexEditing
-from lading.images.platforms import choose_image
 from lading.model.encoding import Document
-from lading.model.index import Index
 from lading.model.media_types import LayerType
-from lading.model.text import counted
-from lading.store import AnyManifest, Readable, fetch_manifest, from_store
-from lading.stores.overlay import Overlay
+from lading.store import from_store
 
 _MAPS = ("Labels", "ExposedPorts", "Volumes")
 """What a container has several of, by name."""
 _OWN = ("Hostname", "Domainname", "Image")
 """What is about the build of one image, and nothing that an image has from its base."""
 _PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
-
-
-class Base(msgspec.Struct, frozen=True):
-    """What images are built on: an image, or an index of one for each platform."""
-
-    store: Readable
-    manifest: AnyManifest
-    name: str
-    """What it is called in messages."""
-    reference: str | None = None
-    """What annotations call it, such as `docker.io/library/debian:12`; None for what is in no registry."""
-
-    async def image(self, like: Editing) -> Editing:
-        """The image of it that is for the platform of an image.
-
-        Raises:
-            NotFound: it has none.
-            InvalidContent: it is malformed.
-        """
-        manifest = self.manifest
-        wanted = msgspec.structs.replace(like.platform, os_version="", os_features=())
-        entry = await choose_image(self.store, manifest, wanted, self.name)
-        found = manifest if entry.digest == manifest.digest else await fetch_manifest(self.store, entry.content)
-        if isinstance(found, Index) or not found.is_image:
-            raise Unsupported(f"{self.name} cannot be a base", cause="it is no image")
-        image = Editing(Overlay(self.store), found, self.name)
-        await image.read()
-        return image
-
-    def check(self, title: str, layers: Sequence[str], below: Sequence[str]) -> None:
-        """Refuse an image whose first layers are not those of the base, whatever their compression.
-
-        Args:
-            title: what the image is called.
-            layers: its diff IDs.
-            below: those of the base.
-
-        Raises:
-            LadingError: they are not.
-        """
-        fields = {"reference": title, "base": self.name}
-        if len(below) > len(layers):
-            cause = f"the base has {counted(len(below), 'layer')}, and the image {len(layers)}"
-            raise LadingError(f"{title} is not built on {self.name}", cause=cause, code="not-its-base", fields=fields)
-        for number, (ours, theirs) in enumerate(zip(layers, below, strict=False), 1):
-            if ours != theirs:
-                cause = f"its layer {number} is {_short(ours)}, and that of the base {_short(theirs)}"
-                raise LadingError(
-                    f"{title} is not built on {self.name}",
-                    cause=f"{cause} (diff IDs)",
-                    remedy="name the base that it was built on, by its digest where its tag has moved",
-                    code="not-its-base",
-                    fields=fields,
-                )
 
 
 class Rebase(Edit, frozen=True):
@@ -236,7 +179,3 @@ def _variables(env: list[str]) -> dict[str, str]:
     """The values of variables by their names."""
     parts = (said.partition("=") for said in env)
     return {name: value for name, _, value in parts}
-
-
-def _short(digest: str) -> str:
-    return digest.partition(":")[2][:12]

@@ -19,7 +19,7 @@ from lading.model.text import excerpt
 from lading.stores.location import AnyLocation, Location
 
 if TYPE_CHECKING:
-    from lading.images.edits.rebase import Base
+    from lading.images.edits.base import Base
 
 
 class SetCreated(Edit, frozen=True):

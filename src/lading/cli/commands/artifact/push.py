@@ -12,8 +12,8 @@ from lading.cli.copying import IF_DIGEST, JOBS, NO_CLOBBER, PROGRESS, show_copy
 from lading.cli.drafts import as_text
 from lading.cli.editing import beside, key_value
 from lading.cli.groups import Command
-from lading.cli.layer_edits import source_created, source_date
 from lading.cli.options import Options, common, format_option
+from lading.cli.times import source_created, source_date
 
 _CREATED = "org.opencontainers.image.created"
 

@@ -9,8 +9,9 @@ import click
 from lading.cli import values
 from lading.cli.editing import run_edit, target_options
 from lading.cli.groups import Command
-from lading.cli.layer_edits import compression, compression_option, source_created
+from lading.cli.layer_edits import compression, compression_option
 from lading.cli.options import Options, common
+from lading.cli.times import source_created
 
 
 @click.command(cls=Command, short_help="Put the upper layers of an image together to one")
