@@ -33,6 +33,8 @@ SECTIONS = {
         "ArtifactFile",
         "Pulled",
         "PulledFile",
+        "ArtifactTree",
+        "TreeNode",
         "Indexes",
         "Blobs",
         "Registries",

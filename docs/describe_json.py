@@ -72,12 +72,13 @@ def _meanings(document: type) -> dict[str, str]:
 
 
 def _parts(document: type) -> Iterator[type]:
-    """The documents within a document, each once, outermost first."""
+    """The documents within a document, outermost first; what is within itself is gone into once."""
     for kind in fields_of(document).values():
         for part in (kind, *typing.get_args(kind)):
             if (inner := inner_document(part)) is not None:
                 yield inner
-                yield from _parts(inner)
+                if inner is not document:
+                    yield from _parts(inner)
 
 
 def _named(kind: Any) -> str:

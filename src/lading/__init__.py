@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lading.artifacts.facade import Artifacts, SyncArtifacts
     from lading.artifacts.pull import Pulled, PulledFile
     from lading.artifacts.push import ArtifactFile
+    from lading.artifacts.tree_nodes import ArtifactTree, TreeNode
     from lading.client import AnyPlatform, AsyncClient
     from lading.client.blobs import Blobs, SyncBlobs
     from lading.client.indexes import Indexes, SyncIndexes
@@ -85,6 +86,7 @@ _HOME = {
     "artifacts.facade": ("Artifacts", "SyncArtifacts"),
     "artifacts.pull": ("Pulled", "PulledFile"),
     "artifacts.push": ("ArtifactFile",),
+    "artifacts.tree_nodes": ("ArtifactTree", "TreeNode"),
     "client": ("AnyPlatform", "AsyncClient"),
     "client.blobs": ("Blobs", "SyncBlobs"),
     "client.indexes": ("Indexes", "SyncIndexes"),
@@ -158,6 +160,7 @@ __all__ = [
     "AnyLocation",
     "AnyPlatform",
     "ArtifactFile",
+    "ArtifactTree",
     "Artifacts",
     "AsyncClient",
     "BaseReport",
@@ -250,6 +253,7 @@ __all__ = [
     "TagSuggestions",
     "Token",
     "Totals",
+    "TreeNode",
     "Unreachable",
     "Unsupported",
     "UsageError",

@@ -131,6 +131,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a name may be more than a tag, such as `app:1.0` in a layout."""
     is_mirrored: bool = False
     """Whether manifests and blobs may come from mirrors, which have no lists of referrers."""
+    lists_under_tags: bool = False
+    """Whether it is known that referrers are listed under fallback tags alone: what has no such tag has none."""
     resolves_cheaply: bool = True
     """Whether `resolve` costs little: a container engine has to save the whole image for it."""
 

@@ -368,6 +368,15 @@ diff {kind}/app:image oci:{layout}:{evil}
 diff {kind}/app:image oci:{layout}:other --files --path {evil} --platform {evil}
 diff {kind}/app:empty oci:{layout}:other --files --format json
 diff {kind}/app:empty oci:{layout}:other --content --format {{{{images}}}}
+tree {kind}/app:list
+tree {kind}/app:list --layers --annotations --no-trunc
+tree {kind}/app:image --artifact-type {evil} --filter-annotation {evil}={evil}
+tree oci:{layout}:list --platform {evil}
+tree oci:{layout}:list --layers --format json
+tree docker-archive:{archive}
+tree {angry}/app:1
+tree {kind}/app:broken
+tree {kind}/app:image --referrers-in oci:{evil}
 image ls {kind}/app:list
 image ls oci:{layout}:image / -l -R
 image ls oci:{layout}:image /{evil}

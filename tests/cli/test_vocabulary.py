@@ -25,7 +25,7 @@ SAID = {
     f"remove {HOST}/a:1": ("'remove'", f"lading delete {HOST}/a:1"),
     "rm": ("'rm'", "lading delete REF", "lading delete --untag REF"),
     "attach x --artifact-type a/b": ("'attach'", "lading artifact push REF FILE…"),
-    "discover x": ("'discover'", "from Python: Store.referrers"),
+    "discover x": ("'discover'", "lading tree x"),
     "get x": ("'get'", "lading manifest inspect x"),
     "export x x.tar": ("'export'", "lading image export REF", "lading pull REF docker-archive:FILE"),
     "history x": ("'history'", "lading image history x"),

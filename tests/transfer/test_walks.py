@@ -57,6 +57,7 @@ WALKS = {
     "lint": ("lint", "{top}", "--fail-on", "never"),
     "inspect": ("inspect", "{top}"),
     "validate": ("validate", "{top}"),
+    "tree": ("tree", "{top}"),
     "validate referrers": ("validate", "{top}", "--referrers", "--fast"),
     "resolve": ("resolve", "{top}", "--all-clients", "--platform", "linux/amd64"),
     "create": ("manifest", "create", "reg.example/list:1", "{top}"),
@@ -90,6 +91,7 @@ def test_within_a_layout_too(lading: Lading, tmp_path: Path, counted: tuple[Coun
     for arguments in (
         ("lint", f"{place}:1", "--fail-on", "never"),
         ("inspect", f"{place}:1"),
+        ("tree", f"{place}:1"),
         ("validate", f"{place}:1"),
         ("resolve", f"{place}:1", "--platform", "linux/amd64", "--as", "containerd"),
         ("manifest", "create", "reg.example/list:1", f"{place}:1"),
@@ -268,7 +270,13 @@ def test_what_is_listed_is_counted_before_any_of_it_is_asked_for(lading: Lading,
         return None
 
     with ScriptedServer(script) as server:
-        for arguments in (("lint",), ("inspect",), ("validate",), ("manifest", "create", "reg.example/list:1")):
+        for arguments in (
+            ("lint",),
+            ("inspect",),
+            ("tree",),
+            ("validate",),
+            ("manifest", "create", "reg.example/list:1"),
+        ):
             fails(lading, *arguments, f"{server.host}/app:top", code=CONTENT, says=["leads to too many manifests"])
         assert {line.partition(" ")[2] for line in server.lines} <= {"/v2/app/manifests/top", "/v2/"}
 

@@ -16,7 +16,9 @@ import msgspec
 from lading.arguments import several
 from lading.artifacts.pull import Pulled, Wanted, to_folder, to_stream
 from lading.artifacts.push import ArtifactFile, Packaging, as_files, check, package
+from lading.artifacts.tree_nodes import ArtifactTree
 from lading.errors import InvalidContent, UsageError
+from lading.images.edited import parse_platforms
 from lading.images.platforms import choose_image
 from lading.io.blocking import Face, blocking
 from lading.io.tasks import JOBS
@@ -178,6 +180,58 @@ class Artifacts:
                 return await to_folder(store, manifest, wanted, Path(target), str(location), clobber=clobber, jobs=jobs)
             return await to_stream(store, manifest, wanted, target, str(location))
 
+    async def tree(
+        self,
+        reference: AnyLocation,
+        *,
+        depth: int | None = None,
+        platforms: Iterable[Platform | str] | Platform | str = (),
+        artifact_types: Iterable[str] | str = (),
+        annotations: Mapping[str, str | None] | None = None,
+        is_whole: bool = False,
+        referrers_in: AnyLocation | None = None,
+    ) -> ArtifactTree:
+        """What a reference leads to, and what refers to each of it: as deep as that goes, each manifest read once.
+
+        Entries of indexes; attestations that BuildKit has put into an index, below what they are about; referrers, by
+        the registry's list, by fallback tags and by cosign's tags, and their referrers. What is listed and not there,
+        what cannot be read, and what leads to itself is in the tree, too, and says so.
+
+        In a registry: one request for each manifest that an index lists and for each list of referrers, and one for
+        all tags. A referrer itself is read only where its list does not say what it is, or may be wrong.
+
+        Args:
+            reference: a tag or digest, in a registry or any other location.
+            depth: how many levels below it; None for all.
+            platforms: of an index only the entries for these, with their attestations; without any all entries.
+            artifact_types: only referrers of these types, with what refers to those; without any all referrers.
+            annotations: only referrers that have these annotations; None is any value.
+            is_whole: read every referrer, too, so that its layers and its size are known.
+            referrers_in: where referrers are looked for, if they are in another place.
+
+        Raises:
+            NotFound: there is no such manifest, or it has nothing for a platform.
+            InvalidContent: there is more than a walk follows: more than 16 levels, or more than 10,000 manifests.
+            UsageError: the depth is no number from 1 on.
+        """
+        from lading.artifacts.referrer_tree import Wanted, tree_of
+
+        if depth is not None and depth < 1:
+            raise UsageError(f"a tree has no depth of {depth}", remedy="give a number from 1 on, or none")
+        wanted = Wanted(
+            depth=depth,
+            platforms=parse_platforms(platforms),
+            artifact_types=frozenset(several(artifact_types)),
+            annotations=annotations or {},
+            is_whole=is_whole,
+        )
+        location = as_location(reference).full()
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(self._open(location))
+            elsewhere = await stack.enter_async_context(self._open(referrers_in)) if referrers_in is not None else None
+            root = await fetch_location(store, location)
+            return await tree_of(store, location, root, wanted, elsewhere)
+
     async def _subject(self, subject: AnyLocation, target: AnyLocation) -> Descriptor:
         """The descriptor of a subject.
 
@@ -217,3 +271,4 @@ class SyncArtifacts(Face[Artifacts]):
 
     push: Final = blocking(Artifacts.push)
     pull: Final = blocking(Artifacts.pull)
+    tree: Final = blocking(Artifacts.tree)

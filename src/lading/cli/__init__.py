@@ -29,6 +29,7 @@ COMMANDS = (
     "lint",
     "validate",
     "diff",
+    "tree",
     "delete",
     "manifest",
     "index",

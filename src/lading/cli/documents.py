@@ -27,6 +27,7 @@ COMMANDS = {
     "lint": "lading.images.lint:LintReport",
     "validate": "lading.images.validation:Validation",
     "diff": "lading.images.diff.results:DiffReport",
+    "tree": "lading.artifacts.tree_nodes:ArtifactTree",
     "delete": "lading.cli.deleting:DeleteDocument",
     "manifest inspect": f"{_COMMANDS}.manifest.inspect:ManifestDocument",
     "manifest push": "lading.drafts.push:PushDocument",

@@ -39,13 +39,18 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "what a name stands for",
         "lading inspect REF",
-        "image inspect, inspect show, info, describe, image show, imagetools inspect, image tree, tree, get",
+        "image inspect, inspect show, info, describe, image show, imagetools inspect, get",
     ),
     (
         "a name's digest",
         "lading digest REF",
         "head, image digest, manifest digest, manifest-digest, sha, tag digest, exists, "
         "manifest exists, image exists, resolve-digest",
+    ),
+    (
+        "what refers to it",
+        "lading tree REF",
+        "discover, referrers, artifact list, artifact ls, artifact tree, artifact discover, image tree, manifest index",
     ),
     (
         "what differs between two",
@@ -175,10 +180,6 @@ JOBS: tuple[tuple[str, str, str], ...] = (
 """What is to be done, the command for that, and what others call it."""
 
 ELSEWHERE: tuple[tuple[str, str], ...] = (
-    (
-        "no command of lading lists referrers; from Python: Store.referrers",
-        "discover, referrers, artifact list, artifact ls, artifact tree, manifest index",
-    ),
     (
         "lading signs nothing; to copy an image with its signatures: lading copy --referrers SRC DST",
         "sign, standalone-sign, standalone-verify, trust, attest",

@@ -107,7 +107,7 @@ async def overview(
 
 
 async def _of_index(store: Readable, reference: Location, index: Index, platforms: Sequence[Platform]) -> Overview:
-    chosen = await _chosen(store, index, reference, platforms)
+    chosen = await entries_for(store, index, str(reference), platforms)
     images = [entry for entry in chosen if not is_attestation(entry)]
     attestations = [entry for entry in chosen if is_attestation(entry)]
     walk = Walk(str(reference))
@@ -135,16 +135,24 @@ async def _of_index(store: Readable, reference: Location, index: Index, platform
     )
 
 
-async def _chosen(
-    store: Readable, index: Index, reference: Location, platforms: Sequence[Platform]
-) -> Sequence[Descriptor]:
-    """The entries for these platforms; all where there are none."""
+async def entries_for(store: Readable, index: Index, what: str, platforms: Sequence[Platform]) -> Sequence[Descriptor]:
+    """The entries of an index for some platforms, with their attestations; all where no platform is asked for.
+
+    Args:
+        store: what the index is in.
+        index: the index.
+        what: what it is called.
+        platforms: the platforms.
+
+    Raises:
+        NotFound: it has nothing for them.
+    """
     if not platforms:
         return index.manifests
-    known = await platforms_in_configs(store, index, platforms, Walk(str(reference)))
+    known = await platforms_in_configs(store, index, platforms, Walk(what))
     chosen = index.select(platforms, known=known)
     if not chosen:
-        raise no_platform(str(reference), platforms, index, known)
+        raise no_platform(what, platforms, index, known)
     return chosen
 
 

@@ -81,8 +81,9 @@ class Repository:
 
     @property
     def traits(self) -> Traits:
-        """It is remote, and may have mirrors."""
-        return Traits(is_remote=True, is_mirrored=self._has_mirrors())
+        """It is remote, and may have mirrors; whether it has the referrers API is known once it was asked."""
+        no_api = self.session.host_cache(self.registry).has_no_referrers
+        return Traits(is_remote=True, is_mirrored=self._has_mirrors(), lists_under_tags=no_api)
 
     @cached_property
     def uploads(self) -> Uploads:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import suppress
+from typing import Self
 
 import msgspec
 
@@ -44,7 +45,7 @@ class Finder:
     def __init__(self, source: Readable, artifact_types: Collection[str] = ()) -> None:
         self._source = source
         self._types = frozenset(artifact_types)
-        self._tags: dict[Digest, list[str]] | None = None
+        self._tags: DigestTags | None = None
 
     async def of(self, subjects: Sequence[Descriptor]) -> list[Referrer]:
         """Everything that refers to these manifests, and to what refers to them.
@@ -56,7 +57,7 @@ class Finder:
             InvalidContent: there is more than a walk follows.
         """
         if self._tags is None:
-            self._tags = await self._digest_tags()
+            self._tags = await DigestTags.of(self._source)
         subjects = list({subject.digest: subject for subject in subjects}.values())
         seen: set[Digest] = {subject.digest for subject in subjects}
         found: list[Referrer] = []
@@ -76,7 +77,7 @@ class Finder:
 
     async def _of_one(self, subject: Descriptor, is_first: bool) -> list[Referrer]:
         listed = [Referrer(item.content, subject.digest) async for item in self._listed(subject, is_first)]
-        for tag in (self._tags or {}).get(subject.digest, ()):
+        for tag in (self._tags or DigestTags()).cosign.get(subject.digest, ()):
             with suppress(NotFound):  # it was removed meanwhile
                 content = await self._tagged(tag, is_wanted=not is_first or not self._types)
                 if content is not None:
@@ -95,16 +96,25 @@ class Finder:
             if not is_first or not self._types or item.artifact_type in self._types:
                 yield item
 
-    async def _digest_tags(self) -> dict[Digest, list[str]]:
-        found: dict[Digest, list[str]] = {}
-        try:
-            async for tag in self._source.tags():
-                subject = subject_of(tag)
-                # The list of referrers itself is read by the store.
-                if subject is not None and not is_fallback(tag):
-                    found.setdefault(subject, []).append(tag)
-        except (NotFound, Unsupported):
-            return found
+
+class DigestTags(msgspec.Struct):
+    """The tags of a store that are made of digests."""
+
+    cosign: dict[Digest, list[str]] = {}
+    """Those of cosign, by the digests that they are made of."""
+    fallbacks: set[str] = set()
+    """Those that list referrers, where the store lists such tags."""
+
+    @classmethod
+    async def of(cls, store: Readable) -> Self:
+        """Find them: all tags are listed. A store that has no tags, or does not exist, has none of these."""
+        found = cls()
+        with suppress(NotFound, Unsupported):
+            async for tag in store.tags():
+                if is_fallback(tag):
+                    found.fallbacks.add(tag)
+                elif (subject := subject_of(tag)) is not None:
+                    found.cosign.setdefault(subject, []).append(tag)
         return found
 
 
