@@ -14,12 +14,10 @@ import pytest
 
 from lading import ArtifactFile, Client
 from lading.errors import UsageError
-from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
-from lading.model.manifest import Manifest
+from support.artifacts import packed, pushed, tree
 from support.images import make_image, make_index, push
 from support.lading import Lading
-from support.layers import archive
 from support.parts import need
 from support.process import run
 from support.registry import RealRegistry
@@ -57,19 +55,6 @@ def oras(*args: str, cwd: Path) -> str:
 
 def manifest(lading: Lading, place: str) -> Any:
     return json.loads(lading.run("manifest", "get", place).stdout)
-
-
-def tree(folder: Path) -> dict[str, tuple[str, int, str]]:
-    """What is in a folder: kind, permissions and content of everything."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if path.is_symlink():
-            found[name] = ("link", 0, str(path.readlink()))
-        else:
-            content = "" if path.is_dir() else path.read_text()
-            found[name] = ("directory" if path.is_dir() else "file", path.stat().st_mode & 0o777, content)
-    return found
 
 
 def test_oras_pulls_what_was_pushed(lading: Lading, files: Path, host: str, repository: str, tmp_path: Path) -> None:
@@ -246,26 +231,6 @@ def test_from_python(files: Path, registry: RealRegistry, repository: str) -> No
 # Pulling
 
 
-def pushed(tmp_path: Path, *layers: tuple[bytes, dict[str, str]], media_type: str = TAR) -> str:
-    """The location of an artifact that says what a stranger may say."""
-    blobs = [
-        (Descriptor(media_type=media_type, digest=Digest.of(data), size=len(data), annotations=said), data)
-        for data, said in layers
-    ]
-    made = Manifest.of([about for about, _ in blobs], artifact_type="a/b")
-    place = f"oci:{tmp_path}/hostile:1"
-    with Client() as client:
-        for _, data in (*blobs, (None, b"{}")):
-            client.blobs.put(place, data)
-        client.put(made, place)
-    return place
-
-
-def packed(entries: str, title: str = "d") -> tuple[bytes, dict[str, str]]:
-    """A directory as a layer, of entries as `support.layers` has them."""
-    return gzip.compress(archive(entries)), {TITLE: title, "io.deis.oras.content.unpack": "true"}
-
-
 def test_it_pulls_what_oras_pushed(lading: Lading, files: Path, host: str, repository: str, tmp_path: Path) -> None:
     place = f"{host}/{repository}:1"
     oras("push", "--plain-http", place, "a.txt:text/plain", "docs", cwd=files)
@@ -405,7 +370,7 @@ def test_devices_and_pipes_are_left_out_and_said(lading: Lading, tmp_path: Path)
     assert list((tmp_path / "out").rglob("*")) == [tmp_path / "out/d"]
 
 
-def test_an_index_is_no_artifact_and_an_image_has_layers(
+def test_an_index_and_an_image_are_no_artifacts(
     lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str
 ) -> None:
     image = make_image("linux/amd64", kind="oci")
@@ -413,8 +378,12 @@ def test_an_index_is_no_artifact_and_an_image_has_layers(
     place = f"{registry.host}/{repository}:1"
     ran = lading.run("artifact", "pull", place, "-o", f"{tmp_path}/out", check=False)
     assert (ran.returncode, "--platform" in ran.stderr) == (7, True), ran.stderr
-    ran = lading.run("artifact", "pull", place, "-o", f"{tmp_path}/out", "--platform", "linux/amd64")
-    assert "is an image" in ran.stderr
+    chosen = ("artifact", "pull", place, "-o", f"{tmp_path}/out", "--platform", "linux/amd64")
+    ran = lading.run(*chosen, check=False)
+    assert (ran.returncode, "lading image export" in ran.stderr) == (7, True), ran.stderr
+    assert not (tmp_path / "out").exists()
+    lading.run(*chosen, "--media-type", "*")
+    assert len(list((tmp_path / "out").iterdir())) == len(image.document["layers"])
 
 
 def test_permissions_are_those_of_the_artifact_as_far_as_the_umask_allows(lading: Lading, tmp_path: Path) -> None:

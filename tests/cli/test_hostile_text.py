@@ -472,6 +472,8 @@ artifact pull {kind}/app:image -o {folder}/pulled
 artifact pull {kind}/app:image -o {folder}/pulled --title {evil} --media-type {evil}
 artifact pull {kind}/app:list -o {folder}/pulled
 artifact pull oci:{layout}:image -o {folder}/{evil}-pulled --format json
+artifact pull {kind}/app:image -o {folder}/pulled --rename {evil}={evil} --config {evil}
+artifact pull {kind}/app:image -o {folder}/pulled --media-type * --rename {evil}
 artifact pull {angry}/app:1 -o -
 blob get {kind}/app@sha256:{evil}
 blob get {kind}/app@{digest} --range {evil}

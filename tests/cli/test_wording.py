@@ -153,6 +153,12 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "no-title": ({}, "write TITLE=FILE, such as notes/a.txt=../a.txt"),
     "titles-clash": ({}, "give one of them another title: TITLE=FILE"),
     "several-files": ({}, "choose one: --title PATTERN"),
+    "bad-title": ({}, "give it another path: --rename TITLE=PATH"),
+    "paths-clash": ({}, "give one of them another path: --rename TITLE=PATH"),
+    "image-not-artifact": (
+        {"reference": "oci:a:1"},
+        "write its files: lading image export oci:a:1 FOLDER/      or its layers: --media-type '*'",
+    ),
     "no-such-file": ({"reference": "oci:a:1"}, "see what there is: lading manifest get oci:a:1"),
     "no-platform": ({}, "choose one of those with --platform"),
     "tag-dangling": ({}, "to copy the others all the same: lading copy --all-tags --keep-going SRC DST"),

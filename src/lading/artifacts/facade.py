@@ -14,9 +14,10 @@ from typing import Any, BinaryIO, Final, Protocol
 import msgspec
 
 from lading.arguments import several
-from lading.artifacts.pull import Pulled, Wanted, to_folder, to_stream
+from lading.artifacts.pull import Pulled, Pulling, to_folder, to_stream
 from lading.artifacts.push import ArtifactFile, Packaging, as_files, check, package
 from lading.artifacts.tree_nodes import ArtifactTree
+from lading.artifacts.wanted import Choice
 from lading.errors import InvalidContent, UsageError
 from lading.images.edited import parse_platforms
 from lading.images.platforms import choose_image
@@ -57,11 +58,13 @@ class Artifacts:
     Args:
         open: gives the store of a location, such as `AsyncClient.open`.
         copy: copies a graph, as `AsyncClient.copy` does.
+        cache: the folder for what later pulls can use; None for none.
     """
 
-    def __init__(self, open: Open, copy: Copy) -> None:
+    def __init__(self, open: Open, copy: Copy, cache: Path | None = None) -> None:
         self._open = open
         self._copy = copy
+        self._cache = cache
 
     async def push(
         self,
@@ -143,6 +146,9 @@ class Artifacts:
         *,
         titles: Iterable[str] | str = (),
         media_types: Iterable[str] | str = (),
+        rename: Mapping[str, str] | str | None = None,
+        flatten: bool = False,
+        config: str | None = None,
         platform: Platform | str | None = None,
         clobber: bool = True,
         jobs: int = JOBS,
@@ -150,34 +156,47 @@ class Artifacts:
         """Write the files of an artifact into a folder, or one of them to a file object.
 
         Whatever the artifact says, nothing is written outside of the folder, and no link in there is followed. All
-        of it is downloaded and verified first; then each file gets its place at once. A file that is there and right
-        stays. A directory that was pushed as one is unpacked, and what else is in it stays.
+        of it is downloaded and verified first; then each file gets its place at once. What is there and right stays,
+        and is not downloaded. A directory that was pushed as one is unpacked, and what else is in it stays. What was
+        interrupted goes on with the next call: until then the client's cache has the beginnings of large blobs.
 
         Args:
             reference: its tag or digest, in a registry or any other location.
-            target: the folder, which is made where it is missing; or a file object, which gets the bytes of the only
-                file that is wanted, of a directory its archive.
-            titles: only files with a title like one of these patterns, such as `*.txt`; a layer without a title is
-                called by its digest, such as `sha256-…`.
+            target: the folder, which is made where it is missing; where one file is wanted, and the path has its ending
+                or is that of a file, the file itself. Or a file object, which gets the bytes of the only file that is
+                wanted, of a directory its archive.
+            titles: only files with a title like one of these patterns, such as `*.txt`. A layer without a title is
+                called as its own tools call it (`app-1.0.tgz` for a Helm chart), or else by its digest, such as
+                `sha256-…`.
             media_types: only files with a media type like one of these patterns, such as `text/*`.
+            rename: other paths in the folder, by titles; or that of the only file.
+            flatten: leave out the folders in titles.
+            config: the path in the folder that the artifact's config gets; None leaves it out.
             platform: which artifact of an index.
             clobber: False refuses to replace files that are there and differ.
             jobs: how many blobs are under way at once.
 
         Raises:
             NotFound: there is no such artifact, or no such file in it.
-            InvalidContent: it is an index; or the artifact, or a link in the folder, would have something written
-                elsewhere. Nothing was written.
+            InvalidContent: it is an index, or an image and no files are chosen; or the artifact, or a link in the
+                folder, would have something written elsewhere. Nothing was written.
             Conflict: something else is there that is not to be replaced, or cannot be. Nothing was written.
             DigestMismatch: a blob is damaged. Nothing was written into a folder; a file object has its beginning.
-            UsageError: several files are wanted, and there is one file object.
+            UsageError: several files are wanted, and there is one file object, or one name.
         """
         location = as_location(reference).full()
-        wanted = Wanted(titles=several(titles), media_types=several(media_types))
+        wanted = Choice(
+            titles=several(titles),
+            media_types=several(media_types),
+            rename={"": rename} if isinstance(rename, str) else rename or {},
+            flatten=flatten,
+            config=config,
+        )
         async with self._open(location, mirrored=True) as store:
             manifest = await _artifact(store, await fetch_location(store, location), platform, str(location))
             if isinstance(target, Path | str):
-                return await to_folder(store, manifest, wanted, Path(target), str(location), clobber=clobber, jobs=jobs)
+                pulling = Pulling(wanted=wanted, clobber=clobber, jobs=jobs, cache=self._cache)
+                return await to_folder(store, manifest, pulling, str(target), str(location))
             return await to_stream(store, manifest, wanted, target, str(location))
 
     async def tree(

@@ -1,4 +1,4 @@
-"""An artifact as it is pulled: which of its layers are files, what they are called, and how they come into a folder.
+"""An artifact as it is pulled: its files into a folder, or one of them to a file object.
 
 This module reads from a store, and not from a place that a user names. Whatever the artifact says, nothing is written
 outside of the folder, and nothing gets its place before all of it is there and verified.
@@ -9,30 +9,37 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Literal
+from typing import Any, BinaryIO, ClassVar, Literal
 
 import msgspec
 
-from lading.artifacts.titles import TITLE, UNPACK, clash, fault, leads_outside, tidy
-from lading.artifacts.tree import Item, Tree, set_time
-from lading.errors import InvalidContent, NotFound, UsageError
+from lading.artifacts.fetching import BLOBS, Fetching, Partials, take_over
+from lading.artifacts.inside import Inside
+from lading.artifacts.naming import needs_config
+from lading.artifacts.recall import Recall, Recording
+from lading.artifacts.titles import PLAIN_DIGEST, UNPACK
+from lading.artifacts.tree import Tree
+from lading.artifacts.unpack import Unpacking
+from lading.artifacts.wanted import Choice, File, files_of
+from lading.errors import DigestMismatch, InvalidContent, InvalidDigest, UsageError
 from lading.images.files.layers import LayerContent, read_layer
 from lading.io import scratch
-from lading.io.tar_stream import Member
-from lading.io.tar_writer import DIRECTORY, FILE, HARD_LINK, SYMLINK
+from lading.io.sources import closing, in_pieces
 from lading.io.tasks import gather
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result
 from lading.model.manifest import Manifest
-from lading.model.media_types import OCI_EMPTY
 from lading.model.text import excerpt
-from lading.store import Readable
+from lading.store import Readable, from_store, read
+
+_CONFIG = 1024 * 1024
+"""How large a config may be that files are called after, in bytes."""
 
 
 class PulledFile(Result, msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +48,7 @@ class PulledFile(Result, msgspec.Struct, frozen=True, kw_only=True):
     document_fields: ClassVar[tuple[str, ...]] = ("title", "path", "digest", "size", "media_type", "state")
 
     title: str
-    """What the artifact calls it; its digest where it has no title."""
+    """What it is called in the folder."""
     path: str | None
     """Where it is; None for a file object."""
     digest: Digest
@@ -64,90 +71,37 @@ class Pulled(Result, msgspec.Struct, frozen=True, kw_only=True):
     """What of it could not be kept."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which files of an artifact are pulled: a file has to match one of the titles and one of the media types."""
+class Pulling(msgspec.Struct, frozen=True, kw_only=True):
+    """How an artifact is pulled."""
 
-    titles: tuple[str, ...] = ()
-    """Patterns such as `*.txt`; none for all."""
-    media_types: tuple[str, ...] = ()
-    """Patterns such as `text/*`; none for all."""
-
-
-class _File(msgspec.Struct, frozen=True):
-    title: str
-    layer: Descriptor
-
-    @property
-    def is_directory(self) -> bool:
-        return self.layer.annotations.get(UNPACK) == "true" and TITLE in self.layer.annotations
+    wanted: Choice
+    clobber: bool
+    jobs: int
+    cache: Path | None
+    """The folder for what later pulls can use; None for none."""
 
 
-def files_of(manifest: Manifest, wanted: Wanted, what: str) -> list[_File]:
-    """The files of an artifact that are wanted; a layer without a title is called by its digest.
-
-    Args:
-        manifest: of the artifact.
-        wanted: which.
-        what: what it is called in messages.
-
-    Raises:
-        InvalidContent: a title leads out of the folder, or two cannot be in one.
-        NotFound: none is wanted.
-    """
-    files: list[_File] = []
-    unnamed: set[Digest] = set()
-    for layer in manifest.layers:
-        is_again = not layer.annotations.get(TITLE) and layer.digest in unnamed
-        if layer.media_type == OCI_EMPTY or is_again:
-            continue
-        title = layer.annotations.get(TITLE, "")
-        named = title or str(layer.digest).replace(":", "-")
-        if (wanted.titles and not any(fnmatchcase(named, one) for one in wanted.titles)) or (
-            wanted.media_types and not any(fnmatchcase(layer.media_type, one) for one in wanted.media_types)
-        ):
-            continue
-        file = _File(tidy(named), layer)
-        cause = fault(file.title) if not (file.is_directory and not file.title) else None
-        if cause is not None:
-            raise _refused(what, f"the title {excerpt(title)!r}: {cause}", "bad-title")
-        if not title:
-            unnamed.add(layer.digest)
-        files.append(file)
-    two = clash([file.title for file in files])
-    if two is not None:
-        raise _refused(
-            what, f"{excerpt(two[0])!r} and {excerpt(two[1])!r} cannot both be in one folder", "titles-clash"
-        )
-    if not files and (wanted.titles or wanted.media_types):
-        raise NotFound(
-            f"{what} has no such file", remedy="look at its manifest", code="no-such-file", fields={"reference": what}
-        )
-    return files
-
-
-async def to_stream(store: Readable, manifest: Manifest, wanted: Wanted, file: BinaryIO, what: str) -> Pulled:
+async def to_stream(store: Readable, manifest: Manifest, wanted: Choice, file: BinaryIO, what: str) -> Pulled:
     """Write the only file that is wanted to a file object; of a directory its archive.
 
     Raises:
         UsageError: there are several.
         NotFound: there is none.
     """
-    files = files_of(manifest, wanted, what)
+    files = files_of(manifest, wanted, await _config(store, manifest), what)
     if len(files) != 1:
         raise UsageError(
             f"{what} has {len(files)} files, and one can be written there",
             remedy="choose one by its title",
             code="several-files",
         )
-    async with store.open(files[0].layer.content) as reader:
-        async for chunk in reader:
-            await in_thread(file.write, chunk)
+    async with closing(in_pieces(from_store(store, files[0].layer)())) as pieces:
+        async for piece in pieces:
+            await in_thread(file.write, piece)
     return Pulled(reference=what, digest=manifest.digest, files=(_pulled(files[0], None, "written"),))
 
 
-async def to_folder(
-    store: Readable, manifest: Manifest, wanted: Wanted, folder: Path, what: str, *, clobber: bool, jobs: int
-) -> Pulled:
+async def to_folder(store: Readable, manifest: Manifest, pulling: Pulling, target: str, what: str) -> Pulled:
     """Write the files that are wanted into a folder.
 
     Raises:
@@ -156,194 +110,218 @@ async def to_folder(
         NotFound: the artifact has no such file, or its place lacks the blob.
         DigestMismatch: a blob is damaged; nothing was written.
     """
-    files = files_of(manifest, wanted, what)
+    files = files_of(manifest, pulling.wanted, await _config(store, manifest), what)
+    folder, files = await in_thread(_folder_of, target, files)
+    recall = Recall(_below(pulling.cache, "trees"))
     async with AsyncExitStack() as stack:
         tree = stack.enter_context(await in_thread(Tree, folder))
-        kept = {
-            file.title for file in files if not file.is_directory and await in_thread(tree.has, file.title, file.layer)
-        }
-        for file in files:
-            if file.title and file.title not in kept:
-                kind = "directory" if file.is_directory else "file"
-                await in_thread(tree.check, file.title, kind, clobber=clobber)
-        with scratch.keeping(what, folder / "new"):
-            staging = stack.enter_context(scratch.beside(folder / "lading"))
-        stage = _Stage(store, staging, what)
-        places = asyncio.Semaphore(jobs)
-        blobs: dict[Digest, list[_File]] = {}
-        for file in files:
-            if file.title not in kept:
-                blobs.setdefault(file.layer.digest, []).append(file)
-
-        async def one(same: list[_File]) -> None:
-            async with places:
-                await stage.bring(same)
-
-        await gather(map(one, blobs.values()))
-        for path, item in stage.items.items():
-            await in_thread(tree.check, path, item.kind, clobber=clobber)
-        await in_thread(tree.place, stage.items)
-        image = (f"{what} is an image: its layers are written as they are",) if manifest.is_image else ()
+        kept = await in_thread(_kept, tree, recall, files)
+        missing = [file for file in files if file not in kept]
+        notes: list[str] = []
+        if missing:
+            partials = Partials(_below(pulling.cache, "partial"))
+            with scratch.keeping(what, folder / "new"):
+                digests = {file.layer.digest for file in missing}
+                left = partial(_taken_over, digests)
+                staging = stack.enter_context(scratch.beside(folder / "lading", left))
+            stage = await in_thread(_Stage, store, staging, partials, what)
+            notes = await stage.fill(missing, pulling.jobs)
+            await in_thread(stage.place, tree, clobber=pulling.clobber)
+            for archive, recording in stage.recordings.items():
+                await in_thread(recall.keep, archive, recording)
         return Pulled(
             reference=what,
             digest=manifest.digest,
-            files=tuple(
-                _pulled(file, folder / file.title, "kept" if file.title in kept else "written") for file in files
-            ),
-            notes=(*image, *stage.notes),
+            files=tuple(_pulled(file, folder / file.title, "kept" if file in kept else "written") for file in files),
+            notes=tuple(notes),
         )
+
+
+async def _config(store: Readable, manifest: Manifest) -> Mapping[str, Any]:
+    """The config of an artifact whose files are called after it; empty for others, and where it cannot be read."""
+    if manifest.config is None or not needs_config(manifest):
+        return {}
+    try:
+        found = msgspec.json.decode(await read(store, manifest.config, _CONFIG))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _folder_of(target: str, files: list[File]) -> tuple[Path, list[File]]:
+    """The folder that files come into; the target is the only file itself where it ends like it, or is a file."""
+    path = Path(target)
+    if len(files) != 1 or files[0].is_directory or target.endswith("/") or not path.name or path.is_dir():
+        return path, files
+    ending = Path(files[0].title).suffix
+    if path.is_file() or (ending and path.suffix == ending):
+        return path.parent, [msgspec.structs.replace(files[0], title=path.name)]
+    return path, files
+
+
+def _kept(tree: Tree, recall: Recall, files: Sequence[File]) -> set[File]:
+    """The files that are there already, and right. That the others can get their places is looked at."""
+    kept = set()
+    for file in files:
+        if file.title:
+            is_folder = file.layer.annotations.get(UNPACK) == "true" or None
+            tree.check(file.title, is_folder=is_folder if file.is_directory else False)
+        if (
+            recall.is_there(file.layer.digest, tree.inside, file.title)
+            if file.is_directory
+            else tree.has(file.title, file.layer)
+        ):
+            kept.add(file)
+    return kept
+
+
+def _taken_over(digests: set[Digest], staging: Path, left: Path) -> None:
+    blobs = staging / BLOBS
+    with suppress(OSError):
+        blobs.mkdir(exist_ok=True)
+        take_over(left, blobs, digests)
 
 
 class _Stage:
-    """Files on their way into a folder."""
+    """Files on their way into a folder: as they are to be there, in a folder of their own."""
 
-    def __init__(self, store: Readable, staging: Path, what: str) -> None:
-        self.items: dict[str, Item] = {}
-        self.notes: list[str] = []
+    def __init__(self, store: Readable, staging: Path, partials: Partials, what: str) -> None:
+        self.recordings: dict[Digest, bytes | None] = {}
+        """What was in the archives that were unpacked."""
+        self._new, self._old, self._blobs = staging / "new", staging / "old", staging / BLOBS
+        with scratch.keeping(what, staging):
+            for folder in (self._new, self._old, self._blobs):
+                folder.mkdir(exist_ok=True)
         self._store = store
         self._staging = staging
+        self._partials = partials
+        self._fetching = Fetching(store, self._blobs, partials, what)
         self._what = what
-        self._number = 0
+        self._notes: list[str] = []
+        self._closed: dict[str, int] = {}
 
-    async def bring(self, same: Sequence[_File]) -> None:
-        """Bring a blob that is one file or several: each gets a copy of its own."""
-        plain: Path | None = None
-        for file in same:
-            if file.is_directory:
-                await self._unpack(file)
-                continue
-            staged = self.new()
-            if plain is None:
-                await self._download(file.layer, staged)
-                plain = staged
-            else:
-                await in_thread(shutil.copyfile, plain, staged)
-            self.items[file.title] = Item(kind="file", staged=staged)
-
-    def new(self) -> Path:
-        """The path of a new file."""
-        self._number += 1
-        return self._staging / str(self._number)
-
-    async def _download(self, layer: Descriptor, path: Path) -> None:
-        with scratch.keeping(self._what, self._staging):
-            file = await in_thread(path.open, "xb")
-        with file:
-            async with self._store.open(layer.content) as reader:
-                async for chunk in reader:
-                    with scratch.keeping(self._what, self._staging):
-                        await in_thread(file.write, chunk)
-            with scratch.keeping(self._what, self._staging):
-                await in_thread(file.flush)
-
-    async def _unpack(self, file: _File) -> None:
-        unpacking = _Unpacking(self, file.title, f"{excerpt(file.title)} of {self._what}")
-        content = LayerContent(store=self._store, descriptor=file.layer, what=unpacking.what)
-        try:
-            await read_layer(content, unpacking.member, on_content=unpacking.write, on_end=unpacking.end)
-        finally:
-            unpacking.close()
-        if file.title:
-            unpacking.items.setdefault(file.title, Item(kind="directory"))
-        self.items |= unpacking.items
-        self.notes += unpacking.notes
-
-
-class _Unpacking:
-    """The members of an archive as items, as they come; contents go into numbered files. All of it is in threads."""
-
-    def __init__(self, stage: _Stage, root: str, what: str) -> None:
-        self.items: dict[str, Item] = {}
-        self.notes: list[str] = []
-        self.what = what
-        self._stage = stage
-        self._root = root
-        self._fd: int | None = None
-        self._item: Item | None = None
-
-    def member(self, member: Member) -> bool:
-        """Take a member; returns whether it has content.
+    async def fill(self, files: Sequence[File], jobs: int) -> list[str]:
+        """Bring files here; what was interrupted is kept for the next time. Returns what is to be said.
 
         Raises:
-            InvalidContent: it would be outside of the directory, or leads there.
+            InvalidContent: an archive has something in it that is refused, or is damaged.
         """
-        path = tidy(member.name)
-        if member.name.startswith("/") or fault(path or "x") is not None:
-            raise self._refused(member.name, fault(path) or "it is an absolute path")
-        if path != self._root and self._root and not path.startswith(f"{self._root}/"):
-            raise self._refused(member.name, "it is outside of the directory")
-        if not path:
-            return False
-        self._check_way(path)
-        item = Item(kind="directory", mode=member.mode, mtime=member.mtime)
-        if member.extents is not None:
-            raise self._refused(member.name, "it is a sparse file")
-        if member.type == FILE:
-            item.kind, item.staged = "file", self._stage.new()
-            self._fd = os.open(item.staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, member.mode & 0o777)
-            self._item = item
-        elif member.type == SYMLINK:
-            self._link(path, item, member)
-        elif member.type == HARD_LINK:
-            there = self.items.get(tidy(member.link))
-            if there is None or there.kind != "file" or there.staged is None or member.link.startswith("/"):
-                raise self._refused(member.name, "it is a hard link to what is no file before it in the directory")
-            item.kind, item.staged = "file", self._stage.new()
-            os.link(there.staged, item.staged)
-        elif member.type != DIRECTORY:
-            self.notes.append(f"{excerpt(path)} is left out: it is neither a file nor a directory nor a link")
-            return False
-        before = self.items.get(path)
-        if before is not None and "directory" in (before.kind, item.kind) and before.kind != item.kind:
-            raise self._refused(member.name, "it is a directory and something else, too")
-        self.items[path] = item
-        return member.type == FILE
+        blobs: dict[Digest, list[File]] = {}
+        for file in files:
+            blobs.setdefault(file.layer.digest, []).append(file)
+        places = asyncio.Semaphore(jobs)
+        is_alone = len(files) == 1
 
-    def _check_way(self, path: str) -> None:
-        parts = path.split("/")
-        for length in range(1, len(parts)):
-            above = self.items.get("/".join(parts[:length]))
-            if above is not None and above.kind != "directory":
-                raise self._refused(path, "a directory that it is in is a link or a file")
+        async def one(same: list[File]) -> None:
+            async with places:
+                await self._bring(same, is_alone=is_alone)
 
-    def _link(self, path: str, item: Item, member: Member) -> None:
-        inner = path.removeprefix(self._root).lstrip("/") if self._root else path
-        if path == self._root or leads_outside(inner.rpartition("/")[0], member.link) or "\0" in member.link:
-            raise self._refused(member.name, f"it is a link that leads out of it, to {excerpt(member.link)}")
-        item.kind, item.link, item.staged = "link", member.link, self._stage.new()
-        item.staged.symlink_to(member.link)
-        with suppress(OSError, OverflowError):
-            os.utime(item.staged, (member.mtime, member.mtime), follow_symlinks=False)
+        try:
+            await gather(map(one, blobs.values()))
+            for same in blobs.values():
+                await in_thread(self._arrange, [file for file in same if not file.is_directory])
+        except InvalidContent:
+            raise
+        except BaseException:
+            await asyncio.shield(in_thread(self._partials.keep, self._blobs))
+            raise
+        return self._notes
 
-    def write(self, piece: memoryview) -> None:
-        """Take content."""
-        while piece and self._fd is not None:
-            with scratch.keeping(self.what, self._stage.new()):
-                piece = piece[os.write(self._fd, piece) :]
+    def place(self, tree: Tree, *, clobber: bool) -> None:
+        """Give everything its place."""
+        moved = tree.place(self._new, self._old, clobber=clobber)
+        for path, mode in sorted(self._closed.items(), reverse=True):
+            parts = path.split("/")
+            if any("/".join(parts[: length + 1]) in moved for length in range(len(parts))):
+                tree.inside.describe(path, mode)
 
-    def end(self) -> None:
-        """End a file."""
-        if self._fd is not None and self._item is not None:
-            set_time(self._fd, self._item.mtime)
-        self.close()
+    async def _bring(self, same: Sequence[File], *, is_alone: bool) -> None:
+        """Bring a blob that is one file or several, and unpack it where it is a directory."""
+        layer = same[0].layer
+        try:
+            await self._bring_once(same, is_alone=is_alone)
+        except InvalidContent:
+            if layer.digest not in self._fetching.resumed:
+                raise
+            # What was begun before may be what is damaged.
+            await in_thread(self._forget, same)
+            await self._bring_once(same, is_alone=is_alone)
 
-    def close(self) -> None:
-        """Close what is open."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+    async def _bring_once(self, same: Sequence[File], *, is_alone: bool) -> None:
+        if any(not file.is_directory for file in same):
+            await self._fetching.file(same[0].layer)
+        for file in same:
+            if file.is_directory:
+                await self._unpack(file, is_alone=is_alone or bool(file.title))
 
-    def _refused(self, name: str, cause: str) -> InvalidContent:
-        return InvalidContent(
-            f"{self.what} cannot be unpacked", cause=f"{excerpt(name)}: {cause}", code="unfit-artifact"
+    def _forget(self, same: Sequence[File]) -> None:
+        self._fetching.forget(same[0].layer)
+        for file in same:
+            if file.is_directory:
+                shutil.rmtree(self._new / file.title)
+        self._new.mkdir(exist_ok=True)
+
+    def _arrange(self, files: Sequence[File]) -> None:
+        """Put a blob where the files are to be that it is: each gets a copy of its own."""
+        for number, file in enumerate(files):
+            with scratch.keeping(self._what, self._staging), Inside(self._new) as inside:
+                blob = self._fetching.path(file.layer)
+                if number < len(files) - 1:
+                    with os.fdopen(inside.new_file(file.title, 0o666), "wb") as copy, blob.open("rb") as content:
+                        shutil.copyfileobj(content, copy)
+                else:
+                    parent, name = inside.parent(file.title, make=True)
+                    os.rename(blob, name, dst_dir_fd=parent)
+
+    async def _unpack(self, file: File, *, is_alone: bool) -> None:
+        assert file.root is not None
+        what = f"{excerpt(file.title) or 'an archive'} of {self._what}"
+        recording = Recording()
+        unpacking = await in_thread(
+            partial(Unpacking, is_alone=is_alone), self._new, file.root, file.title, what, file.layer.size, recording
+        )
+        content = LayerContent(store=self._store, descriptor=file.layer, what=what, stream=self._fetching.stream)
+        try:
+            found = await read_layer(content, unpacking.member, on_content=unpacking.write, on_end=unpacking.end)
+            _check_plain(file.layer, found.archive, found.diff_id, what)
+            await in_thread(unpacking.finish)
+        except InvalidContent as error:
+            if error.code != "malformed-layer":
+                raise
+            raise InvalidContent(f"{what} cannot be unpacked", cause=error.cause, code="unfit-artifact") from error
+        finally:
+            await in_thread(unpacking.close)
+        self.recordings[file.layer.digest] = await in_thread(recording.finish)
+        self._closed |= unpacking.closed_folders
+        self._notes += unpacking.notes
+
+
+def _check_plain(layer: Descriptor, archive: Digest, whole: Digest, what: str) -> None:
+    """Check what the layer says of its archive without compression; what is no digest says nothing.
+
+    Tools disagree on whether what follows the end of the archive counts.
+
+    Raises:
+        DigestMismatch: it has another digest.
+    """
+    try:
+        said = Digest(layer.annotations.get(PLAIN_DIGEST, ""))
+    except InvalidDigest:
+        return
+    if said.algorithm == archive.algorithm and said not in (archive, whole):
+        raise DigestMismatch(
+            f"{what} is not what its layer says",
+            cause=f"its archive has {archive}, and {PLAIN_DIGEST} says {said}",
+            code="wrong-plain-digest",
+            fields={"layer": str(layer.digest), "found": str(archive), "expected": str(said)},
         )
 
 
-def _refused(what: str, cause: str, code: str) -> InvalidContent:
-    return InvalidContent(f"{what} cannot be written into a folder", cause=cause, code=code)
+def _below(folder: Path | None, name: str) -> Path | None:
+    return folder / name if folder is not None else None
 
 
-def _pulled(file: _File, path: Path | None, state: Literal["written", "kept"]) -> PulledFile:
+def _pulled(file: File, path: Path | None, state: Literal["written", "kept"]) -> PulledFile:
     layer = file.layer
     where = str(path) if path is not None else None
     return PulledFile(

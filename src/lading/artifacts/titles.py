@@ -17,6 +17,8 @@ PLAIN_DIGEST = "io.deis.oras.content.digest"
 _LONGEST = 255
 """How long a name may be that file systems take, in bytes."""
 _PATH = 4095
+_DEEPEST = 255
+"""How many parts a path may have: an archive with many deep ones is an attack, and no directory that is used."""
 
 
 def tidy(title: str) -> str:
@@ -36,6 +38,8 @@ def fault(title: str) -> str | None:
         return "it leads out of the folder"
     if "\0" in title:
         return "it has a zero byte in it"
+    if len(parts) > _DEEPEST:
+        return f"it has more than {_DEEPEST} parts"
     if max(len(_encoded(part)) for part in parts) > _LONGEST:
         return f"a name in it is longer than {_LONGEST} bytes"
     return f"it is longer than {_PATH} bytes" if len(_encoded(title)) > _PATH else None

@@ -1,7 +1,7 @@
-"""A folder that an artifact is written into: what is to be there, and how it gets there without leaving the folder.
+"""A folder that an artifact is written into: whether its files can come there, and how they do.
 
-Everything is made in a scratch folder first, under numbers; what an artifact calls it is only ever a name in an open
-directory, and no symbolic link is followed. Everything here is work for a thread.
+All of them are beside it first, in the way they are to be, and nothing in the folder is changed before it is known that
+everything gets its place. Everything here is work for a thread.
 """
 
 from __future__ import annotations
@@ -10,36 +10,18 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-import msgspec
-
+from lading.artifacts.inside import Inside
 from lading.errors import Conflict, InvalidContent, LadingError, way_on
 from lading.io.sources import CHUNK
 from lading.io.threads import heed
 from lading.model.descriptor import Descriptor
 from lading.model.text import excerpt
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class Item(msgspec.Struct, kw_only=True):
-    """What is to be in the folder."""
-
-    kind: Literal["file", "link", "directory"]
-    staged: Path | None = None
-    """Where a file is until then."""
-    link: str = ""
-    """What a symbolic link leads to."""
-    mode: int = 0o777
-    """Permissions of a directory, as far as the umask allows them; a file has its own already."""
-    mtime: float | None = None
-    """When a directory was modified, in seconds since the epoch; None for now."""
 
 
 class Tree:
@@ -55,9 +37,9 @@ class Tree:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._made = [path for path in (folder, *folder.parents) if not path.exists()]
-        with _writing(str(folder)):
+        with writing(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
-            self._root = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)
+            self.inside: Inside = Inside(folder)
 
     def __enter__(self) -> Self:
         """It is open."""
@@ -65,123 +47,158 @@ class Tree:
 
     def __exit__(self, kind: object, *_: object) -> None:
         """Close it; after a failure, remove the folders that were made for it."""
-        os.close(self._root)
+        self.inside.close()
         if kind is not None:
             for path in self._made:
                 with suppress(OSError):
                     path.rmdir()
 
     def has(self, path: str, content: Descriptor) -> bool:
-        """Whether a file with this content is there.
-
-        Raises:
-            InvalidContent: a folder on the way is a link or a file.
-        """
-        above, _, name = path.rpartition("/")
-        with self._opened(above, make=False) as parent:
-            if parent is None:
-                return False
-            try:
-                handle = os.open(name, _FILE, dir_fd=parent)
-            except OSError:
-                return False
-        with os.fdopen(handle, "rb") as file:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode) or found.st_size != content.size:
-                return False
-            hasher = hashlib.new(content.digest.algorithm)
-            for chunk in iter(partial(file.read, CHUNK), b""):
-                heed()
-                hasher.update(chunk)
+        """Whether a file with this content is there."""
+        try:
+            with self.inside.file(path) as descriptor:
+                if os.fstat(descriptor).st_size != content.size:
+                    return False
+                hasher = hashlib.new(content.digest.algorithm)
+                for chunk in iter(partial(os.read, descriptor, CHUNK), b""):
+                    heed()
+                    hasher.update(chunk)
+        except OSError:
+            return False
         return hasher.hexdigest() == content.digest.hex
 
-    def check(self, path: str, kind: str, *, clobber: bool) -> None:
-        """See that something can get its place.
+    def check(self, path: str, *, is_folder: bool | None) -> None:
+        """See that something may get its place, before it is downloaded.
 
         Args:
             path: its path in the folder.
-            kind: of the `Item`.
-            clobber: whether it may take the place of a file that is there.
+            is_folder: whether it is a directory; None where that is not known yet.
 
         Raises:
             InvalidContent: a folder on the way is a link or a file.
-            Conflict: something else is there.
+            Conflict: something of another kind is there.
         """
-        above, _, name = path.rpartition("/")
-        with self._opened(above, make=False) as parent:
-            if parent is None:
+        parts = path.split("/")
+        for length in range(1, len(parts)):
+            above = "/".join(parts[:length])
+            found = self._status(above)
+            if found is None:
                 return
-            try:
-                found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            except FileNotFoundError:
-                return
-            except OSError as error:
-                raise self._refused(path, error.strerror) from error
-        if stat.S_ISDIR(found.st_mode) != (kind == "directory"):
-            what = "a directory" if stat.S_ISDIR(found.st_mode) else "a file or a link"
-            raise self._in_the_way(path, f"it is {what}, and {excerpt(path)} of the artifact is none")
-        if kind != "directory" and not clobber:
-            raise self._in_the_way(path, "it is another file than that of the artifact")
+            if not stat.S_ISDIR(found.st_mode):
+                raise self._refused(above)
+        if is_folder is not None and (found := self._status(path)) is not None:
+            self._check_kind(path, found, is_folder=is_folder)
 
-    def place(self, items: dict[str, Item]) -> None:
+    def place(self, new: Path, old: Path, *, clobber: bool) -> set[str]:
         """Give everything its place, each file at once; what else is in the folder stays.
 
+        A directory that is not there gets its place as a whole. Where something cannot get its place, everything is
+        put back.
+
         Args:
-            items: what is to be there, by its path.
+            new: a folder on the same file system with all that is to be there.
+            old: a folder on the same file system for what is replaced.
+            clobber: whether files that are there and differ are replaced.
+
+        Returns:
+            The paths of what got its place: of a directory that was not there only its own.
 
         Raises:
+            InvalidContent: a folder on the way is a link or a file; nothing was changed.
+            Conflict: something else is there; nothing was changed.
             LadingError: the folder cannot be written to.
         """
-        new: list[tuple[str, Item]] = []
-        for path, item in sorted(items.items()):
-            heed()
-            above, _, name = path.rpartition("/")
-            with _writing(f"{self.folder}/{excerpt(path)}"), self._opened(above, make=True) as parent:
-                assert parent is not None
-                if item.kind == "directory":
-                    with suppress(FileExistsError):
-                        # Until the end, the user may write into it.
-                        os.mkdir(name, item.mode & 0o777 | 0o700, dir_fd=parent)
-                        new.append((path, item))
-                else:
-                    assert item.staged is not None
-                    os.replace(item.staged, name, dst_dir_fd=parent)
-        for path, item in reversed(new):
-            with self._opened(path, make=False) as fd:
-                if fd is not None:
-                    os.fchmod(fd, os.fstat(fd).st_mode & item.mode & 0o777)
-                    set_time(fd, item.mtime)
+        with Inside(new) as source:
+            moves = self._planned(source, clobber=clobber)
+            undo: list[Callable[[], None]] = []
+            try:
+                for number, (path, is_there) in enumerate(moves):
+                    with writing(f"{self.folder}/{excerpt(path)}"):
+                        self._move(source, path, old / str(number) if is_there else None, undo)
+            except BaseException:
+                for step in reversed(undo):
+                    with suppress(OSError):
+                        step()
+                raise
+        return {path for path, _ in moves}
 
-    @contextmanager
-    def _opened(self, path: str, *, make: bool) -> Iterator[int | None]:
-        """A directory, opened part by part, following no link; None where it is missing and is not to be made."""
-        fd = os.open(".", _FOLDER, dir_fd=self._root)
+    def _planned(self, source: Inside, *, clobber: bool) -> list[tuple[str, bool]]:
+        """What has to be moved, and whether something is replaced by it."""
+        moves: list[tuple[str, bool]] = []
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            for name in source.names(folder):
+                heed()
+                path = f"{folder}/{name}" if folder else name
+                new, found = source.status(path), self._status(path)
+                assert new is not None
+                if found is None:
+                    moves.append((path, False))
+                    continue
+                is_folder = stat.S_ISDIR(new.st_mode)
+                self._check_kind(path, found, is_folder=is_folder)
+                if is_folder:
+                    folders.append(path)
+                elif not self._is_same(source, path, new, found, any_mode=not clobber):
+                    if not clobber:
+                        raise self._in_the_way(path, "it is another file than that of the artifact")
+                    moves.append((path, True))
+        return moves
+
+    def _move(self, source: Inside, path: str, kept: Path | None, undo: list[Callable[[], None]]) -> None:
+        above, _, name = path.rpartition("/")
+        here, there = source.folder(above), self.inside.folder(above)
+        assert here is not None
+        assert there is not None
+        if kept is not None:
+            try:
+                os.link(name, kept, src_dir_fd=there, follow_symlinks=False)
+            except OSError:  # the file is somebody else's, or the file system has no hard links
+                os.rename(name, kept, src_dir_fd=there)
+            undo.append(partial(self._put_back, path, kept))
+        os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+        if kept is None:
+            undo.append(partial(self._take_back, source, path))
+
+    def _put_back(self, path: str, kept: Path) -> None:
+        parent, name = self.inside.parent(path)
+        os.rename(kept, name, dst_dir_fd=parent)
+
+    def _take_back(self, source: Inside, path: str) -> None:
+        there, name = self.inside.parent(path)
+        here, _ = source.parent(path)
+        os.rename(name, name, src_dir_fd=there, dst_dir_fd=here)
+
+    def _is_same(
+        self, source: Inside, path: str, new: os.stat_result, found: os.stat_result, *, any_mode: bool
+    ) -> bool:
+        """Whether what is there is right."""
+        if stat.S_IFMT(new.st_mode) != stat.S_IFMT(found.st_mode):
+            return False
+        if stat.S_ISLNK(new.st_mode):
+            return source.read_link(path) == self.inside.read_link(path)
+        if new.st_size != found.st_size or (new.st_mode != found.st_mode and not any_mode):
+            return False
+        return source.same(path, self.inside, path)
+
+    def _status(self, path: str) -> os.stat_result | None:
         try:
-            at = ""
-            for part in path.split("/") if path else ():
-                at = f"{at}/{part}".lstrip("/")
-                try:
-                    if make:
-                        with suppress(FileExistsError):
-                            os.mkdir(part, dir_fd=fd)
-                    inner = os.open(part, _FOLDER, dir_fd=fd)
-                except FileNotFoundError:
-                    yield None
-                    return
-                except OSError as error:
-                    is_other = error.errno in (errno.ELOOP, errno.ENOTDIR)
-                    cause = "it is a link or a file, and nothing is followed or replaced there"
-                    raise self._refused(at, cause if is_other else error.strerror) from error
-                os.close(fd)
-                fd = inner
-            yield fd
-        finally:
-            os.close(fd)
+            return self.inside.status(path)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise self._refused(path.rpartition("/")[0]) from error
+            raise self._refused(path, error.strerror) from error
 
-    def _refused(self, path: str, cause: str | None) -> InvalidContent:
+    def _check_kind(self, path: str, found: os.stat_result, *, is_folder: bool) -> None:
+        if stat.S_ISDIR(found.st_mode) != is_folder:
+            what = "a directory" if stat.S_ISDIR(found.st_mode) else "a file or a link"
+            raise self._in_the_way(path, f"it is {what}, and {excerpt(path)} of the artifact is none")
+
+    def _refused(self, path: str, cause: str | None = None) -> InvalidContent:
         return InvalidContent(
             f"{self.folder}/{excerpt(path)} cannot be written into",
-            cause=cause,
+            cause=cause or "it is a link or a file, and nothing is followed or replaced there",
             remedy="remove it, or pull into an empty folder",
             code="folder-in-the-way",
             fields={"path": path},
@@ -197,15 +214,13 @@ class Tree:
         )
 
 
-def set_time(fd: int, mtime: float | None) -> None:
-    """Say when what is open was modified, as far as the file system can; None for what it says already."""
-    if mtime is not None:
-        with suppress(OSError, OverflowError):
-            os.utime(fd, (mtime, mtime))
-
-
 @contextmanager
-def _writing(what: str) -> Iterator[None]:
+def writing(what: str) -> Iterator[None]:
+    """Report what goes wrong where something is written.
+
+    Raises:
+        LadingError: it cannot be written.
+    """
     try:
         yield
     except OSError as error:

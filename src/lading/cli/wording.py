@@ -255,6 +255,11 @@ REMEDIES: dict[str, Words] = {
     "no-title": "write TITLE=FILE, such as notes/a.txt=../a.txt",
     "titles-clash": "give one of them another title: TITLE=FILE",
     "several-files": "choose one: --title PATTERN",
+    "bad-title": "give it another path: --rename TITLE=PATH",
+    "paths-clash": "give one of them another path: --rename TITLE=PATH",
+    "image-not-artifact": (
+        "write its files: lading image export {reference} FOLDER/      or its layers: --media-type '*'"
+    ),
     "no-such-file": "see what there is: lading manifest get {reference}",
     "no-platform": "choose one of those with --platform",
     "tag-dangling": "to copy the others all the same: lading copy --all-tags --keep-going SRC DST",

@@ -88,10 +88,15 @@ class Context:
     @cached_property
     def remembered(self) -> Remembered:
         """What was read of images."""
-        from lading.folders import user_folder
         from lading.images.files.indexing import Remembered
 
-        return Remembered(user_folder("cache") / "images" if self.cache.is_kept else None)
+        return Remembered(self.cache_folder("images"))
+
+    def cache_folder(self, name: str) -> Path | None:
+        """A folder in the user's cache; None where nothing is left for later runs."""
+        from lading.folders import user_folder
+
+        return user_folder("cache") / name if self.cache.is_kept else None
 
     def session_with(self, credentials: Credentials | None) -> Session:
         """What carries the requests that are made with these credentials; None for the client's own.

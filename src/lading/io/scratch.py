@@ -11,8 +11,9 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -22,13 +23,17 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 
 
 @contextmanager
-def beside(target: Path) -> Iterator[Path]:
+def beside(target: Path, on_left: Callable[[Path, Path], object] | None = None) -> Iterator[Path]:
     """A hidden folder beside a file that is to be made or replaced, so on the same file system.
+
+    Args:
+        target: the file.
+        on_left: called with the new folder, and one that was left behind and is removed then.
 
     Raises:
         OSError: it cannot be made.
     """
-    with _scratch(target.parent, f".{target.name}.") as folder:
+    with _scratch(target.parent, f".{target.name}.", on_left) as folder:
         yield folder
 
 
@@ -81,8 +86,9 @@ def _roomy() -> str:
 
 
 @contextmanager
-def _scratch(parent: Path, prefix: str) -> Iterator[Path]:
-    _sweep(parent, prefix)
+def _scratch(parent: Path, prefix: str, on_left: Callable[[Path, Path], object] | None = None) -> Iterator[Path]:
+    if on_left is None:
+        _sweep(parent, prefix)
     folder, lock = None, None
     while lock is None:
         folder = parent / f"{prefix}{uuid.uuid4().hex}"
@@ -90,13 +96,15 @@ def _scratch(parent: Path, prefix: str) -> Iterator[Path]:
         lock = _claim(folder)  # None where another process has removed it as one left behind
     assert folder is not None
     try:
+        if on_left is not None:
+            _sweep(parent, prefix, partial(on_left, folder))
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
-def _sweep(parent: Path, prefix: str) -> None:
+def _sweep(parent: Path, prefix: str, on_left: Callable[[Path], object] | None = None) -> None:
     """Remove the folders that were left behind."""
     with suppress(OSError):
         for folder in parent.iterdir():
@@ -104,6 +112,8 @@ def _sweep(parent: Path, prefix: str) -> None:
                 continue
             lock = _claim(folder)
             if lock is not None:
+                if on_left is not None:
+                    on_left(folder)
                 shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
 

@@ -77,14 +77,15 @@ class TarStream:
         on_end: Callable[[], None] | None = None,
     ) -> None:
         self.position: int = 0
-        """How many bytes of the archive have been read."""
+        """How many bytes of the archive have been read: at its end, how long it is."""
         self._what = what
         self._on_member = on_member
         self._on_content = on_content
         self._on_end = on_end
         self._held = b""
         self._zeros = False
-        self._ended = False
+        self.is_ended: bool = False
+        """Whether its end has come: what follows is not looked at."""
         self._left = 0
         self._padding = 0
         self._is_wanted = False
@@ -102,7 +103,7 @@ class TarStream:
             InvalidContent: the archive is malformed.
         """
         view, at, end = memoryview(data), 0, len(data)
-        while at < end and not self._ended:
+        while at < end and not self.is_ended:
             if self._left:
                 taken = min(self._left, end - at)
                 self._content(view[at : at + taken])
@@ -130,7 +131,7 @@ class TarStream:
         Raises:
             InvalidContent: it is cut off.
         """
-        if self._ended:
+        if self.is_ended:
             return
         if self._held or self._left:
             raise self._malformed("it ends too early")
@@ -172,7 +173,7 @@ class TarStream:
 
     def _block(self, block: bytes) -> None:
         if block == _ZEROS:
-            self._ended = self._zeros
+            self.is_ended = self._zeros
             self._zeros = True
             return
         if self._zeros:

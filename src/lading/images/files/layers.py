@@ -80,6 +80,8 @@ class LayerContent(msgspec.Struct, frozen=True, kw_only=True):
     """What the layer is called in an error."""
     kept: BinaryIO | None = None
     """A file with the blob, verified, at its beginning."""
+    stream: Callable[[Descriptor], AsyncIterator[bytes]] | None = None
+    """Reads the blob, verified, another way than from the store alone."""
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the blob, verified, in pieces of a few megabytes.
@@ -90,6 +92,11 @@ class LayerContent(msgspec.Struct, frozen=True, kw_only=True):
         if self.kept is not None:
             while chunk := await in_thread(self.kept.read, CHUNK):
                 yield chunk
+            return
+        if self.stream is not None:
+            async with closing(self.stream(self.descriptor)) as pieces:
+                async for piece in pieces:
+                    yield piece
             return
         source = from_store(self.store, self.descriptor)
         try:
@@ -111,6 +118,8 @@ class ReadLayer(msgspec.Struct, frozen=True, kw_only=True):
     """What was found out about a layer by reading all of it."""
 
     diff_id: Digest
+    archive: Digest
+    """Of the archive to its end, without what follows there: tools pad archives in different ways."""
     size: int
     """Without compression, in bytes."""
     compression: str
@@ -189,6 +198,7 @@ class _Reading:
         self._inflater = Inflater(content.what, self._marks.append)
         self._expected = diff_id_of(content)
         self._hash = hashlib.new(self._expected.algorithm if self._expected is not None else "sha256")
+        self._archive = self._hash
 
     def member(self, member: Member) -> bool:
         limits = self._limits
@@ -221,6 +231,7 @@ class _Reading:
             self._keep.truncate(self._inflater.produced)
         return ReadLayer(
             diff_id=found,
+            archive=Digest(f"{self._archive.name}:{self._archive.hexdigest()}"),
             size=self._inflater.produced,
             compression=self._inflater.compression or "none",
             spans=self._spans.finish(),
@@ -232,6 +243,7 @@ class _Reading:
             raise beyond(
                 self._content.what, f"it is more than {limits.ratio} times as large as its blob without compression"
             )
+        before = None if self.tar.is_ended else self._hash.copy()
         self._hash.update(piece)
         if self._keep is not None:
             if piece == _ZEROS:
@@ -241,6 +253,9 @@ class _Reading:
         if self._on_plain is not None:
             self._on_plain(piece)
         self.tar.feed(piece)
+        if before is not None and self.tar.is_ended:
+            before.update(piece[: self.tar.position - inflater.produced + len(piece)])
+            self._archive = before
 
 
 def diff_id_of(content: LayerContent) -> Digest | None:

@@ -15,9 +15,17 @@ from lading.cli.options import Options, common, format_option, platform_option
 
 @click.command(cls=Command, short_help="Write the files of an artifact into a folder")
 @click.argument("reference", type=values.location, metavar="REF")
-@click.option("-o", "--output", default=".", metavar="DIR|-", help="Where to; - for standard output (.).")
+@click.option("-o", "--output", default=".", metavar="DIR|FILE|-", help="Where to; - for standard output (.).")
 @click.option("--title", "titles", multiple=True, metavar="PATTERN", help="Only files called so. Repeatable.")
 @click.option("--media-type", "media_types", multiple=True, metavar="PATTERN", help="Only of these types. Repeatable.")
+@click.option(
+    "--rename",
+    multiple=True,
+    metavar="[TITLE=]PATH",
+    help="Give a file another path; the only one without TITLE. Repeatable.",
+)
+@click.option("--flatten", is_flag=True, help="Leave out the folders in titles.")
+@click.option("--config", metavar="PATH", help="Write the config there, too.")
 @platform_option(help="Of an index, the artifact for this platform.")
 @click.option("--no-clobber", is_flag=True, help="Replace no file that is there and differs.")
 @JOBS
@@ -26,7 +34,7 @@ from lading.cli.options import Options, common, format_option, platform_option
 def pull(options: Options, reference: str, output: str, format_: str, **given: Any) -> None:
     """Write the files of an artifact into a folder, and print their paths; what is there and right stays.
 
-    Nothing is written elsewhere, whatever the artifact says. A layer without a title is called by its digest.
+    Nothing is written elsewhere, whatever the artifact says. A FILE is what the only file is to be: with its ending.
 
     \b
     lading artifact pull reg.example/notes:1 -o notes
@@ -37,6 +45,8 @@ def pull(options: Options, reference: str, output: str, format_: str, **given: A
     if output == "-" and format_ != "text":
         raise click.UsageError("--format prints to standard output, where the file goes")
     given["titles"] = tuple(map(as_text, given["titles"]))
+    given["rename"] = dict(_renamed(as_text(text)) for text in given["rename"])
+    given["config"] = as_text(given["config"]) if given["config"] is not None else None
     given["clobber"] = not given.pop("no_clobber")
     target = stream() if output == "-" else output
     done = options.run(lambda client: client.artifacts.pull(reference, target, **given))
@@ -48,3 +58,9 @@ def pull(options: Options, reference: str, output: str, format_: str, **given: A
     if format_ == "text":
         options.note(f"Wrote {count(len(done.files) - kept, 'file')}" + (f", {kept} already there" if kept else ""))
     emit(done, format_, lambda: [file.path or "" for file in done.files])
+
+
+def _renamed(text: str) -> tuple[str, str]:
+    """The title and the path that `--rename` gives; an empty title for the only file."""
+    title, equals, path = text.partition("=")
+    return (title, path) if equals else ("", text)
