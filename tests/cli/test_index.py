@@ -10,6 +10,7 @@ import pytest
 
 from cli.failing import CONFLICT, CONTENT, NOT_FOUND, USAGE, fails
 from cli.place import AMD64, ARM64, ARMV7, INDEX, Place
+from lading import AsyncClient
 from support.http import Request
 from support.images import (
     DOCKER_LIST,
@@ -25,6 +26,8 @@ from support.images import (
     push,
 )
 from support.lading import Lading
+from support.layers import image as layered
+from support.layers import write_layout
 from support.parts import need
 from support.process import run
 from support.proxy import Action, CountingProxy
@@ -429,9 +432,11 @@ def test_what_refers_to_sources_comes_along_or_is_said_to_stay(
     push(elsewhere, repository, cosign, make_artifact("application/vnd.acme.other", {"a": b"cosign"}))
     args = ("index", "create", f"{place.name}:multi", f"{place.name}:amd64", f"{other}:s390x")
     said = place.lading.run(*args)
-    assert f"2 referrers of {other}:s390x stayed behind: --referrers brings them along" in said.stderr
+    assert f"2 referrers of {other}:s390x stayed behind: --referrers copy brings them along" in said.stderr
     assert cosign not in place.tags
-    place.run(*args, "--referrers", "-t", "again")
+    dropped = place.lading.run(*args, "--referrers", "drop", "-t", "again")
+    assert "stayed behind" not in dropped.stderr
+    place.run(*args, "--referrers", "copy", "-t", "again")
     assert get_manifest(place.host, place.repository, signature.digest)[0] == signature.content
     assert cosign in place.tags
     added = place.lading.run("index", "add", f"{place.name}:index", f"{other}:s390x")
@@ -445,6 +450,60 @@ def test_what_refers_to_the_index_as_it_was_is_said(lading: Lading, elsewhere: s
     push(elsewhere, repository, None, make_artifact("application/vnd.acme.signature", {"a": b"s"}, subject=index))
     said = lading.run("index", "remove", f"{elsewhere}/{repository}:1", "linux/arm64").stderr
     assert f"1 referrer of {elsewhere}/{repository}:1, such as signatures, refers to it as it was" in said
+
+
+CHANGES = {
+    "remove": ["linux/arm64"],
+    "filter": ["--platform", "linux/amd64"],
+    "annotate": ["linux/arm64", "--variant", "v8"],
+    "add": ["oci:{}/more:t"],
+}
+
+
+@pytest.mark.parametrize("verb", CHANGES)
+async def test_what_becomes_of_what_refers_to_the_index(
+    verb: str, client: AsyncClient, lading: Lading, elsewhere: str, new_repository: Callable[[], str], tmp_path: Path
+) -> None:
+    """What is signed is never made to refer to something else; the rest is made anew, with what refers to that."""
+    sbom, signed = "application/spdx+json", "application/vnd.dev.cosign.artifact.sig.v1+json"
+    index = make_index([make_image("linux/amd64", kind="oci"), make_image("linux/arm64", kind="oci")], kind="oci")
+    artifact = make_artifact(sbom, subject=index)
+    repository = new_repository()
+    place = f"{elsewhere}/{repository}"
+    push(elsewhere, repository, "1", index)
+    for one in (
+        artifact,
+        make_artifact("text/note", {"a": b"a"}, subject=artifact),
+        make_artifact(signed, {"s": b"s"}, subject=index),
+    ):
+        push(elsewhere, repository, None, one)
+    write_layout(tmp_path / "more", layered("a=a", config={"architecture": "s390x"}))
+    args = ["index", verb, f"{place}:1", *(word.format(tmp_path) for word in CHANGES[verb])]
+
+    async def referrers(target: str) -> list[str]:
+        async with client.open(target) as store:
+            subjects = [await store.resolve(await client.digest(target))]
+            types = []
+            while subjects:
+                found = [item async for item in store.referrers(subjects.pop())]
+                types += [item.artifact_type for item in found]
+                subjects += [item.content for item in found]
+        return sorted(types)
+
+    found = {}
+    for policy, target in (("keep", "kept"), ("drop", "dropped"), ("copy", f"oci:{tmp_path}/out:1"), ("copy", "new")):
+        ran = lading.run(*args, "--referrers", policy, "-t", target)
+        found[target] = ran.stderr
+        there = target if ":" in target else f"{place}:{target}"
+        assert await referrers(there) == ([sbom, "text/note"] if policy == "copy" else []), ran.stderr
+    assert "--referrers copy brings what is not signed along" in found["kept"]
+    assert "refer" not in found["dropped"]
+    assert "1 signature" in found["new"]
+    assert "left behind" in found["new"]
+    in_place = ["--in-place"] if verb == "filter" else []
+    lading.run(*args, "--referrers", "copy", *in_place)
+    assert await referrers(f"{place}:1") == [sbom, "text/note"]
+    assert await referrers(f"{place}@{index.digest}") == sorted([sbom, signed, "text/note"])
 
 
 # Changing
@@ -716,7 +775,7 @@ def test_requests(place: Place, tmp_path: Path, new_repository: Callable[[], str
         assert counted("create", "{0}:two", "{0}:amd64", "{0}:arm64") == 2 * 2 + 1, "made again"
         # An index says itself what there is to say.
         assert counted("create", "{0}:copy", "{0}:index") == 1 + 2
-        assert counted("filter", "{0}:index", "--platform", "linux/amd64", "-t", "one") == 1 + 2
+        assert counted("filter", "{0}:index", "--platform", "linux/amd64", "-t", "one", "--referrers", "drop") == 1 + 2
         # The tag is looked at again just before it is set; beside that it is asked what refers to the index as it was:
         # by the API until it is known that there is none, the fallback tag, and three tags of cosign's.
         assert counted("remove", "{0}:two", "@0") == 1 + 2 + 5

@@ -242,6 +242,8 @@ def test_notes() -> None:
     assert told(count=2) == "2 referrers stayed behind: --referrers brings them along"
     assert told(count=1).endswith("--referrers brings it along")
     assert told(count=1, holder="a.tar") == "in other words"
+    source = Note("in other words", "sources-referrers-left-behind", {"what": "1 referrer", "count": 1})
+    assert noted(source) == "1 referrer stayed behind: --referrers copy brings it along"
     referred = noted(Note("in other words", "referrers-of-original", {"reference": "a", "count": 2}))
     assert referred.startswith("2 referrers of a, such as signatures, refer to it as it was")
     assert "--referrers copy" in referred

@@ -76,7 +76,7 @@ def key_value(text: str, option: str) -> tuple[str, str]:
 
 def target_options(function: F) -> F:
     """Add where the result of an edit goes, and how."""
-    return _added(function, (_TARGETS, _IN_PLACE, _PLATFORMS, *_HOW[:3], _ATTESTATIONS, _REFERRERS, *_HOW[3:]))
+    return _added(function, (_TARGETS, _IN_PLACE, _PLATFORMS, *_HOW[:3], _ATTESTATIONS, REFERRERS, *_HOW[3:]))
 
 
 def new_image_options(function: F) -> F:
@@ -105,7 +105,7 @@ _PLATFORMS: Callable[[Any], Any] = platform_option(multiple=True, help="Of an in
 _ATTESTATIONS: Callable[[Any], Any] = click.option(
     "--attestations", type=click.Choice(["keep", "drop"]), default="keep", help="Of edited images: keep or drop (keep)."
 )
-_REFERRERS: Callable[[Any], Any] = click.option(
+REFERRERS: Callable[[Any], Any] = click.option(
     "--referrers",
     type=click.Choice(["keep", "copy", "drop"]),
     default="keep",

@@ -10,6 +10,7 @@ import click
 
 from lading.cli import values
 from lading.cli.drafts import as_text
+from lading.cli.editing import REFERRERS
 from lading.cli.options import Options, format_option, platform_option
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ type_option: Final = click.option(
 sources_platform_option: Final = platform_option(
     multiple=True, help="Of an index among the sources, only these images. Repeatable."
 )
-referrers_option: Final = click.option(
-    "--referrers", is_flag=True, help="Signatures, SBOMs and the like of what is copied, too."
-)
 if_digest_option: Final = click.option(
     "--if-digest", metavar="DIGEST", help="Only if the tag names this now; or `absent`."
 )
@@ -61,6 +59,7 @@ def written_options(function: F) -> F:
     """Add what all commands have that write an index."""
     for add in reversed(
         (
+            REFERRERS,
             if_digest_option,
             click.option("--dry-run", is_flag=True, help="Write nothing; print the index that would be written."),
             format_option,

@@ -134,6 +134,9 @@ NOTES: dict[str, Words] = {
         if of["holder"]
         else f"{of['what']} stayed behind: --referrers brings {'them' if of['count'] > 1 else 'it'} along"
     ),
+    "sources-referrers-left-behind": lambda of: (
+        f"{of['what']} stayed behind: --referrers copy brings {'them' if of['count'] > 1 else 'it'} along"
+    ),
     "referrers-of-original": lambda of: (
         f"{_referrers(of)} to it as it was, and not to the result: --referrers copy brings what is not signed along"
     ),

@@ -27,10 +27,11 @@ from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard
 from lading.transfer.referrers import LeftBehind, refers_to_original
-from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport
+from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport, Note
 from lading.transfer.transform import Graph
 
 if TYPE_CHECKING:
+    from lading.images.edits.referrers import Referrers
     from lading.transfer.events import OnEvent
 
 _Read = tuple[IndexSource, Location, Readable, AnyManifest]
@@ -64,8 +65,11 @@ class Reading:
     def __init__(self, context: Context, stack: AsyncExitStack, goals: Sequence[Location], dry_run: bool) -> None:
         self.homes: Homes = Homes(str(goals[0]))
         """The content of the index, each where it is."""
+        self.name: str = str(goals[0])
+        """What the index is called in messages."""
+        self.stack: AsyncExitStack = stack
+        """Closes what is opened."""
         self._context = context
-        self._stack = stack
         self._goal = goals[0]
         self._opened: dict[str, Readable] = {}
         self._places = set() if dry_run else {goal.place for goal in goals}
@@ -82,6 +86,7 @@ class Reading:
 
     async def target(self, location: Location) -> Index:
         """The index that is to be changed."""
+        self.name = str(location)
         store = await self._open(location)
         index = the_index(await fetch_location(store, location), location)
         for entry in (index.descriptor, *index.manifests):
@@ -161,12 +166,21 @@ class Reading:
                 writing=location.is_registry and location.place in self._places,
                 mirrored=not is_near,
             )
-            self._opened[key] = await self._stack.enter_async_context(opening)
+            self._opened[key] = await self.stack.enter_async_context(opening)
         return self._opened[key]
 
 
 class Writing:
-    """Writes an index and what it lists to where it goes."""
+    """Writes an index and what it lists to where it goes.
+
+    Args:
+        context: the client's.
+        goals: where it goes.
+        options: how it is copied.
+        on_event: called with what happens.
+        in_place: whether the first of them is what was read.
+        referrers: what becomes of what refers to the index as it was, and to what comes from elsewhere.
+    """
 
     def __init__(
         self,
@@ -176,11 +190,12 @@ class Writing:
         on_event: OnEvent | None,
         *,
         in_place: bool = False,
+        referrers: Referrers = "keep",
     ) -> None:
         self._context = context
         self._goals = goals
-        self._referrers = options.referrers
-        self._options = msgspec.structs.replace(options, referrers=bool(options.referrers))
+        self._referrers = referrers
+        self._options = msgspec.structs.replace(options, referrers=referrers == "copy")
         self._on_event = on_event
         self._in_place = in_place
 
@@ -215,16 +230,23 @@ class Writing:
             subjects=(index.descriptor, *foreign),
         )
         guarded = before if self._in_place or in_place else None
-        # Where it is replaced, what refers to it as it was is found by nobody who looks for it under this name.
-        replaced = [guarded.descriptor] if guarded is not None and guarded.digest != index.digest else []
-        copying: list[Any] = [
-            self._copies(graph, index, guarded),
-            self._left_behind(reading, before),
-            refers_to_original(reading.homes, str(first), replaced),
-        ]
-        reports, left, note = await gather(copying)
-        left += [f"{note}"] if note is not None else []
+        changed = before if before is not None and before.digest != index.digest else None
+        if changed is not None and self._referrers == "copy":
+            graph = await self._with_referrers(graph, changed, reading)
+        copying: list[Any] = [self._copies(graph, index, guarded), self._left_behind(reading, before, changed)]
+        reports, left = await gather(copying)
         return _report(index, changes, reports, before.digest if before is not None else None, [*notes, *left])
+
+    async def _with_referrers(self, graph: Graph, before: Index, reading: Reading) -> Graph:
+        """The same with what refers to the index as it was, made anew for what it is now."""
+        from lading.images.edits.referrers import refer
+        from lading.stores.overlay import Overlay
+
+        overlay = await reading.stack.enter_async_context(Overlay(graph.store))
+        await overlay.put(graph.manifest)
+        old = graph.changed(store=reading.homes, manifest=before, subjects=(before.descriptor,))
+        renamed = {before.digest: graph.manifest.descriptor}
+        return await refer(old, graph.changed(store=overlay), renamed, "copy")
 
     async def _copies(self, graph: Graph, index: Index, before: Index | None) -> list[CopyReport]:
         """Write to all targets; with `before` to the first only while it names that."""
@@ -240,20 +262,29 @@ class Writing:
             reports.append(await self._copy(graph, others, self._options))
         return reports
 
-    async def _left_behind(self, reading: Reading, before: Index | None) -> list[str]:
-        """What refers to the sources from elsewhere, and does not come along."""
-        if self._referrers is not None:
+    async def _left_behind(self, reading: Reading, before: Index | None, changed: Index | None) -> list[str]:
+        """What refers to the sources from elsewhere, or to the index as it was, and does not come along."""
+        if self._referrers != "keep":
             return []
         left = LeftBehind(reading.homes)
         known = {entry.digest for entry in before.manifests} if before is not None else set[Digest]()
         fresh = {root.digest: (title, root) for title, root in reading.roots if root.digest not in known}
-        await gather(left.look(title, root) for title, root in fresh.values())
-        return list(left.notes((), None))
+        asked: list[Any] = [left.look(title, root) for title, root in fresh.values()]
+        note, *_ = await gather([refers_to_original(reading.homes, reading.name, _descriptors(changed)), *asked])
+        behind: list[str] = [
+            Note(one, "sources-referrers-left-behind", one.fields) if isinstance(one, Note) else one
+            for one in left.notes((), None)
+        ]
+        return [*behind, note] if note is not None else behind
 
     async def _copy(self, graph: Graph, goals: Sequence[Location], options: CopyOptions) -> CopyReport:
         from lading.client.copying import Copying
 
         return await Copying(self._context, options, None).run(graph, goals, self._on_event)
+
+
+def _descriptors(index: Index | None) -> list[Descriptor]:
+    return [index.descriptor] if index is not None else []
 
 
 def beside(target: Location, name: AnyLocation) -> Location:
@@ -313,7 +344,7 @@ def _report(
     for other in reports[1:]:
         first.images += other.images
         first.steps += other.steps
-        first.notes += other.notes
+        first.notes += [note for note in other.notes if note not in first.notes]
         for name in first.copied.__struct_fields__:
             setattr(first.copied, name, getattr(first.copied, name) + getattr(other.copied, name))
     fields = {name: getattr(first, name) for name in CopyReport.__struct_fields__}

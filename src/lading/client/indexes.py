@@ -34,6 +34,7 @@ from lading.transfer.report import CopyOptions
 from lading.transfer.transform import Graph
 
 if TYPE_CHECKING:
+    from lading.images.edits.referrers import Referrers
     from lading.transfer.events import OnEvent
 
 Change = Callable[[Index], tuple[Index, list[EntryChange]]]
@@ -82,7 +83,7 @@ class Indexes:
         type: IndexType | None = None,
         allow_duplicate_platforms: bool = False,
         ignore_missing: bool = False,
-        referrers: bool | None = None,
+        referrers: Referrers = "keep",
         if_digest: str | None = None,
         clobber: bool = True,
         dry_run: bool = False,
@@ -109,8 +110,9 @@ class Indexes:
             type: the format, `docker` or `oci`; None for Docker's where everything in it is Docker's, else OCI's.
             allow_duplicate_platforms: whether two images may be for one platform; clients take the first.
             ignore_missing: leave out sources that are not there.
-            referrers: signatures, SBOMs and the like of what comes from elsewhere, too. None leaves them behind, and
-                asks what refers to the sources, to say so; False leaves them behind unasked.
+            referrers: what becomes of what refers to what comes from elsewhere, such as signatures and SBOMs: `keep` it
+                where it is, and say so; `copy` it, too; `drop` it, and ask nothing. With `append` also what becomes of
+                what refers to the index as it was; see `Referrers` of `lading.edits`.
             if_digest: write only if each target names this digest, or does not exist (`absent`): looked at before
                 anything is sent, and again just before the tag is set. With `append` it is also refused where the index
                 changes meanwhile.
@@ -131,10 +133,8 @@ class Indexes:
             raise UsageError("an index is made of something, and has a name" if goals else "there is no target")
         if append and manifest_annotations:
             raise UsageError("manifests are not annotated where they are added to an index that is there")
-        options = CopyOptions(
-            guard=Guard.of(if_digest, clobber=clobber), referrers=referrers, dry_run=dry_run, jobs=jobs
-        )
-        writing = Writing(self._context, goals, options, on_event)
+        options = CopyOptions(guard=Guard.of(if_digest, clobber=clobber), dry_run=dry_run, jobs=jobs)
+        writing = Writing(self._context, goals, options, on_event, referrers=referrers)
         what = str(goals[0])
         async with AsyncExitStack() as stack:
             reading = Reading(self._context, stack, goals, dry_run)
@@ -179,7 +179,7 @@ class Indexes:
         platforms: Iterable[Platform | str] | Platform | str = (),
         attestations: bool = True,
         allow_duplicate_platforms: bool = False,
-        referrers: bool | None = None,
+        referrers: Referrers = "keep",
         if_digest: str | None = None,
         dry_run: bool = False,
         jobs: int = JOBS,
@@ -196,7 +196,8 @@ class Indexes:
             platforms: of an index among the sources, only the images for these.
             attestations: whether the attestations of these images come along.
             allow_duplicate_platforms: whether two images may be for one platform.
-            referrers: see `create`.
+            referrers: what becomes of what refers to the index as it was, and to what comes from elsewhere, as for
+                `create`.
             if_digest: only if the target names this digest; with `targets`, only if each of these does, or does not
                 exist (`absent`).
             dry_run: write nothing; the report says what would be done.
@@ -212,8 +213,12 @@ class Indexes:
             raise UsageError("nothing was named to be added")
         wanted = IndexFilter.of(platforms, attestations)
         location = as_location(target).full()
-        options = CopyOptions(referrers=referrers, dry_run=dry_run, jobs=jobs)
-        async with self._changing(location, targets, if_digest, options, on_event) as (reading, writing, before):
+        options = CopyOptions(dry_run=dry_run, jobs=jobs)
+        async with self._changing(location, targets, if_digest, options, referrers, on_event) as (
+            reading,
+            writing,
+            before,
+        ):
             found, notes = await reading.sources(given, wanted, nested=nested)
             index, changes = extended(
                 before, found, replace=replace, allow_duplicates=allow_duplicate_platforms, what=str(location)
@@ -226,8 +231,11 @@ class Indexes:
         *entries: str,
         platforms: Iterable[Platform | str] | Platform | str = (),
         targets: Iterable[AnyLocation] | AnyLocation = (),
+        referrers: Referrers = "keep",
         if_digest: str | None = None,
         dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
     ) -> IndexReport:
         """Take entries out of an index, with the attestations about them; everything else that it says stays.
 
@@ -236,8 +244,11 @@ class Indexes:
             entries: each by its digest, or the digest's first digits, its platform, or its position: `@0` is the first.
             platforms: all images that are for one of these.
             targets: where the result is written to instead; then the index stays as it is.
+            referrers: what becomes of what refers to the index as it was; see `Referrers` of `lading.edits`.
             if_digest: see `add`.
             dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
 
         Raises:
             NotFound: there is no such index, or no such entry.
@@ -253,7 +264,9 @@ class Indexes:
             lambda index: without(index, entries, wanted, what=str(location)),
             targets,
             if_digest,
-            CopyOptions(referrers=False, dry_run=dry_run),
+            CopyOptions(dry_run=dry_run, jobs=jobs),
+            referrers,
+            on_event,
         )
 
     async def filter(
@@ -265,6 +278,7 @@ class Indexes:
         in_place: bool = False,
         exact: bool = False,
         attestations: bool = True,
+        referrers: Referrers = "keep",
         if_digest: str | None = None,
         dry_run: bool = False,
         jobs: int = JOBS,
@@ -279,6 +293,7 @@ class Indexes:
             in_place: give it the tag of the index, unless another client moved that meanwhile.
             exact: whether `linux/arm` means only what is for `linux/arm`, and not every arm.
             attestations: whether the attestations of the images are kept.
+            referrers: what becomes of what refers to the index as it was; see `Referrers` of `lading.edits`.
             if_digest: see `add`.
             dry_run: write nothing; the report says what would be done.
             jobs: how many blobs are under way at once.
@@ -301,7 +316,8 @@ class Indexes:
             lambda index: filtered(index, wanted, exact=exact, attestations=attestations, what=str(location)),
             places,
             if_digest,
-            CopyOptions(referrers=False, dry_run=dry_run, jobs=jobs),
+            CopyOptions(dry_run=dry_run, jobs=jobs),
+            referrers,
             on_event,
         )
 
@@ -323,8 +339,11 @@ class Indexes:
         remove_index_annotations: Iterable[str] | str = (),
         type: IndexType | None = None,
         targets: Iterable[AnyLocation] | AnyLocation = (),
+        referrers: Referrers = "keep",
         if_digest: str | None = None,
         dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
     ) -> IndexReport:
         """Change what an index says about one of its entries, or about itself.
 
@@ -344,8 +363,11 @@ class Indexes:
             remove_index_annotations: keys to remove from the index.
             type: the format of the index from now on.
             targets: where the result is written to instead; then the index stays as it is.
+            referrers: what becomes of what refers to the index as it was; see `Referrers` of `lading.edits`.
             if_digest: see `add`.
             dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
 
         Raises:
             NotFound: there is no such index, or no such entry.
@@ -377,7 +399,9 @@ class Indexes:
             ),
             targets,
             if_digest,
-            CopyOptions(referrers=False, dry_run=dry_run),
+            CopyOptions(dry_run=dry_run, jobs=jobs),
+            referrers,
+            on_event,
         )
 
     async def _change(
@@ -387,9 +411,14 @@ class Indexes:
         targets: Iterable[AnyLocation] | AnyLocation,
         if_digest: str | None,
         options: CopyOptions,
-        on_event: OnEvent | None = None,
+        referrers: Referrers,
+        on_event: OnEvent | None,
     ) -> IndexReport:
-        async with self._changing(location, targets, if_digest, options, on_event) as (reading, writing, before):
+        async with self._changing(location, targets, if_digest, options, referrers, on_event) as (
+            reading,
+            writing,
+            before,
+        ):
             index, changes = change(before)
             return await writing.write(index, changes, reading, before=before)
 
@@ -400,6 +429,7 @@ class Indexes:
         targets: Iterable[AnyLocation] | AnyLocation,
         if_digest: str | None,
         options: CopyOptions,
+        referrers: Referrers,
         on_event: OnEvent | None,
     ) -> AsyncIterator[tuple[Reading, Writing, Index]]:
         """An index that is to be changed, with what reads for it, and what writes the result."""
@@ -415,7 +445,7 @@ class Indexes:
             if in_place:
                 guard.check(str(location), before.digest)
             options = msgspec.structs.replace(options, guard=Guard() if in_place else guard)
-            writing = Writing(self._context, goals, options, on_event, in_place=in_place)
+            writing = Writing(self._context, goals, options, on_event, in_place=in_place, referrers=referrers)
             yield reading, writing, before
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lading.cli import values
@@ -11,7 +13,6 @@ from lading.cli.indexes import (
     nested_option,
     no_attestations_option,
     places,
-    referrers_option,
     run_index,
     sources,
     sources_platform_option,
@@ -19,6 +20,9 @@ from lading.cli.indexes import (
     written_options,
 )
 from lading.cli.options import Options, common
+
+if TYPE_CHECKING:
+    from lading.images.edits.referrers import Referrers
 
 
 @click.command(cls=Command, short_help="Add images to an index")
@@ -30,7 +34,6 @@ from lading.cli.options import Options, common
 @nested_option
 @duplicates_option
 @target_option(instead=True)
-@referrers_option
 @written_options
 @common(pushes=True)
 def add(
@@ -43,7 +46,7 @@ def add(
     nested: bool,
     allow_duplicate_platforms: bool,
     targets: tuple[str, ...],
-    referrers: bool,
+    referrers: Referrers,
     if_digest: str | None,
     dry_run: bool,
     format_: str,
@@ -71,7 +74,7 @@ def add(
             platforms=platforms,
             attestations=not no_attestations,
             allow_duplicate_platforms=allow_duplicate_platforms,
-            referrers=referrers or None,
+            referrers=referrers,
             if_digest=if_digest,
             dry_run=dry_run,
             on_event=on_event,

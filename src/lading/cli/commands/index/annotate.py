@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lading.cli import values
@@ -9,6 +11,9 @@ from lading.cli.drafts import CLEARED, as_text, key_values
 from lading.cli.groups import Command
 from lading.cli.indexes import places, run_index, target_option, type_option, written_options
 from lading.cli.options import Options, common
+
+if TYPE_CHECKING:
+    from lading.images.edits.referrers import Referrers
 
 
 @click.command(cls=Command, short_help="Change what an index says about an entry or itself")
@@ -46,6 +51,7 @@ def annotate(
     remove_index_annotation: tuple[str, ...],
     type_: str | None,
     targets: tuple[str, ...],
+    referrers: Referrers,
     if_digest: str | None,
     dry_run: bool,
     format_: str,
@@ -76,7 +82,7 @@ def annotate(
         options,
         there or [reference],
         format_,
-        lambda client, _: client.indexes.annotate(
+        lambda client, on_event: client.indexes.annotate(
             reference,
             entry,
             os=os,
@@ -92,7 +98,9 @@ def annotate(
             remove_index_annotations=remove_index_annotation,
             type=type_,  # type: ignore[arg-type]
             targets=there,
+            referrers=referrers,
             if_digest=if_digest,
             dry_run=dry_run,
+            on_event=on_event,
         ),
     )

@@ -14,7 +14,6 @@ from lading.cli.indexes import (
     no_attestations_option,
     places,
     read_file,
-    referrers_option,
     run_index,
     scoped_annotations,
     sources,
@@ -27,6 +26,7 @@ from lading.cli.indexes import (
 from lading.cli.options import Options, common
 
 if TYPE_CHECKING:
+    from lading.images.edits.referrers import Referrers
     from lading.images.indexes.sources import IndexSource
 
 
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 @click.option("--ignore-missing", is_flag=True, help="Leave out sources that are not there.")
 @click.option("--metadata-file", metavar="FILE", help="Write what was made there, as imagetools does.")
 @click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else.")
-@referrers_option
 @written_options
 @common(pushes=True)
 def create(
@@ -64,7 +63,7 @@ def create(
     metadata_file: str | None,
     no_clobber: bool,
     no_attestations: bool,
-    referrers: bool,
+    referrers: Referrers,
     type_: str | None,
     format_: str,
     **given: Any,
@@ -112,7 +111,7 @@ def create(
             manifest_annotations=scoped.manifests,
             attestations=not no_attestations,
             clobber=not no_clobber,
-            referrers=referrers or None,
+            referrers=referrers,
             type=type_,  # type: ignore[arg-type]
             on_event=on_event,
             **given,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lading.cli import values
 from lading.cli.groups import Command
 from lading.cli.indexes import no_attestations_option, places, run_index, written_options
 from lading.cli.options import Options, common, platform_option
+
+if TYPE_CHECKING:
+    from lading.images.edits.referrers import Referrers
 
 
 @click.command(cls=Command, short_help="Take some platforms of an index")
@@ -34,6 +39,7 @@ def filter(  # noqa: A001  # the name of the command
     in_place: bool,
     exact: bool,
     no_attestations: bool,
+    referrers: Referrers,
     if_digest: str | None,
     dry_run: bool,
     format_: str,
@@ -60,6 +66,7 @@ def filter(  # noqa: A001  # the name of the command
             in_place=in_place,
             exact=exact,
             attestations=not no_attestations,
+            referrers=referrers,
             if_digest=if_digest,
             dry_run=dry_run,
             on_event=on_event,

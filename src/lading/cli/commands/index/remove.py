@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lading.cli import values
 from lading.cli.groups import Command
 from lading.cli.indexes import places, run_index, target_option, written_options
 from lading.cli.options import Options, common, platform_option
+
+if TYPE_CHECKING:
+    from lading.images.edits.referrers import Referrers
 
 
 @click.command(cls=Command, short_help="Take entries out of an index")
@@ -23,6 +28,7 @@ def remove(
     entries: tuple[str, ...],
     platforms: tuple[str, ...],
     targets: tuple[str, ...],
+    referrers: Referrers,
     if_digest: str | None,
     dry_run: bool,
     format_: str,
@@ -43,7 +49,14 @@ def remove(
         options,
         there or [reference],
         format_,
-        lambda client, _: client.indexes.remove(
-            reference, *entries, platforms=platforms, targets=there, if_digest=if_digest, dry_run=dry_run
+        lambda client, on_event: client.indexes.remove(
+            reference,
+            *entries,
+            platforms=platforms,
+            targets=there,
+            referrers=referrers,
+            if_digest=if_digest,
+            dry_run=dry_run,
+            on_event=on_event,
         ),
     )
