@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from lading._version import __version__
 
 if TYPE_CHECKING:
+    from lading.artifacts.attach import AttachReport
     from lading.artifacts.facade import Artifacts, SyncArtifacts
     from lading.artifacts.pull import Pulled, PulledFile
     from lading.artifacts.push import ArtifactFile
+    from lading.artifacts.referrer_list import ReferrerEntry, ReferrerList
     from lading.artifacts.tree_nodes import ArtifactTree, TreeNode
     from lading.client import AnyPlatform, AsyncClient
     from lading.client.blobs import Blobs, SyncBlobs
@@ -83,10 +85,12 @@ if TYPE_CHECKING:
     from lading.transfer.report import CopyReport
 
 _HOME = {
+    "artifacts.attach": ("AttachReport",),
     "artifacts.facade": ("Artifacts", "SyncArtifacts"),
     "artifacts.pull": ("Pulled", "PulledFile"),
     "artifacts.push": ("ArtifactFile",),
     "artifacts.tree_nodes": ("ArtifactTree", "TreeNode"),
+    "artifacts.referrer_list": ("ReferrerEntry", "ReferrerList"),
     "client": ("AnyPlatform", "AsyncClient"),
     "client.blobs": ("Blobs", "SyncBlobs"),
     "client.indexes": ("Indexes", "SyncIndexes"),
@@ -163,6 +167,7 @@ __all__ = [
     "ArtifactTree",
     "Artifacts",
     "AsyncClient",
+    "AttachReport",
     "BaseReport",
     "Blobs",
     "Checkup",
@@ -229,6 +234,8 @@ __all__ = [
     "Readable",
     "Reader",
     "Reference",
+    "ReferrerEntry",
+    "ReferrerList",
     "Registries",
     "RemovedEntries",
     "Resolution",

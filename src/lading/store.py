@@ -6,9 +6,9 @@ Store in a module of its own, and every operation takes any of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -327,6 +327,25 @@ class ReadsParts(Protocol):
 
     async def read_part(self, content: Descriptor, start: int, length: int) -> bytes:
         """Read bytes from an offset on; they are not verified, and fewer where the blob ends."""
+
+
+ListedIn = Literal["api", "fallback-tag"]
+"""Where a registry lists what refers to a manifest: its referrers API, or an index under the fallback tag."""
+
+
+@runtime_checkable
+class ListsReferrers(Protocol):
+    """A store that lists referrers in places of its own, and says which of them lists what."""
+
+    async def referrer_lists(
+        self, subject: Descriptor, artifact_type: str | None = None
+    ) -> Mapping[ListedIn, Sequence[Descriptor]]:
+        """What each place lists; one that the store does not have is left out.
+
+        Args:
+            subject: the manifest that is referred to.
+            artifact_type: a place that can choose lists only referrers of this type; None for all.
+        """
 
 
 @runtime_checkable

@@ -475,6 +475,18 @@ artifact pull oci:{layout}:image -o {folder}/{evil}-pulled --format json
 artifact pull {kind}/app:image -o {folder}/pulled --rename {evil}={evil} --config {evil}
 artifact pull {kind}/app:image -o {folder}/pulled --media-type * --rename {evil}
 artifact pull {angry}/app:1 -o -
+artifact attach oci:{layout}:image {evil}=- --artifact-type {evil}
+artifact attach oci:{layout}:image {evil}=- --artifact-type a/b --annotation {evil}={evil}
+artifact attach {kind}/app:none {folder}/{evil} --artifact-type a/b
+artifact attach {kind}/app:image {archive} --artifact-type a/b --platform {evil}
+artifact attach {angry}/app:1 {evil}=- --artifact-type a/b
+artifact ls {kind}/app:image
+artifact ls {kind}/app:image --no-trunc --digest-tags
+artifact ls {kind}/app:image --artifact-type {evil} --filter-annotation {evil}={evil} --sort {evil}
+artifact ls oci:{layout}:image
+artifact ls oci:{layout}:image --format json
+artifact ls {angry}/app:1
+artifact ls {evil}
 blob get {kind}/app@sha256:{evil}
 blob get {kind}/app@{digest} --range {evil}
 blob get oci:{layout}@{digest}

@@ -24,7 +24,7 @@ SAID = {
     f"list-tags docker://{HOST}/a": ("'list-tags'", f"lading tags docker://{HOST}/a"),
     f"remove {HOST}/a:1": ("'remove'", f"lading delete {HOST}/a:1"),
     "rm": ("'rm'", "lading delete REF", "lading delete --untag REF"),
-    "attach x --artifact-type a/b": ("'attach'", "lading artifact push REF FILE…"),
+    "attach x --artifact-type a/b": ("'attach'", "lading artifact attach REF FILE… --artifact-type TYPE"),
     "discover x": ("'discover'", "lading tree x"),
     "get x": ("'get'", "lading manifest inspect x"),
     "export x x.tar": ("'export'", "lading image export REF", "lading pull REF docker-archive:FILE"),

@@ -159,6 +159,11 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         {"reference": "oci:a:1"},
         "write its files: lading image export oci:a:1 FOLDER/      or its layers: --media-type '*'",
     ),
+    "nothing-to-attach": ({}, "give a FILE, or --annotation KEY=VALUE"),
+    "no-newest": (
+        {"reference": "oci:a:1"},
+        "see them, and choose one by its digest: lading artifact ls oci:a:1",
+    ),
     "no-such-file": ({"reference": "oci:a:1"}, "see what there is: lading manifest get oci:a:1"),
     "no-platform": ({}, "choose one of those with --platform"),
     "tag-dangling": ({}, "to copy the others all the same: lading copy --all-tags --keep-going SRC DST"),

@@ -14,8 +14,10 @@ from typing import Any, BinaryIO, Final, Protocol
 import msgspec
 
 from lading.arguments import several
+from lading.artifacts.attach import AttachReport
 from lading.artifacts.pull import Pulled, Pulling, to_folder, to_stream
 from lading.artifacts.push import ArtifactFile, Packaging, as_files, check, package
+from lading.artifacts.referrer_list import ReferrerFilter, ReferrerList, list_referrers
 from lading.artifacts.tree_nodes import ArtifactTree
 from lading.artifacts.wanted import Choice
 from lading.errors import InvalidContent, UsageError
@@ -28,7 +30,7 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.store import Readable, fetch_manifest
-from lading.stores.location import AnyLocation, as_location
+from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.stores.overlay import Overlay
 from lading.transfer.events import OnEvent
@@ -138,6 +140,116 @@ class Artifacts:
                 referrers=False,
                 on_event=on_event,
             )
+
+    async def attach(
+        self,
+        subject: AnyLocation,
+        *files: ArtifactFile | str | os.PathLike[str],
+        artifact_type: str,
+        config: ArtifactFile | str | os.PathLike[str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        config_annotations: Mapping[str, str] | None = None,
+        platform: Platform | str | None = None,
+        times: int = 0,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> AttachReport:
+        """Make an artifact of files that refers to a manifest, such as an SBOM of an image, and write it beside that.
+
+        It gets no tag: it is found by what it refers to, which is not read. The same files attached again are there
+        already: the artifact has the same digest.
+
+        Args:
+            subject: what it refers to, by a tag or digest, in a registry or any other place that holds artifacts.
+            files: the files, in order, as `push` takes them; without any, it is its annotations that say something.
+            artifact_type: the media type that says what the artifact is.
+            config: the config; by default the empty one.
+            annotations: of the manifest.
+            config_annotations: of the config's descriptor.
+            platform: of an index, the image that it refers to; None for the index itself.
+            times: when everything in directories was modified, in seconds since the epoch.
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            UsageError: there are neither files nor annotations; or see `push`.
+            NotFound: there is no such subject, or no such file; nothing was written.
+            InvalidContent: a directory has something in it that could not be pulled; code `unfit-file`.
+            Conflict: a file was changed while it was read, or other writers kept overwriting the list of referrers.
+        """
+        given = Packaging(
+            files=as_files(files),
+            artifact_type=artifact_type,
+            config=as_files([config])[0] if config is not None else None,
+            annotations=annotations or {},
+            config_annotations=config_annotations or {},
+            times=times,
+        )
+        if not given.files and not given.annotations and config is None:
+            raise UsageError(
+                "there is nothing to attach", remedy="give a file, or an annotation", code="nothing-to-attach"
+            )
+        check(given)
+        location = as_location(subject).full()
+        async with self._open(location) as store:
+            found = await _resolved(store, location, platform)
+        async with Overlay(name="the artifact") as overlay, AsyncExitStack() as resources:
+            packaged = await package(overlay, msgspec.structs.replace(given, subject=found))
+            graph = Graph.of(overlay, packaged.manifest, f"an artifact of {location}", resources)
+            report = await self._copy(
+                graph.changed(*packaged.notes),
+                location.place,
+                by_digest=True,
+                dry_run=dry_run,
+                jobs=jobs,
+                referrers=False,
+                on_event=on_event,
+            )
+        return AttachReport.of(report, found.digest)
+
+    async def referrers(
+        self,
+        subject: AnyLocation,
+        *,
+        artifact_types: Iterable[str] | str = (),
+        annotations: Mapping[str, str | None] | None = None,
+        sort: str = "created",
+        reverse: bool = False,
+        latest: bool = False,
+        platform: Platform | str | None = None,
+        digest_tags: bool = False,
+    ) -> ReferrerList:
+        """What refers to a manifest, such as signatures and SBOMs: listed as a referrer, or found by cosign's tags.
+
+        Args:
+            subject: the manifest, by a tag or digest, in any place.
+            artifact_types: only what has a type like one of these patterns, such as `application/spdx*`.
+            annotations: only what has all these annotations; None for any value.
+            sort: the order: `created` (the newest first, last what does not say it), `type`, `size`, `digest`, or the
+                key of an annotation.
+            reverse: the other way round.
+            latest: only the newest of them.
+            platform: of an index, what refers to the image for this platform; None for the index itself.
+            digest_tags: every tag that is made of the digest, and not only cosign's: costs the list of all tags.
+
+        Raises:
+            NotFound: there is no such subject.
+            Conflict: which is the newest cannot be told.
+        """
+        location = as_location(subject).full()
+        wanted = ReferrerFilter(
+            artifact_types=several(artifact_types),
+            annotations=annotations or {},
+            sort=sort,
+            reverse=reverse,
+            latest=latest,
+        )
+        async with self._open(location) as store:
+            found = await _resolved(store, location, platform)
+            what = str(location) if platform is None else f"{location.place}@{found.digest}"
+            return await list_referrers(store, found, wanted, what, digest_tags=digest_tags)
 
     async def pull(
         self,
@@ -266,8 +378,15 @@ class Artifacts:
                 code="subject-elsewhere",
             )
         async with self._open(there) as store:
-            found = await resolve_location(store, there)
-        return Descriptor(media_type=found.media_type, digest=found.digest, size=found.size)
+            return await _resolved(store, there, None)
+
+
+async def _resolved(store: Readable, location: Location, platform: Platform | str | None) -> Descriptor:
+    """The descriptor of what a location names, with nothing else in it; of an index, of the image for a platform."""
+    if platform is None:
+        return (await resolve_location(store, location)).content
+    wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+    return (await choose_image(store, await fetch_location(store, location), wanted, str(location))).content
 
 
 async def _artifact(store: Readable, found: Manifest | Index, platform: Platform | str | None, what: str) -> Manifest:
@@ -289,5 +408,7 @@ class SyncArtifacts(Face[Artifacts]):
     """`Artifacts` for programs without an event loop: the same methods, each returning its result."""
 
     push: Final = blocking(Artifacts.push)
+    attach: Final = blocking(Artifacts.attach)
+    referrers: Final = blocking(Artifacts.referrers)
     pull: Final = blocking(Artifacts.pull)
     tree: Final = blocking(Artifacts.tree)

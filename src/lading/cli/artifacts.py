@@ -1,22 +1,62 @@
-"""What commands for artifacts share: files as they are typed, and annotations of files and manifests from a file."""
+"""What commands for artifacts share: files as they are typed, and annotations of files and manifests."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
 from lading.cli.drafts import as_text
+from lading.cli.editing import key_value
+from lading.cli.times import source_created, source_date
 from lading.model.media_types import is_media_type
 
 if TYPE_CHECKING:
     from lading.artifacts.push import ArtifactFile
 
+F = TypeVar("F", bound=Callable[..., Any])
+_CREATED = "org.opencontainers.image.created"
 _MANIFEST, _CONFIG = "$manifest", "$config"
+_OF_CONTENT: tuple[Callable[[Any], Any], ...] = (
+    click.option("--config", metavar="FILE[:TYPE]", help="A config; by default it is empty."),
+    click.option("--annotation", "typed", multiple=True, metavar="KEY=VALUE", help="Of the manifest. Repeatable."),
+    click.option("--annotation-file", metavar="FILE", help="Annotations of all, as oras has them (JSON)."),
+)
+
+
+def content_options(function: F) -> F:
+    """Add what is said of the content of an artifact beside its files: see `take_content`."""
+    for add in reversed(_OF_CONTENT):
+        function = add(function)
+    return function
+
+
+def take_content(files: Sequence[str], given: dict[str, Any]) -> list[ArtifactFile]:
+    """The files of an artifact as they were typed.
+
+    Args:
+        files: as they were typed.
+        given: the values of `content_options`, which become the arguments that `Artifacts.push` and its like have.
+    """
+    said = annotations_of(given.pop("annotation_file"))
+    typed = dict(key_value(as_text(text), "--annotation") for text in given.pop("typed"))
+    if sum(file.partition(":")[0].rpartition("=")[2] == "-" for file in files) > 1:
+        raise click.UsageError("standard input (-) can be read once")
+    config = given.pop("config")
+    given["config"] = typed_file(config, said, titled=False) if config is not None else None
+    named = [typed_file(file, said) for file in files]
+    if said.files:
+        raise click.UsageError(f"--annotation-file: {next(iter(said.files))!r} is none of the files that are pushed")
+    created = source_created()
+    given["annotations"] = {**({_CREATED: created} if created is not None else {}), **said.manifest, **typed}
+    given["config_annotations"] = said.config
+    given["times"] = source_date() or 0
+    return named
 
 
 class FileAnnotations(msgspec.Struct):

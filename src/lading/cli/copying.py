@@ -104,6 +104,7 @@ def show_copy(
     *,
     dry_run: bool,
     plan: Callable[[R], list[str]] | None = None,
+    told: Callable[[R], str] | None = None,
 ) -> R:
     """Do what ends in a copy, with progress and notes on stderr, and print the full name of all that was made.
 
@@ -115,6 +116,7 @@ def show_copy(
         style: how progress is shown.
         dry_run: whether nothing is written.
         plan: the lines that come first in a dry run; by default what would be copied.
+        told: what is said on stderr after the summary.
     """
     from lading.cli.output import emit
     from lading.cli.progress import shown_progress
@@ -136,6 +138,8 @@ def show_copy(
         options.warn(note)
     if format_ == "text":
         options.note(summary(report, time.monotonic() - started))
+        if told is not None:
+            options.note(told(report))
     before = (plan or _plan)(report) if report.dry_run and not options.quiet else []
     if is_stream:
         for name in _names(report):

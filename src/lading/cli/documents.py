@@ -59,6 +59,8 @@ COMMANDS = {
     "image append": "lading.images.edits.report:EditReport",
     "artifact push": "lading.transfer.report:CopyReport",
     "artifact pull": "lading.artifacts.pull:Pulled",
+    "artifact attach": "lading.artifacts.attach:AttachReport",
+    "artifact ls": "lading.artifacts.referrer_list:ReferrerList",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

@@ -50,7 +50,7 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "what refers to it",
         "lading tree REF",
-        "discover, referrers, artifact list, artifact ls, artifact tree, artifact discover, image tree, manifest index",
+        "discover, referrers, artifact tree, artifact discover, image tree, manifest index",
     ),
     (
         "what differs between two",
@@ -60,7 +60,17 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "to put files into a registry",
         "lading artifact push REF FILE…",
-        "artifact put, artifact create, artifact upload, upload, attach, artifact attach",
+        "artifact put, artifact create, artifact upload, upload",
+    ),
+    (
+        "to attach files to an image",
+        "lading artifact attach REF FILE… --artifact-type TYPE",
+        "attach, referrer push, attach file",
+    ),
+    (
+        "what is attached to an image",
+        "lading artifact ls REF",
+        "discover, referrers, artifact list, artifact discover, referrer ls",
     ),
     (
         "to get the files of an artifact",

@@ -263,6 +263,8 @@ REMEDIES: dict[str, Words] = {
     "image-not-artifact": (
         "write its files: lading image export {reference} FOLDER/      or its layers: --media-type '*'"
     ),
+    "nothing-to-attach": "give a FILE, or --annotation KEY=VALUE",
+    "no-newest": "see them, and choose one by its digest: lading artifact ls {reference}",
     "no-such-file": "see what there is: lading manifest get {reference}",
     "no-platform": "choose one of those with --platform",
     "tag-dangling": "to copy the others all the same: lading copy --all-tags --keep-going SRC DST",

@@ -11,6 +11,8 @@ from lading.model.reference import is_tag
 _NOT_TAG = r"[^A-Za-z0-9._-]"
 _FALLBACK = r"(?:sha256|sha384|sha512)-[0-9a-f]{64}"
 _DIGEST_TAG = r"(sha256|sha384|sha512)-([0-9a-f]{64,128})(\..+)?"
+COSIGN_KINDS = ("sig", "att", "sbom")
+"""What cosign's tags end with: signatures, attestations, SBOMs."""
 
 
 def nearest(wanted: str, tags: Iterable[str], count: int = 3) -> list[str]:
@@ -40,7 +42,7 @@ def fallback_tag(digest: Digest) -> str:
 
 def cosign_tags(digest: Digest) -> list[str]:
     """The tags by which cosign finds a digest's signatures, attestations and SBOMs."""
-    return [f"{digest.algorithm}-{digest.hex}.{kind}" for kind in ("sig", "att", "sbom")]
+    return [f"{digest.algorithm}-{digest.hex}.{kind}" for kind in COSIGN_KINDS]
 
 
 def is_fallback(tag: str) -> bool:

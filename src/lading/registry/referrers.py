@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from lading.errors import Conflict, NotFound
+from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
@@ -23,13 +24,17 @@ from lading.registry.cache import HostCache
 from lading.registry.call import Send
 from lading.registry.failures import Refusal
 from lading.registry.http.transport import Response
-from lading.store import AnyManifest
+from lading.store import AnyManifest, ListedIn
 
 _TRIES = 5
 _EXCERPT = 64 * 1024
 _NO_API = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
 """How registries answer that do not know the referrers API."""
 _NO_API_CODES = frozenset({"UNSUPPORTED", "NOT_FOUND", "NAME_UNKNOWN", "MANIFEST_UNKNOWN"})
+
+
+class _NoAPI(Exception):  # it is no failure: the fallback tag is read then
+    """The registry has no referrers API."""
 
 
 class Referrers:
@@ -72,14 +77,35 @@ class Referrers:
         Raises:
             InvalidContent: the pages of the list go on, and bring nothing new.
         """
-        found: AsyncIterator[Descriptor]
-        if self._cache.has_no_referrers:
-            found = self._fallback_entries(subject.digest)
-        else:
-            found = self._listed(subject.digest, artifact_type)
-        async for entry in found:
+        async for entry in self._listed(subject.digest, artifact_type):
             if not artifact_type or entry.artifact_type == artifact_type:
                 yield entry
+
+    async def lists(
+        self, subject: Descriptor, artifact_type: str | None = None
+    ) -> dict[ListedIn, Sequence[Descriptor]]:
+        """What the referrers API and the fallback tag list, asked at once; what the registry lacks is left out.
+
+        Args:
+            subject: the manifest.
+            artifact_type: what the API is asked for; None for all.
+
+        Raises:
+            InvalidContent: the pages of a list go on, and bring nothing new.
+        """
+
+        async def by_api() -> list[Descriptor] | None:
+            try:
+                return [entry async for entry in self._by_api(subject.digest, artifact_type)]
+            except _NoAPI:
+                return None
+
+        async def by_tag() -> list[Descriptor]:
+            return [entry async for entry in self._fallback_entries(subject.digest)]
+
+        listed, tagged = await gather([by_api(), by_tag()])
+        found: dict[ListedIn, Sequence[Descriptor]] = {} if listed is None else {"api": listed}
+        return found | ({"fallback-tag": tagged} if tagged else {})
 
     async def add(self, manifest: AnyManifest) -> None:
         """List a manifest under its subject's fallback tag, and look again: another writer may have been faster.
@@ -113,6 +139,21 @@ class Referrers:
 
     async def _listed(self, subject: Digest, artifact_type: str | None) -> AsyncIterator[Descriptor]:
         """What the referrers API lists; where there is no such API, what is listed under the fallback tag."""
+        try:
+            async for entry in self._by_api(subject, artifact_type):
+                yield entry
+        except _NoAPI:
+            async for entry in self._fallback_entries(subject):
+                yield entry
+
+    async def _by_api(self, subject: Digest, artifact_type: str | None) -> AsyncIterator[Descriptor]:
+        """What the referrers API lists.
+
+        Raises:
+            _NoAPI: there is no such API.
+        """
+        if self._cache.has_no_referrers:
+            raise _NoAPI
         path = f"/v2/{self._repository}/referrers/{subject}"
         query = (("artifactType", artifact_type),) if artifact_type else ()
         what = f"the referrers of {self._name}@{subject}"
@@ -132,8 +173,7 @@ class Referrers:
         async for entry in lists.items(send, path, query, read, what=what, key=lambda entry: entry.digest):
             yield entry
         if lacks_api:
-            async for entry in self._fallback_entries(subject):
-                yield entry
+            raise _NoAPI
 
     async def _read(self, response: Response, what: str) -> Sequence[Descriptor] | None:
         """A page of the referrers API; None where the answer is that there is no such API.

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from lading.registry.downloads import Download
     from lading.registry.referrers import Referrers
     from lading.registry.uploads import Uploads
-    from lading.store import AnyManifest
+    from lading.store import AnyManifest, ListedIn
 
 _PUTS = 3
 _PAUSE = 0.1
@@ -487,6 +487,12 @@ class Repository:
         """
         async for referrer in self._referrers.of(subject, artifact_type):
             yield referrer
+
+    async def referrer_lists(
+        self, subject: Descriptor, artifact_type: str | None = None
+    ) -> Mapping[ListedIn, Sequence[Descriptor]]:
+        """What the referrers API and the fallback tag list; the API is left out where there is none."""
+        return await self._referrers.lists(subject, artifact_type)
 
     # The rest
 

@@ -12,12 +12,12 @@ from typing import Self
 
 import msgspec
 
-from lading.errors import LadingError, NotFound, Unsupported
+from lading.errors import InvalidContent, LadingError, NotFound, Unsupported
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import Manifest
-from lading.model.media_types import IMAGE_CONFIGS
+from lading.model.media_types import IMAGE_CONFIGS, IMAGES
 from lading.model.tags import cosign_tags, is_fallback, subject_of
 from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.transfer.report import CopiedImage, Note
@@ -93,7 +93,12 @@ class Finder:
 
     async def _listed(self, subject: Descriptor, is_first: bool) -> AsyncIterator[Descriptor]:
         async for item in self._source.referrers(subject):
-            if not is_first or not self._types or item.artifact_type in self._types:
+            if (
+                not is_first
+                or not self._types
+                or item.artifact_type in self._types
+                or (not item.artifact_type and (await typed(self._source, item)).artifact_type in self._types)
+            ):
                 yield item
 
 
@@ -204,6 +209,23 @@ async def refers_to_original(store: Readable, title: str, subjects: Sequence[Des
     )
 
 
+async def typed(store: Readable, referrer: Descriptor) -> Descriptor:
+    """A referrer as it is listed, with what a list may leave out, and the manifest says: its type, its annotations.
+
+    Costs one request where the list does not say the type.
+
+    Args:
+        store: has it.
+        referrer: as it is listed.
+    """
+    if referrer.artifact_type or referrer.media_type not in IMAGES:
+        return referrer
+    try:
+        return (await fetch_manifest(store, referrer.content)).as_referrer
+    except (NotFound, InvalidContent):
+        return referrer
+
+
 async def _referring(store: Readable, subject: Descriptor, *, with_tags: bool) -> set[Digest]:
     """What refers to a manifest, by the store's list, and by cosign's tags where these are to be asked for."""
     tags = cosign_tags(subject.digest) if with_tags else []
@@ -247,8 +269,13 @@ def artifact_types(manifest: AnyManifest, tag: str) -> set[str]:
     That is the type of its config, unless that is an image's, those of its layers, and the one that cosign gives to
     the like where it is listed as a referrer.
     """
-    types = {manifest.artifact_type, f"application/vnd.dev.cosign.artifact.{tag.partition('.')[2]}.v1+json"}
+    types = {manifest.artifact_type, cosign_type(tag)}
     if isinstance(manifest, Manifest):
         config = manifest.config.media_type if manifest.config is not None else ""
         types |= {layer.media_type for layer in manifest.layers} | ({config} - IMAGE_CONFIGS)
     return types - {""}
+
+
+def cosign_type(tag: str) -> str:
+    """The artifact type that cosign gives to what one of its tags names, where that is listed as a referrer."""
+    return f"application/vnd.dev.cosign.artifact.{tag.partition('.')[2]}.v1+json"

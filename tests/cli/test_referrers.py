@@ -1,0 +1,216 @@
+"""What refers to an image: attached, listed, fetched, deleted; in registries with the API and without, and layouts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lading import Client
+from lading.model.digest import Digest
+from lading.model.tags import fallback_tag
+from support.images import make_artifact, make_attestation, make_image, make_index, push
+from support.lading import Lading
+from support.proxy import CountingProxy
+from support.registry import RealRegistry
+
+AMD64 = make_image("linux/amd64", kind="oci")
+ARM64 = make_image("linux/arm64", kind="oci")
+INDEX = make_index([AMD64, ARM64, make_attestation(AMD64)], kind="oci")
+TYPE = "application/vnd.example.report"
+CREATED = "org.opencontainers.image.created"
+
+
+@pytest.fixture(params=["api", "fallback", "layout", "archive"])
+def place(request: pytest.FixtureRequest, repository: str, tmp_path: Path, lading: Lading) -> str:
+    """A place of each kind with an index, called `list`, and an image, called `image`."""
+    if request.param in ("api", "fallback"):
+        host = request.getfixturevalue("elsewhere" if request.param == "api" else "registry")
+        host = host if isinstance(host, str) else host.host
+        push(host, repository, "list", INDEX)
+        push(host, repository, "image", AMD64)
+        return f"{host}/{repository}"
+    host = request.getfixturevalue("elsewhere")
+    push(host, repository, "list", INDEX)
+    place = f"oci:{tmp_path}/layout" if request.param == "layout" else f"oci-archive:{tmp_path}/archive.tar"
+    lading.run("copy", f"{host}/{repository}:list", f"{place}:list")
+    lading.run("copy", f"{host}/{repository}@{AMD64.digest}", f"{place}:image")
+    return place
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    path = tmp_path / "report.txt"
+    path.write_text("all is well")
+    return path
+
+
+def attached(lading: Lading, *args: str, **more: Any) -> str:
+    """Attach; gives the digest of the artifact."""
+    return (
+        lading.run("artifact", "attach", *args, "--artifact-type", TYPE, "-q", **more).stdout.strip().rpartition("@")[2]
+    )
+
+
+def listed(lading: Lading, *args: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(lading.run("artifact", "ls", *args, "--format", "json").stdout)[
+        "referrers"
+    ]
+    return found
+
+
+def test_what_is_attached_is_listed(lading: Lading, place: str, report: Path) -> None:
+    ran = lading.run(
+        *("artifact", "attach", f"{place}:image", "report.txt:text/plain", "--artifact-type", TYPE),
+        *("--annotation", f"{CREATED}=2024-05-01T12:00:00Z", "--annotation", "by=me"),
+        cwd=report.parent,
+    )
+    name, digest = ran.stdout.strip().rsplit("@", 1)
+    assert (name, f"Attached to {AMD64.digest}" in ran.stderr) == (place, True)
+    (entry,) = listed(lading, f"{place}:image")
+    assert (entry["digest"], entry["artifact_type"], entry["created"]) == (digest, TYPE, "2024-05-01T12:00:00Z")
+    assert entry["annotations"] == {CREATED: "2024-05-01T12:00:00Z", "by": "me"}
+    row = lading.run("artifact", "ls", f"{place}:image").stdout.splitlines()[1]
+    assert row.split()[:2] == [digest[7:19], TYPE]
+    assert "  2024-05-01  " in row
+    assert row.endswith("by=me")
+    out = report.parent / "out"
+    lading.run("artifact", "pull", f"{place}@{digest}", "-o", str(out))
+    assert (out / "report.txt").read_text() == "all is well"
+
+
+def test_attaching_the_same_again_changes_nothing(lading: Lading, place: str, report: Path) -> None:
+    first = attached(lading, f"{place}:image", "report.txt", cwd=report.parent)
+    again = lading.run(
+        "artifact", "attach", f"{place}@{AMD64.digest}", "report.txt", "--artifact-type", TYPE, cwd=report.parent
+    )
+    assert again.stdout.strip() == f"{place}@{first}"
+    assert "all of it is there already" in again.stderr
+    assert f"Attached already to {AMD64.digest}" in again.stderr
+    assert [entry["digest"] for entry in listed(lading, f"{place}:image")] == [first]
+
+
+def test_a_subject_is_an_index_or_one_of_its_images(lading: Lading, place: str, report: Path) -> None:
+    whole = attached(lading, f"{place}:list", "report.txt", cwd=report.parent)
+    part = attached(lading, f"{place}:list", "report.txt", "--platform", "linux/arm64", cwd=report.parent)
+    assert [entry["digest"] for entry in listed(lading, f"{place}:list")] == [whole]
+    for words in ([f"{place}:list", "--platform", "linux/arm64"], [f"{place}@{ARM64.digest}"]):
+        assert [entry["digest"] for entry in listed(lading, *words)] == [part]
+    none = ("artifact", "attach", f"{place}:list", "report.txt", "--artifact-type", TYPE, "--platform", "linux/s390x")
+    assert lading.run(*none, cwd=report.parent, check=False).returncode == 3
+
+
+def test_a_dry_run_attaches_nothing(lading: Lading, place: str, report: Path) -> None:
+    words = ("artifact", "attach", f"{place}:image", "report.txt", "--artifact-type", TYPE, "--dry-run")
+    ran = lading.run(*words, cwd=report.parent)
+    assert ("TO DO" in ran.stdout, "Would attach to" in ran.stderr) == (True, True)
+    assert "nothing is attached to" in lading.run("artifact", "ls", f"{place}:image").stderr
+
+
+def test_nothing_is_sent_where_the_subject_is_missing(
+    lading: Lading, proxy: CountingProxy, repository: str, report: Path
+) -> None:
+    push(proxy.host, repository, "1", AMD64)
+    proxy.reset()
+    for subject in (":none", f"@{ARM64.digest}"):
+        words = ("artifact", "attach", f"{proxy.host}/{repository}{subject}", "report.txt", "--artifact-type", TYPE)
+        assert lading.run(*words, cwd=report.parent, check=False).returncode == 3
+        assert lading.run("artifact", "ls", f"{proxy.host}/{repository}{subject}", check=False).returncode == 3
+    assert {exchange.method for exchange in proxy.exchanges} <= {"GET", "HEAD"}
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([], "there is nothing to attach"),
+        (["report.txt"], "--artifact-type"),
+        (["report.txt", "--artifact-type", "none"], "no media type"),
+    ],
+)
+def test_what_cannot_be_attached(lading: Lading, place: str, report: Path, words: list[str], said: str) -> None:
+    kind = [] if "report.txt" in words else ["--artifact-type", TYPE]
+    ran = lading.run("artifact", "attach", f"{place}:image", *words, *kind, cwd=report.parent, check=False)
+    assert (ran.returncode, said in ran.stderr) == (2, True), ran.stderr
+
+
+# Listing
+
+
+@pytest.fixture
+def many(lading: Lading, elsewhere: str, repository: str) -> str:
+    """An image with four referrers; of three it is said when they were made."""
+    push(elsewhere, repository, "1", AMD64)
+    for kind, created in (("spdx", "2024-01-01T00:00:00Z"), ("spdx", "2024-03-01T00:00:00+02:00"), ("note", None)):
+        said = {"kind": kind, **({CREATED: created} if created else {})}
+        push(elsewhere, repository, None, make_artifact(f"application/{kind}", subject=AMD64, annotations=said))
+    return f"{elsewhere}/{repository}:1"
+
+
+@pytest.mark.parametrize(
+    "words, kinds",
+    [
+        ([], ["2024-03", "2024-01", "-"]),
+        (["--reverse"], ["-", "2024-01", "2024-03"]),
+        (["--sort", "type"], ["-", "2024-03", "2024-01"]),
+        (["--sort", "kind"], ["-", "2024-01", "2024-03"]),
+        (["--artifact-type", "*spdx"], ["2024-03", "2024-01"]),
+        (["--artifact-type", "application/spdx", "--latest"], ["2024-03"]),
+        (["--artifact-type", "application/note", "--artifact-type", "x/y"], ["-"]),
+        (["--filter-annotation", "kind=note"], ["-"]),
+        (["--filter-annotation", CREATED, "--filter-annotation", "kind"], ["2024-03", "2024-01"]),
+        (["--filter-annotation", "kind=none"], []),
+        (["--latest"], ["2024-03"]),
+    ],
+)
+def test_referrers_are_chosen_and_ordered(lading: Lading, many: str, words: list[str], kinds: list[str]) -> None:
+    found = [(entry["created"] or "-")[:7] for entry in listed(lading, many, *words)]
+    if "kind" in words:
+        found[1:] = sorted(found[1:])  # equal annotations are in the order of digests
+    assert found == kinds
+
+
+def test_the_newest_has_to_be_told(lading: Lading, elsewhere: str, repository: str, report: Path) -> None:
+    push(elsewhere, repository, "1", AMD64)
+    place = f"{elsewhere}/{repository}:1"
+    for name in ("a", "b"):
+        attached(lading, place, f"{name}=report.txt", cwd=report.parent)
+    ran = lading.run("artifact", "ls", place, "--latest", check=False)
+    assert (ran.returncode, "none of them says when it was made" in ran.stderr) == (8, True)
+    assert len(lading.run("artifact", "ls", place, "-q").stdout.splitlines()) == 2
+
+
+def test_cosigns_tags_are_shown_as_such(lading: Lading, registry: RealRegistry, repository: str) -> None:
+    place = f"{registry.host}/{repository}"
+    push(registry.host, repository, "1", AMD64)
+    stem = AMD64.digest.replace(":", "-")
+    signature = make_image(kind="oci", seed="signature")  # cosign's have configs of images
+    sbom = make_artifact("application/vnd.example.sbom")
+    push(registry.host, repository, f"{stem}.sig", signature)
+    push(registry.host, repository, f"{stem}.sbom", sbom)
+    push(registry.host, repository, f"{stem}.other", make_artifact("text/x-other", subject=AMD64))
+    by_type = {entry["artifact_type"]: entry for entry in listed(lading, f"{place}:1")}
+    kind = "application/vnd.dev.cosign.artifact.sig.v1+json"
+    assert by_type[kind]["digest"] == signature.digest
+    assert (by_type[kind]["listed_by"], by_type[kind]["tag"]) == (["cosign-tag"], f"{stem}.sig")
+    assert set(by_type) == {kind, "application/vnd.example.sbom"}
+    assert len(listed(lading, f"{place}:1", "--digest-tags")) == 3
+    assert [entry["tag"] for entry in listed(lading, f"{place}:1", "--artifact-type", "*cosign*sig*")] == [
+        f"{stem}.sig"
+    ]
+
+
+def test_a_type_that_a_list_leaves_out_is_that_of_the_config(
+    lading: Lading, registry: RealRegistry, repository: str
+) -> None:
+    place = f"{registry.host}/{repository}"
+    push(registry.host, repository, "1", AMD64)
+    old = make_artifact("", subject=AMD64)
+    push(registry.host, repository, None, old)
+    entry = {"mediaType": old.media_type, "digest": old.digest, "size": old.size}
+    listing = make_index([], kind="oci").document | {"manifests": [entry, entry]}
+    with Client() as client:
+        client.put(json.dumps(listing).encode(), f"{place}:{fallback_tag(Digest(AMD64.digest))}")
+    (found,) = listed(lading, f"{place}:1")
+    assert found["artifact_type"] == "application/vnd.oci.empty.v1+json"
+    assert len(listed(lading, f"{place}:1", "--artifact-type", "application/vnd.oci.empty*")) == 1
+    lading.run("copy", f"{place}:1", f"{place}-2:1", "--referrers")
