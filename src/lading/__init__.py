@@ -13,6 +13,7 @@ from lading._version import __version__
 
 if TYPE_CHECKING:
     from lading.artifacts.attach import AttachReport
+    from lading.artifacts.backups.parts import BackupReport, OnPlan, PlannedTag
     from lading.artifacts.facade import Artifacts, SyncArtifacts
     from lading.artifacts.pull import Pulled, PulledFile
     from lading.artifacts.push import ArtifactFile
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
 _HOME = {
     "artifacts.attach": ("AttachReport",),
     "artifacts.facade": ("Artifacts", "SyncArtifacts"),
+    "artifacts.backups.parts": ("BackupReport", "OnPlan", "PlannedTag"),
     "artifacts.pull": ("Pulled", "PulledFile"),
     "artifacts.push": ("ArtifactFile",),
     "artifacts.tree_nodes": ("ArtifactTree", "TreeNode"),
@@ -168,6 +170,7 @@ __all__ = [
     "Artifacts",
     "AsyncClient",
     "AttachReport",
+    "BackupReport",
     "BaseReport",
     "Blobs",
     "Checkup",
@@ -220,9 +223,11 @@ __all__ = [
     "Manifest",
     "NotFound",
     "OnEvent",
+    "OnPlan",
     "Override",
     "Overview",
     "Place",
+    "PlannedTag",
     "Platform",
     "Progressed",
     "PullClient",

@@ -487,6 +487,17 @@ artifact ls oci:{layout}:image
 artifact ls oci:{layout}:image --format json
 artifact ls {angry}/app:1
 artifact ls {evil}
+artifact backup {kind}/app {kind}/app:image,{evil} oci:{folder}/kept --referrers --untagged --prune
+artifact backup {kind}/app oci-archive:{folder}/kept.tar --keep-going --include {evil} --dry-run
+artifact backup {kind}/app oci:{folder}/kept --keep-going
+artifact backup oci:{layout} oci:{folder}/kept --untagged --referrers --keep-going
+artifact backup oci:{layout} oci:{folder}/kept --format json --keep-going
+artifact backup {angry}/app {evil}
+artifact restore oci:{layout} {kind}/app --keep-going
+artifact restore oci:{layout} {kind}/ --untagged --dry-run
+artifact restore oci:{layout} {angry}/app --map {evil}={evil}
+artifact restore oci:{layout} oci:{folder}/restored --keep-going
+artifact restore oci-archive:{archive} {angry}/app
 blob get {kind}/app@sha256:{evil}
 blob get {kind}/app@{digest} --range {evil}
 blob get oci:{layout}@{digest}

@@ -152,6 +152,11 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "index-of-artifacts": ({}, "choose one of its entries: --platform OS/ARCH"),
     "no-title": ({}, "write TITLE=FILE, such as notes/a.txt=../a.txt"),
     "titles-clash": ({}, "give one of them another title: TITLE=FILE"),
+    "several-repositories": (
+        {"first": "reg.example/app"},
+        "say where each goes: --map reg.example/app=REPOSITORY      "
+        "or name a namespace for all, with a slash at its end",
+    ),
     "several-files": ({}, "choose one: --title PATTERN"),
     "bad-title": ({}, "give it another path: --rename TITLE=PATH"),
     "paths-clash": ({}, "give one of them another path: --rename TITLE=PATH"),
@@ -166,7 +171,7 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no-such-file": ({"reference": "oci:a:1"}, "see what there is: lading manifest get oci:a:1"),
     "no-platform": ({}, "choose one of those with --platform"),
-    "tag-dangling": ({}, "to copy the others all the same: lading copy --all-tags --keep-going SRC DST"),
+    "tag-dangling": ({}, "to go on with the others all the same: --keep-going"),
     "no-tags-to-copy": ({"store": "oci:a"}, "see them: lading tags oci:a"),
     "names-of-one-tag": (
         {"store": "oci:a", "names": ["b:1", "c:1"], "first": "oci:a:b:1"},

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 import msgspec
 
@@ -36,6 +36,9 @@ from lading.stores.overlay import Overlay
 from lading.transfer.events import OnEvent
 from lading.transfer.report import CopyReport
 from lading.transfer.transform import Graph
+
+if TYPE_CHECKING:
+    from lading.artifacts.backups.parts import BackupReport, OnPlan
 
 
 class Open(Protocol):
@@ -363,6 +366,143 @@ class Artifacts:
             root = await fetch_location(store, location)
             return await tree_of(store, location, root, wanted, elsewhere)
 
+    async def backup(
+        self,
+        repositories: Iterable[AnyLocation] | AnyLocation,
+        target: AnyLocation,
+        *,
+        include: Iterable[str] | str = (),
+        exclude: Iterable[str] | str = (),
+        referrers: bool | None = None,
+        artifact_types: Iterable[str] | str = (),
+        untagged: bool = False,
+        prune: bool = False,
+        dry_run: bool = False,
+        keep_going: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+        on_plan: OnPlan | None = None,
+    ) -> BackupReport:
+        """Back up whole repositories into an image layout or an archive, from where `restore` and oras bring them back.
+
+        Again into the same, only what is new is downloaded: one request for the list of tags, and one for each tag.
+        Tags that moved are moved; nothing is removed unless that is asked for. An archive takes the place of the one
+        before at the end, whole.
+
+        The tags of one repository are tags in the layout. Those of several are full names, such as
+        `reg.example/app:1.0`; what a repository's names are in a layout, they stay.
+
+        Args:
+            repositories: repositories; with a tag, several (`reg.example/app:1.0,1.1`) or a digest only those; or image
+                layouts.
+            target: `oci:DIR` or `oci-archive:FILE`.
+            include: of all tags only these: globs, `re:EXPRESSION`, `semver:RANGE`.
+            exclude: of all tags not these.
+            referrers: signatures, SBOMs and the like, too, with what refers to those. None leaves them behind, and asks
+                what there is, to say so; False leaves them behind unasked.
+            artifact_types: of referrers, only these types.
+            untagged: manifests without a tag, too: of a layout all; of a registry, which does not list them, those to
+                which something with a tag refers.
+            prune: remove tags from the backup that the repositories no longer have, with what only they and the tags
+                that moved led to; of content that is younger than a day only the manifests.
+            dry_run: write nothing; the report says what would be done.
+            keep_going: back up what can be, of several tags and repositories; `failed` of the report is what could not.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+            on_plan: called with what becomes of each tag, before anything is written.
+
+        Raises:
+            NotFound: there is no such repository, or nothing in it; or it lacks something. Tags that were complete stay
+                in a layout; an archive is as it was.
+            UsageError: the target is no place for a backup.
+
+        >>> with Client() as client:
+        ...     report = client.artifacts.backup(f"{registry}/app", "oci:backup")
+        >>> [(tag.reference, tag.state) for tag in report.tags]
+        [('oci:backup:1.0', 'new')]
+        """
+        from lading.artifacts.backups.backup import BackupOptions, backup
+        from lading.artifacts.backups.parts import Wanted
+
+        options = BackupOptions(
+            include=several(include),
+            exclude=several(exclude),
+            referrers=referrers,
+            artifact_types=several(artifact_types),
+            untagged=untagged,
+            prune=prune,
+            dry_run=dry_run,
+            keep_going=keep_going,
+            jobs=jobs,
+        )
+        given: tuple[AnyLocation, ...] = several(repositories)
+        wanted = [Wanted.of(place) for place in given]
+        return await backup(self._open, wanted, as_location(target), options, on_event, on_plan)
+
+    async def restore(
+        self,
+        source: AnyLocation,
+        target: AnyLocation | None = None,
+        *,
+        maps: Mapping[str, AnyLocation] | None = None,
+        include: Iterable[str] | str = (),
+        exclude: Iterable[str] | str = (),
+        referrers: bool = True,
+        untagged: bool = False,
+        clobber: bool = True,
+        dry_run: bool = False,
+        keep_going: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+        on_plan: OnPlan | None = None,
+    ) -> BackupReport:
+        """Restore a backup, lading's or oras's, to a repository, to several, or to another layout.
+
+        The backup is only read. What is in the target already is not sent; what is brought is there before the tags are
+        that lead to it.
+
+        Args:
+            source: `oci:DIR` or `oci-archive:FILE`; with a tag only that.
+            target: a repository; with a tag or several (`reg.example/app:1.0,1.1`) only those. A text that ends in a
+                slash is a registry, or a namespace in one: every repository keeps its own path below. Or a layout.
+            maps: by names of repositories in the backup, where they go instead. Without `target` only they are
+                restored.
+            include: of all tags only these: globs, `re:EXPRESSION`, `semver:RANGE`.
+            exclude: of all tags not these.
+            referrers: signatures, SBOMs and the like, too; also where the registry has no list of them.
+            untagged: manifests without a tag, too.
+            clobber: False leaves tags alone that name something else.
+            dry_run: write nothing; the report says what would be done.
+            keep_going: restore what can be, of several tags and repositories; `failed` of the report is what could not.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+            on_plan: called with what becomes of each tag, before anything is written.
+
+        Raises:
+            NotFound: there is no such backup, nothing in it, or not all of it; no tag names something incomplete.
+            UsageError: it has several repositories, and it is not said where each goes.
+            Conflict: two repositories would go to one.
+
+        >>> with Client() as client:
+        ...     report = client.artifacts.restore("oci:backup", f"{registry}/restored")
+        >>> [tag.state for tag in report.tags]
+        ['new']
+        """
+        from lading.artifacts.backups.parts import Request
+        from lading.artifacts.backups.restore import Goal, restore
+
+        request = Request(
+            include=several(include),
+            exclude=several(exclude),
+            referrers=referrers,
+            untagged=untagged,
+            clobber=clobber,
+            dry_run=dry_run,
+            keep_going=keep_going,
+            jobs=jobs,
+        )
+        return await restore(self._open, as_location(source), Goal.of(target, maps or {}), request, on_event, on_plan)
+
     async def _subject(self, subject: AnyLocation, target: AnyLocation) -> Descriptor:
         """The descriptor of a subject.
 
@@ -412,3 +552,5 @@ class SyncArtifacts(Face[Artifacts]):
     referrers: Final = blocking(Artifacts.referrers)
     pull: Final = blocking(Artifacts.pull)
     tree: Final = blocking(Artifacts.tree)
+    backup: Final = blocking(Artifacts.backup)
+    restore: Final = blocking(Artifacts.restore)

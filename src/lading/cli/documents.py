@@ -61,6 +61,8 @@ COMMANDS = {
     "artifact pull": "lading.artifacts.pull:Pulled",
     "artifact attach": "lading.artifacts.attach:AttachReport",
     "artifact ls": "lading.artifacts.referrer_list:ReferrerList",
+    "artifact backup": "lading.artifacts.backups.parts:BackupReport",
+    "artifact restore": "lading.artifacts.backups.parts:BackupReport",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

@@ -94,8 +94,17 @@ JOBS: tuple[tuple[str, str, str], ...] = (
         "lading copy --all-tags SRC DST",
         "sync, mirror, repo copy, repo sync, repo mirror, image sync",
     ),
-    ("to keep every tag in a layout", "lading copy --all-tags REPOSITORY oci:DIR", "backup"),
-    ("to bring a layout to a registry", "lading push oci:DIR REPOSITORY", "restore, layout push"),
+    (
+        "to keep whole repositories",
+        "lading artifact backup REPOSITORY oci:DIR",
+        "backup, image backup, repo backup, registry backup, artifact save, artifact export",
+    ),
+    (
+        "to bring a backup back",
+        "lading artifact restore oci:DIR REPOSITORY",
+        "restore, image restore, repo restore, registry restore, artifact load, artifact import",
+    ),
+    ("to bring a layout to a registry", "lading push oci:DIR REPOSITORY", "layout push"),
     ("to write an archive", "lading pull REF docker-archive:FILE", "save, export, image save"),
     ("to write a layout", "lading pull REF oci:DIR:TAG", "export, download, layout pull"),
     (

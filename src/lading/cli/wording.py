@@ -141,6 +141,7 @@ NOTES: dict[str, Words] = {
         f"{_referrers(of)} to it as it was, and not to the result: --referrers copy brings what is not signed along"
     ),
     "name-without-tag": "{what} stayed behind: its name has no tag; to bring it: lading copy {what} REPOSITORY:TAG",
+    "untagged-left-behind": "{what} stayed behind, to which something refers: --untagged brings them along",
     "entries-left-behind": "{what} stayed behind: of what is in a registry, only --verify brings them later",
 }
 
@@ -265,9 +266,12 @@ REMEDIES: dict[str, Words] = {
     ),
     "nothing-to-attach": "give a FILE, or --annotation KEY=VALUE",
     "no-newest": "see them, and choose one by its digest: lading artifact ls {reference}",
+    "several-repositories": (
+        "say where each goes: --map {first}=REPOSITORY      or name a namespace for all, with a slash at its end"
+    ),
     "no-such-file": "see what there is: lading manifest get {reference}",
     "no-platform": "choose one of those with --platform",
-    "tag-dangling": "to copy the others all the same: lading copy --all-tags --keep-going SRC DST",
+    "tag-dangling": "to go on with the others all the same: --keep-going",
     "no-tags-to-copy": "see them: lading tags {store}",
     "names-of-one-tag": "copy each under a tag of its own: lading copy {first} REPOSITORY:TAG",
     "patterns-of-one-tag": "add --all-tags",

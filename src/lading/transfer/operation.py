@@ -34,7 +34,12 @@ _IMAGES = 8
 
 
 async def copy(
-    source: Place | Graph, targets: Sequence[Place], options: CopyOptions, on_event: OnEvent | None = None
+    source: Place | Graph,
+    targets: Sequence[Place],
+    options: CopyOptions,
+    on_event: OnEvent | None = None,
+    *,
+    copiers: Sequence[Copier] = (),
 ) -> CopyReport:
     """Copy from one place to others.
 
@@ -44,6 +49,8 @@ async def copy(
             its digest alone.
         options: what goes along, and how.
         on_event: is told what happens.
+        copiers: what copies into some of the targets' stores, where several operations share that: what one of them has
+            brought is there for the others. The report counts all that they did.
 
     Raises:
         UsageError: the options do not go with the targets, or one of these cannot be written to.
@@ -61,7 +68,7 @@ async def copy(
                 remedy="copy without referrers, or to an oci-archive",
                 code="holds-no-referrers",
             )
-    return await _Operation(source, targets, options, on_event).run()
+    return await _Operation(source, targets, options, on_event, copiers).run()
 
 
 class _Target:
@@ -95,12 +102,12 @@ class _Naming:
         self.changes: list[CopiedTag] = []
         """What becomes of each, once that is planned."""
 
-    async def look(self, is_asked: bool, *, surely: bool, known: Mapping[str, Descriptor]) -> None:
+    async def look(self, is_asked: bool, *, surely: bool, known: Mapping[str, Descriptor | None]) -> None:
         """Find out what the names stand for, where that is not known; `surely` where something depends on it."""
         names = [name for name in self.names if name is not None] if is_asked else []
         asked = [name for name in names if name not in known]
         looks = await gather(find_named(self.target.store, name, surely=surely) for name in asked)
-        self.found = {name: known[name] for name in names if name in known}
+        self.found = {name: now for name in names if (now := known.get(name)) is not None}
         self.found |= {name: now for name, now in zip(asked, looks, strict=True) if now is not None}
 
     async def is_done(self, digest: Digest) -> bool:
@@ -147,7 +154,12 @@ class _NoManifest(Exception):  # it is no failure: such a thing is left out
 
 class _Operation:
     def __init__(
-        self, source: Place | Graph, targets: Sequence[Place], options: CopyOptions, on_event: OnEvent | None
+        self,
+        source: Place | Graph,
+        targets: Sequence[Place],
+        options: CopyOptions,
+        on_event: OnEvent | None,
+        copiers: Sequence[Copier],
     ) -> None:
         if isinstance(source, Graph) and source.transforms:
             options = msgspec.structs.replace(options, transforms=(*source.transforms, *options.transforms))
@@ -166,8 +178,14 @@ class _Operation:
             if same is not None:
                 same.names.append(place.name)
             elif isinstance(store, Store):
-                copier = Copier(store, limits=limits, meter=meter, verify=options.verify, dry_run=options.dry_run)
-                self._targets.append(_Target(place, copier))
+                copier = next((shared for shared in copiers if shared.target is store), None)
+                self._targets.append(
+                    _Target(
+                        place,
+                        copier
+                        or Copier(store, limits=limits, meter=meter, verify=options.verify, dry_run=options.dry_run),
+                    )
+                )
 
     async def run(self) -> CopyReport:
         options = self._options
@@ -194,7 +212,9 @@ class _Operation:
         tags = [tag async for tag in store.tags() if self._source.has(tag)]
         self._left_behind.tags = tags
         chosen = choose(tags, self._options.include, self._options.exclude)
-        if not self._options.include:
+        if self._options.chosen is not None:
+            chosen = list(self._options.chosen)
+        elif not self._options.include:
             # The list of referrers is no image: as a tag it would take the place of the one in the target.
             chosen = [tag for tag in chosen if not is_fallback(tag)]
         if not chosen:
@@ -473,7 +493,7 @@ class _Operation:
                 continue
             copier.planned_from = before
             for referrer in _each_once(referrers):
-                tag = [referrer.tag] if referrer.tag is not None else []
+                tag = [naming.target.place.named(referrer.tag)] if referrer.tag is not None else []
                 await copier.copy(self._source.store, referrer.content, names=tag)
             for attached in self._attached(graph, copier.target):
                 tag = [attached.tag] if attached.tag is not None else []

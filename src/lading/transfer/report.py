@@ -62,6 +62,8 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Of all tags only those that match one of these patterns (`lading.model.patterns`)."""
     exclude: tuple[str, ...] = ()
     """Of all tags none that matches one of these."""
+    chosen: tuple[str, ...] | None = None
+    """Of all tags exactly these, where they were chosen already: no pattern counts then."""
     transforms: tuple[Transform, ...] = ()
     """What is made of a manifest before it is written, in this order."""
     referrers: bool | None = None
@@ -70,8 +72,8 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Of referrers only these types; all, if there are none."""
     guard: Guard = Guard()
     """What a name in a target must stand for."""
-    known: Mapping[str, Descriptor] = {}
-    """What names in a target stand for, where that was just read: they are asked for once less."""
+    known: Mapping[str, Descriptor | None] = {}
+    """What names in a target stand for, where that was just read, None for nothing: they are asked for once less."""
     looks: bool = True
     """Whether it is asked what the names in the targets stand for; without it, only a guard asks."""
     verify: bool = False

@@ -33,7 +33,7 @@ from lading.model.encoding import SIZE_LIMIT, Document
 from lading.model.index import Index
 from lading.model.manifest import parse
 from lading.model.media_types import OCI_INDEX
-from lading.model.reference import check_name
+from lading.model.reference import check_name, is_tag
 from lading.model.tags import fallback_tag
 from lading.store import AnyManifest, Check, Readable, Reader, Source, is_manifest
 from lading.stores.layout.files import (
@@ -58,6 +58,7 @@ from lading.stores.layout.listing import (
     find,
     is_digest,
     lists_referrers,
+    name_in_full,
     names_of,
     plain,
     untag,
@@ -180,6 +181,8 @@ class Layout(LayoutFolder):
         self._is_made = False
         self._is_tidy = False
         self._verify = verify
+        self.repository: str | None = None
+        """The repository that tags which are written here are of: their entries get the full name, too."""
         self.replaced_lists: set[Digest] = set()
         """The lists of referrers that this object has replaced by other ones; nothing refers to them."""
         self._index = IndexFile(self.path, self.name, super()._listing, on_wait)
@@ -228,10 +231,23 @@ class Layout(LayoutFolder):
             if check is not None and name is not None:
                 check(name, self._named_in(entries, name))
             add(entries, entry, name, children)
+            if name is not None and is_tag(name) and self.repository is not None:
+                name_in_full(entries, self.repository, {name})
             if manifest.subject is not None:
                 self._list_referrer(entries, fallback_tag(manifest.subject.digest), manifest.as_referrer)
 
         await self._put(manifest.raw, manifest.descriptor, change)
+
+    async def own(self, repository: str, tags: Collection[str] = ()) -> None:
+        """Take a repository for that of the tags which are written from now on, and of these, which are here already.
+
+        Args:
+            repository: its full name.
+            tags: their entries get the full name, too.
+        """
+        self.repository = repository
+        if tags:
+            await self._index.change(lambda entries: name_in_full(entries, repository, tags))
 
     asks_first = True
 
@@ -303,7 +319,9 @@ class Layout(LayoutFolder):
                 check(name, self._named_in((await in_thread(self._listing)).documents, name))
             await in_thread(self._delete, content)
 
-    async def gc(self, *, dry_run: bool = False, grace: float = GRACE, untagged: bool = False) -> Collected:
+    async def gc(
+        self, *, dry_run: bool = False, grace: float = GRACE, untagged: bool = False, drop: Collection[Digest] = ()
+    ) -> Collected:
         """Remove the content that nothing refers to.
 
         What `index.json` lists is kept, with everything that it leads to, and manifests whose subject is kept.
@@ -313,6 +331,7 @@ class Layout(LayoutFolder):
             grace: content that was written or asked for within that many seconds is kept, because a writer may be
                 about to refer to it. Give 0 only if nothing writes to the layout.
             untagged: remove the entries without a tag, too.
+            drop: remove these entries, too, as far as they have no tag and nothing else leads to them.
 
         Returns:
             What was removed.
@@ -322,11 +341,11 @@ class Layout(LayoutFolder):
                 is not known; nothing was removed.
         """
         # Read all manifests before taking the lock: under it, only those that were written since have to be read.
-        planned = await in_thread(self._collect, grace, untagged, True)
+        planned = await in_thread(self._collect, grace, untagged, drop, True)
         if dry_run:
             return planned
         async with self._index.locked():
-            return await in_thread(self._collect, grace, untagged, False)
+            return await in_thread(self._collect, grace, untagged, drop, False)
 
     # Reading, and more
 
@@ -552,12 +571,12 @@ class Layout(LayoutFolder):
 
     # Collecting
 
-    def _collect(self, grace: float, untagged: bool, dry_run: bool) -> Collected:
+    def _collect(self, grace: float, untagged: bool, drop: Collection[Digest], dry_run: bool) -> Collected:
         before = time.time() - grace
         with self._changing():
             listing = self._listing()
             files = self._files()
-            kept = self._kept_by(listing, files, before, untagged)
+            kept = self._kept_by(listing, files, before, untagged, drop)
             unlisted = {entry.digest: entry.media_type for entry in listing.entries if entry.digest not in kept}
             if unlisted and not dry_run:
                 # Change the list before any file: an interruption leaves no entry without its content.
@@ -576,20 +595,33 @@ class Layout(LayoutFolder):
             ]
         return Collected(tuple(gone), sum(content.size for content in gone) + sum(parts), len(parts))
 
-    def _kept_by(self, listing: Listing, files: Mapping[Digest, int], before: float, untagged: bool) -> set[Digest]:
+    def _kept_by(
+        self,
+        listing: Listing,
+        files: Mapping[Digest, int],
+        before: float,
+        untagged: bool,
+        drop: Collection[Digest],
+    ) -> set[Digest]:
         """The digests of what a garbage collection keeps because of what is listed."""
-        if not untagged:
+        if not untagged and not drop:
             return self._kept(listing.entries, files)
         lists = [entry for entry in listing.entries if lists_referrers(entry)]
         roots = [
             entry
             for entry in listing.entries
-            if (names_of(entry) and entry not in lists) or self._is_young(entry, before)
+            if (names_of(entry) and entry not in lists)
+            or (self._is_young(entry, before) if untagged else entry not in lists and entry.digest not in drop)
         ]
         kept = self._kept(roots, files)
         # A list of referrers is kept with its subject.
-        subjects = {fallback_tag(digest) for digest in kept}
-        return kept | self._kept([entry for entry in lists if lists_referrers(entry) in subjects], {})
+        left, gone = {fallback_tag(digest) for digest in kept}, {fallback_tag(digest) for digest in drop}
+        lists = [
+            entry
+            for entry in lists
+            if (tag := lists_referrers(entry)) in left or not (untagged or tag in gone or entry.digest in drop)
+        ]
+        return kept | self._kept(lists, {})
 
     def _is_young(self, content: Descriptor, before: float) -> bool:
         with suppress(FileNotFoundError):

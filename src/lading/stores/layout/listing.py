@@ -245,6 +245,15 @@ def add(entries: list[Document], entry: Document, name: str | None, children: Co
     _take(entries, lambda other: name in _names(other) and other["digest"] != digest)
 
 
+def name_in_full(entries: list[Document], repository: str, tags: Collection[str]) -> None:
+    """Give the entries with these tags their full names, too, as containerd writes them."""
+    for number, entry in enumerate(entries):
+        annotations = entry.get("annotations") or {}
+        tag = annotations.get(REF_NAME)
+        if tag in tags and annotations.get(IMAGE_NAME) != f"{repository}:{tag}":
+            entries[number] = entry | {"annotations": annotations | {IMAGE_NAME: f"{repository}:{tag}"}}
+
+
 def find(entries: Sequence[Document], name: str) -> Document | None:
     """The first entry with a name."""
     return next((entry for entry in entries if name in _names(entry)), None)
