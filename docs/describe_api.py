@@ -31,6 +31,8 @@ SECTIONS = {
         "Images",
         "Artifacts",
         "ArtifactFile",
+        "PushReport",
+        "Guess",
         "Pulled",
         "PulledFile",
         "ArtifactTree",

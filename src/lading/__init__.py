@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lading.artifacts.pull import Pulled, PulledFile
     from lading.artifacts.push import ArtifactFile
     from lading.artifacts.referrer_list import ReferrerEntry, ReferrerList
+    from lading.artifacts.report import Guess, PushReport
     from lading.artifacts.tree_nodes import ArtifactTree, TreeNode
     from lading.client import AnyPlatform, AsyncClient
     from lading.client.blobs import Blobs, SyncBlobs
@@ -93,6 +94,7 @@ _HOME = {
     "artifacts.push": ("ArtifactFile",),
     "artifacts.tree_nodes": ("ArtifactTree", "TreeNode"),
     "artifacts.referrer_list": ("ReferrerEntry", "ReferrerList"),
+    "artifacts.report": ("Guess", "PushReport"),
     "client": ("AnyPlatform", "AsyncClient"),
     "client.blobs": ("Blobs", "SyncBlobs"),
     "client.indexes": ("Indexes", "SyncIndexes"),
@@ -201,6 +203,7 @@ __all__ = [
     "Finding",
     "Finished",
     "GivenCredentials",
+    "Guess",
     "History",
     "HostConfig",
     "Image",
@@ -234,6 +237,7 @@ __all__ = [
     "PullLimits",
     "Pulled",
     "PulledFile",
+    "PushReport",
     "PushedDraft",
     "RateLimited",
     "Readable",

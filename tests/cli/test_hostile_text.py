@@ -466,6 +466,7 @@ image squash {angry}/app:1 --from 1 -t 2
 artifact push oci:{layout}:artifact {folder}/{evil} --artifact-type {evil}
 artifact push oci:{layout}:artifact {evil}=- {evil}=/no/such --dry-run
 artifact push oci:{layout}:artifact {evil}=- --annotation {evil}={evil} --dry-run
+artifact push oci:{layout}:artifact {evil}=- --index --platform linux/amd64 --strip-dirs --image-spec 1.0
 artifact push {angry}/app:1 {evil}=-
 artifact push {kind}/app:1 a=- --subject {evil} --annotation-file {archive}
 artifact pull {kind}/app:image -o {folder}/pulled

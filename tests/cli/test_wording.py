@@ -150,6 +150,16 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "holds-no-referrers": ({}, "leave out --referrers, or write an oci-archive"),
     "index-of-artifacts": ({}, "choose one of its entries: --platform OS/ARCH"),
+    "no-artifact-index": (
+        {"reference": REF},
+        f"choose another tag for the index; see what is there: lading inspect {REF}",
+    ),
+    "index-without-platform": ({}, "say which: --platform OS/ARCH"),
+    "index-by-digest": ({}, "leave out --by-digest"),
+    "entry-of-another-type": (
+        {"index": REF, "digest": "sha256:abc"},
+        f"take it out first: lading index remove {REF} sha256:abc",
+    ),
     "no-title": ({}, "write TITLE=FILE, such as notes/a.txt=../a.txt"),
     "titles-clash": ({}, "give one of them another title: TITLE=FILE"),
     "several-repositories": (

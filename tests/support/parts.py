@@ -127,6 +127,7 @@ _HINTS = {
     "@v0.0.0-20260831232431-97274622c111",
     "crane": "go install github.com/google/go-containerregistry/cmd/crane@v0.20.6",
     "oras": "go install oras.land/oras/cmd/oras@v1.3.3",
+    "helm": "go install helm.sh/helm/v3/cmd/helm@v3.19.2",
     "regctl": "go install github.com/regclient/regclient/cmd/regctl@v0.11.7",
     "debootstrap": "Debian package debootstrap",
     "docker": f"the docker CLI, version {OLDEST_DOCKER} or later",

@@ -6,7 +6,7 @@ This module only binds; what the methods do is in the modules that are called af
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
@@ -16,24 +16,28 @@ import msgspec
 from lading.arguments import several
 from lading.artifacts.attach import AttachReport
 from lading.artifacts.pull import Pulled, Pulling, to_folder, to_stream
-from lading.artifacts.push import ArtifactFile, Packaging, as_files, check, package
+from lading.artifacts.push import ArtifactFile, ImageSpec, Packaged, Packaging, as_files, check, package
 from lading.artifacts.referrer_list import ReferrerFilter, ReferrerList, list_referrers
+from lading.artifacts.report import Guess, PushReport
 from lading.artifacts.tree_nodes import ArtifactTree
 from lading.artifacts.wanted import Choice
-from lading.errors import InvalidContent, UsageError
+from lading.errors import Conflict, InvalidContent, NotFound, UsageError
 from lading.images.edited import parse_platforms
+from lading.images.indexes.report import EntryChange
 from lading.images.platforms import choose_image
 from lading.io.blocking import Face, blocking
 from lading.io.tasks import JOBS
+from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
-from lading.store import Readable, fetch_manifest
+from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.stores.overlay import Overlay
 from lading.transfer.events import OnEvent
+from lading.transfer.guard import Guard
 from lading.transfer.report import CopyReport
 from lading.transfer.transform import Graph
 
@@ -44,9 +48,14 @@ if TYPE_CHECKING:
 class Open(Protocol):
     """Gives the store of a location."""
 
-    def __call__(self, place: AnyLocation, *, mirrored: bool = ...) -> AbstractAsyncContextManager[Readable]:
+    def __call__(
+        self, place: AnyLocation, *, writing: bool = ..., mirrored: bool = ...
+    ) -> AbstractAsyncContextManager[Readable]:
         """The store, to be read."""
 
+
+_ATTEMPTS = 8
+"""How often an artifact is put into an index that others change, too."""
 
 Copy = Callable[..., Coroutine[Any, Any, CopyReport]]
 """Copies a graph to locations, as `AsyncClient.copy` does."""
@@ -80,69 +89,140 @@ class Artifacts:
         annotations: Mapping[str, str] | None = None,
         config_annotations: Mapping[str, str] | None = None,
         subject: AnyLocation | None = None,
+        platform: Platform | str | None = None,
+        index: bool = False,
+        image_spec: ImageSpec | None = None,
+        guess: bool = True,
         times: int = 0,
         tags: Iterable[str] | str = (),
+        by_digest: bool = False,
         clobber: bool = True,
         if_digest: str | None = None,
         dry_run: bool = False,
         jobs: int = JOBS,
+        on_guess: Callable[[Sequence[Guess]], None] | None = None,
         on_event: OnEvent | None = None,
-    ) -> CopyReport:
+    ) -> PushReport:
         """Make an artifact of files and write it. What is there already is not sent.
 
         The same files give the same digest, on any machine and at any time. A directory becomes a tar archive with
         gzip, which `oras pull` unpacks, too: of what is in it names, contents, permissions and symbolic links count.
 
         Args:
-            target: where to, such as `reg.example/notes:1`, or any other location that holds artifacts.
+            target: where to, such as `reg.example/notes:1`, or any other location that holds artifacts. A Helm chart
+                gets its version for a tag where none is named.
             files: the files, in order: paths, or more exactly `ArtifactFile`s.
-            artifact_type: the media type that says what the artifact is; without one, and without a config, it is of an
-                unknown type.
+            artifact_type: the media type that says what the artifact is; without one, and without a config, it is
+                guessed, or of an unknown type.
             config: the config; by default the empty one.
             annotations: of the manifest.
             config_annotations: of the config's descriptor.
             subject: what the artifact refers to: a tag or digest in the same place.
+            platform: what it is for; its config says so, as an image's does.
+            index: put the artifact into the index that the target names, for its platform: that is made where there is
+                none, and everything else that it lists stays. The artifact itself gets no tag.
+            image_spec: the version of the image specification, `1.0` or `1.1`. By 1.0 there is no artifact type, and
+                the config's media type says what the artifact is, as registries older than 1.1 have it.
+            guess: whether what is not said is told from names and contents: media types of files, and what the artifact
+                is made like, such as a Helm chart.
             times: when everything in directories was modified, in seconds since the epoch.
             tags: more tags in the target.
+            by_digest: give the artifact no tag.
             clobber: False leaves tags alone that name something else, or that appear meanwhile.
             if_digest: change tags only if they name this digest, or do not exist (`absent`).
             dry_run: write nothing; the report says what would be done.
             jobs: how many blobs are under way at once.
+            on_guess: is called with what was guessed, before anything is sent; not where nothing was.
             on_event: called with what happens; see `AsyncClient.copy`.
 
         Raises:
-            UsageError: a title or a media type cannot be one, or two titles cannot be in one folder.
+            UsageError: a title or a media type cannot be one, or two titles cannot be in one folder; or what is asked
+                for does not go together.
             NotFound: there is no such file, or no such subject.
             InvalidContent: a directory has something in it that could not be pulled; code `unfit-file`.
-            Conflict: a tag is not to be changed, or a file was changed while it was read; nothing was written.
+            Conflict: a tag is not to be changed, or a file was changed while it was read; or the index lists something
+                of another type for the platform. Nothing was written.
         """
-        given = Packaging(
+        packaging = Packaging(
             files=as_files(files),
             artifact_type=artifact_type,
             config=as_files([config])[0] if config is not None else None,
             annotations=annotations or {},
             config_annotations=config_annotations or {},
             times=times,
+            platform=Platform.parse(platform) if isinstance(platform, str) else platform,
+            image_spec=image_spec,
         )
-        check(given)
-        location = as_location(target).full()
+        check(packaging, titles=False)
+        guesses: tuple[Guess, ...] = ()
+        if guess:
+            from lading.artifacts.guessing import guessed
+
+            packaging, guesses = await in_thread(guessed, packaging)
+        check(packaging)
+        place = _place(target, packaging, index=index, by_digest=by_digest)
+        if guesses and on_guess is not None:
+            on_guess(guesses)
+        options: dict[str, Any] = {"tags": several(tags), "dry_run": dry_run, "jobs": jobs, "on_event": on_event}
+        guard = Guard.of(if_digest, clobber=clobber)
         async with Overlay(name="the artifact") as overlay, AsyncExitStack() as resources:
-            packaging = given
             if subject is not None:
-                packaging = msgspec.structs.replace(given, subject=await self._subject(subject, target))
+                packaging = msgspec.structs.replace(packaging, subject=await self._subject(subject, place))
             packaged = await package(overlay, packaging)
-            graph = Graph.of(overlay, packaged.manifest, str(location), resources)
-            return await self._copy(
-                graph.changed(*packaged.notes),
-                location,
-                tags=tags,
-                clobber=clobber,
-                if_digest=if_digest,
-                dry_run=dry_run,
-                jobs=jobs,
-                referrers=False,
-                on_event=on_event,
-            )
+            notes = [*packaged.notes, *_other_tag(place, packaging, several(tags))]
+            graph = Graph.of(overlay, packaged.manifest, str(place), resources).changed(*notes)
+            changes: list[EntryChange] = []
+            if index:
+                assert packaging.platform is not None
+                report, changes = await self._group(graph, packaged, packaging.platform, place, guard, options)
+            else:
+                report = await self._copy(
+                    graph,
+                    place,
+                    clobber=clobber,
+                    if_digest=if_digest,
+                    by_digest=by_digest,
+                    referrers=False,
+                    **options,
+                )
+        return PushReport(
+            **{name: getattr(report, name) for name in CopyReport.__struct_fields__},
+            digest=packaged.manifest.digest,
+            artifact_type=packaged.manifest.as_referrer.artifact_type,
+            guesses=guesses,
+            changes=changes,
+        )
+
+    async def _group(
+        self,
+        graph: Graph,
+        packaged: Packaged,
+        platform: Platform,
+        place: Location,
+        guard: Guard,
+        options: Mapping[str, Any],
+    ) -> tuple[CopyReport, list[EntryChange]]:
+        """Put an artifact into an index. Where others put something into it meanwhile, theirs stays, too."""
+        from lading.artifacts.indexing import grouped
+
+        for attempt in range(_ATTEMPTS):
+            async with AsyncExitStack() as stack:
+                store = await self._there(stack, place)
+                there = await _found(store, place)
+                made = grouped(there, store or graph.store, graph.store, packaged, platform, str(place))
+                guard.check(str(place), there.digest if there is not None else None, made.index.digest)
+                fresh = graph.changed(store=made.store, manifest=made.index, subjects=(made.index.descriptor,))
+                expected = str(there.digest) if there is not None else "absent"
+                try:
+                    report = await self._copy(fresh, place, if_digest=expected, referrers=False, **options)
+                except Conflict:
+                    # Somebody else was faster. What was asked for is true of the index as it is now, unless a guard
+                    # says otherwise.
+                    if guard.expected is not None or attempt == _ATTEMPTS - 1:
+                        raise
+                    continue
+                return report, made.changes
+        raise AssertionError
 
     async def attach(
         self,
@@ -503,6 +583,13 @@ class Artifacts:
         )
         return await restore(self._open, as_location(source), Goal.of(target, maps or {}), request, on_event, on_plan)
 
+    async def _there(self, stack: AsyncExitStack, place: Location) -> Readable | None:
+        """The store of a place; None where there is none yet."""
+        try:
+            return await stack.enter_async_context(self._open(place, writing=place.is_registry))
+        except NotFound:
+            return None
+
     async def _subject(self, subject: AnyLocation, target: AnyLocation) -> Descriptor:
         """The descriptor of a subject.
 
@@ -527,6 +614,57 @@ async def _resolved(store: Readable, location: Location, platform: Platform | st
         return (await resolve_location(store, location)).content
     wanted = Platform.parse(platform) if isinstance(platform, str) else platform
     return (await choose_image(store, await fetch_location(store, location), wanted, str(location))).content
+
+
+def _place(target: AnyLocation, packaging: Packaging, *, index: bool, by_digest: bool) -> Location:
+    """Where an artifact goes: what has no tag gets that which its convention looks for.
+
+    Raises:
+        UsageError: it cannot go there in the way that is asked for.
+    """
+    place = as_location(target)
+    if by_digest:
+        if index:
+            raise UsageError(
+                "an index has a tag", remedy="leave out that no tag is to be given", code="index-by-digest"
+            )
+        return place
+    if packaging.tag and not place.is_named and place.has_names:
+        place = place.with_tag(packaging.tag)
+    place = place.full()
+    if not index:
+        return place
+    if packaging.platform is None:
+        raise UsageError(
+            "an index lists artifacts by what they are for",
+            remedy="say for which platform",
+            code="index-without-platform",
+        )
+    if place.own_tag is None or place.pinned is not None:
+        raise UsageError(
+            f"{place} names no tag, and an index has one",
+            remedy="name a tag",
+            code="index-without-tag",
+            fields={"location": str(place)},
+        )
+    return place
+
+
+def _other_tag(place: Location, packaging: Packaging, tags: Sequence[str]) -> list[str]:
+    """What to say where nobody who goes by the convention finds the artifact under the tags that it gets."""
+    if not packaging.tag or packaging.tag in (place.own_tag, *tags):
+        return []
+    return [f"helm looks for this chart under its version, and it gets no tag {packaging.tag}"]
+
+
+async def _found(store: Readable | None, place: Location) -> AnyManifest | None:
+    """What a place names; None for nothing."""
+    if store is None:
+        return None
+    try:
+        return await fetch_location(store, place)
+    except NotFound:
+        return None
 
 
 async def _artifact(store: Readable, found: Manifest | Index, platform: Platform | str | None, what: str) -> Manifest:

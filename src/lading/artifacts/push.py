@@ -9,10 +9,12 @@ import os
 import stat
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 import msgspec
 
+from lading.artifacts.conventions import by_convention
+from lading.artifacts.kinds import Convention
 from lading.artifacts.titles import PLAIN_DIGEST, TITLE, UNPACK, clash, fault, leads_outside, tidy
 from lading.errors import InvalidContent, LadingError, NotFound, UsageError, way_on
 from lading.images.edits.layer_file import LayerFile, WrittenLayer
@@ -22,8 +24,10 @@ from lading.io.tar_stream import Member
 from lading.io.tar_writer import DIRECTORY, FILE, SYMLINK, TarWriter
 from lading.io.threads import in_thread
 from lading.model.descriptor import EMPTY, Descriptor
+from lading.model.encoding import encode_compact
 from lading.model.manifest import Manifest
-from lading.model.media_types import LayerType, is_media_type
+from lading.model.media_types import OCI_CONFIG, OCI_MANIFEST, LayerType, is_media_type
+from lading.model.platform import Platform
 from lading.model.text import excerpt
 from lading.store import from_bytes
 from lading.stores.overlay import Overlay
@@ -32,6 +36,9 @@ UNKNOWN_ARTIFACT = "application/vnd.unknown.artifact.v1"
 """The type of an artifact of which nothing is said, as oras has it."""
 UNKNOWN_CONFIG = "application/vnd.unknown.config.v1+json"
 """The media type of a config of which nothing is said."""
+ImageSpec = Literal["1.0", "1.1"]
+"""The version of the image specification that a manifest is made by. Registries older than 1.1 know no artifact types:
+by 1.0 the config's media type says what the artifact is."""
 
 
 class ArtifactFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +66,14 @@ class Packaging(msgspec.Struct, frozen=True, kw_only=True):
     subject: Descriptor | None = None
     times: int = 0
     """When everything in directories was modified, in seconds since the epoch."""
+    platform: Platform | None = None
+    """What it is for: the config says so, in the words of an image's config."""
+    image_spec: ImageSpec | None = None
+    """None for 1.1, or with a config and no artifact type for 1.0, as oras has it."""
+    convention: Convention | None = None
+    """What it is made like, where a tool has a convention for it."""
+    tag: str = ""
+    """The tag that the convention looks for."""
 
 
 class Packaged(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,22 +81,30 @@ class Packaged(msgspec.Struct, frozen=True, kw_only=True):
 
     manifest: Manifest
     notes: tuple[str, ...]
+    entry_annotations: Mapping[str, str] = {}
+    """Of its entry in an index."""
 
 
-def check(packaging: Packaging) -> list[str | None]:
-    """The titles of the files, once it is sure that they can be pulled.
+def check(packaging: Packaging, *, titles: bool = True) -> list[str | None]:
+    """The titles of the files, once it is sure that they can be pulled; None for a file without one.
+
+    Args:
+        packaging: what was asked for.
+        titles: whether titles are looked at, which a convention may give.
 
     Raises:
-        UsageError: a title or a media type cannot be one, or two titles cannot be in one folder.
+        UsageError: a title or a media type cannot be one, or two titles cannot be in one folder; or what was asked for
+            does not go together.
     """
+    _check_form(packaging)
     types = [packaging.artifact_type, *(file.media_type for file in packaging.files)]
     for media_type in (*types, packaging.config.media_type if packaging.config is not None else None):
         if media_type is not None and not is_media_type(media_type):
             raise UsageError(
                 f"{media_type!r} is no media type", remedy="write one such as application/vnd.example.notes"
             )
-    titles = [_title(file) for file in packaging.files]
-    two = clash([title for title in titles if title is not None])
+    named = [_title(file, packaging.convention) for file in packaging.files] if titles else []
+    two = clash([title for title in named if title is not None])
     if two is not None:
         raise UsageError(
             f"{two[0]!r} and {two[1]!r} cannot both be in one artifact",
@@ -89,7 +112,7 @@ def check(packaging: Packaging) -> list[str | None]:
             remedy="give one of them another title",
             code="titles-clash",
         )
-    return titles
+    return named
 
 
 async def package(overlay: Overlay, packaging: Packaging) -> Packaged:
@@ -110,20 +133,83 @@ async def package(overlay: Overlay, packaging: Packaging) -> Packaged:
         await _layer(overlay, file, title, packaging.times, notes)
         for file, title in zip(packaging.files, titles, strict=True)
     ]
-    config = EMPTY
-    artifact_type = packaging.artifact_type or UNKNOWN_ARTIFACT
-    if packaging.config is not None:
-        config = await _blob(overlay, packaging.config, packaging.config.media_type or UNKNOWN_CONFIG)
-        artifact_type = packaging.artifact_type or ""
-    if packaging.config_annotations:
-        config = msgspec.structs.replace(config, annotations=dict(packaging.config_annotations))
+    if packaging.convention in _WITH_CONFIG:
+        return await _conventional(overlay, packaging, layers, notes)
+    config, artifact_type = await _config(overlay, packaging)
+    # What has no files has the empty blob for its only layer, by image-spec 1.1.
     manifest = Manifest.of(
-        layers, config, artifact_type=artifact_type, annotations=packaging.annotations, subject=packaging.subject
+        layers or ([EMPTY] if artifact_type else []),
+        config,
+        artifact_type=artifact_type,
+        annotations=packaging.annotations,
+        subject=packaging.subject,
     )
-    if EMPTY.digest in {child.digest for child in manifest.children}:
+    if EMPTY in manifest.layers or EMPTY.digest == config.digest:
         await overlay.write(EMPTY, from_bytes(b"{}"))
     await overlay.put(manifest)
     return Packaged(manifest=manifest, notes=tuple(notes))
+
+
+_WITH_CONFIG = ("helm", "wasm", "model", "bottle")
+"""The conventions with a config of their own."""
+
+
+async def _conventional(
+    overlay: Overlay, packaging: Packaging, layers: Sequence[Descriptor], notes: Sequence[str]
+) -> Packaged:
+    """An artifact as the tool that it is for makes it."""
+    assert packaging.convention is not None
+    path = os.fspath(cast("str", packaging.files[0].content))
+    shape = await by_convention(overlay, packaging.convention, path, layers, packaging.times)
+    config = shape.config
+    if packaging.config_annotations:
+        config = msgspec.structs.replace(config, annotations=dict(packaging.config_annotations))
+    manifest = Manifest.of(
+        shape.layers,
+        config,
+        artifact_type=shape.artifact_type,
+        annotations={**shape.annotations, **packaging.annotations},
+        subject=packaging.subject,
+    )
+    if not shape.has_media_type:
+        document = {key: value for key, value in manifest.to_document().items() if key != "mediaType"}
+        manifest = Manifest.build(document, OCI_MANIFEST)
+    await overlay.put(manifest)
+    return Packaged(manifest=manifest, notes=tuple(notes), entry_annotations=shape.entry_annotations)
+
+
+async def _config(overlay: Overlay, packaging: Packaging) -> tuple[Descriptor, str]:
+    """The config of an artifact, in an overlay where it is not the empty one, and the artifact type."""
+    artifact_type = packaging.artifact_type or UNKNOWN_ARTIFACT
+    is_old = packaging.image_spec == "1.0"
+    if packaging.config is not None:
+        config = await _blob(overlay, packaging.config, packaging.config.media_type or UNKNOWN_CONFIG)
+        artifact_type = packaging.artifact_type or ""
+    elif packaging.platform is not None:
+        config = await overlay.add(encode_compact(packaging.platform.to_document()), OCI_CONFIG)
+    elif is_old:
+        config = await overlay.add(b"{}", packaging.artifact_type or UNKNOWN_CONFIG)
+    else:
+        config = EMPTY
+    if packaging.config_annotations:
+        config = msgspec.structs.replace(config, annotations=dict(packaging.config_annotations))
+    return config, "" if is_old else artifact_type
+
+
+def _check_form(packaging: Packaging) -> None:
+    """Refuse what one manifest cannot say."""
+    has_type, has_config = bool(packaging.artifact_type), packaging.config is not None
+    cause = remedy = None
+    if has_config and packaging.platform is not None:
+        cause, remedy = "the config says the platform, and another config was given", "leave out one of them"
+    elif packaging.image_spec == "1.1" and has_config and not has_type:
+        cause, remedy = "by image-spec 1.1 an artifact with a config has an artifact type", "give an artifact type"
+    elif packaging.image_spec == "1.0" and has_type and (has_config or packaging.platform is not None):
+        what = "config" if has_config else "config with the platform"
+        cause = f"by image-spec 1.0 the type of the artifact is that of its config, and there is a {what}"
+        remedy = "leave out the artifact type, or give it to the config" if has_config else "leave out one of them"
+    if cause is not None:
+        raise UsageError("such an artifact cannot be made", cause=cause, remedy=remedy, code="artifact-form")
 
 
 async def _layer(overlay: Overlay, file: ArtifactFile, title: str | None, times: int, notes: list[str]) -> Descriptor:
@@ -174,10 +260,10 @@ async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _title(file: ArtifactFile) -> str | None:
-    """The title of a file; None for bytes and streams that have none."""
+def _title(file: ArtifactFile, convention: Convention | None) -> str | None:
+    """The title of a file; None for bytes and streams that have none, and where the convention gives files none."""
     given = file.title if file.title is not None else file.annotations.get(TITLE)
-    if given is None and not isinstance(file.content, str | os.PathLike):
+    if given is None and (convention == "helm" or not isinstance(file.content, str | os.PathLike)):
         return None
     text = given if given is not None else os.fspath(cast("str", file.content))
     title = tidy(text)

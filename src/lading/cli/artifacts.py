@@ -18,10 +18,12 @@ from lading.model.media_types import is_media_type
 
 if TYPE_CHECKING:
     from lading.artifacts.push import ArtifactFile
+    from lading.artifacts.report import Guess
 
 F = TypeVar("F", bound=Callable[..., Any])
 _CREATED = "org.opencontainers.image.created"
 _MANIFEST, _CONFIG = "$manifest", "$config"
+_TITLE = "org.opencontainers.image.title"
 _OF_CONTENT: tuple[Callable[[Any], Any], ...] = (
     click.option("--config", metavar="FILE[:TYPE]", help="A config; by default it is empty."),
     click.option("--annotation", "typed", multiple=True, metavar="KEY=VALUE", help="Of the manifest. Repeatable."),
@@ -36,12 +38,13 @@ def content_options(function: F) -> F:
     return function
 
 
-def take_content(files: Sequence[str], given: dict[str, Any]) -> list[ArtifactFile]:
+def take_content(files: Sequence[str], given: dict[str, Any], *, strips: bool = False) -> list[ArtifactFile]:
     """The files of an artifact as they were typed.
 
     Args:
         files: as they were typed.
         given: the values of `content_options`, which become the arguments that `Artifacts.push` and its like have.
+        strips: see `typed_file`.
     """
     said = annotations_of(given.pop("annotation_file"))
     typed = dict(key_value(as_text(text), "--annotation") for text in given.pop("typed"))
@@ -49,7 +52,7 @@ def take_content(files: Sequence[str], given: dict[str, Any]) -> list[ArtifactFi
         raise click.UsageError("standard input (-) can be read once")
     config = given.pop("config")
     given["config"] = typed_file(config, said, titled=False) if config is not None else None
-    named = [typed_file(file, said) for file in files]
+    named = [typed_file(file, said, strips=strips) for file in files]
     if said.files:
         raise click.UsageError(f"--annotation-file: {next(iter(said.files))!r} is none of the files that are pushed")
     created = source_created()
@@ -68,13 +71,14 @@ class FileAnnotations(msgspec.Struct):
     """By the files, as they are typed."""
 
 
-def typed_file(text: str, annotations: FileAnnotations, *, titled: bool = True) -> ArtifactFile:
+def typed_file(text: str, annotations: FileAnnotations, *, titled: bool = True, strips: bool = False) -> ArtifactFile:
     """A file from `[TITLE=]FILE[:TYPE]`. What is there under the whole text is that file, whatever is in its name.
 
     Args:
         text: what was typed.
         annotations: those of the files; the ones of this file are taken out.
         titled: whether it may have a title.
+        strips: whether a file without a title has its own name for one, without the folders that it is in.
     """
     from lading.artifacts.push import ArtifactFile
     from lading.io.threads import reader
@@ -94,6 +98,8 @@ def typed_file(text: str, annotations: FileAnnotations, *, titled: bool = True) 
         raise click.UsageError("what comes from standard input needs a title: write TITLE=-")
     content = reader(sys.stdin.fileno()) if path == "-" else path
     said = annotations.files.pop(path, {})
+    if strips and title is None and _TITLE not in said:
+        title = os.path.basename(path.rstrip("/"))  # noqa: PTH119  # the text as it was typed
     return ArtifactFile(content=content, title=title, media_type=media_type, annotations=said)
 
 
@@ -114,3 +120,18 @@ def annotations_of(path: str | None) -> FileAnnotations:
             raise click.UsageError(f"--annotation-file: {path} has no annotations as JSON ({error})") from None
     manifest, config = found.pop(_MANIFEST, {}), found.pop(_CONFIG, {})
     return FileAnnotations(manifest, config, found)
+
+
+def guess_lines(guesses: Sequence[Guess]) -> list[str]:
+    """What was guessed, a line for each kind, and how to say otherwise."""
+    from lading.model.text import excerpt
+
+    files: dict[tuple[str, str], list[str]] = {}
+    for guess in guesses:
+        files.setdefault((guess.kind, guess.media_type), []).append(excerpt(guess.file) or "a file without a name")
+    lines = [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {kind} ({media_type})"
+        for (kind, media_type), names in files.items()
+    ]
+    whole = "; the artifact is made as is usual for that" if any(guess.whole for guess in guesses) else ""
+    return [*lines, f"Guessed{whole}. To say otherwise: FILE:TYPE, --artifact-type TYPE or --no-guess"]

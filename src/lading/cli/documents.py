@@ -57,7 +57,7 @@ COMMANDS = {
     "image flatten": "lading.images.edits.report:EditReport",
     "image squash": "lading.images.edits.report:EditReport",
     "image append": "lading.images.edits.report:EditReport",
-    "artifact push": "lading.transfer.report:CopyReport",
+    "artifact push": "lading.artifacts.report:PushReport",
     "artifact pull": "lading.artifacts.pull:Pulled",
     "artifact attach": "lading.artifacts.attach:AttachReport",
     "artifact ls": "lading.artifacts.referrer_list:ReferrerList",

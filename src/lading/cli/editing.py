@@ -32,9 +32,8 @@ class EditOption(Option):
 
     def __init__(self, *args: Any, make: Callable[[str], Edit], is_rare: bool = False, **kwargs: Any) -> None:
         kwargs.setdefault("multiple", not kwargs.get("is_flag"))
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, is_rare=is_rare, **kwargs)
         self.make = make
-        self.is_rare = is_rare
 
 
 class EditCommand(Command):

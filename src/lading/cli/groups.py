@@ -96,15 +96,20 @@ class Command(Described):
         from lading.cli.help import is_whole, write
 
         if rare and not is_whole(ctx):
-            rare = [(f"{len(rare)} rarer edits", "")]
+            rare = [(f"{len(rare)} rarer options", "")]
         write(formatter, {"Options": own, "Rarely": rare, "How it talks": [*common, *reach]}, is_whole(ctx))
 
 
 class Option(click.Option):
-    """An option whose help says what there is to say itself."""
+    """An option whose help says what there is to say itself.
 
-    is_rare = False
-    """Whether it is one of many edits that few need: without room for everything, these are only counted."""
+    Args:
+        is_rare: whether it is one that few need: without room for everything, these are only counted.
+    """
+
+    def __init__(self, *args: Any, is_rare: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_rare = is_rare
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """What click adds to the help, without the range of numbers (`x>=1`)."""
