@@ -459,6 +459,39 @@ def test_what_a_killed_pull_left_in_the_folder_goes_on(
 # Requests, and other tools
 
 
+def test_a_blob_of_many_names_is_downloaded_once(
+    lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str, proxy: CountingProxy
+) -> None:
+    data, said = packed("d/ d/x=x")
+    names_ = [{TITLE: "a.tgz"}, said, {TITLE: "in/b.tgz"}]
+    place = pushed(f"{registry.host}/{repository}:1", *((data, one) for one in names_)).replace(
+        registry.host, proxy.host
+    )
+    proxy.reset()
+    pull(lading, place, tmp_path / "out")
+    assert names(tmp_path / "out") == ["a.tgz", "d/x", "in/b.tgz"]
+    assert len(proxy.exchanges) == 2
+    assert (tmp_path / "out/a.tgz").read_bytes() == (tmp_path / "out/in/b.tgz").read_bytes() == data
+
+
+def test_progress_is_told(lading: Lading, tmp_path: Path) -> None:
+    place = pushed(tmp_path, (b"x" * 1000, {TITLE: "x"}), packed("d/ d/x=x"))
+    said = pull(lading, place, tmp_path / "out", "--progress", "json")
+    totals = [
+        event for line in said.splitlines() if line.startswith("{") and (event := json.loads(line))["event"] == "totals"
+    ]
+    assert (totals[-1]["finished"], totals[-1]["contents"], totals[-1]["done"]) == (2, 2, totals[-1]["size"])
+    ran = lading.run("artifact", "pull", place, "--title", "x", "-o", "-", "--progress", "json")
+    assert (ran.stdout, '"finished"' in ran.stderr) == ("x" * 1000, True)
+
+
+@pytest.mark.parametrize("words", [["--rename", "a"], ["--flatten"], ["--config", "c"], ["--no-clobber"]])
+def test_what_is_about_a_folder_is_not_about_standard_output(lading: Lading, tmp_path: Path, words: list[str]) -> None:
+    place = pushed(tmp_path, (b"x", {TITLE: "x"}))
+    ran = lading.run("artifact", "pull", place, "-o", "-", *words, check=False)
+    assert (ran.returncode, ran.stdout, "are about a folder" in ran.stderr) == (2, "", True)
+
+
 def test_it_asks_no_more_than_oras(
     lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str, proxy: CountingProxy
 ) -> None:

@@ -36,7 +36,7 @@ from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.stores.overlay import Overlay
-from lading.transfer.events import OnEvent
+from lading.transfer.events import Meter, OnEvent
 from lading.transfer.guard import Guard
 from lading.transfer.report import CopyReport
 from lading.transfer.transform import Graph
@@ -347,6 +347,7 @@ class Artifacts:
         platform: Platform | str | None = None,
         clobber: bool = True,
         jobs: int = JOBS,
+        on_event: OnEvent | None = None,
     ) -> Pulled:
         """Write the files of an artifact into a folder, or one of them to a file object.
 
@@ -370,6 +371,7 @@ class Artifacts:
             platform: which artifact of an index.
             clobber: False refuses to replace files that are there and differ.
             jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
 
         Raises:
             NotFound: there is no such artifact, or no such file in it.
@@ -389,10 +391,10 @@ class Artifacts:
         )
         async with self._open(location, mirrored=True) as store:
             manifest = await _artifact(store, await fetch_location(store, location), platform, str(location))
+            pulling = Pulling(wanted=wanted, clobber=clobber, jobs=jobs, cache=self._cache, meter=Meter(on_event))
             if isinstance(target, Path | str):
-                pulling = Pulling(wanted=wanted, clobber=clobber, jobs=jobs, cache=self._cache)
                 return await to_folder(store, manifest, pulling, str(target), str(location))
-            return await to_stream(store, manifest, wanted, target, str(location))
+            return await to_stream(store, manifest, pulling, target, str(location))
 
     async def tree(
         self,

@@ -17,11 +17,12 @@ from typing import BinaryIO, cast
 
 from lading.artifacts.inside import Inside
 from lading.io import scratch
-from lading.io.sources import closing, in_pieces
+from lading.io.sources import Source, closing, in_pieces
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 from lading.store import Readable, from_store
+from lading.transfer.events import Counted, Meter
 
 BLOBS = "blobs"
 """What the folder of downloads is called in a scratch folder."""
@@ -104,16 +105,21 @@ class Fetching:
         store: which has the blobs.
         folder: where files are kept meanwhile.
         partials: what was begun before.
+        meter: is told what is downloaded.
         what: what the blobs are of, in messages.
     """
 
-    def __init__(self, store: Readable, folder: Path, partials: Partials, what: str) -> None:
+    def __init__(self, store: Readable, folder: Path, partials: Partials, meter: Meter, what: str) -> None:
         self._store = store
         self._folder = folder
         self._partials = partials
+        self._meter = meter
         self._what = what
         self.resumed: set[Digest] = set()
         """The blobs that were begun before."""
+        self.shared: set[Digest] = set()
+        """The blobs that are read several times, and so are kept also where they are small."""
+        self._counted: dict[Digest, Counted] = {}
 
     def path(self, layer: Descriptor) -> Path:
         """Where a blob is kept."""
@@ -138,14 +144,16 @@ class Fetching:
             NotFound: it is not there.
             DigestMismatch: it is damaged; raised after the last piece.
         """
-        if layer.size >= KEPT_FROM:
-            pieces = self._kept(layer)
-        else:
-            source = from_store(self._store, layer)
-            pieces = in_pieces(source(), _PIECE)
+        is_kept = layer.size >= KEPT_FROM or layer.digest in self.shared
+        pieces = self._kept(layer) if is_kept else in_pieces(self._source(layer)(), _PIECE)
         async with closing(pieces):
             async for piece in pieces:
                 yield piece
+
+    def done(self, layer: Descriptor) -> int:
+        """How many bytes of a blob the meter knows of."""
+        counted = self._counted.get(layer.digest)
+        return counted.done if counted is not None else 0
 
     def forget(self, layer: Descriptor) -> None:
         """Remove what there is of a blob."""
@@ -163,7 +171,7 @@ class Fetching:
                 self.resumed.add(layer.digest)
                 yield piece
             if verifier.seen < layer.size or not layer.size:
-                source = from_store(self._store, layer)
+                source = self._source(layer)
                 # Read from its first byte, it is verified already.
                 check = verifier if verifier.seen or not source.is_verified else None
                 async with closing(in_pieces(source.since(verifier.seen), _PIECE)) as pieces:
@@ -174,6 +182,11 @@ class Fetching:
                 if check is None:
                     return
             verifier.finish()
+
+    def _source(self, layer: Descriptor) -> Source:
+        source = self._meter.counted(self._what, layer, None, from_store(self._store, layer))
+        self._counted[layer.digest] = source
+        return source
 
     def _opened(self, layer: Descriptor, path: Path) -> BinaryIO:
         if layer.size >= KEPT_FROM and not path.exists():

@@ -37,6 +37,7 @@ from lading.model.document import Result
 from lading.model.manifest import Manifest
 from lading.model.text import excerpt
 from lading.store import Readable, from_store, read
+from lading.transfer.events import Meter
 
 _CONFIG = 1024 * 1024
 """How large a config may be that files are called after, in bytes."""
@@ -79,25 +80,31 @@ class Pulling(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
     cache: Path | None
     """The folder for what later pulls can use; None for none."""
+    meter: Meter
+    """Is told what is downloaded."""
 
 
-async def to_stream(store: Readable, manifest: Manifest, wanted: Choice, file: BinaryIO, what: str) -> Pulled:
+async def to_stream(store: Readable, manifest: Manifest, pulling: Pulling, file: BinaryIO, what: str) -> Pulled:
     """Write the only file that is wanted to a file object; of a directory its archive.
 
     Raises:
         UsageError: there are several.
         NotFound: there is none.
     """
-    files = files_of(manifest, wanted, await _config(store, manifest), what)
+    files = files_of(manifest, pulling.wanted, await _config(store, manifest), what)
     if len(files) != 1:
         raise UsageError(
             f"{what} has {len(files)} files, and one can be written there",
             remedy="choose one by its title",
             code="several-files",
         )
-    async with closing(in_pieces(from_store(store, files[0].layer)())) as pieces:
+    layer = files[0].layer
+    pulling.meter.found(layer)
+    source = pulling.meter.counted(what, layer, None, from_store(store, layer))
+    async with closing(in_pieces(source())) as pieces:
         async for piece in pieces:
             await in_thread(file.write, piece)
+    pulling.meter.finished(what, layer, "copied", source.done)
     return Pulled(reference=what, digest=manifest.digest, files=(_pulled(files[0], None, "written"),))
 
 
@@ -124,7 +131,7 @@ async def to_folder(store: Readable, manifest: Manifest, pulling: Pulling, targe
                 digests = {file.layer.digest for file in missing}
                 left = partial(_taken_over, digests)
                 staging = stack.enter_context(scratch.beside(folder / "lading", left))
-            stage = await in_thread(_Stage, store, staging, partials, what)
+            stage = await in_thread(_Stage, store, staging, partials, pulling.meter, what)
             notes = await stage.fill(missing, pulling.jobs)
             await in_thread(stage.place, tree, clobber=pulling.clobber)
             for archive, recording in stage.recordings.items():
@@ -185,7 +192,7 @@ def _taken_over(digests: set[Digest], staging: Path, left: Path) -> None:
 class _Stage:
     """Files on their way into a folder: as they are to be there, in a folder of their own."""
 
-    def __init__(self, store: Readable, staging: Path, partials: Partials, what: str) -> None:
+    def __init__(self, store: Readable, staging: Path, partials: Partials, meter: Meter, what: str) -> None:
         self.recordings: dict[Digest, bytes | None] = {}
         """What was in the archives that were unpacked."""
         self._new, self._old, self._blobs = staging / "new", staging / "old", staging / BLOBS
@@ -195,7 +202,8 @@ class _Stage:
         self._store = store
         self._staging = staging
         self._partials = partials
-        self._fetching = Fetching(store, self._blobs, partials, what)
+        self._fetching = Fetching(store, self._blobs, partials, meter, what)
+        self._meter = meter
         self._what = what
         self._notes: list[str] = []
         self._closed: dict[str, int] = {}
@@ -208,6 +216,8 @@ class _Stage:
         """
         blobs: dict[Digest, list[File]] = {}
         for file in files:
+            if file.layer.digest not in blobs:
+                self._meter.found(file.layer)
             blobs.setdefault(file.layer.digest, []).append(file)
         places = asyncio.Semaphore(jobs)
         is_alone = len(files) == 1
@@ -215,6 +225,7 @@ class _Stage:
         async def one(same: list[File]) -> None:
             async with places:
                 await self._bring(same, is_alone=is_alone)
+                self._meter.finished(self._what, same[0].layer, "copied", self._fetching.done(same[0].layer))
 
         try:
             await gather(map(one, blobs.values()))
@@ -248,6 +259,8 @@ class _Stage:
             await self._bring_once(same, is_alone=is_alone)
 
     async def _bring_once(self, same: Sequence[File], *, is_alone: bool) -> None:
+        if len(same) > 1:
+            self._fetching.shared.add(same[0].layer.digest)
         if any(not file.is_directory for file in same):
             await self._fetching.file(same[0].layer)
         for file in same:
@@ -258,7 +271,7 @@ class _Stage:
         self._fetching.forget(same[0].layer)
         for file in same:
             if file.is_directory:
-                shutil.rmtree(self._new / file.title)
+                shutil.rmtree(self._new / file.title, ignore_errors=True)
         self._new.mkdir(exist_ok=True)
 
     def _arrange(self, files: Sequence[File]) -> None:

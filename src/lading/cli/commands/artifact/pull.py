@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lading.cli import values
-from lading.cli.copying import JOBS
+from lading.cli.copying import JOBS, PROGRESS
 from lading.cli.drafts import as_text
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option, platform_option
+
+if TYPE_CHECKING:
+    from lading.cli.progress import Style
 
 
 @click.command(cls=Command, short_help="Write the files of an artifact into a folder")
@@ -29,9 +32,10 @@ from lading.cli.options import Options, common, format_option, platform_option
 @platform_option(help="Of an index, the artifact for this platform.")
 @click.option("--no-clobber", is_flag=True, help="Replace no file that is there and differs.")
 @JOBS
+@PROGRESS
 @format_option
 @common()
-def pull(options: Options, reference: str, output: str, format_: str, **given: Any) -> None:
+def pull(options: Options, reference: str, output: str, format_: str, progress: Style, **given: Any) -> None:
     """Write the files of an artifact into a folder, and print their paths; what is there and right stays.
 
     Nothing is written elsewhere, whatever the artifact says. A FILE is what the only file is to be: with its ending.
@@ -41,15 +45,19 @@ def pull(options: Options, reference: str, output: str, format_: str, **given: A
     lading artifact pull reg.example/notes:1 --title '*.json' -o -
     """
     from lading.cli.output import count, emit, stream
+    from lading.cli.progress import shown_progress
 
     if output == "-" and format_ != "text":
         raise click.UsageError("--format prints to standard output, where the file goes")
+    if output == "-" and any(given[name] for name in ("rename", "flatten", "config", "no_clobber")):
+        raise click.UsageError("--rename, --flatten, --config and --no-clobber are about a folder, and not about -o -")
     given["titles"] = tuple(map(as_text, given["titles"]))
     given["rename"] = dict(_renamed(as_text(text)) for text in given["rename"])
     given["config"] = as_text(given["config"]) if given["config"] is not None else None
     given["clobber"] = not given.pop("no_clobber")
     target = stream() if output == "-" else output
-    done = options.run(lambda client: client.artifacts.pull(reference, target, **given))
+    with shown_progress(progress, quiet=options.quiet or format_ != "text") as on_event:
+        done = options.run(lambda client: client.artifacts.pull(reference, target, on_event=on_event, **given))
     for note in done.notes:
         options.warn(note)
     if output == "-":
