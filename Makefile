@@ -16,7 +16,7 @@ help:
 	@echo 'make types   mypy and pyright, strict'
 	@echo 'make check   lint, types and tests: what must hold'
 	@echo 'make format  put the formatting right'
-	@echo 'make pages   make the pages again that are made from the code: JSON documents, public names, lint codes'
+	@echo 'make pages   make again what is made from the code: JSON documents, public names, lint codes, help'
 	@echo 'make venv    only make $(VENV), with everything the others need'
 	@echo 'make lock    pin the dependencies again   (ARGS=--upgrade for newer ones)'
 	@echo 'make clean   remove what was made'
@@ -46,6 +46,7 @@ pages: $(VENV)/.ready-dev
 	$(PY) docs/describe_json.py > docs/json.md
 	$(PY) docs/describe_api.py > docs/reference.md
 	$(PY) docs/describe_lint.py
+	$(PY) docs/describe_help.py
 
 venv: $(VENV)/.ready-dev
 

@@ -7,9 +7,9 @@ to nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lading._version import __version__
+
+TYPE_CHECKING = False  # that of `typing` takes longer to import than all of this
 
 if TYPE_CHECKING:
     from lading.artifacts.attach import AttachReport

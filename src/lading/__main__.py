@@ -1,24 +1,39 @@
 """The program `lading`, also `python -m lading`: the command line, in a process that begins and ends quickly."""
 
-import gc
 import os
 import sys
-from contextlib import suppress
-from typing import NoReturn
+
+from lading.quick import answer
+
+TYPE_CHECKING = False  # that of `typing` takes longer to import than an answer
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
-def main() -> NoReturn:
+def main() -> "NoReturn":
     """Run the command that the process was started with, and end the process with its exit code."""
+    code = 0 if answer(sys.argv[1:]) else _run()
+    # Everything is closed, and nothing is left to the interpreter but to take itself apart: a tenth of the time.
+    os._exit(code)
+
+
+def _run() -> int:
+    """Load the command line and run the command; returns its exit code."""
+    import gc
+    from contextlib import suppress
+
+    from lading.later import load_later
+
     # What a command imports stays until it ends: looking for garbage among it, sixty times, took a tenth of the time.
     gc.set_threshold(100_000, 20, 100)
+    load_later()
     from lading.cli import main as run
 
     code = run()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    # Everything is closed, and nothing is left to the interpreter but to take itself apart: another tenth.
-    os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import lading.cli
 from cli.terminal import on_terminal
 from lading.cli import output
+from lading.cli.logs import LogHandler
 from lading.model.text import json_printable, printable
 from support.images import make_image, push
 from support.lading import Lading
@@ -146,7 +147,7 @@ def test_nobody_else_can_colour_a_text(capsys: pytest.CaptureFixture[str], monke
 
 
 def test_a_log_has_a_line_for_each_record(capsys: pytest.CaptureFixture[str]) -> None:
-    handler = output.LogHandler()
+    handler = LogHandler()
     handler.handle(logging.LogRecord("a", logging.INFO, "f", 1, "of %s\nGET / 200", ("\x1b[1m\u202e",), None))
     assert capsys.readouterr().err == "of \\x1b[1m\\u202e\n    GET / 200\n"
 

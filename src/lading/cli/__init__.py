@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import click
 
-from lading.cli.groups import Group, NobodyReads
+from lading.cli.groups import Group, NobodyReads, option
 from lading.errors import LadingError
 
 COMMANDS = (
@@ -50,7 +50,7 @@ CONTEXT: dict[str, object] = {"help_option_names": ["-h", "--help"], "max_conten
 
 
 @click.group(cls=Group, package="lading.cli.commands", names=COMMANDS, context_settings=CONTEXT)
-@click.option(
+@option(
     "--version",
     is_flag=True,
     is_eager=True,
@@ -184,8 +184,8 @@ def _say_usage(error: click.UsageError) -> None:
 
 def _version(context: click.Context, wanted: bool) -> None:
     if wanted:
-        from lading._version import __version__
         from lading.cli.output import say
+        from lading.quick import VERSION
 
-        say(f"lading {__version__}")
+        say(VERSION)
         context.exit()

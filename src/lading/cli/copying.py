@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lading.cli.groups import Option
+from lading.cli.groups import Option, option
 from lading.cli.options import Options, format_option, platform_option
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound="CopyReport")
 
 
-IF_DIGEST = click.option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this now; or `absent`.")
-NO_CLOBBER = click.option("--no-clobber", is_flag=True, help="Leave tags alone that name something else.")
-JOBS = click.option(
+IF_DIGEST = option("--if-digest", metavar="DIGEST", help="Change a tag only if it names this now; or `absent`.")
+NO_CLOBBER = option("--no-clobber", is_flag=True, help="Leave tags alone that name something else.")
+JOBS = option(
     "--jobs",
     cls=Option,
     type=click.IntRange(min=1),
@@ -33,7 +33,7 @@ JOBS = click.option(
     metavar="N",
     help="How many blobs are under way at once (8).",
 )
-PROGRESS = click.option(
+PROGRESS = option(
     "--progress",
     type=click.Choice(["auto", "tty", "plain", "json", "none"]),
     default="auto",
@@ -47,18 +47,18 @@ def copy_options(function: F) -> F:
     for add in reversed(
         (
             platform_option(multiple=True, help="Of an index, only these entries. Repeatable."),
-            click.option("--referrers", is_flag=True, help="Signatures, SBOMs and the like, too."),
-            click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done."),
-            click.option("--to", type=click.Choice(["oci", "docker"]), help="Encode manifests so; digests change."),
-            click.option(
+            option("--referrers", is_flag=True, help="Signatures, SBOMs and the like, too."),
+            option("--dry-run", is_flag=True, help="Write nothing; print what would be done."),
+            option("--to", type=click.Choice(["oci", "docker"]), help="Encode manifests so; digests change."),
+            option(
                 "--compression",
                 type=click.Choice(["gzip", "zstd", "none"]),
                 help="Compress layers so; digests change.",
             ),
             NO_CLOBBER,
             IF_DIGEST,
-            click.option("--keep-going", is_flag=True, help="Copy what can be copied of several tags or targets."),
-            click.option("--verify", is_flag=True, help="Believe no target: read everything back."),
+            option("--keep-going", is_flag=True, help="Copy what can be copied of several tags or targets."),
+            option("--verify", is_flag=True, help="Believe no target: read everything back."),
             JOBS,
             PROGRESS,
             format_option,
@@ -80,8 +80,8 @@ def run_copy(options: Options, source: str, targets: tuple[str, ...], given: dic
     format_, style = given.pop("format_"), given.pop("progress")
     given["clobber"] = not given.pop("no_clobber")
     given["referrers"] = given["referrers"] or None
-    for side, option in (("source", "src_authfile"), ("target", "dst_authfile")):
-        if path := given.pop(option, None):
+    for side, name in (("source", "src_authfile"), ("target", "dst_authfile")):
+        if path := given.pop(name, None):
             from lading.registry.auth.lookup import default_sources
 
             given[f"{side}_credentials"] = default_sources(authfiles=[Path(path)])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from lading.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class NobodyReads(Exception):
@@ -36,14 +38,27 @@ class Described(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.append(
-            CommonOption(
-                ["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=_help_all, help=_HELP_ALL
-            )
-        )
+        self.params.append(CommonOption(["--help-all"], callback=_help_all, help=_HELP_ALL, **_ENDS))
+        self._help: CommonOption | None = None
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """What click makes anew for each command, with a look for translations of its help."""
+        names = self.get_help_option_names(ctx)
+        if self._help is None and names:
+            self._help = CommonOption(names, callback=_show_help, help="Show this message and exit.", **_ENDS)
+        return self._help
 
 
 _HELP_ALL = "Describe everything, and exit."
+_ENDS: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False}
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from lading.cli.output import say
+
+        say(*ctx.get_help().splitlines())
+        ctx.exit()
 
 
 def _help_all(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
@@ -101,21 +116,34 @@ class Command(Described):
 
 
 class Option(click.Option):
-    """An option whose help says what there is to say itself.
+    """An option whose help says what there is to say itself, in one sentence.
 
     Args:
         is_rare: whether it is one that few need: without room for everything, these are only counted.
+        help: the sentence.
     """
 
-    def __init__(self, *args: Any, is_rare: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, is_rare: bool = False, help: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_rare = is_rare
+        # click would take the indent of a docstring away, and import `inspect` for that.
+        self.help = help
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """What click adds to the help, without the range of numbers (`x>=1`)."""
         extra = super().get_help_extra(ctx)
         extra.pop("range", None)
         return extra
+
+
+def option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """Add an `Option` to a command.
+
+    Args:
+        names: as click takes them.
+        attributes: as click takes them.
+    """
+    return click.option(*names, **{"cls": Option, **attributes})
 
 
 class CommonOption(Option):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lading.cli.groups import CommonOption, ReachOption
+from lading.cli.groups import CommonOption, ReachOption, option
 from lading.errors import LadingError, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -83,27 +84,27 @@ class Options:
         before = Session.answers
 
         async def main() -> T:
-            _wake_up_at_ctrl_c()
-            async with AsyncClient(
-                insecure=self.insecure,
-                authfiles=self.reach.get("authfile", ()),
-                config=self.config() if self.reach.keys() - {"authfile"} else None,
-                create_repositories=self.create_repository,
-                on_warning=self._warn_from,
-                on_note=self.warn,
-                on_request=self._trace if self.verbose else None,
-            ) as client:
-                try:
-                    return await work(client)
-                except UsageError as error:
-                    if Session.answers > before:
-                        error.exit_code = LadingError.exit_code  # 2 says that nothing was sent
-                    raise
-                except NotFound as error:
-                    from lading.cli.suggestions import suggest
+            with _woken_by_ctrl_c():
+                async with AsyncClient(
+                    insecure=self.insecure,
+                    authfiles=self.reach.get("authfile", ()),
+                    config=self.config() if self.reach.keys() - {"authfile"} else None,
+                    create_repositories=self.create_repository,
+                    on_warning=self._warn_from,
+                    on_note=self.warn,
+                    on_request=self._trace if self.verbose else None,
+                ) as client:
+                    try:
+                        return await work(client)
+                    except UsageError as error:
+                        if Session.answers > before:
+                            error.exit_code = LadingError.exit_code  # 2 says that nothing was sent
+                        raise
+                    except NotFound as error:
+                        from lading.cli.suggestions import suggest
 
-                    await suggest(client, error)
-                    raise
+                        await suggest(client, error)
+                        raise
 
         return asyncio.run(main())
 
@@ -166,20 +167,33 @@ class Options:
         say(line, err=True)
 
 
-def _wake_up_at_ctrl_c() -> None:
+@contextmanager
+def _woken_by_ctrl_c() -> Iterator[None]:
     """Have Ctrl-C end the event loop's wait, too, when it comes just before the loop begins to wait.
 
     `asyncio.run` handles the signal in Python code, which runs when a wait is over: a wait for a pipe that nobody
-    empties never is. With a handler of its own the loop has a socket that each signal writes to.
+    empties never is. So each signal writes to a socket that the loop listens to.
     """
     import asyncio
     import signal
+    import socket
     import threading
 
-    handler = signal.getsignal(signal.SIGINT)
-    if callable(handler) and threading.current_thread() is threading.main_thread():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
-        signal.signal(signal.SIGINT, handler)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    awake, signals = socket.socketpair()
+    with awake, signals:
+        awake.setblocking(False)
+        signals.setblocking(False)
+        loop.add_reader(awake, awake.recv, 4096)
+        before = signal.set_wakeup_fd(signals.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(awake)
 
 
 def common(
@@ -213,7 +227,7 @@ def common(
         wrapped = _flag("-q", "--quiet", help="Print the answer only.")(wrapped)
         if insecure:
             for name, (metavar, text) in reversed(_REACHING.items()):
-                wrapped = click.option(
+                wrapped = option(
                     f"--{name.replace('_', '-')}",
                     cls=ReachOption,
                     is_described=described,
@@ -223,7 +237,7 @@ def common(
                 )(wrapped)
             wrapped = _flag("--insecure", help="Accept plain HTTP and any certificate.")(wrapped)
         if pushes:
-            wrapped = click.option("--create-repository", is_flag=True, help=_CREATE)(wrapped)
+            wrapped = option("--create-repository", is_flag=True, help=_CREATE)(wrapped)
         return wrapped  # type: ignore[return-value]
 
     return decorate
@@ -262,12 +276,12 @@ def _header_lines(values: Sequence[str]) -> list[str]:
 
 def authfile_option(name: str, *, help: str) -> Callable[[F], F]:
     """Add an option that names a file of credentials, which has to be there."""
-    return click.option(name, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help=help)
+    return option(name, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help=help)
 
 
 def scope_option(function: F) -> F:
     """Add `--scope`: what access is asked for."""
-    return click.option(
+    return option(
         "--scope",
         "scopes",
         multiple=True,
@@ -277,7 +291,7 @@ def scope_option(function: F) -> F:
 
 
 def _flag(*names: str, help: str) -> Callable[[F], F]:
-    return click.option(*names, cls=CommonOption, is_flag=True, help=help)
+    return option(*names, cls=CommonOption, is_flag=True, help=help)
 
 
 def formats(*others: str) -> Callable[[F], F]:
@@ -293,7 +307,7 @@ def formats(*others: str) -> Callable[[F], F]:
             check(value, document_of(path_of(context)))
         return value
 
-    return click.option(
+    return option(
         "--format",
         "format_",
         cls=CommonOption,
@@ -311,13 +325,13 @@ def format_option(function: F) -> F:
 
 def platform_option(*, multiple: bool = False, help: str) -> Callable[[F], F]:
     """Add `--platform OS/ARCH[/VARIANT]`."""
-    return click.option(
+    return option(
         "--platform", "platforms" if multiple else "platform", multiple=multiple, metavar="OS/ARCH[/VARIANT]", help=help
     )
 
 
 def layer_option(function: F) -> F:
     """Add `--layer`: one layer alone."""
-    return click.option(
-        "--layer", metavar="N|DIGEST", help="One layer alone, as it is in its archive; 1 is the lowest."
-    )(function)
+    return option("--layer", metavar="N|DIGEST", help="One layer alone, as it is in its archive; 1 is the lowest.")(
+        function
+    )

@@ -5,7 +5,6 @@ A line is one line: whatever a text from elsewhere has in it that is no text, a 
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -112,18 +111,6 @@ def ask_for(what: str, *, hidden: bool = False) -> str:
     """
     answer: str = click.prompt(_shown(what), hide_input=hidden, err=True)
     return answer
-
-
-class LogHandler(logging.Handler):
-    """Prints the records of a log to stderr."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a record. Of several lines, as a traceback has, all but the first are moved to the right."""
-        try:
-            first, *more = self.format(record).split("\n")
-            say(first, *(f"    {line}" for line in more), err=True)
-        except Exception:  # noqa: BLE001  # a log never ends what it tells of
-            self.handleError(record)
 
 
 def paint(text: str, colour: str, *, err: bool = False) -> str:

@@ -131,7 +131,12 @@ _PLATFORM_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fiel
 _SIZE_MAX = 2**63 - 1
 _CAUSE_LIMIT = 200
 
-EMPTY = msgspec.structs.replace(Descriptor.of(b"{}", OCI_EMPTY), data="e30=")
+EMPTY = Descriptor(
+    media_type=OCI_EMPTY,
+    digest=Digest("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"),
+    size=2,
+    data="e30=",
+)
 """The empty descriptor (image-spec manifest §Guidance for an Empty Descriptor), with its inline data."""
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from lading.errors import (
     Conflict,
@@ -108,7 +109,7 @@ class Refusal(msgspec.Struct, frozen=True):
     """Its beginning."""
 
 
-class Said(NamedTuple):
+class Said(msgspec.Struct, frozen=True):
     """What a registry itself says about a refusal."""
 
     code: str = ""
@@ -287,7 +288,7 @@ def elsewhere(refusal: Refusal, *, registry: str, host: str, what: str) -> Ladin
     )
 
 
-class Reason(NamedTuple):
+class Reason(msgspec.Struct, frozen=True):
     """Why something was not allowed, as far as credentials tell."""
 
     why: str
@@ -459,7 +460,7 @@ def _cause(status: int, words: Said, *, always: bool = False) -> str:
     if status < 300 and not (status == 200 and str(words)):
         return f"HTTP {status} was not expected"
     if status == 404:  # its detail repeats what was asked for
-        words = words._replace(detail="")
+        words = structs.replace(words, detail="")
     text = str(words)
     if status in {401, 403, 404} and text and not always:
         return text
@@ -474,7 +475,7 @@ def _from_document(document: Any) -> Said:
         found = [_from_error(error) for error in errors[:_ERRORS_LIMIT] if isinstance(error, dict)]
         if found:
             first, *others = sorted(dict.fromkeys(found), key=_vagueness)
-            return first._replace(others=tuple(other for other in others if _vagueness(other) < _SAYS_NOTHING))
+            return structs.replace(first, others=tuple(other for other in others if _vagueness(other) < _SAYS_NOTHING))
     for key in ("message", "error_description", "error", "details", "detail"):
         if text := _text(document.get(key)):
             return Said("", clean(text))

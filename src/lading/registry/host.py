@@ -22,7 +22,6 @@ from lading.registry.auth.credentials import Credentials
 from lading.registry.cache import Cache, HostCache
 from lading.registry.hosts.configuration import Config
 from lading.registry.hosts.settings import DOCKER_HUB, HostConfig
-from lading.registry.http.plain_probe import speaks_plain_http
 from lading.registry.http.transport import (
     CertificateWanted,
     ConnectFailed,
@@ -148,7 +147,11 @@ class Host:
     async def listen(self) -> None:
         """Find out whether a host on this machine speaks plain HTTP, where it is likely and nothing says otherwise."""
         likely = urls.is_loopback(self.hostname) and self._port is not None and not self.config.ca_files
-        if likely and self.schemes == ("https", "http") and await speaks_plain_http(self.hostname, self._port or 0):
+        if not likely or self.schemes != ("https", "http"):
+            return
+        from lading.registry.http.plain_probe import speaks_plain_http
+
+        if await speaks_plain_http(self.hostname, self._port or 0):
             self.schemes = ("http",)
 
     def may_speak_http_after(self, error: Unreachable) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
+from msgspec import structs
 
 from lading.errors import UsageError
 from lading.registry import urls
@@ -16,7 +19,7 @@ from lading.registry.http.transport import Route
 Pairs = tuple[tuple[str, str], ...]
 
 
-class Destination(NamedTuple):
+class Destination(msgspec.Struct, frozen=True):
     """Where a request goes: a registry, a path on it, and what that needs."""
 
     registry: str
@@ -58,7 +61,7 @@ def _moved(target: Destination, alternative: Alternative, repository: str, match
         match: what follows the repository in the path; None where the path is kept: a registry itself named it, such as
             the address at which an upload goes on.
     """
-    moved = target._replace(registry=alternative.registry, insecure=alternative.insecure)
+    moved = structs.replace(target, registry=alternative.registry, insecure=alternative.insecure)
     there = alternative.repository
     if there == repository or not repository:
         return moved
@@ -69,7 +72,8 @@ def _moved(target: Destination, alternative: Alternative, repository: str, match
         # Its neighbours are below the same path.
         return there.removesuffix(repository) + name if there.endswith(f"/{repository}") else name
 
-    return moved._replace(
+    return structs.replace(
+        moved,
         path=f"/v2/{there}{match[0]}" if match is not None else target.path,
         scopes=tuple(
             scope._replace(repository=renamed(scope.repository)) if scope.kind == "repository" else scope

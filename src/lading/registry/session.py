@@ -33,7 +33,6 @@ from lading.registry.auth.credentials import Credentials
 from lading.registry.auth.scopes import Scope, repository_of
 from lading.registry.cache import Cache, HostCache
 from lading.registry.call import PING, Call, as_query
-from lading.registry.failures import BODY_LIMIT, Refusal
 from lading.registry.host import Host
 from lading.registry.hosts.configuration import Config
 from lading.registry.hosts.settings import DOCKER_HUB, HostConfig
@@ -444,7 +443,7 @@ class Session:
             if not is_refused or same_origin(response.url, call.host.url):
                 stack.push_async_exit(first.pop_all())
                 return response
-            await response.excerpt(BODY_LIMIT)
+            await response.excerpt(failures.BODY_LIMIT)
         fresh = structs.replace(call, headers=(*call.headers, ("Cache-Control", "no-cache")))
         return await self._followed(stack, fresh, shown)
 
@@ -457,7 +456,7 @@ class Session:
             if target is None:
                 stack.push_async_exit(first.pop_all())
                 return response
-            await response.excerpt(BODY_LIMIT)  # so that the connection can be used again
+            await response.excerpt(failures.BODY_LIMIT)  # so that the connection can be used again
         from lading.registry.redirects import follow
 
         private = self._private_headers(host, shown)
@@ -656,7 +655,7 @@ class Session:
                 await create_repository(registry, repository)
                 self._created.add((registry, repository))
 
-    async def _denied(self, call: Call, refusal: Refusal, shown: Authorization | None) -> LadingError:
+    async def _denied(self, call: Call, refusal: failures.Refusal, shown: Authorization | None) -> LadingError:
         from lading.registry import refusals
 
         return await refusals.denied(call, refusal, shown, is_given=self._alone)
@@ -679,7 +678,7 @@ async def _refuse_web_page(response: Response, call: Call) -> None:
         raise failures.no_registry(call.host.name, "it answered with a web page")
 
 
-def _elsewhere(call: Call, response: Response, refusal: Refusal) -> LadingError:
+def _elsewhere(call: Call, response: Response, refusal: failures.Refusal) -> LadingError:
     from lading.registry.refusals import elsewhere
 
     return elsewhere(call, response, refusal)
@@ -694,5 +693,5 @@ def _redirect(response: Response, call: Call) -> str | None:
     return target_of(response, call)
 
 
-async def _refusal(response: Response) -> Refusal:
-    return Refusal(response.status, await response.excerpt(BODY_LIMIT))
+async def _refusal(response: Response) -> failures.Refusal:
+    return failures.Refusal(response.status, await response.excerpt(failures.BODY_LIMIT))

@@ -177,7 +177,7 @@ def parse_links(value: str) -> list[tuple[str, frozenset[str]]]:
 def is_loopback(host: str) -> bool:
     """Whether a host (without port) is this machine: `localhost`, a name under it, 127.0.0.0/8 or ::1."""
     name = host.lower().removesuffix(".")
-    if name == "localhost" or name.endswith(".localhost"):
+    if name in ("localhost", "127.0.0.1") or name.endswith(".localhost"):
         return True
     address = _literal(name)
     return address is not None and address.is_loopback
@@ -219,13 +219,16 @@ def split_port(registry: str) -> tuple[str, int | None]:
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
     """The address that a host is written as, in any of the spellings that `inet_aton` and browsers take."""
+    bare = host[1:-1] if host.startswith("[") else host
+    is_numeric = re.fullmatch(_NUMERIC_HOST, bare)
+    if not is_numeric and ":" not in bare:
+        return None  # a name: `ipaddress` takes longer to import than most requests to prepare
     import ipaddress
 
-    bare = host[1:-1] if host.startswith("[") else host
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
-        if not re.fullmatch(_NUMERIC_HOST, bare):
+        if not is_numeric:
             return None
         import socket
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -28,7 +28,7 @@ from lading.model.digest import Digest
 from lading.model.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, check_name, check_tag, is_tag
 
 
-class Kind(NamedTuple):
+class Kind(msgspec.Struct, frozen=True):
     """A kind of place: how its locations are written, and the module that opens its stores."""
 
     schemes: tuple[str, ...]

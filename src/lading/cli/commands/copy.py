@@ -8,20 +8,20 @@ import click
 
 from lading.cli import values
 from lading.cli.copying import copy_options, run_copy
-from lading.cli.groups import Command
+from lading.cli.groups import Command, option
 from lading.cli.options import Options, authfile_option, common
 
 
 @click.command(cls=Command, short_help="Copy images, indexes and artifacts from anywhere to anywhere")
 @click.argument("source", type=values.location, metavar="SRC")
 @click.argument("targets", type=values.location, metavar="DST...", nargs=-1, required=True)
-@click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
-@click.option("--all-tags", is_flag=True, help="Every tag of SRC, under its own name.")
-@click.option("--include", multiple=True, metavar="PATTERN", help="Of all tags, only such. Repeatable.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Of all tags, none such. Repeatable.")
+@option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
+@option("--all-tags", is_flag=True, help="Every tag of SRC, under its own name.")
+@option("--include", multiple=True, metavar="PATTERN", help="Of all tags, only such. Repeatable.")
+@option("--exclude", multiple=True, metavar="PATTERN", help="Of all tags, none such. Repeatable.")
 @copy_options
-@click.option("--sparse", is_flag=True, help="With --platform: keep the index as it is.")
-@click.option(
+@option("--sparse", is_flag=True, help="With --platform: keep the index as it is.")
+@option(
     "--artifact-type", "artifact_types", multiple=True, metavar="TYPE", help="Of referrers, only this type. Repeatable."
 )
 @authfile_option("--src-authfile", help="Credentials for SRC alone.")

@@ -7,7 +7,7 @@ from typing import TypedDict
 import click
 
 from lading.cli import values
-from lading.cli.groups import Command
+from lading.cli.groups import Command, option
 from lading.cli.options import Options, common, format_option, platform_option
 
 
@@ -22,7 +22,7 @@ class DigestDocument(TypedDict):
 @click.command(cls=Command, short_help="Print the digest of a name")
 @click.argument("reference", type=values.location)
 @platform_option(help="The digest of an index's entry for this platform.")
-@click.option("--full", is_flag=True, help="Print REPOSITORY@DIGEST.")
+@option("--full", is_flag=True, help="Print REPOSITORY@DIGEST.")
 @format_option
 @common()
 def digest(options: Options, reference: str, platform: str | None, full: bool, format_: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lading.cli import values
-from lading.cli.groups import Command
+from lading.cli.groups import Command, option
 from lading.cli.options import Options, common, format_option, platform_option
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.command(cls=Command, short_help="Show what a name stands for: platforms, sizes, annotations")
 @click.argument("reference", type=values.location)
 @platform_option(multiple=True, help="Only the entries of an index for this platform. Repeatable.")
-@click.option("--no-trunc", is_flag=True, help="Print digests whole.")
-@click.option("--raw", is_flag=True, help="Print the manifest's exact bytes instead.")
+@option("--no-trunc", is_flag=True, help="Print digests whole.")
+@option("--raw", is_flag=True, help="Print the manifest's exact bytes instead.")
 @format_option
 @common()
 def inspect(

@@ -9,7 +9,7 @@ import click
 
 from lading.cli import values
 from lading.cli.copying import copy_options, run_copy
-from lading.cli.groups import Command
+from lading.cli.groups import Command, option
 from lading.cli.options import Options, common
 from lading.errors import UsageError
 
@@ -17,8 +17,8 @@ from lading.errors import UsageError
 @click.command(cls=Command, short_help="Bring an image from this machine to a registry")
 @click.argument("location")
 @click.argument("references", type=values.location, metavar="REF...", nargs=-1, required=True)
-@click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
-@click.option("--by-digest", is_flag=True, help="Give no tag: it is there by its digest.")
+@option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="One more tag in each target. Repeatable.")
+@option("--by-digest", is_flag=True, help="Give no tag: it is there by its digest.")
 @copy_options
 @common(pushes=True)
 def push(options: Options, location: str, references: tuple[str, ...], **given: Any) -> None:

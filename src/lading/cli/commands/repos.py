@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import click
 
-from lading.cli.groups import Command
+from lading.cli.groups import Command, option
 from lading.cli.options import Options, common, format_option
 
 
@@ -19,8 +19,8 @@ class ReposDocument(TypedDict):
 
 @click.command(cls=Command, short_help="List the repositories of a registry")
 @click.argument("registry")
-@click.option("--include", multiple=True, metavar="PATTERN", help="Only repositories like this. Repeatable.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="No repositories like this. Repeatable.")
+@option("--include", multiple=True, metavar="PATTERN", help="Only repositories like this. Repeatable.")
+@option("--exclude", multiple=True, metavar="PATTERN", help="No repositories like this. Repeatable.")
 @format_option
 @common()
 def repos(options: Options, registry: str, include: tuple[str, ...], exclude: tuple[str, ...], format_: str) -> None:

@@ -9,7 +9,7 @@ import click
 
 from lading.cli import values
 from lading.cli.drafts import local_list
-from lading.cli.groups import Command
+from lading.cli.groups import Command, option
 from lading.cli.options import Options, common, format_option, platform_option
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @click.command(cls=Command, short_help="Tell which image of a list each client will pull")
 @click.argument("reference", type=values.location)
 @platform_option(help="What they are asked for; else what their machine is.")
-@click.option("--as", "clients", multiple=True, metavar="CLIENT", help="Only this client. Repeatable.")
-@click.option("--all-clients", is_flag=True, help="One client for each behaviour.")
-@click.option("--host", metavar="OS/ARCH[/VARIANT]", help="Their machine; by default this one.")
-@click.option("--remote", is_flag=True, help="Ask the registry even if there is a local list of this name.")
-@click.option("--no-trunc", is_flag=True, help="Print digests whole.")
+@option("--as", "clients", multiple=True, metavar="CLIENT", help="Only this client. Repeatable.")
+@option("--all-clients", is_flag=True, help="One client for each behaviour.")
+@option("--host", metavar="OS/ARCH[/VARIANT]", help="Their machine; by default this one.")
+@option("--remote", is_flag=True, help="Ask the registry even if there is a local list of this name.")
+@option("--no-trunc", is_flag=True, help="Print digests whole.")
 @format_option
 @common()
 def resolve(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from lading.cli import values
-from lading.cli.groups import Command
+from lading.cli.groups import Command, option
 from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ class TagDocument(TypedDict):
 @click.command(cls=Command, short_help="Give an image or index more tags, without pulling it")
 @click.argument("source", type=values.location)
 @click.argument("new", nargs=-1, required=True)
-@click.option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
-@click.option(
+@option("--dry-run", is_flag=True, help="Change nothing; print what each tag names now.")
+@option(
     "--if-digest",
     metavar="DIGEST",
     help="Only if a tag names this now, or is `absent`; registries check, then set.",
 )
-@click.option("--keep-going", is_flag=True, help="Set what can be set of several.")
+@option("--keep-going", is_flag=True, help="Set what can be set of several.")
 @format_option
 @common(pushes=True)
 def tag(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from lading.cli import values
-from lading.cli.groups import Command, Option
+from lading.cli.groups import Command, Option, option
 from lading.cli.options import Options, common, format_option
 from lading.errors import UsageError
 
@@ -27,15 +27,15 @@ class TagsDocument(TypedDict):
 
 @click.command(cls=Command, short_help="List the tags of a repository")
 @click.argument("repository", type=values.location)
-@click.option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
-@click.option("--digests", is_flag=True, help="Print what each tag names, too.")
-@click.option("--include", multiple=True, metavar="PATTERN", help="Only tags like this. Repeatable.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="No tags like this. Repeatable.")
-@click.option("--sort", type=click.Choice(["registry", "name", "semver"]), help="The order; semver goes up.")
-@click.option(
+@option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
+@option("--digests", is_flag=True, help="Print what each tag names, too.")
+@option("--include", multiple=True, metavar="PATTERN", help="Only tags like this. Repeatable.")
+@option("--exclude", multiple=True, metavar="PATTERN", help="No tags like this. Repeatable.")
+@option("--sort", type=click.Choice(["registry", "name", "semver"]), help="The order; semver goes up.")
+@option(
     "--latest", cls=Option, type=click.IntRange(min=1), metavar="N", help="Only the N highest versions, highest first."
 )
-@click.option("--no-trunc", is_flag=True, help="Print digests whole.")
+@option("--no-trunc", is_flag=True, help="Print digests whole.")
 @format_option
 @common()
 def tags(

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from lading.errors import Denied
 from lading.registry import failures
 from lading.registry.auth.credentials import Credential, Credentials
-from lading.registry.failures import Reason, Refusal
 
 
 class RefusedCredential(NamedTuple):
@@ -21,7 +20,7 @@ class RefusedCredential(NamedTuple):
     credential: Credential
     repository: str | None
     """Where; None for everywhere."""
-    refusal: Refusal
+    refusal: failures.Refusal
     """What was answered."""
 
     @property
@@ -69,7 +68,7 @@ class Attempts:
                     self._found[repository] = await self._find(repository)
         return self._found[repository]
 
-    def refuse(self, credential: Credential, repository: str | None, refusal: Refusal) -> bool:
+    def refuse(self, credential: Credential, repository: str | None, refusal: failures.Refusal) -> bool:
         """Note that credentials were refused.
 
         Args:
@@ -103,7 +102,7 @@ class Attempts:
         instead = f"with those from {now.source}" if now is not None and now.source else "without credentials"
         return [f"{sentence}; going on {instead}" for sentence in untold]
 
-    async def why_denied(self, repository: str | None, *, shown: bool, refused: bool) -> Reason:
+    async def why_denied(self, repository: str | None, *, shown: bool, refused: bool) -> failures.Reason:
         """Why the registry did not allow something, as far as credentials tell.
 
         Args:
@@ -115,21 +114,23 @@ class Attempts:
         credential = await self.credential(repository)
         if credential is not None and not shown and not refused:
             why = f"{whose(credential)} were not shown: {self._registry} names no way to log in"
-            return Reason(why, f"check that {self._registry} is the right address", "credentials-not-shown")
+            return failures.Reason(why, f"check that {self._registry} is the right address", "credentials-not-shown")
         if credential is not None and not refused:
             another = f"log in to {self._registry} as somebody who may"
-            return Reason(f"{whose(credential)} do not allow it", another, "credentials-insufficient")
+            return failures.Reason(f"{whose(credential)} do not allow it", another, "credentials-insufficient")
         if credential is not None:
-            return Reason(f"{whose(credential)} were refused", again, "credentials-refused")
+            return failures.Reason(f"{whose(credential)} were refused", again, "credentials-refused")
         for one in self.refused:
             if one.repository in (None, repository):
-                return Reason(f"{whose(one.credential)} were refused", again, "credentials-refused", one.refusal)
+                return failures.Reason(
+                    f"{whose(one.credential)} were refused", again, "credentials-refused", one.refusal
+                )
         if self.trouble is not None:
             code = self.trouble.code if self.trouble.code != Denied.code else "credentials-failed"
             fields = self.trouble.fields | {"remedy": self.trouble.remedy}
-            return Reason(str(self.trouble), self.trouble.remedy or again, code, fields=fields)
+            return failures.Reason(str(self.trouble), self.trouble.remedy or again, code, fields=fields)
         why = f"no credentials were found for {self._registry}, and anonymous access was refused"
-        return Reason(why, f"log in to {self._registry}, or give credentials", "no-credentials")
+        return failures.Reason(why, f"log in to {self._registry}, or give credentials", "no-credentials")
 
     def _is_known(self, repository: str | None) -> bool:
         if self.credentials is None:

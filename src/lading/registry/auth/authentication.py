@@ -19,7 +19,6 @@ from lading.registry import failures, urls
 from lading.registry.auth.challenge import Challenge, choose
 from lading.registry.auth.credentials import TOKEN_USER, Credential, Proof
 from lading.registry.auth.scopes import Scope, Token, TokenCache, repository_of
-from lading.registry.failures import Refusal
 
 if TYPE_CHECKING:
     from lading.registry.auth.attempts import Attempts
@@ -51,7 +50,7 @@ class Ask(Protocol):
 class TokenRefused(Exception):
     """A token service gave no token; the session makes an error of it, with the credentials and the scope."""
 
-    def __init__(self, refusal: Refusal, credential: Credential | None) -> None:
+    def __init__(self, refusal: failures.Refusal, credential: Credential | None) -> None:
         super().__init__(f"HTTP {refusal.status}")
         self.refusal = refusal
         self.credential = credential
@@ -183,7 +182,7 @@ class Authenticator:
         base: str,
         scopes: Sequence[Scope],
         sent: Sequence[Authorization],
-        refusal: Refusal,
+        refusal: failures.Refusal,
     ) -> Authorization | None:
         """What to send a refused request with again; None where there is nothing better than what it had.
 
@@ -252,7 +251,7 @@ class Authenticator:
                 if not self._attempts.refuse(credential, None if everywhere else repository, refused.refusal):
                     raise
 
-    def _is_outdated(self, sent: Authorization, refusal: Refusal) -> bool:
+    def _is_outdated(self, sent: Authorization, refusal: failures.Refusal) -> bool:
         """Whether what was forbidden may be allowed to a newer token, or to other credentials."""
         if sent.token is not None:
             return self._cache.is_from_before(sent.token)
@@ -357,7 +356,7 @@ class Authenticator:
         return await self._ask("POST", realm, headers, urlencode(form).encode())
 
     def _refused(self, reply: Reply, realm: str, credential: Credential | None) -> Exception:
-        refusal = Refusal(reply.status, reply.body)
+        refusal = failures.Refusal(reply.status, reply.body)
         if reply.status in {400, 401, 403}:
             return TokenRefused(refusal, credential)
         service = urls.origin(realm).netloc
@@ -446,7 +445,7 @@ def _shown(challenge: Challenge, credential: Credential | None) -> Authorization
     return Authorization(_basic(credential), credential=credential) if credential.password else ANONYMOUS
 
 
-def _is_invalid(refusal: Refusal) -> bool:
+def _is_invalid(refusal: failures.Refusal) -> bool:
     """Whether it is the credentials that a token service refuses, rather than what was asked for with them."""
     return refusal.status == 401 or (refusal.status == 400 and b"invalid_grant" in refusal.body)
 

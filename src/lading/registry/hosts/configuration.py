@@ -18,7 +18,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+import msgspec
+from msgspec import structs
 
 from lading.errors import Denied, UsageError
 from lading.folders import user_folder
@@ -27,7 +30,7 @@ from lading.registry.hosts.registries_conf import Endpoint, RegistriesConf, Regi
 from lading.registry.hosts.settings import DEFAULTS, DOCKER_HUB, HostConfig, Mirror, Override, Setting, canonical
 
 
-class Alternative(NamedTuple):
+class Alternative(msgspec.Struct, frozen=True):
     """Where a repository is, or may be: a registry, and the repository's name there."""
 
     registry: str
@@ -293,7 +296,7 @@ def _itself(registry: str, repository: str, host: Mapping[str, Setting], entry: 
     itself = Alternative(registry, f"{prefix}/{repository}" if prefix else repository)
     if entry is not None and host["insecure"].source == "default":
         is_here = _host_of(entry.origin.location or registry) == registry
-        itself = itself._replace(insecure=is_here and entry.origin.insecure)
+        itself = structs.replace(itself, insecure=is_here and entry.origin.insecure)
     return itself
 
 

@@ -126,7 +126,7 @@ def _logging(format: str, options: Options) -> Iterator[None]:
     """Write the log to stderr meanwhile: every request and every failure, or with --quiet only failures."""
     import logging
 
-    from lading.cli.output import LogHandler
+    from lading.cli.logs import LogHandler
     from lading.serve.access_log import JSONFormatter, TextFormatter
 
     handler = LogHandler()
