@@ -1,7 +1,7 @@
 """Encoding images anew: in the other format's words, or with their layers compressed otherwise.
 
-Digests change, and so signatures and attestations of the original no longer fit. What is new is kept in temporary
-files over the source; the result is then copied like anything else.
+Digests change, and so signatures and attestations of the original do not cover the result. What is new is kept in
+temporary files over the source; the result is then copied like anything else.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from lading.model.media_types import (
 )
 from lading.store import AnyManifest, may_be_manifest
 from lading.stores.overlay import Overlay
+from lading.transfer.report import Note
 from lading.transfer.transform import Graph, Transform
 from lading.walk import Walk
 
@@ -69,14 +70,9 @@ def convert(format: Format | None, compression: Compression | None, limits: Limi
 
     async def transform(graph: Graph) -> Graph:
         overlay = await graph.resources.enter_async_context(Overlay(graph.store))
-        converter = _Converter(overlay, format, compression, limits, Walk(graph.title))
+        converter = _Converter(overlay, format, compression, limits, graph.title)
         manifest = await converter.convert(graph.manifest)
-        notes = converter.notes
-        if manifest.digest != graph.manifest.digest:
-            notes.append(
-                f"{graph.title} has another digest now: signatures and attestations of the original do not cover it"
-            )
-        return graph.changed(*notes, manifest=manifest, store=overlay)
+        return graph.changed(*converter.notes, manifest=manifest, store=overlay)
 
     return transform
 
@@ -89,20 +85,21 @@ class _Converter:
         format: the format of the manifests; None keeps what they have.
         compression: of the layers; None keeps what they have.
         limits: how many layers may be under way at once.
-        walk: over what the index leads to.
+        title: what it is called in messages.
     """
 
     def __init__(
-        self, overlay: Overlay, format: Format | None, compression: Compression | None, limits: Limits, walk: Walk
+        self, overlay: Overlay, format: Format | None, compression: Compression | None, limits: Limits, title: str
     ) -> None:
         self.notes: list[str] = []
         """What was lost on the way, one sentence each."""
+        self._title = title
         self._overlay = overlay
         self._format = format
         self._compression: Compression | None = compression
         self._limits = limits
         self._layers: dict[Digest, asyncio.Task[Descriptor]] = {}
-        self._walk = walk
+        self._walk = Walk(title)
         self._once = Once()
 
     async def convert(self, manifest: AnyManifest) -> AnyManifest:
@@ -132,6 +129,9 @@ class _Converter:
         converted = await gather(self._entry(entry, depth) for entry in kept)
         renamed = {str(old.digest): str(new.digest) for old, new in zip(kept, converted, strict=True)}
         entries = [_pointed(entry, renamed) for entry in converted]
+        attested = sum(new != old for new, old in zip(entries, converted, strict=True))
+        if attested:
+            self._note(attestations_kept(attested, self._title))
         media_type = {"oci": OCI_INDEX, "docker": DOCKER_LIST, None: index.media_type}[self._format]
         if media_type == index.media_type and entries == list(index.manifests):
             return index
@@ -281,6 +281,21 @@ def _pointed(entry: Descriptor, renamed: dict[str, str]) -> Descriptor:
         return entry
     new = renamed[about]
     return msgspec.structs.replace(entry, annotations={**entry.annotations, ATTESTATION_OF: new})
+
+
+def attestations_kept(count: int, title: str) -> Note:
+    """The note that an index lists attestations of images as they were.
+
+    Args:
+        count: how many.
+        title: what the index is called.
+    """
+    said = "1 attestation" if count == 1 else f"{count} attestations"
+    return Note(
+        f"{said} of {title} {'is' if count == 1 else 'are'} kept, and about the images as they were before the edit",
+        "attestations-of-originals",
+        {"reference": title, "count": count},
+    )
 
 
 def no_zstd(instead: str) -> UsageError:

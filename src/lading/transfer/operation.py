@@ -410,9 +410,11 @@ class _Operation:
             return []
         found = await self._finder.of(graph.subjects)
         root = graph.subjects[0]
-        left = sum(referrer.subject == root.digest for referrer in found) if graph.manifest.digest != root.digest else 0
+        left = sum(referrer.subject == root.digest for referrer in found) if _is_changed(graph) else 0
         if left:
-            self._note(f"{left} referrers of {graph.title} refer to {root.digest}, which the copy does not have")
+            refer = "1 referrer" if left == 1 else f"{left} referrers"
+            verb = "refers" if left == 1 else "refer"
+            self._note(f"{refer} of {graph.title} {verb} to {root.digest}, which the copy does not have")
         return found
 
     # Writing
@@ -471,7 +473,9 @@ class _Operation:
             def ask() -> None:
                 while questions:
                     asked = questions.pop()
-                    group.create_task(self._left_behind.look(asked.title, asked.subjects[0]))
+                    group.create_task(
+                        self._left_behind.look(asked.title, asked.subjects[0], is_changed=_is_changed(asked))
+                    )
 
             for chain in chains:
                 group.create_task(self._write_along(graph, referrers, chain, ask))
@@ -538,6 +542,8 @@ class _Operation:
         if is_said or source.traits.is_mirrored:
             return False
         targets = [naming.target for naming in namings if not naming.is_kept]
+        if _is_changed(graph):
+            return any(not naming.is_kept and not naming.is_unchanged for naming in namings)
         return not all([_is_same(target.store, source) or await target.had(root) for target in targets])
 
     def _tell_what_stayed(self, images: Sequence[CopiedImage]) -> None:
@@ -562,6 +568,11 @@ async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
             yield group
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from None
+
+
+def _is_changed(graph: Graph) -> bool:
+    """Whether what is written is another manifest than the one that was read."""
+    return graph.manifest.digest != graph.subjects[0].digest
 
 
 def _explain(error: LadingError, title: str) -> None:

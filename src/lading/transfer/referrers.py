@@ -135,13 +135,14 @@ class LeftBehind:
         """All tags of the source, where they were listed for the copy: then cosign's need not be asked for."""
         self._source = source
         self._found: dict[str, set[Digest]] = {}
+        self._changed: set[str] = set()
         self._unknown: list[str] = []
 
     def is_told_by_tags(self, subject: Digest) -> bool:
         """Whether a tag that was listed says already that something refers to a manifest."""
         return any(subject_of(tag) == subject for tag in self.tags)
 
-    async def look(self, title: str, root: Descriptor) -> None:
+    async def look(self, title: str, root: Descriptor, *, is_changed: bool = False) -> None:
         """Ask what refers to an image itself; an answer that does not come is no reason not to copy, and is told, too.
 
         Costs one request, and three more for cosign's tags where the source's tags were not listed.
@@ -149,6 +150,7 @@ class LeftBehind:
         Args:
             title: what the image is called.
             root: its manifest; those that it lists are not asked for.
+            is_changed: whether what is written is not that manifest: what refers to it does not refer to the copy.
         """
         try:
             found = await _referring(self._source, root, with_tags=not self.tags)
@@ -158,6 +160,8 @@ class LeftBehind:
             )
         else:
             self._found[title] = found
+            if is_changed:
+                self._changed.add(title)
 
     def notes(self, images: Sequence[CopiedImage], holder: str | None) -> Iterator[str]:
         """What a user should know of it.
@@ -176,6 +180,8 @@ class LeftBehind:
         if tags:
             yield left_behind(f"{_count(tags, 'tag')} with signatures or referrers", len(tags), holder)
         found = {title: left for title, referrers in self._found.items() if (left := referrers - copied)}
+        for title in sorted(self._changed & found.keys()) if holder is None else ():
+            yield _as_it_was(title, len(found.pop(title)), "the copy", "referrers-of-changed")
         if found:
             left = set[Digest]().union(*found.values())
             what = next(iter(found)) if len(found) == 1 else f"{len(found)} images"
@@ -201,12 +207,14 @@ async def refers_to_original(store: Readable, title: str, subjects: Sequence[Des
     count = len(set[Digest]().union(*looks))
     if not count:
         return None
+    return _as_it_was(title, count, "this", "referrers-of-original")
+
+
+def _as_it_was(title: str, count: int, what: str, code: str) -> Note:
     refer = "1 referrer" if count == 1 else f"{count} referrers"
-    return Note(
-        f"{refer} of {title}, such as signatures, {'refers' if count == 1 else 'refer'} to it as it was, not to this",
-        "referrers-of-original",
-        {"reference": title, "count": count},
-    )
+    verb = "refers" if count == 1 else "refer"
+    text = f"{refer} of {title}, such as signatures, {verb} to it as it was, not to {what}"
+    return Note(text, code, {"reference": title, "count": count})
 
 
 async def typed(store: Readable, referrer: Descriptor) -> Descriptor:

@@ -23,7 +23,6 @@ from lading.model.manifest import Manifest
 from lading.model.platform import Platform
 from lading.store import AnyManifest, may_be_manifest
 from lading.stores.overlay import Overlay
-from lading.transfer.report import Note
 from lading.transfer.transform import Attached, Graph, Transform
 from lading.walk import Walk
 
@@ -216,15 +215,9 @@ class _Applying:
             editing.remove(about)
             return
         editing.rename_attested(renamed)
-        count = "1 attestation" if len(about) == 1 else f"{len(about)} attestations"
-        self.notes.append(
-            Note(
-                f"{count} of {editing.title} {'is' if len(about) == 1 else 'are'} kept, and about the images as they "
-                "were before the edit",
-                "attestations-of-originals",
-                {"reference": editing.title, "count": len(about)},
-            )
-        )
+        from lading.images.convert import attestations_kept
+
+        self.notes.append(attestations_kept(len(about), editing.title))
 
     def _changed(
         self, platform: Platform | None, before: AnyManifest, after: AnyManifest, editing: Editing | None = None
