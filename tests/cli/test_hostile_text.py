@@ -344,6 +344,8 @@ index create {kind}/app:new -f {archive}
 index create {kind}/app:new --spec {evil}
 index create {kind}/app:new {kind}/app:tidy --annotation {evil}={evil} --format json
 index create {kind}/app:new {kind}/app:tidy --annotation manifest-descriptor[{evil}]:a=b
+index create oci:{layout}:{evil} --empty --annotation {evil}={evil} --dry-run
+index remove {kind}/app:list @0 --referrers copy -t oci:{layout}:new
 index add {kind}/app:list {kind}/app:image
 index add {kind}/app:list oci:{layout}:image={evil}
 index add --append {kind}/app:image {kind}/app:list

@@ -506,6 +506,24 @@ async def test_what_becomes_of_what_refers_to_the_index(
     assert await referrers(f"{place}@{index.digest}") == sorted([sbom, signed, "text/note"])
 
 
+def test_an_empty_one_to_be_added_to(where: Callable[[str], str], place: Place) -> None:
+    name = where("empty")
+    fails(place.lading, "index", "create", name, f"{place.name}:amd64", "--empty", code=USAGE, says=["no SOURCE"])
+    fails(place.lading, "index", "create", name, "--empty", "--append", code=USAGE, says=["--append"])
+    made = place.lading.run("index", "create", name, "--empty", "--annotation", "a=b")
+    empty = json.loads(raw(place, name))
+    assert empty == {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [],
+        "annotations": {"a": "b"},
+    }
+    assert made.stdout.startswith(name)
+    assert place.lading.run("index", "ls", name, "--format", "json").returncode == 0
+    place.run("index", "add", name, f"{place.name}:amd64")
+    assert listed(place, name) == ["linux/amd64"]
+
+
 # Changing
 
 

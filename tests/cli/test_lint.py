@@ -256,6 +256,15 @@ def test_of_a_list_that_breaks_off_what_was_found_is_printed(lading: Lading, tmp
     ran = lading.run("lint", f"oci:{tmp_path}:it", check=False)
     assert (ran.returncode, "leads to too many manifests" in ran.stderr) == (7, True)
     assert "LAD203" in ran.stdout
+    ran = lading.run("lint", f"oci:{tmp_path}:it", "--format", "json", check=False)
+    report = json.loads(ran.stdout)
+    assert (ran.returncode, report["is_whole"], report["digest"]) == (7, False, None)
+    assert "LAD203" in {found["code"] for found in report["findings"]}
+    assert "leads to too many manifests" in ran.stderr
+    ran = lading.run("lint", f"oci:{tmp_path}:it", "--format", "sarif", check=False)
+    (log,) = json.loads(ran.stdout)["runs"]
+    assert (ran.returncode, log["invocations"]) == (7, [{"executionSuccessful": False}])
+    assert "LAD203" in {found["ruleId"] for found in log["results"]}
 
 
 def write_layout(folder: Path, manifest: Manifest) -> None:

@@ -129,7 +129,7 @@ class Reading:
         for source in sources:
             await self._open(self._location(source))
         found = [one for one in await gather(map(read, sources)) if one is not None]
-        if not found:
+        if sources and not found:
             raise NotFound("none of the sources was found", code="no-source-found")
         given: list[GivenEntry] = []
         for (_, location, store, _), more in zip(found, await gather(map(entries, found)), strict=True):
@@ -141,8 +141,8 @@ class Reading:
                     notes += _without_platform(entry, location)
             given += more
         wanted.check((entry.descriptor for entry in given), flattening.platforms)
-        only = found[0][3]
-        self._only_index = only if len(found) == 1 and isinstance(only, Index) else None
+        only = found[0][3] if len(found) == 1 else None
+        self._only_index = only if isinstance(only, Index) else None
         return given, [*flattening.warnings, *notes]
 
     def same_as_source(self, given: Sequence[GivenEntry]) -> Index | None:

@@ -71,6 +71,7 @@ class Indexes:
         target: Iterable[AnyLocation] | AnyLocation,
         sources: Iterable[IndexSource | AnyLocation] | IndexSource | AnyLocation,
         *,
+        empty: bool = False,
         append: bool = False,
         nested: bool = False,
         platforms: Iterable[Platform | str] | Platform | str = (),
@@ -98,6 +99,8 @@ class Indexes:
         Args:
             target: the name of the index, in a registry or any other location; or several.
             sources: what it is made of, in order, wherever that is.
+            empty: make it of nothing, to be added to later; there are no sources then. It is OCI's, unless `type` says
+                otherwise.
             append: add to the index that the (first) target names: it keeps what it says.
             nested: list an index among the sources itself; else its entries are taken.
             platforms: of an index among the sources, only the images for these.
@@ -129,8 +132,14 @@ class Indexes:
         goals = _locations(target)
         given = [IndexSource.of(source) for source in _each(sources)]
         wanted = IndexFilter.of(platforms, attestations)
-        if not goals or not given:
-            raise UsageError("an index is made of something, and has a name" if goals else "there is no target")
+        if not goals:
+            raise UsageError("there is no target")
+        if bool(given) == empty or (empty and append):
+            raise UsageError(
+                "an empty index is a new one, made of nothing" if empty else "an index is made of something",
+                remedy="name what it is made of, or say that it is to be empty, not both",
+                code="index-of-nothing",
+            )
         if append and manifest_annotations:
             raise UsageError("manifests are not annotated where they are added to an index that is there")
         options = CopyOptions(guard=Guard.of(if_digest, clobber=clobber), dry_run=dry_run, jobs=jobs)
@@ -153,7 +162,7 @@ class Indexes:
                 refers_to = await reading.subject(goals[0], subject) if subject is not None else None
                 index, changes = made(
                     found,
-                    type=type,
+                    type=type or ("oci" if empty else None),
                     annotations=annotations,
                     artifact_type=artifact_type,
                     subject=refers_to,

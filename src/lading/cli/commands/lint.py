@@ -73,7 +73,11 @@ def lint(
             )
         )
     except LadingError:
-        shown.flush()
+        found = shown.flush()
+        if found and format_ not in ("text", "github"):
+            # Whoever reads the document gets what was found all the same, and the exit code says that it is not all.
+            partial = worded_report(_partial(reference, found), is_draft=draft is not None)
+            _print_as(format_, partial) if format_ == "sarif" else emit(partial, format_, list)
         raise
     report = worded_report(report, is_draft=draft is not None)
     if draft is not None:
@@ -124,14 +128,16 @@ class _Shown:
         else:
             self._held.append(found)
 
-    def flush(self) -> None:
-        """Print what is held, in lines if that is what is printed."""
+    def flush(self) -> tuple[Finding, ...]:
+        """Print what is held, in lines if that is what is printed; returns it, the worst first."""
         from lading.images.lint import SEVERITIES
 
+        held = tuple(sorted(self._held, key=lambda found: (SEVERITIES.index(found.severity), found.code)))
         if self._format in ("text", "github"):
-            for found in sorted(self._held, key=lambda found: (SEVERITIES.index(found.severity), found.code)):
+            for found in held:
                 self._print(found)
         self._held.clear()
+        return held
 
     def _print(self, found: Finding) -> None:
         from lading.cli.findings import lines_of, worded_finding
@@ -144,6 +150,15 @@ class _Shown:
 
 _LONG = 1_000
 """How many entries a list has at most whose findings are put in order before they are printed."""
+
+
+def _partial(reference: str, found: tuple[Finding, ...]) -> LintReport:
+    """The report of what was found before an error."""
+    from lading.images.lint import LintReport
+    from lading.stores.location import parse_location
+
+    name = str(parse_location(reference).full())
+    return LintReport(reference=name, digest=None, findings=found, is_whole=False)
 
 
 def _where_to_mend(name: str) -> str:

@@ -53,11 +53,14 @@ class LintReport(Result, msgspec.Struct, frozen=True, kw_only=True):
     """What lint found."""
 
     reference: str
-    digest: Digest
+    digest: Digest | None
+    """None in a report of what was found before an error ended it."""
     against: str | None = None
     """What it was compared with."""
     findings: tuple[Finding, ...] = ()
     """Worst first, then by code, then as they stand in the list."""
+    is_whole: bool = True
+    """Whether all of it was looked at: no error ended it before."""
 
     def count(self, severity: Severity) -> int:
         """How many findings there are of a severity."""

@@ -40,6 +40,7 @@ def to_sarif(report: LintReport, codes: Mapping[str, Code] = CODES) -> dict[str,
         "version": "2.1.0",
         "runs": [
             {
+                **({} if report.is_whole else {"invocations": [{"executionSuccessful": False}]}),
                 "tool": {"driver": {"name": "lading", "version": __version__, "rules": rules}},
                 "results": [_result(report, found) for found in report.findings],
             }

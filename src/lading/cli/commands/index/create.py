@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.argument("reference", required=False, type=values.location, metavar="[TARGET]")
 @click.argument("sources_", nargs=-1, metavar="SOURCE...")
 @target_option(instead=False)
+@click.option("--empty", is_flag=True, help="List nothing: for images that are added later.")
 @click.option("--append", is_flag=True, help="Add to the index that TARGET names.")
 @sources_platform_option
 @click.option("--annotation", "annotations", multiple=True, metavar="[SCOPE:]KEY=VALUE", help="Repeatable.")
@@ -55,6 +56,7 @@ def create(
     options: Options,
     reference: str | None,
     sources_: tuple[str, ...],
+    empty: bool,
     targets: tuple[str, ...],
     files: tuple[str, ...],
     spec: str | None,
@@ -96,8 +98,12 @@ def create(
         more += from_template(template, [Platform.parse(text) for text in given.pop("platforms")])
         given["platforms"] = ()
     all_sources = [*_from_files(files, target), *more, *sources(sources_)]
-    if not all_sources:
-        raise click.UsageError("name a SOURCE, or a file of them with -f or --spec")
+    if not all_sources and not empty:
+        raise click.UsageError("name a SOURCE, or a file of them with -f or --spec; or say --empty")
+    if empty and (all_sources or given["append"]):
+        raise click.UsageError(
+            "--empty makes an index that lists nothing: it goes with no SOURCE and not with --append"
+        )
     there = [target, *places(target, (*tags, *targets))]
     report = run_index(
         options,
@@ -106,6 +112,7 @@ def create(
         lambda client, on_event: client.indexes.create(
             there,
             all_sources,
+            empty=empty,
             annotations=own,
             entry_annotations=scoped.entries,
             manifest_annotations=scoped.manifests,
