@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies
 
 from lading import AsyncClient
+from lading.artifacts.backups.names import Names
 from lading.artifacts.backups.parts import BackupReport, PlannedTag
 from lading.errors import Conflict, InvalidContent, InvalidReference, LadingError, NotFound, UsageError
 from lading.model.descriptor import Descriptor
@@ -17,6 +19,7 @@ from lading.model.digest import Digest
 from lading.stores.layout.layout import IMAGE_NAME, REF_NAME
 from support import images
 from support.http import Reply
+from support.lading import Lading
 from support.parts import need
 from support.process import run
 from support.proxy import CountingProxy, when
@@ -471,3 +474,115 @@ async def test_oras_restores_what_was_backed_up(client: AsyncClient, name: str, 
     for tag in ("1", "latest", COSIGN):
         assert await client.digest(f"{name}-back:{tag}") == await client.digest(f"{name}:{tag}")
     assert await referring(client, f"{name}-back") == [SBOM.digest]
+
+
+@pytest.mark.parametrize("with_referrers", [False, True])
+async def test_requests_are_fewer_than_those_of_oras(
+    client: AsyncClient, host: str, name: str, with_referrers: bool
+) -> None:
+    registry, _, repository = name.partition("/")
+    for tag, image in {"2": TWO, "2.0": TWO, "old": OLD}.items():
+        images.push(registry, repository, tag, image)
+    await attach(client, name)
+    words = ["--include-referrers"] if with_referrers else []
+    with CountingProxy(f"http://{host}") as proxy:
+        there = f"{proxy.host}/{repository}"
+        for is_again in (False, True):
+            proxy.reset()
+            oras("backup", "--plain-http", there, "--output", "theirs", *words)
+            theirs = len(proxy.exchanges)
+            proxy.reset()
+            await client.artifacts.backup(there, "oci:ours", referrers=with_referrers)
+            # They take the tags that are made of digests for tags like any other.
+            assert len(proxy.exchanges) < theirs, proxy.lines
+            assert proxy.count("GET", "/blobs/") == (0 if is_again else proxy.count("GET", "/blobs/"))
+        for is_again in (False, True):
+            proxy.reset()
+            oras("restore", "--plain-http", "--input", "theirs", f"{there}-theirs")
+            theirs = len(proxy.exchanges)
+            proxy.reset()
+            await client.artifacts.restore("oci:ours", f"{there}-ours")
+            assert len(proxy.exchanges) < theirs, proxy.lines
+            assert not is_again or proxy.count("PUT") == proxy.count("POST") == 0
+
+
+async def test_what_repositories_share_is_read_once(client: AsyncClient, elsewhere: str, repository: str) -> None:
+    for number in range(6):
+        for tag, image in {"1": ONE, "1.0": ONE, "latest": INDEX}.items():
+            images.push(elsewhere, f"{repository}-{number}", tag, image)
+    with CountingProxy(f"http://{elsewhere}") as proxy:
+        names = [f"{proxy.host}/{repository}-{number}" for number in range(6)]
+        report = await client.artifacts.backup(names, "oci:backup", referrers=False)
+        assert proxy.count("GET", "/blobs/") == len({*ONE.blobs, *ARM.blobs}) == report.copied.uploaded
+        assert proxy.count("HEAD") == 18
+        assert len({exchange.connection for exchange in proxy.exchanges}) <= 16
+
+
+def test_on_the_command_line(lading: Lading, name: str, tmp_path: Path) -> None:
+    ran = lading.run("artifact", "backup", name, "oci:backup", "--referrers", cwd=tmp_path)
+    short = {tag: image.digest[7:19] for tag, image in (("1", ONE), ("latest", INDEX))}
+    lines = [line.split() for line in ran.stdout.splitlines()]
+    assert lines[0] == ["TAG", "STATE", "DIGEST"]
+    assert sorted(lines[1:]) == [["oci:backup:1", "new", short["1"]], ["oci:backup:latest", "new", short["latest"]]]
+    assert "2 tags: 2 new" in ran.stderr
+    registry, _, repository = name.partition("/")
+    images.push(registry, repository, "1", TWO)
+    moved = lading.run("artifact", "backup", name, "oci:backup", cwd=tmp_path)
+    assert moved.stdout.splitlines()[1].split() == ["oci:backup:1", "moved", TWO.digest[7:19], "was", short["1"]]
+    quiet = lading.run("artifact", "restore", "oci:backup", f"{name}-back", "-q", cwd=tmp_path)
+    assert quiet.stdout.splitlines() == [f"{name}-back:1@{TWO.digest}", f"{name}-back:latest@{INDEX.digest}"]
+    assert quiet.stderr == ""
+    document = lading.run("artifact", "restore", "oci:backup", f"{name}-back", "--format", "json", cwd=tmp_path).stdout
+    assert [tag["state"] for tag in json.loads(document)["tags"]] == ["unchanged", "unchanged"]
+    mapped = lading.run("artifact", "restore", "oci:backup", "--map", f"{name}={name}-map", "--dry-run", cwd=tmp_path)
+    assert "Would copy" in mapped.stderr
+    archive = lading.run("artifact", "backup", name, "oci-archive:-", cwd=tmp_path)
+    assert b"index.json" in archive.stdout_bytes
+    gone = lading.run("artifact", "backup", f"{name}:1", "oci:backup", "--prune", "--include", "1", cwd=tmp_path)
+    assert gone.returncode == 0
+    for code, words in (
+        (2, ("restore", "oci:backup", name, "--map", "old")),
+        (2, ("restore", "oci:backup")),
+        (2, ("backup", name, f"{name}-back")),
+        (2, ("backup", name, "oci-archive:-", "--format", "json")),
+        (3, ("backup", f"{name}-none", "oci:none")),
+        (3, ("backup", f"{name}:none,1", "oci:none")),
+        (1, ("backup", f"{name}:none,1", "oci:some", "--keep-going")),
+        (3, ("restore", "oci:none", name)),
+        (7, ("restore", f"oci:{tmp_path}", name)),
+    ):
+        assert lading.run("artifact", *words, cwd=tmp_path, check=False).returncode == code, words
+
+
+NAMES = strategies.lists(
+    strategies.tuples(
+        strategies.sampled_from([None, "reg.example/a", "reg.example/b"]),
+        strategies.sampled_from(["1", "2"]),
+        strategies.booleans(),
+        strategies.sampled_from([image.digest for image in (ONE, TWO)]),
+    ),
+    max_size=6,
+    unique_by=lambda entry: entry[:2],
+)
+
+
+@given(NAMES)
+def test_every_tag_is_of_one_repository(entries: list[tuple[str | None, str, bool, str]]) -> None:
+    listed = []
+    for repository, tag, is_bare, digest in entries:
+        full = f"{repository}:{tag}"
+        annotations = {REF_NAME: tag}
+        if repository is not None:
+            annotations = {REF_NAME: tag, IMAGE_NAME: full} if is_bare else {REF_NAME: full}
+        listed.append(Descriptor(digest=Digest(digest), size=1, annotations=annotations))
+    names = Names(listed)
+    owners = {repository for repository, _, is_bare, _ in entries if repository is not None and is_bare}
+    found = {(group.repository, tag) for group in names.groups.values() for tag in group.names}
+    owner = owners.pop() if len(owners) == 1 else None
+    assert found == {(repository or owner, tag) for repository, tag, *_ in entries}
+    for group in names.groups.values():
+        kept, is_bare = names.to_write(group.repository, alone=True)
+        assert kept is group
+        assert is_bare == (group.is_bare or group.repository is None)
+    assert names.to_write("reg.example/c", alone=True)[1] == (names.groups.keys() <= {None})
+    assert not names.to_write("reg.example/c", alone=False)[1]

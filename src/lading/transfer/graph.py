@@ -5,7 +5,7 @@ This module knows stores, and not which ones: what a store can do better (mount,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import cast
 
@@ -166,7 +166,7 @@ class Copier:
         source: Readable,
         content: Descriptor | AnyManifest,
         *,
-        names: Iterable[str] = (),
+        names: Sequence[str] = (),
         only: Collection[Digest] | None = None,
         before_names: Callable[[], Awaitable[None]] | None = None,
         check: Check | None = None,
@@ -187,6 +187,20 @@ class Copier:
         Raises:
             NotFound: the source lacks something; nothing that refers to it was written.
         """
+        if isinstance(content, Descriptor) and not names and check is None and only is None and before_names is None:
+            # What refers to several images is brought once.
+            return await self._once.do((content.digest, "graph"), partial(self._copy, source, content))
+        return await self._copy(source, content, tuple(dict.fromkeys(names)), only, before_names, check)
+
+    async def _copy(
+        self,
+        source: Readable,
+        content: Descriptor | AnyManifest,
+        names: tuple[str, ...] = (),
+        only: Collection[Digest] | None = None,
+        before_names: Callable[[], Awaitable[None]] | None = None,
+        check: Check | None = None,
+    ) -> AnyManifest:
         manifest = await fetch_manifest(source, content) if isinstance(content, Descriptor) else content
         if isinstance(self.target, ChecksManifests):
             self.target.check_manifest(manifest)
@@ -199,7 +213,7 @@ class Copier:
             await self._children(source, manifest, walk, None, 1, only)
         if before_names is not None:
             await before_names()
-        await self._put(manifest, tuple(dict.fromkeys(names)), is_there=is_there, check=check)
+        await self._put(manifest, names, is_there=is_there, check=check)
         return manifest
 
     async def ask(self, content: Descriptor) -> None:

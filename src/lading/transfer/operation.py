@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import msgspec
 
 from lading.errors import Conflict, LadingError, NotFound, UsageError
-from lading.io.tasks import Limits, first_failure, gather
+from lading.io.tasks import Limits, Once, first_failure, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import MANIFESTS, SCHEMA1
@@ -170,6 +171,7 @@ class _Operation:
         self._left_behind = LeftBehind(self._source.store)
         self._notes: list[str] = []
         self._failed: list[Failure] = []
+        self._once = Once()
         limits, meter = Limits(options.jobs), Meter(on_event)
         self._targets: list[_Target] = []
         for place in targets:
@@ -497,11 +499,12 @@ class _Operation:
                 continue
             copier.planned_from = before
             for referrer in _each_once(referrers):
-                tag = [naming.target.place.named(referrer.tag)] if referrer.tag is not None else []
-                await copier.copy(self._source.store, referrer.content, names=tag)
+                tag = naming.target.place.named(referrer.tag) if referrer.tag is not None else None
+                bring = partial(self._bring_referrer, copier, referrer.content, tag, is_new=not naming.is_unchanged)
+                await self._once.do((id(copier), referrer.content.digest, tag), bring)
             for attached in self._attached(graph, copier.target):
-                tag = [attached.tag] if attached.tag is not None else []
-                await copier.copy(graph.store, attached.content, names=tag)
+                names = [attached.tag] if attached.tag is not None else []
+                await copier.copy(graph.store, attached.content, names=names)
             names = naming.to_set(again=options.verify)
             last = self._last(naming, names, at_last)
             check = options.guard.of_names(naming.before(names), graph.manifest.digest)
@@ -509,6 +512,14 @@ class _Operation:
             before = copier.target
             if not options.dry_run:
                 source = before
+
+    async def _bring_referrer(self, copier: Copier, content: Descriptor, tag: str | None, *, is_new: bool) -> None:
+        """Copy a referrer; where the image was there, its tag may name it already."""
+        if tag is not None and not is_new and not self._options.verify:
+            now = await find_named(copier.target, tag, surely=False)
+            if now is not None and now.digest == content.digest and await copier.is_whole(now):
+                return
+        await copier.copy(self._source.store, content, names=[tag] if tag is not None else [])
 
     def _attached(self, graph: Graph, target: Readable) -> Sequence[Attached]:
         """What is written beside a graph; nothing where it could not be found, and that is said."""

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from lading.errors import LadingError
+from lading.io.tasks import Once
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT
-from lading.store import AnyManifest, Readable, Reader, Source, Traits, fetch_manifest, from_store
+from lading.store import (
+    AnyManifest,
+    Readable,
+    Reader,
+    Source,
+    Traits,
+    fetch_manifest,
+    from_bytes,
+    from_store,
+    is_manifest,
+)
+
+T = TypeVar("T")
+
+_KEPT = 64
+"""How many manifests and lists of referrers are kept that were read last."""
+_SMALL = 64 * 1024
+"""The largest manifest that is kept, in bytes."""
 
 
 class View:
@@ -41,6 +60,7 @@ class View:
         self.others: Mapping[str, str] = others or {}
         self._beside = beside
         self._lacks_referrers = lacks_referrers
+        self._recent = _Recent()
 
     @property
     def traits(self) -> Traits:
@@ -64,6 +84,15 @@ class View:
         if isinstance(found, LadingError):
             raise found
         name = found.digest if found is not None else self.others.get(name, name)
+        return await self._shared(name, limit)
+
+    async def _shared(self, name: str, limit: int) -> AnyManifest:
+        found = await self._recent.do(f"manifest {name}", lambda: self._read(name, limit))
+        if found.size > _SMALL:
+            self._recent.forget(f"manifest {name}")
+        return found
+
+    async def _read(self, name: str, limit: int) -> AnyManifest:
         if self._beside is not None and ":" in name:
             try:
                 return await fetch_manifest(self._beside, name, limit)
@@ -71,9 +100,15 @@ class View:
                 pass  # it is not there, or damaged
         return await fetch_manifest(self.store, name, limit)
 
-    def open(self, content: Descriptor) -> AbstractAsyncContextManager[Reader]:
-        """Read a manifest or blob; it is verified while it streams."""
-        return self.store.open(content)
+    @asynccontextmanager
+    async def open(self, content: Descriptor) -> AsyncIterator[Reader]:
+        """Read a manifest or blob; it is verified while it streams. A manifest is read as `fetch` does."""
+        if is_manifest(content):
+            found = await self._shared(content.digest, SIZE_LIMIT)
+            yield Reader(content, from_bytes(found.raw)())
+            return
+        async with self.store.open(content) as reader:
+            yield reader
 
     def source(self, content: Descriptor) -> Source:
         """Content as a source of the store."""
@@ -90,6 +125,30 @@ class View:
 
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
         """The manifests whose `subject` is this one."""
-        if self._lacks_referrers is None or not self._lacks_referrers(subject.digest):
-            async for referrer in self.store.referrers(subject, artifact_type):
+        if self._lacks_referrers is not None and self._lacks_referrers(subject.digest):
+            return
+        for referrer in await self._recent.do(f"referrers {subject.digest}", lambda: self._listed(subject)):
+            if not artifact_type or referrer.artifact_type == artifact_type:
                 yield referrer
+
+    async def _listed(self, subject: Descriptor) -> list[Descriptor]:
+        return [referrer async for referrer in self.store.referrers(subject)]
+
+
+class _Recent:
+    """What was read last: several tags and indexes may want the same. Of any number only some are kept."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Once] = {}
+
+    async def do(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What the work gives; it is done once for all that want it about now."""
+        once = self._read.pop(key, None) or Once()
+        self._read[key] = once
+        if len(self._read) > _KEPT:
+            self.forget(next(iter(self._read)))
+        return await once.do(key, work)
+
+    def forget(self, key: str) -> None:
+        """Keep it no longer."""
+        self._read.pop(key, None)
