@@ -7,7 +7,7 @@ ARGS ?=
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pages test lint types check format venv lock clean
+.PHONY: help demo pages test lint types check format bench venv lock clean
 
 help:
 	@echo 'make demo    see lading at work, against a registry of its own'
@@ -16,6 +16,7 @@ help:
 	@echo 'make types   mypy and pyright, strict'
 	@echo 'make check   lint, types and tests: what must hold'
 	@echo 'make format  put the formatting right'
+	@echo 'make bench   measure lading beside its peers, and write docs/benchmarks.md   (ARGS="--group copies" for some)'
 	@echo 'make pages   make again what is made from the code: JSON documents, public names, lint codes, help'
 	@echo 'make venv    only make $(VENV), with everything the others need'
 	@echo 'make lock    pin the dependencies again   (ARGS=--upgrade for newer ones)'
@@ -41,6 +42,11 @@ check: lint types test
 format: $(VENV)/.ready-dev
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
+
+# Installs the peers first. Takes about an hour, on a machine that does nothing else.
+bench: $(VENV)/.ready-dev
+	@bash -euc '. .ci/peers.sh; debian_install docker-registry docker.io podman skopeo; go_peers; \
+	  exec $(PY) bench/run.py --write $(ARGS)'
 
 pages: $(VENV)/.ready-dev
 	$(PY) docs/describe_json.py > docs/json.md

@@ -32,7 +32,6 @@ from lading.model.descriptor import Descriptor
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
-from lading.model.text import excerpt
 from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
@@ -58,8 +57,6 @@ class Open(Protocol):
 _ATTEMPTS = 8
 """How often an artifact is put into an index that others change, too."""
 
-_LISTED = 6
-"""How many entries of an index are named in an error."""
 Copy = Callable[..., Coroutine[Any, Any, CopyReport]]
 """Copies a graph to locations, as `AsyncClient.copy` does."""
 
@@ -679,15 +676,10 @@ async def _artifact(store: Readable, found: Manifest | Index, platform: Platform
         entry = await choose_image(store, found, wanted, what)
         found = found if entry.digest == found.digest else await fetch_manifest(store, entry.content)
     if isinstance(found, Index):
-        kinds = [str(entry.platform or entry.artifact_type or entry.digest) for entry in found.manifests]
-        listed = ", ".join(excerpt(kind, 80) for kind in dict.fromkeys(kinds[:_LISTED]))
-        more = f" and {len(kinds) - _LISTED} more" if len(kinds) > _LISTED else ""
         raise InvalidContent(
             f"{what} is an index, not an artifact",
-            cause=f"it lists {listed}{more}" if kinds else "it lists nothing",
-            remedy="choose one of its entries by a platform or by its digest",
+            remedy="choose one of its entries by a platform",
             code="index-of-artifacts",
-            fields={"reference": what},
         )
     return found
 

@@ -1,0 +1,118 @@
+"""Files as artifacts: many small ones and one large one, pushed and pulled, first and again; attached, and listed.
+
+    python bench/artifacts.py [--runs 3] [--only small]
+
+A folder is one layer, which is packed and unpacked; oras does so too, and regctl takes single files only. Each round
+has content of its own.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Sequence
+
+from harness import MIB, Scenario, Step, main
+from harness.scenario import Names, Site
+from support.images import make_artifact, make_image
+
+TYPE = "application/vnd.example.bench"
+
+
+def folder(count: int) -> Callable[[Site, int], Names]:
+    """A folder with so many files of 1 kB."""
+
+    def prepare(site: Site, run: int) -> Names:
+        place = site.folder / "tree"
+        shutil.rmtree(place, ignore_errors=True)
+        chance = random.Random(run)
+        for number in range(count):
+            file = place / "small" / f"{number % 100}" / f"file-{number}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(chance.randbytes(512) * 2)
+        return {"WHERE": str(place), "WHAT": "small"}
+
+    return prepare
+
+
+def file(size: int) -> Callable[[Site, int], Names]:
+    """One file of so many bytes."""
+
+    def prepare(site: Site, run: int) -> Names:
+        place = site.folder / "one"
+        place.mkdir(exist_ok=True)
+        piece = random.Random(run).randbytes(MIB)
+        with (place / "large").open("wb") as content:
+            for number in range(size // MIB):
+                content.write(b"%20d" % number + piece[20:])
+        return {"WHERE": str(place), "WHAT": "large"}
+
+    return prepare
+
+
+def subject(site: Site, run: int) -> Names:
+    """An image that 20 artifacts refer to, and a small file."""
+    image = make_image(seed=f"subject/{run}", kind="oci")
+    name = site.push(f"bench/subject-{run}", "1", image)
+    for number in range(20):
+        site.push(f"bench/subject-{run}", f"r{number}", make_artifact(files={"a": b"%d" % number}, subject=image))
+    (site.folder / "sbom.json").write_text(f'{{"run": {run}}}')
+    return {"SUBJECT": name, "WHERE": str(site.folder)}
+
+
+_REF = "$HOST/$MINE:$TAG"
+_PUSH = Step(
+    {
+        "lading": f"cd $WHERE && lading artifact push -q {_REF} $WHAT",
+        "oras": f"cd $WHERE && oras push --no-tty $oras_plain {_REF} $WHAT",
+        "regctl": f"cd $WHERE && regctl artifact put --artifact-type {TYPE} -f $WHAT {_REF}",
+    },
+    "import os; os.chdir('$WHERE'); client.artifacts.push('$HOST/$MINE:$TAG', '$WHAT')",
+)
+_PULL = Step(
+    {
+        "lading": f"lading artifact pull -q {_REF} -o $FOLDER/out",
+        "oras": f"oras pull --no-tty $oras_plain {_REF} -o $FOLDER/out",
+        "regctl": f"mkdir -p $FOLDER/out && regctl artifact get {_REF} -o $FOLDER/out",
+    },
+    "client.artifacts.pull('$HOST/$MINE:$TAG', '$FOLDER/out')",
+)
+_ATTACH = Step(
+    {
+        "lading": f"cd $WHERE && lading artifact attach -q $SUBJECT sbom.json --artifact-type {TYPE}",
+        "oras": f"cd $WHERE && oras attach $oras_plain --artifact-type {TYPE} $SUBJECT sbom.json",
+        "regctl": f"cd $WHERE && regctl artifact put --artifact-type {TYPE} --subject $SUBJECT -f sbom.json",
+    },
+)
+_LIST = Step(
+    {
+        "lading": "lading artifact ls $SUBJECT",
+        "oras": "oras discover $oras_plain $SUBJECT",
+        "regctl": "regctl artifact list $SUBJECT",
+    },
+)
+
+
+def _without_regctl(step: Step) -> Step:
+    return Step({tool: command for tool, command in step.commands.items() if tool != "regctl"}, step.library)
+
+
+def scenarios(small: bool) -> Sequence[Scenario]:
+    """All of them."""
+    count, size = (200, 8 * MIB) if small else (10_000, 2048 * MIB)
+    both = {"pushed": _PUSH, "pushed again": _PUSH, "pulled": _PULL, "pulled again": _PULL}
+    return [
+        Scenario(
+            f"a folder of {count:,} small files",
+            {name: _without_regctl(step) for name, step in both.items()},
+            folder(count),
+            runs=3,
+        ),
+        Scenario(f"a file of {size // MIB:,} MiB", both, file(size), runs=3, networks=("plain",)),
+        Scenario("a file attached", {"": _ATTACH, "again": _ATTACH}, subject),
+        Scenario("what refers to an image", {"": _LIST}, subject),
+    ]
+
+
+if __name__ == "__main__":
+    main(__doc__, scenarios)

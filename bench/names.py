@@ -1,0 +1,133 @@
+"""What a name stands for: digest, inspect, more tags, and lists of tags; where a command is a request or a few.
+
+python bench/names.py [--runs 5] [--network plain] [--only digest]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness import Scenario, Step, main
+from harness.scenario import Names, Site
+from support.images import make_image, make_index
+
+PLATFORMS = (
+    *("amd64", "arm64/v8", "arm/v7", "arm/v6", "arm/v5", "386", "s390x", "ppc64le", "riscv64", "mips64le", "loong64"),
+    "mips64",
+)
+
+
+def index(site: Site, run: int) -> Names:
+    """An index of 12 platforms, always the same."""
+    if run == 0:
+        site.push("bench/index", "1", make_index([make_image(f"linux/{one}", seed=one) for one in PLATFORMS]))
+    return {"INDEX": f"{site.network.hosts[0]}/bench/index:1"}
+
+
+def _tags(count: int) -> str:
+    return " ".join(f"t$TAG-{number}" for number in range(count))
+
+
+def _one_by_one(command: str, count: int) -> str:
+    return " && ".join(command.replace("NEW", f"t$TAG-{number}") for number in range(count))
+
+
+def _retag(count: int) -> Step:
+    return Step(
+        {
+            "lading": f"lading tag -q $INDEX {_tags(count)}",
+            "crane": _one_by_one("$crane tag $INDEX NEW", count),
+            "oras": f"oras tag $oras_plain $INDEX {_tags(count)}",
+            "regctl": _one_by_one("regctl image copy $INDEX $HOST/bench/index:NEW", count),
+        },
+        f"client.tag('$INDEX', *(f't$TAG-{{n}}' for n in range({count})))",
+    )
+
+
+def many_tags(count: int) -> Callable[[Site, int], Names]:
+    """A repository of so many tags; ten of them share a digest."""
+
+    def prepare(site: Site, run: int) -> Names:
+        name = f"bench/tags{count}"
+        if run == 0:
+            for number in range(count // 10):
+                image = make_image(seed=f"tags/{number}")
+                for ten in range(10):
+                    site.push(name, f"v{number}.{ten}", image)
+        return {"REPOSITORY": f"{site.network.hosts[0]}/{name}", "OF": f"{site.network.hosts[0]}/{name}:v1.0"}
+
+    return prepare
+
+
+def scenarios(small: bool) -> Sequence[Scenario]:
+    """All of them."""
+    tags = 50 if small else 2000
+    many = 20 if small else 500
+    return [
+        Scenario(
+            "digest",
+            {
+                "": Step(
+                    {
+                        "lading": "lading digest $INDEX",
+                        "crane": "$crane digest $INDEX",
+                        "oras": "oras resolve $oras_plain $INDEX",
+                        "regctl": "regctl image digest $INDEX",
+                    },
+                    "client.digest('$INDEX')",
+                )
+            },
+            index,
+        ),
+        Scenario(
+            "inspect an index of 12 platforms",
+            {
+                "": Step(
+                    {
+                        "lading": "lading manifest inspect $INDEX",
+                        "crane": "$crane manifest $INDEX",
+                        "oras": "oras manifest fetch $oras_plain $INDEX",
+                        "regctl": "regctl manifest get $INDEX",
+                        "skopeo": "skopeo inspect --raw $tls_no docker://$INDEX",
+                        "docker": "docker manifest inspect $docker_insecure $INDEX",
+                    },
+                    "client.get('$INDEX')",
+                )
+            },
+            index,
+        ),
+        Scenario("one more tag", {"": _retag(1)}, index),
+        Scenario("5 more tags", {"": _retag(5)}, index),
+        Scenario(f"{many} more tags", {"": _retag(many)}, index, runs=3),
+        Scenario(
+            f"{tags} tags with digests",
+            {
+                "": Step(
+                    {
+                        "lading": "lading tags --digests $REPOSITORY",
+                        "crane": "$crane ls $REPOSITORY | xargs -I{} -P1 $crane digest $REPOSITORY:{}",
+                        "regctl": "regctl tag ls $REPOSITORY | xargs -I{} regctl image digest $REPOSITORY:{}",
+                    },
+                )
+            },
+            many_tags(tags),
+            runs=1,
+        ),
+        Scenario(
+            f"which of {tags} tags point at a digest",
+            {
+                "": Step(
+                    {
+                        "lading": "lading tags --points-at $OF $REPOSITORY",
+                        "oras": "oras repo tags $oras_plain $OF",
+                    },
+                )
+            },
+            many_tags(tags),
+            runs=3,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main(__doc__, scenarios)
