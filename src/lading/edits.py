@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lading.artifacts.edits import ClearAnnotations, SetArtifactType, SetBlobAnnotation
 from lading.images.edited import Editable, EditedImage
 from lading.images.edits.annotations import LabelsToAnnotations, PromoteAnnotations, Scope, SetAnnotation, SetBase
 from lading.images.edits.append import Append
@@ -48,6 +49,7 @@ __all__ = [
     "Attestations",
     "AttestationsToReferrers",
     "Base",
+    "ClearAnnotations",
     "Edit",
     "EditReport",
     "Editable",
@@ -77,8 +79,10 @@ __all__ = [
     "SetAnnotation",
     "SetArchiveTimes",
     "SetArgsEscaped",
+    "SetArtifactType",
     "SetAuthor",
     "SetBase",
+    "SetBlobAnnotation",
     "SetCommand",
     "SetConfigTimes",
     "SetCreated",

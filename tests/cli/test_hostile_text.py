@@ -501,6 +501,13 @@ artifact restore oci:{layout} {kind}/ --untagged --dry-run
 artifact restore oci:{layout} {angry}/app --map {evil}={evil}
 artifact restore oci:{layout} oci:{folder}/restored --keep-going
 artifact restore oci-archive:{archive} {angry}/app
+artifact edit {kind}/app:image --annotation {evil}={evil} --dry-run -t 2
+artifact edit {kind}/app:image --annotation file[{evil}]:{evil}={evil} -t 2
+artifact edit oci:{layout}:image --artifact-type {evil} -t {evil}
+artifact edit oci:{layout}:image --clear-annotations {evil} --in-place
+artifact edit oci:{layout}:image --clear-annotations file[{digest}] --in-place --drop-original --dry-run
+artifact edit {kind}/app:list --remove-annotation {evil} -t 2
+artifact edit {angry}/app:1 --remove-annotation {evil} --in-place
 blob get {kind}/app@sha256:{evil}
 blob get {kind}/app@{digest} --range {evil}
 blob get oci:{layout}@{digest}

@@ -136,6 +136,13 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         f"to replace the one that is listed: lading index add --replace {REF} SOURCE",
     ),
     "in-place-without-tag": ({"location": REF}, "name the tag, or say where the result goes with -t TARGET"),
+    "drop-not-in-place": ({}, "add --in-place"),
+    "in-place-and-elsewhere": ({}, "leave out -t, and copy the result: lading copy SRC DST"),
+    "index-edited-as-artifact": (
+        {"reference": REF},
+        f"to annotate the index: lading index annotate {REF} --index-annotation KEY=VALUE      "
+        "or name one of its entries by its digest",
+    ),
     "index-empty": ({"index": REF}, f"delete it instead: lading delete {REF}"),
     "index-entry-not-found": ({"index": REF}, f"see them: lading index ls {REF}"),
     "is-no-index": ({"reference": REF}, f"make an index of it: lading index create NAME {REF}"),

@@ -459,6 +459,26 @@ async def test_referrers(host: str, repository: str) -> None:
         assert [r.digest for r in only] == [referrers[1].digest]
 
 
+async def test_a_referrer_that_is_deleted_is_listed_no_more(registry: RealRegistry, repository: str) -> None:
+    """The list under the fallback tag is kept without it; one that was not listed changes nothing."""
+    subject = images.make_image(kind="oci")
+    images.push(registry.host, repository, "1", subject)
+    first, second, unlisted = (images.make_artifact(f"text/x-{n}", subject=subject) for n in range(3))
+    images.push(registry.host, repository, "unlisted", unlisted)
+    async with connected(registry.host, repository) as store:
+        for referrer in (first, second):
+            images.push(registry.host, repository, None, referrer)
+            await store.put(image_of(referrer))
+        target = await store.resolve("1")
+        await store.delete(await store.resolve(first.digest))
+        assert [r.digest async for r in store.referrers(target)] == [second.digest]
+        before = await store.resolve(fallback_tag(Digest(subject.digest)))
+        await store.delete(await store.resolve("unlisted"))
+        assert await store.resolve(fallback_tag(Digest(subject.digest))) == before
+        await store.delete(await store.resolve(second.digest))
+        assert [r async for r in store.referrers(target)] == []
+
+
 async def test_a_fallback_tag_that_is_the_subject_itself_is_no_list(registry: RealRegistry, repository: str) -> None:
     subject = images.make_index([images.make_image()], kind="oci")
     images.push(registry.host, repository, "1", subject)

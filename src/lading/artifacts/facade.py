@@ -6,7 +6,7 @@ This module only binds; what the methods do is in the modules that are called af
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
@@ -32,6 +32,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
+from lading.results import Deletion
 from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
@@ -43,6 +44,9 @@ from lading.transfer.transform import Graph
 
 if TYPE_CHECKING:
     from lading.artifacts.backups.parts import BackupReport, OnPlan
+    from lading.images.edits.edit import Edit
+    from lading.images.edits.referrers import Referrers
+    from lading.images.edits.report import EditReport
 
 
 class Open(Protocol):
@@ -59,6 +63,8 @@ _ATTEMPTS = 8
 
 Copy = Callable[..., Coroutine[Any, Any, CopyReport]]
 """Copies a graph to locations, as `AsyncClient.copy` does."""
+Delete = Callable[[AnyLocation], Awaitable[Deletion]]
+"""Deletes a manifest, or says what that would take: as `AsyncClient.delete` and `deletion` do."""
 
 
 class Artifacts:
@@ -72,12 +78,16 @@ class Artifacts:
     Args:
         open: gives the store of a location, such as `AsyncClient.open`.
         copy: copies a graph, as `AsyncClient.copy` does.
+        look: says what a deletion would take, as `AsyncClient.deletion` does.
+        delete: deletes a manifest, as `AsyncClient.delete` does.
         cache: the folder for what later pulls can use; None for none.
     """
 
-    def __init__(self, open: Open, copy: Copy, cache: Path | None = None) -> None:
+    def __init__(self, open: Open, copy: Copy, look: Delete, delete: Delete, cache: Path | None = None) -> None:
         self._open = open
         self._copy = copy
+        self._look = look
+        self._delete = delete
         self._cache = cache
 
     async def push(
@@ -396,6 +406,67 @@ class Artifacts:
                 return await to_folder(store, manifest, pulling, str(target), str(location))
             return await to_stream(store, manifest, pulling, target, str(location))
 
+    async def edit(
+        self,
+        reference: AnyLocation,
+        *edits: Edit,
+        targets: Iterable[AnyLocation] | AnyLocation = (),
+        in_place: bool = False,
+        drop_original: bool = False,
+        referrers: Referrers = "keep",
+        tags: Iterable[str] | str = (),
+        clobber: bool = True,
+        if_digest: str | None = None,
+        dry_run: bool = False,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> EditReport:
+        """Apply edits to the manifest of an artifact, such as to its annotations, and write what comes of it.
+
+        The result has another digest; the files stay, and everything that the manifest says besides.
+
+        Args:
+            reference: its tag or digest, in a registry or any other location.
+            edits: what is changed, in order: `SetAnnotation`, `SetArtifactType`, `SetBlobAnnotation` and
+                `ClearAnnotations` of `lading.edits`.
+            targets: where the result is written to.
+            in_place: give the tag of the source to the result, too, if nobody else has changed the tag meanwhile. An
+                artifact that refers to something needs no tag: the result refers to the same, beside it. What it was
+                stays there by its digest.
+            drop_original: in place, delete what it was when the result is there, if no tag, index or referrer needs it.
+            referrers: what becomes of what refers to the artifact, such as signatures; see `Referrers` of
+                `lading.edits`.
+            tags: more tags in each target.
+            clobber: False leaves tags alone that name something else, or that appear meanwhile.
+            if_digest: change tags only if they name this digest, or do not exist (`absent`).
+            dry_run: write nothing; the report says what would be done.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            UsageError: there is nowhere to write to: no target, and in place neither a tag nor a subject.
+            NotFound: there is no such artifact, or no such file in it.
+            InvalidContent: it is an index; or without a type nothing would say what it is.
+            Conflict: a tag is not to be changed; nothing was written.
+            Unsupported: it cannot be changed so.
+        """
+        from lading.artifacts.edit import Editor
+
+        return await Editor(self._open, self._copy, self._look, self._delete).edit(
+            as_location(reference).full(),
+            edits,
+            several(targets),
+            referrers,
+            in_place=in_place,
+            drop_original=drop_original,
+            if_digest=if_digest,
+            tags=tags,
+            clobber=clobber,
+            dry_run=dry_run,
+            jobs=jobs,
+            on_event=on_event,
+        )
+
     async def tree(
         self,
         reference: AnyLocation,
@@ -691,6 +762,7 @@ class SyncArtifacts(Face[Artifacts]):
     attach: Final = blocking(Artifacts.attach)
     referrers: Final = blocking(Artifacts.referrers)
     pull: Final = blocking(Artifacts.pull)
+    edit: Final = blocking(Artifacts.edit)
     tree: Final = blocking(Artifacts.tree)
     backup: Final = blocking(Artifacts.backup)
     restore: Final = blocking(Artifacts.restore)

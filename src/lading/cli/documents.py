@@ -63,6 +63,7 @@ COMMANDS = {
     "artifact ls": "lading.artifacts.referrer_list:ReferrerList",
     "artifact backup": "lading.artifacts.backups.parts:BackupReport",
     "artifact restore": "lading.artifacts.backups.parts:BackupReport",
+    "artifact edit": "lading.images.edits.report:EditReport",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

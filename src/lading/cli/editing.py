@@ -78,6 +78,11 @@ def target_options(function: F) -> F:
     return _added(function, (_TARGETS, _IN_PLACE, _PLATFORMS, *_HOW[:3], _ATTESTATIONS, REFERRERS, *_HOW[3:]))
 
 
+def artifact_target_options(function: F) -> F:
+    """Add where the result of an edit of an artifact goes, and how."""
+    return _added(function, (_TARGETS, _IN_PLACE, _DROP, *_HOW[:3], REFERRERS, *_HOW[3:]))
+
+
 def new_image_options(function: F) -> F:
     """Add where a new image goes, and how."""
     return _added(function, (_TARGETS, _PLATFORMS, *_HOW))
@@ -99,6 +104,9 @@ _TARGETS: Callable[[Any], Any] = click.option(
 )
 _IN_PLACE: Callable[[Any], Any] = click.option(
     "--in-place", is_flag=True, help="Give the tag of the source to the result, too."
+)
+_DROP: Callable[[Any], Any] = click.option(
+    "--drop-original", is_flag=True, help="In place: delete what it was, unless it is needed."
 )
 _PLATFORMS: Callable[[Any], Any] = platform_option(multiple=True, help="Of an index, only these images. Repeatable.")
 _ATTESTATIONS: Callable[[Any], Any] = click.option(
@@ -171,6 +179,8 @@ def run_change(
         for tag in image.targets:
             if tag.state == "moved":
                 options.note(f"{tag.reference} {'is' if report.dry_run else 'was'} {tag.previous}")
+    if report.dropped is not None:
+        options.note(f"{report.dropped} {'would be' if report.dry_run else 'was'} deleted")
     return report
 
 
@@ -197,7 +207,8 @@ def _change(change: ManifestChange) -> list[str]:
     from lading.cli.json_difference import json_difference
     from lading.cli.output import paint, short
 
-    what = str(change.platform) if change.platform is not None else "index" if change.config is None else "image"
+    otherwise = "index" if "manifests" in change.manifest else "artifact" if change.config is None else "image"
+    what = str(change.platform) if change.platform is not None else otherwise
     head = paint(f"{what}  {short(change.original)} -> {short(change.digest)}", "bold")
     lines = [head]
     if change.config is not None and change.config_before is not None:

@@ -190,6 +190,11 @@ JOBS: tuple[tuple[str, str, str], ...] = (
         "lading image edit REF",
         "mutate, mod, image mod, image mutate, image config-edit, optimize",
     ),
+    (
+        "to change annotations of an artifact",
+        "lading artifact edit REF",
+        "annotate, artifact annotate, artifact mod, artifact set",
+    ),
     ("to make one layer of all", "lading image flatten REF", "flatten, image optimize"),
     ("to make one layer of several", "lading image squash --from LAYER REF", "squash"),
     ("to put an image on another base", "lading image rebase REF", "rebase"),

@@ -140,6 +140,9 @@ NOTES: dict[str, Words] = {
     "referrers-of-original": lambda of: (
         f"{_referrers(of)} to it as it was, and not to the result: --referrers copy brings what is not signed along"
     ),
+    "original-still-there": (
+        "{original} is still there, and refers to {subject} as the result does: --drop-original takes it away"
+    ),
     "name-without-tag": "{what} stayed behind: its name has no tag; to bring it: lading copy {what} REPOSITORY:TAG",
     "untagged-left-behind": "{what} stayed behind, to which something refers: --untagged brings them along",
     "entries-left-behind": "{what} stayed behind: of what is in a registry, only --verify brings them later",
@@ -152,6 +155,8 @@ MESSAGES: dict[str, Words] = {
     "sparse-and-encoded": "--sparse keeps the index as it is, and --to and --compression change it",
     "sparse-without-platforms": "--sparse copies some entries of an index",
     "types-without-referrers": "--artifact-type chooses among referrers",
+    # Edits
+    "drop-not-in-place": "--drop-original goes with --in-place",
 }
 
 CAUSES: dict[str, Words] = {
@@ -286,6 +291,12 @@ REMEDIES: dict[str, Words] = {
     "not-its-base": "name what it was built on, by its digest where the tag has moved: --old-base NAME@DIGEST",
     "base-not-for-docker": "make it an OCI image first: lading copy --to oci REF TARGET",
     "docker-has-no-place": "make it an OCI image first: lading copy --to oci REF TARGET",
+    "drop-not-in-place": "add --in-place",
+    "in-place-and-elsewhere": "leave out -t, and copy the result: lading copy SRC DST",
+    "index-edited-as-artifact": (
+        "to annotate the index: lading index annotate {reference} --index-annotation KEY=VALUE      "
+        "or name one of its entries by its digest"
+    ),
     "no-archive": "to put the file itself into the image: {file}:/PATH",
     "zstd-layer-for-docker": "use --compression gzip, or convert the image first: lading copy --to oci SRC DST",
     # Bases

@@ -182,7 +182,7 @@ class AsyncClient:
         """Artifacts: any files in a registry, or in another place."""
         from lading.artifacts.facade import Artifacts
 
-        return Artifacts(self.open, self.copy, self._context.cache_folder("artifacts"))
+        return Artifacts(self.open, self.copy, self.deletion, self.delete, self._context.cache_folder("artifacts"))
 
     @overload
     def open(

@@ -16,6 +16,7 @@ from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
+from lading.model.tags import is_fallback
 from lading.results import Deletion, TagChange, TagInfo
 from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_manifest, put_names, try_names
 from lading.stores.location import AnyLocation, Location, as_location
@@ -326,7 +327,8 @@ async def _listing(store: Readable, digest: Digest, infos: Sequence[TagInfo]) ->
     """The tags of the indexes that list a digest, however deeply."""
     tagged = {info.digest for info in infos if info.digest and info.media_type in INDEXES}
     listing = _ancestors(digest, await _indexes(store, tagged - {digest}, digest))
-    return [info.tag for info in infos if info.digest in listing]
+    # A list of referrers does without one of them.
+    return [info.tag for info in infos if info.digest in listing and not is_fallback(info.tag)]
 
 
 async def _indexes(store: Readable, tagged: set[Digest], leaf: Digest) -> dict[Digest, Index]:

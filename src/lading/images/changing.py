@@ -70,6 +70,7 @@ class Changes:
         clobber: bool = True,
         if_digest: str | None = None,
         dry_run: bool = False,
+        by_digest: bool = False,
         jobs: int = JOBS,
         on_event: OnEvent | None = None,
     ) -> EditReport:
@@ -84,6 +85,7 @@ class Changes:
             clobber: False leaves tags alone that name something else, or that appear meanwhile.
             if_digest: change tags only if they name this digest, or do not exist (`absent`).
             dry_run: write nothing; the report says what would be done.
+            by_digest: give no tag: it is there by its digest alone.
             jobs: how many blobs are under way at once.
             on_event: called with what happens; see `AsyncClient.copy`.
 
@@ -106,6 +108,7 @@ class Changes:
                 clobber=clobber,
                 if_digest=if_digest,
                 dry_run=dry_run,
+                by_digest=by_digest,
                 jobs=jobs,
                 platforms=edited.platforms if into_engine else (),
                 referrers=False if edited.edits else None,

@@ -137,6 +137,31 @@ class Referrers:
                 remedy="run the command again when they are done",
             )
 
+    async def remove(self, referrer: Digest, subject: Digest) -> None:
+        """Take a manifest out of the list under its subject's fallback tag (distribution-spec §Deleting Manifests).
+
+        Args:
+            referrer: the manifest, which is in the repository no more.
+            subject: what it referred to.
+
+        Raises:
+            Conflict: other writers kept overwriting the tag.
+        """
+        tag = fallback_tag(subject)
+        for attempt in range(_TRIES):
+            current = await self._fallback(subject)
+            left = [known for known in current.manifests if known.digest != referrer] if current is not None else []
+            if current is None or len(left) == len(current.manifests):
+                return
+            index = Index.build(left, OCI_INDEX, current.annotations, base=current.document)
+            await self._put(index, tag)
+            await asyncio.sleep(0.05 * attempt)
+        raise Conflict(
+            f"{self._name}@{referrer} is gone, and still listed as a referrer",
+            cause=f"other writers keep changing the tag {tag}",
+            remedy="run the command again when they are done",
+        )
+
     async def _listed(self, subject: Digest, artifact_type: str | None) -> AsyncIterator[Descriptor]:
         """What the referrers API lists; where there is no such API, what is listed under the fallback tag."""
         try:

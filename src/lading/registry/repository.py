@@ -27,7 +27,7 @@ from lading.io.sources import closing
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, verify
 from lading.model.encoding import SIZE_LIMIT
-from lading.model.media_types import ACCEPT, SCHEMA1
+from lading.model.media_types import ACCEPT, SCHEMA1, is_docker
 from lading.model.reference import is_tag
 from lading.registry.auth.scopes import Scope
 from lading.registry.call import is_doubtful
@@ -448,10 +448,13 @@ class Repository:
     async def delete(self, content: Descriptor) -> None:
         """Delete a manifest with all its tags, or a blob (distribution-spec §Deleting).
 
+        What refers to another manifest is taken out of the list under the fallback tag, where there is one.
+
         Raises:
             Unsupported: the registry does not delete.
             NotFound: it is not here.
         """
+        subject = await self._subject_of(content)
         try:
             await self._delete(content)
         except Conflict as error:
@@ -461,6 +464,8 @@ class Repository:
             async for name in self._names_of(content):
                 await self.untag(name)
             await self._delete(content)
+        if subject is not None:
+            await self._referrers.remove(content.digest, subject)
 
     # Lists
 
@@ -547,6 +552,16 @@ class Repository:
                 raise
         async with self._request("GET", path, headers=headers, what=what) as response:
             return response.headers
+
+    async def _subject_of(self, content: Descriptor) -> Digest | None:
+        """What a manifest that is here refers to; None where it refers to nothing, or that cannot be told."""
+        if not is_manifest(content) or is_docker(content.media_type):
+            return None
+        try:
+            subject = (await self.fetch(content.digest)).subject
+        except (NotFound, InvalidContent):
+            return None
+        return subject.digest if subject is not None else None
 
     async def _delete(self, content: Descriptor) -> None:
         try:

@@ -190,13 +190,31 @@ class Editing:
         if container or "config" in self.config:
             self.set_config("config", container)
 
+    @property
+    def files(self) -> list[Document]:
+        """The descriptors of the layers as they are to be: of an image, or of the files of an artifact."""
+        if self._read is not None:
+            return [layer.descriptor for layer in self.layers]
+        found: list[Document] = self.manifest.get("layers") or self.manifest.get("blobs") or []
+        return found
+
     def set_manifest(self, key: str, value: Any) -> None:
         """Give a field of the manifest a value; None removes it.
 
         Raises:
             Unsupported: Docker's format has no place for it.
         """
-        if value is not None and self.family == "docker" and key in ("annotations", "artifactType", "subject"):
+        if value is not None:
+            self.check_place(key)
+        set_field(self.manifest, key, value, MANIFEST)
+
+    def check_place(self, key: str) -> None:
+        """Refuse a field that the format of the manifest has no place for.
+
+        Raises:
+            Unsupported: Docker's format has none for it.
+        """
+        if self.family == "docker" and key in ("annotations", "artifactType", "subject"):
             what = {"annotations": "annotations", "artifactType": "an artifact type"}.get(key, "a subject")
             raise Unsupported(
                 f"{self.title} cannot have {what}",
@@ -205,7 +223,6 @@ class Editing:
                 code="docker-has-no-place",
                 fields={"reference": self.title, "field": key},
             )
-        set_field(self.manifest, key, value, MANIFEST)
 
     def add_layer(self, content: Descriptor, diff_id: str, history: Mapping[str, Any]) -> None:
         """Put a layer on top.

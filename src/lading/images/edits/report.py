@@ -30,6 +30,8 @@ class EditReport(CopyReport, kw_only=True):
 
     changes: list[ManifestChange] = msgspec.field(default_factory=list)
     """The images first, the index that lists them last."""
+    dropped: Digest | None = None
+    """What an artifact was before it was edited in place, where that was deleted, or would be."""
 
     def __repr__(self) -> str:
         """Such as `<EditReport 3 changes 1 image 3 manifests 31 blobs 251 MB>`."""
