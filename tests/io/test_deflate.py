@@ -119,3 +119,19 @@ def test_little_is_held(how: tuple[Compression, int | None], monkeypatch: pytest
     with compressed(out, *how) as file:
         file.write(text(MEBIBYTE) * 8)
         assert out.tell() > len(packed([text(MEBIBYTE)] * 3, *how)) / 2
+
+
+def test_what_cannot_be_compressed_is_only_wrapped() -> None:
+    dense = random.Random(1).randbytes(2 * MEBIBYTE)
+    made = packed([dense])
+    assert inflated(made) == gzip.decompress(made) == dense
+    assert len(dense) < len(made) < len(dense) * 1.001
+
+
+@pytest.mark.parametrize("repeated", [bytes(64), random.Random(2).randbytes(20_000), b"text " * 9000])
+def test_what_is_like_itself_within_a_block_is_compressed(repeated: bytes) -> None:
+    dense = random.Random(3).randbytes(MEBIBYTE // 4)
+    block = dense + (repeated * (MEBIBYTE // len(repeated)))[: MEBIBYTE // 2] + dense
+    made = packed([block])
+    assert inflated(made) == block
+    assert len(made) < len(block) * 0.6
