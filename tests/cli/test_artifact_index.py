@@ -8,6 +8,7 @@ import pytest
 
 from lading import ArtifactFile, Client
 from lading.errors import Conflict
+from lading.registry.repository import Repository
 from lading.transfer.operation import _Operation
 from support.images import make_image, make_index
 from support.images import push as push_image
@@ -243,3 +244,46 @@ def test_what_others_put_into_the_index_meanwhile_stays(
         "linux/riscv64",
         "linux/s390x",
     ]
+
+
+def test_what_others_wrote_over_the_index_is_put_in_again(
+    files: Path, lading: Lading, registry: RealRegistry, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"{registry.host}/{repository}:1"
+    words = ["artifact", "push", place, "b.txt", "--index", "--platform"]
+    lading.run(*words, "linux/amd64", cwd=files)
+    lading.run("tag", place, "before", cwd=files)
+    lading.run(*words[:2], f"{registry.host}/{repository}:before", *words[3:], "linux/arm64", cwd=files)
+    put, theirs = Repository.put, Client().get_index(f"{registry.host}/{repository}:before")
+    written: list[str] = []
+
+    async def overwritten(self: Any, manifest: Any, name: str | None = None, **given: Any) -> None:
+        """Another client looked before, and writes after."""
+        await put(self, manifest, name, **given)
+        if name == "1" and not written:
+            written.append(name)
+            await put(self, theirs, name)
+
+    with monkeypatch.context() as patch, Client() as client:
+        patch.setattr(Repository, "put", overwritten)
+        made = ArtifactFile(content=files / "a.txt", title="a.txt")
+        client.artifacts.push(place, made, index=True, platform="linux/riscv64")
+    assert written
+    assert platforms(lading, place) == ["linux/amd64", "linux/arm64", "linux/riscv64"]
+
+
+def test_an_index_has_more_tags(lading: Lading, files: Path, tmp_path: Path) -> None:
+    place, words = f"oci:{tmp_path}/l", ["a.txt", "--index", "--platform"]
+    lading.run("artifact", "push", f"{place}:1", *words, "linux/amd64", "--tag", "a", cwd=files)
+    ran = lading.run("artifact", "push", f"{place}:1", *words, "linux/arm64", "--tag", "b", "--tag", "a", cwd=files)
+    digests = {lading.run("digest", f"{place}:{tag}").stdout.strip() for tag in ("1", "a", "b")}
+    assert len(digests) == 1
+    assert [line.partition("@")[0] for line in ran.stdout.split()] == [f"{place}:{tag}" for tag in ("1", "b", "a")]
+
+
+def test_an_archive_has_an_index_of_artifacts(lading: Lading, files: Path, tmp_path: Path) -> None:
+    place = f"oci-archive:{tmp_path}/a.tar:1"
+    for platform in ("linux/amd64", "linux/arm64"):
+        lading.run("artifact", "push", place, "a.txt", "--index", "--platform", platform, cwd=files)
+    assert platforms(lading, place) == ["linux/amd64", "linux/arm64"]
+    assert lading.run("artifact", "pull", place, "--platform", "linux/arm64", "-o", "-").stdout == "a"

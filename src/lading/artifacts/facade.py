@@ -38,7 +38,7 @@ from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.stores.overlay import Overlay
 from lading.transfer.events import Meter, OnEvent
-from lading.transfer.guard import Guard
+from lading.transfer.guard import Guard, find_named
 from lading.transfer.report import CopyReport
 from lading.transfer.transform import Graph
 
@@ -215,24 +215,40 @@ class Artifacts:
         """Put an artifact into an index. Where others put something into it meanwhile, theirs stays, too."""
         from lading.artifacts.indexing import grouped
 
-        for attempt in range(_ATTEMPTS):
+        tags, dry_run = options["tags"], options["dry_run"]
+        for _ in range(_ATTEMPTS):
             async with AsyncExitStack() as stack:
-                store = await self._there(stack, place)
+                store = await self._there(stack, place, writing=not dry_run)
                 there = await _found(store, place)
                 made = grouped(there, store or graph.store, graph.store, packaged, platform, str(place))
                 guard.check(str(place), there.digest if there is not None else None, made.index.digest)
                 fresh = graph.changed(store=made.store, manifest=made.index, subjects=(made.index.descriptor,))
                 expected = str(there.digest) if there is not None else "absent"
                 try:
-                    report = await self._copy(fresh, place, if_digest=expected, referrers=False, **options)
+                    alone = {**options, "tags": ()}
+                    report = await self._copy(fresh, place, if_digest=expected, referrers=False, **alone)
                 except Conflict:
-                    # Somebody else was faster. What was asked for is true of the index as it is now, unless a guard
-                    # says otherwise.
-                    if guard.expected is not None or attempt == _ATTEMPTS - 1:
+                    # Somebody else was faster: what was asked for is true of the index as it is by then.
+                    if guard.expected is not None:
                         raise
                     continue
+                if not dry_run and store is not None and not await _is_kept(store, place, made.index):
+                    continue
+                if tags:
+                    more = await self._copy(
+                        fresh,
+                        place.with_tag(tags[0]),
+                        clobber=guard.clobber,
+                        referrers=False,
+                        **{**options, "tags": tags[1:]},
+                    )
+                    report.images[0].targets += more.images[0].targets
                 return report, made.changes
-        raise AssertionError
+        raise Conflict(
+            f"{place} was not changed, because others keep changing it",
+            remedy="do it again when they are done",
+            fields={"reference": str(place)},
+        )
 
     async def attach(
         self,
@@ -656,10 +672,10 @@ class Artifacts:
         )
         return await restore(self._open, as_location(source), Goal.of(target, maps or {}), request, on_event, on_plan)
 
-    async def _there(self, stack: AsyncExitStack, place: Location) -> Readable | None:
+    async def _there(self, stack: AsyncExitStack, place: Location, *, writing: bool) -> Readable | None:
         """The store of a place; None where there is none yet."""
         try:
-            return await stack.enter_async_context(self._open(place, writing=place.is_registry))
+            return await stack.enter_async_context(self._open(place, writing=writing and place.is_registry))
         except NotFound:
             return None
 
@@ -738,6 +754,18 @@ async def _found(store: Readable | None, place: Location) -> AnyManifest | None:
         return await fetch_location(store, place)
     except NotFound:
         return None
+
+
+async def _is_kept(store: Readable, place: Location, index: Index) -> bool:
+    """Whether a registry still has an index under its tag: others may have set the tag since it was looked at last.
+
+    Registries compare nothing when a tag is set. Who looked at the tag before this index was written, and wrote after
+    it, has written by now.
+    """
+    if not store.traits.is_remote:
+        return True
+    now = await find_named(store, place.own_tag or "")
+    return now is not None and now.digest == index.digest
 
 
 async def _artifact(store: Readable, found: Manifest | Index, platform: Platform | str | None, what: str) -> Manifest:
