@@ -91,6 +91,13 @@ _LIST = Step(
         "regctl": "regctl artifact list $SUBJECT",
     },
 )
+_TREE = Step(
+    {
+        "lading": "lading tree $SUBJECT",
+        "oras": "oras discover $oras_plain $SUBJECT",
+        "regctl": "regctl artifact tree --digest-tags $SUBJECT",
+    },
+)
 
 
 def _without_regctl(step: Step) -> Step:
@@ -110,7 +117,7 @@ def scenarios(small: bool) -> Sequence[Scenario]:
         ),
         Scenario(f"a file of {size // MIB:,} MiB", both, file(size), runs=3, networks=("plain",)),
         Scenario("a file attached", {"": _ATTACH, "again": _ATTACH}, subject),
-        Scenario("what refers to an image", {"": _LIST}, subject),
+        Scenario("what refers to an image", {"": _LIST, "as a tree": _TREE}, subject),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from lading.errors import RegistryFailure
 from lading.io.tasks import Once
 from lading.model.descriptor import Descriptor
 from lading.model.reach import Reach
@@ -68,3 +69,14 @@ class Walk:
         found = await fetch_manifest(store, content)
         self.count(found)
         return found
+
+
+def is_refused(error: RegistryFailure) -> bool:
+    """Whether a registry fails at one content again and again, which it does where that is damaged in its storage.
+
+    Other failures are of the registry as a whole, or of what is before it, and pass.
+    """
+    return error.status == _INTERNAL
+
+
+_INTERNAL = 500

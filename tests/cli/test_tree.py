@@ -291,6 +291,18 @@ async def test_a_subject_that_is_missing(lading: Lading, elsewhere: str, reposit
     assert (node["subject"], node["subject_state"]) == (IMAGES[0].digest, "missing")
 
 
+async def test_what_refers_to_what_is_gone(lading: Lading, place: str, elsewhere: str, repository: str) -> None:
+    with RegistryClient(elsewhere, repository) as direct:
+        direct.delete(INDEX.digest)
+    assert lading.run("tree", f"{place}@{INDEX.digest}").stdout.splitlines() == [
+        f"{place}@{INDEX.digest}  {short(INDEX.digest)}  not there",
+        "└─ referred to by",
+        f"   └─ report  {short(REPORT.digest)}  {SARIF}",
+    ]
+    fails(lading, "tree", f"{place}:1", code=NOT_FOUND, says=["was not found"])
+    fails(lading, "tree", f"{place}@{digest_of(b'nothing')}", code=NOT_FOUND, says=["was not found"])
+
+
 def test_an_attestation_of_nothing_and_a_blob(lading: Lading, elsewhere: str, repository: str) -> None:
     """BuildKit's caches are indexes that list layers."""
     with RegistryClient(elsewhere, repository) as direct:

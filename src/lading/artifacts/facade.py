@@ -14,13 +14,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 import msgspec
 
 from lading.arguments import several
-from lading.artifacts.attach import AttachReport
-from lading.artifacts.pull import Pulled, Pulling, to_folder, to_stream
-from lading.artifacts.push import ArtifactFile, ImageSpec, Packaged, Packaging, as_files, check, package
-from lading.artifacts.referrer_list import ReferrerFilter, ReferrerList, list_referrers
-from lading.artifacts.report import Guess, PushReport
-from lading.artifacts.tree_nodes import ArtifactTree
-from lading.artifacts.wanted import Choice
 from lading.errors import Conflict, InvalidContent, NotFound, UsageError
 from lading.images.edited import parse_platforms
 from lading.images.indexes.report import EntryChange
@@ -43,7 +36,13 @@ from lading.transfer.report import CopyReport
 from lading.transfer.transform import Graph
 
 if TYPE_CHECKING:
+    from lading.artifacts.attach import AttachReport
     from lading.artifacts.backups.parts import BackupReport, OnPlan
+    from lading.artifacts.pull import Pulled
+    from lading.artifacts.push import ArtifactFile, ImageSpec, Packaged, Packaging
+    from lading.artifacts.referrer_list import ReferrerList
+    from lading.artifacts.report import Guess, PushReport
+    from lading.artifacts.tree_nodes import ArtifactTree
     from lading.images.edits.edit import Edit
     from lading.images.edits.referrers import Referrers
     from lading.images.edits.report import EditReport
@@ -153,6 +152,9 @@ class Artifacts:
             Conflict: a tag is not to be changed, or a file was changed while it was read; or the index lists something
                 of another type for the platform. Nothing was written.
         """
+        from lading.artifacts.push import Packaging, as_files, check, package
+        from lading.artifacts.report import PushReport
+
         packaging = Packaging(
             files=as_files(files),
             artifact_type=artifact_type,
@@ -288,6 +290,9 @@ class Artifacts:
             InvalidContent: a directory has something in it that could not be pulled; code `unfit-file`.
             Conflict: a file was changed while it was read, or other writers kept overwriting the list of referrers.
         """
+        from lading.artifacts.attach import AttachReport
+        from lading.artifacts.push import Packaging, as_files, check, package
+
         given = Packaging(
             files=as_files(files),
             artifact_type=artifact_type,
@@ -347,6 +352,8 @@ class Artifacts:
             NotFound: there is no such subject.
             Conflict: which is the newest cannot be told.
         """
+        from lading.artifacts.referrer_list import ReferrerFilter, list_referrers
+
         location = as_location(subject).full()
         wanted = ReferrerFilter(
             artifact_types=several(artifact_types),
@@ -407,6 +414,9 @@ class Artifacts:
             DigestMismatch: a blob is damaged. Nothing was written into a folder; a file object has its beginning.
             UsageError: several files are wanted, and there is one file object, or one name.
         """
+        from lading.artifacts.pull import Pulling, to_folder, to_stream
+        from lading.artifacts.wanted import Choice
+
         location = as_location(reference).full()
         wanted = Choice(
             titles=several(titles),
@@ -513,11 +523,12 @@ class Artifacts:
             referrers_in: where referrers are looked for, if they are in another place.
 
         Raises:
-            NotFound: there is no such manifest, or it has nothing for a platform.
+            NotFound: there is no such manifest, and nothing refers to one with this digest; or it has nothing for a
+                platform.
             InvalidContent: there is more than a walk follows: more than 16 levels, or more than 10,000 manifests.
             UsageError: the depth is no number from 1 on.
         """
-        from lading.artifacts.referrer_tree import Wanted, tree_of
+        from lading.artifacts.referrer_tree import Wanted, tree_of, tree_of_missing
 
         if depth is not None and depth < 1:
             raise UsageError(f"a tree has no depth of {depth}", remedy="give a number from 1 on, or none")
@@ -532,7 +543,15 @@ class Artifacts:
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(self._open(location))
             elsewhere = await stack.enter_async_context(self._open(referrers_in)) if referrers_in is not None else None
-            root = await fetch_location(store, location)
+            try:
+                root = await fetch_location(store, location)
+            except NotFound:
+                if location.pinned is None:
+                    raise
+                found = await tree_of_missing(store, location, location.pinned, wanted, elsewhere)
+                if not found.root.referrers:
+                    raise
+                return found
             return await tree_of(store, location, root, wanted, elsewhere)
 
     async def backup(

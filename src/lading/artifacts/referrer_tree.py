@@ -15,7 +15,6 @@ from lading.artifacts.tree_nodes import ArtifactTree, Kind, State, TreeNode
 from lading.errors import InvalidContent, LadingError, NotFound, RegistryFailure, Unsupported
 from lading.images.overview import CREATED, artifact_type_of, entries_for
 from lading.images.platforms import image_config, is_for_any, no_platform
-from lading.images.validation.blobs import is_refused
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -28,7 +27,7 @@ from lading.model.tags import fallback_tag
 from lading.store import AnyManifest, Readable, may_be_manifest
 from lading.stores.location import Location
 from lading.transfer.referrers import DigestTags, artifact_types
-from lading.walk import Walk
+from lading.walk import Walk, is_refused
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,9 +68,32 @@ async def tree_of(
         config = await image_config(store, root)
         if not is_for_any(config, wanted.platforms):
             raise no_platform(str(reference), wanted.platforms, config)
+    facts = _Facts(state="present", manifest=root, kind=_kind_of(root), entries=entries or ())
+    return await _followed(store, reference, root.descriptor, facts, wanted, referrers)
+
+
+async def tree_of_missing(
+    store: Readable, reference: Location, digest: Digest, wanted: Wanted, referrers: Readable | None = None
+) -> ArtifactTree:
+    """The tree of what refers to a manifest that is not there, as it stays where one was deleted.
+
+    Args:
+        store: where the manifest would be.
+        reference: what it is called.
+        digest: its digest.
+        wanted: what of its tree.
+        referrers: what refers to it is in there, and not in `store`.
+    """
+    root = Descriptor(digest=digest, size=0)
+    return await _followed(store, reference, root, _Facts(state="missing"), wanted, referrers)
+
+
+async def _followed(
+    store: Readable, reference: Location, root: Descriptor, facts: _Facts, wanted: Wanted, referrers: Readable | None
+) -> ArtifactTree:
     reading = _Reading(store, referrers or store, str(reference), wanted)
-    await reading.follow(root, entries)
-    found = _Assembly(reading.facts, wanted.depth).node(_Listed(content=root.descriptor), 0, ())
+    await reading.follow(root, facts)
+    found = _Assembly(reading.facts, wanted.depth).node(_Listed(content=root), 0, ())
     return ArtifactTree(reference=reference, depth=wanted.depth, root=found, notes=reading.notes)
 
 
@@ -123,24 +145,24 @@ class _Reading:
         self._has_tags = False
         """Whether all tags are known."""
 
-    async def follow(self, root: AnyManifest, entries: Sequence[Descriptor] | None) -> None:
+    async def follow(self, root: Descriptor, facts: _Facts) -> None:
         """Look at all that a manifest leads to, and at what refers to it, level by level.
 
         Args:
             root: the manifest.
-            entries: of an index those that are wanted.
+            facts: what is known of it.
 
         Raises:
             InvalidContent: there is more than a walk follows.
         """
-        self._walk.count(root)
-        if entries:
-            self._walk.enter(entries, 1)
-        facts = _Facts(state="present", manifest=root, kind=_kind_of(root), entries=entries or ())
+        if facts.manifest is not None:
+            self._walk.count(facts.manifest)
+        if facts.entries:
+            self._walk.enter(facts.entries, 1)
         self.facts[root.digest] = facts
         # Alone, before other lists: its answer says whether the registry has such lists, or tags instead of them.
-        _, listed = await gather([self._find_tags(), self._listed(root.descriptor, 1)])
-        facts.referrers = await self._chosen(_Listed(content=root.descriptor), listed or [], 1)
+        _, listed = await gather([self._find_tags(), self._listed(root, 1)])
+        facts.referrers = await self._chosen(_Listed(content=root), listed or [], 1)
         await self._see_subject(facts)
         level, last = 1, self._wanted.depth
         found = self._below([facts], level)

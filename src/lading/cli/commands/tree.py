@@ -101,9 +101,10 @@ def _root(root: TreeNode) -> str:
         has_all = bool(entries) and all(child.platform is not None for child in entries)
         nouns = ("platform",) if has_all else ("entry", "entries")
         return f"index of {counted(len(entries), *nouns)}"
+    if root.state == "missing":
+        return "not there"
     named = [root.purpose, root.artifact_type] if root.kind == "artifact" else ["image"]
-    said = [*(name for name in named if name), size(root.total_size), root.problem]
-    return ", ".join(text for text in said if text)
+    return ", ".join([*(name for name in named if name), size(root.total_size)])
 
 
 def _below(node: TreeNode, parent: TreeNode | None, style: _Style) -> list[Branch]:

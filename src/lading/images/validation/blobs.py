@@ -23,13 +23,13 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.store import Measures, Readable, from_store
 from lading.transfer.events import Meter
+from lading.walk import is_refused
 
 IN_TOTO, DSSE = STATEMENTS = ("application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json")
 """The media types of statements (in-toto attestation framework), plain and signed."""
 _LARGEST_STATEMENT = 16 * 1024 * 1024
 """How large a statement may be of which the subjects are looked at, in bytes."""
 
-_INTERNAL = 500
 
 Packed = bytes | list[Member]
 
@@ -170,14 +170,6 @@ class Blobs:
             self.bytes += source.moved
         self._meter.finished(need.store.name, need.blob, "copied", source.done)
         return msgspec.structs.replace(facts, size=need.blob.size)
-
-
-def is_refused(error: RegistryFailure) -> bool:
-    """Whether a registry fails at one content again and again, which it does where that is damaged in its storage.
-
-    Other failures are of the registry as a whole, or of what is before it, and pass.
-    """
-    return error.status == _INTERNAL
 
 
 class _Stream:

@@ -17,7 +17,7 @@ from lading.images.lint.content import too_large
 from lading.images.lint.findings import short
 from lading.images.lint.platforms import disagree
 from lading.images.platforms import no_platform, platforms_in_configs
-from lading.images.validation.blobs import STATEMENTS, BlobFacts, Blobs, Need, is_refused
+from lading.images.validation.blobs import STATEMENTS, BlobFacts, Blobs, Need
 from lading.images.validation.codes import BUILD, finding
 from lading.io.tasks import Once, gather
 from lading.model.config import ImageConfig
@@ -31,7 +31,7 @@ from lading.model.reach import LARGE
 from lading.model.text import counted, excerpt
 from lading.store import AnyManifest, Readable, may_be_manifest
 from lading.transfer.referrers import Finder, Referrer
-from lading.walk import Walk
+from lading.walk import Walk, is_refused
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
