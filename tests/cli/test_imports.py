@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from lading.later import LATER
 from support.images import make_image, push
 from support.lading import Lading
+from support.layers import image, write_layout
 from support.registry import RealRegistry
 
 HEAVY = {"asyncio", "jinja2", "msgspec", "pyreqwest", "rich", "starlette", "uvicorn"}
@@ -77,6 +79,24 @@ def test_a_digest_loads_what_it_needs(lading: Lading, registry: RealRegistry, re
     assert len(names) <= DIGEST_ALL, sorted(names)
     ours = {name for name in names if name.startswith("lading.")}
     assert len(ours) <= DIGEST, sorted(ours)
+
+
+def test_an_edit_of_a_config_loads_nothing_that_reads_layers(lading: Lading, tmp_path: Path) -> None:
+    place = write_layout(tmp_path / "layout", image("a=a"))
+    code = (
+        "import sys; from lading.cli import main; main(sys.argv[1:]);"
+        "print('', *sys.modules, sep='\\n', file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "image", "edit", place, "--label", "a=b", "-t", "2"],
+        env=lading.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = set(ran.stderr.splitlines())
+    assert "lading.images.edits.config" in names
+    assert {name for name in names if name == "tarfile" or name.startswith("lading.images.files")} == set()
 
 
 DIGEST = 59

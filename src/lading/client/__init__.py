@@ -175,7 +175,7 @@ class AsyncClient:
         """Images and indexes as views: their configs, history, layers, sizes, and the files in them."""
         from lading.images.facade import Images
 
-        return Images(self.open, self.copy, self._context.remembered, self._context.note)
+        return Images(self.open, self.copy, lambda: self._context.remembered, self._context.note)
 
     @property
     def artifacts(self) -> Artifacts:

@@ -12,24 +12,15 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lading.arguments import several
 from lading.errors import InvalidContent
-from lading.images.base_check import BaseChecks, BaseReport, Given, annotations_of
 from lading.images.changing import Changes, Copy, Open
 from lading.images.edited import parse_platforms
-from lading.images.files.entries import FileEntry
-from lading.images.files.export import Exported
-from lading.images.files.indexing import Remembered
-from lading.images.files.reading import Files
-from lading.images.files.usage import FilesReport
-from lading.images.history import History
-from lading.images.layer_list import LayerList, layer_list
 from lading.images.platforms import choose_image, nearest_image
-from lading.images.sizes import SizeReport, sizes
-from lading.images.sync_views import SyncImage, SyncImageIndex
 from lading.images.views import Image, ImageIndex
 from lading.io.blocking import Face, blocking
 from lading.io.tasks import gather
@@ -43,7 +34,18 @@ from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location
 
 if TYPE_CHECKING:
+    from lading.images.base_check import BaseReport
     from lading.images.edits.new_layer import LayerFrom, NewLayer
+    from lading.images.files.entries import FileEntry
+    from lading.images.files.export import Exported
+    from lading.images.files.indexing import Remembered
+    from lading.images.files.reading import Files
+    from lading.images.files.usage import FilesReport
+    from lading.images.history import History
+    from lading.images.layer_list import LayerList
+    from lading.images.sizes import SizeReport
+    from lading.images.sync_views import SyncImage, SyncImageIndex
+    from lading.transfer.events import OnEvent
 
 
 class Images(Changes):
@@ -55,14 +57,20 @@ class Images(Changes):
     Args:
         open: gives the store of a location, such as `AsyncClient.open`.
         copy: copies a graph, as `AsyncClient.copy` does.
-        remembered: what was read before.
+        remembered: gives what was read before; called when that counts.
         note: called with a sentence about which image of an index was taken.
     """
 
-    def __init__(self, open: Open, copy: Copy, remembered: Remembered, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, open: Open, copy: Copy, remembered: Callable[[], Remembered], note: Callable[[str], None]
+    ) -> None:
         super().__init__(open, copy)
-        self._remembered = remembered
+        self._recall = remembered
         self._note = note
+
+    @cached_property
+    def _remembered(self) -> Remembered:
+        return self._recall()
 
     @asynccontextmanager
     async def open(self, reference: AnyLocation, *, platform: Platform | str | None = None) -> AsyncIterator[Image]:
@@ -121,6 +129,8 @@ class Images(Changes):
         Raises:
             NotFound: there is no such image.
         """
+        from lading.images.layer_list import layer_list
+
         other = None
         if shared_with is not None:
             async with self.open(shared_with, platform=platform) as shared:
@@ -147,6 +157,8 @@ class Images(Changes):
         Raises:
             NotFound: one of them is not there, or has nothing for the platforms.
         """
+        from lading.images.sizes import sizes
+
         wanted = [Platform.parse(one) if isinstance(one, str) else one for one in several(platforms)]
         images: list[Image] = []
         places: tuple[AnyLocation, ...] = several(references)
@@ -249,6 +261,8 @@ class Images(Changes):
             NotFound: it does not say what it is based on, and `base` is not given; or the base is not there.
             InvalidContent: what it says is no reference, or no digest.
         """
+        from lading.images.base_check import BaseChecks, BaseReport, Given, annotations_of
+
         given = Given(
             base=as_location(base) if base is not None else None,
             digest=Digest(digest) if digest is not None else None,
@@ -375,11 +389,12 @@ class SyncImages(Face[Images]):
     append: Final = blocking(Images.append)
     create: Final = blocking(Images.create)
 
-    def new_layer(self, made_of: LayerFrom) -> AbstractContextManager[NewLayer]:
+    def new_layer(self, made_of: LayerFrom, *, on_event: OnEvent | None = None) -> AbstractContextManager[NewLayer]:
         """Make a layer of an archive or of files on disk. It can be used within the `with`.
 
         Args:
             made_of: what the layer is made of.
+            on_event: called with how far it is (`PackingProgressed`).
 
         Raises:
             NotFound: there is no such file.
@@ -387,19 +402,23 @@ class SyncImages(Face[Images]):
             InvalidContent: an archive is damaged, or has what container engines refuse.
             Conflict: a file was changed while it was read.
         """
-        return self._layer(made_of)
+        return self._layer(made_of, on_event)
 
     @contextmanager
     def _opened(self, reference: AnyLocation, platform: Platform | str | None) -> Iterator[SyncImage]:
         with self._runner.entered(self._inner.open(reference, platform=platform)) as (image, _):
+            from lading.images.sync_views import SyncImage
+
             yield SyncImage(image, self._runner)
 
     @contextmanager
-    def _layer(self, made_of: LayerFrom) -> Iterator[NewLayer]:
-        with self._runner.entered(self._inner.new_layer(made_of)) as (layer, _):
+    def _layer(self, made_of: LayerFrom, on_event: OnEvent | None) -> Iterator[NewLayer]:
+        with self._runner.entered(self._inner.new_layer(made_of, on_event=on_event)) as (layer, _):
             yield layer
 
     @contextmanager
     def _opened_index(self, reference: AnyLocation) -> Iterator[SyncImageIndex]:
         with self._runner.entered(self._inner.open_index(reference)) as (index, _):
+            from lading.images.sync_views import SyncImageIndex
+
             yield SyncImageIndex(index, self._runner)

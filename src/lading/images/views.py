@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lading.errors import InvalidContent, InvalidDigest, NotFound
 from lading.images.edited import Editable, EditedImage, parse_platforms
-from lading.images.files.indexing import Remembered
-from lading.images.files.layers import Layer
 from lading.images.platforms import choose_image, image_config
 from lading.io.tasks import gather
 from lading.model.config import ImageConfig
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from lading.images.edits.edit import Edit
     from lading.images.files.entries import FileEntry
     from lading.images.files.export import Exported
+    from lading.images.files.indexing import Remembered
+    from lading.images.files.layers import Layer
     from lading.images.files.reading import Files, Reading
     from lading.images.files.usage import FilesReport
     from lading.images.history import History
@@ -63,7 +63,7 @@ class Image(Editable):
         self._store = store
         self._manifest = manifest
         self._name = name or f"{store.name}@{manifest.digest}"
-        self._remembered = remembered if remembered is not None else Remembered()
+        self._given = remembered
         self._config: ImageConfig | None = None
 
     @property
@@ -90,6 +90,13 @@ class Image(Editable):
     def digest(self) -> Digest:
         """Of its manifest."""
         return self._manifest.digest
+
+    @property
+    def _remembered(self) -> Remembered:
+        """What was read before, for what is read now."""
+        if self._given is None:
+            self._given = _nothing()
+        return self._given
 
     def __repr__(self) -> str:
         """Such as `<Image docker.io/library/alpine:3.20 1 layer>`."""
@@ -122,6 +129,8 @@ class Image(Editable):
             InvalidContent: the config does not say what each of them is.
             NotFound: it is an artifact.
         """
+        from lading.images.files.layers import Layer
+
         config = await self.config()
         blobs = self._manifest.layers
         if len(config.diff_ids) != len(blobs):
@@ -268,7 +277,7 @@ class ImageIndex(Editable):
         self._store = store
         self._index = index
         self._name = name or f"{store.name}@{index.digest}"
-        self._remembered = remembered if remembered is not None else Remembered()
+        self._given = remembered
 
     @property
     def store(self) -> Readable:
@@ -294,6 +303,13 @@ class ImageIndex(Editable):
     def platforms(self) -> tuple[Platform, ...]:
         """The platforms of its images, in its order."""
         return tuple(entry.platform for entry in self._index.images if entry.platform is not None)
+
+    @property
+    def _remembered(self) -> Remembered:
+        """What was read before, for what is read now."""
+        if self._given is None:
+            self._given = _nothing()
+        return self._given
 
     def __repr__(self) -> str:
         """Such as `<ImageIndex docker.io/library/alpine:3.20 8 images>`."""
@@ -438,3 +454,9 @@ class _Limited(io.BytesIO):
         if self._limit is not None and self.tell() + len(data) > self._limit:
             raise InvalidContent(f"{self._what} is too large", cause=f"more than {self._limit} bytes")
         return super().write(data)
+
+
+def _nothing() -> Remembered:
+    from lading.images.files.indexing import Remembered
+
+    return Remembered()

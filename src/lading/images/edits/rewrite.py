@@ -159,9 +159,12 @@ class Rewriter:
         is_gone: Callable[[str], bool] | None = None,
         begin: bytes | None = None,
     ) -> None:
-        self.entries = 0
-        self.dropped = 0
-        self.is_changed = begin is not None
+        self.entries: int = 0
+        """How many members it has now."""
+        self.dropped: int = 0
+        """How many were left out."""
+        self.is_changed: bool = begin is not None
+        """Whether anything is another than it was."""
         self._has_own_end = begin is not None
         self._what = what
         self._change = change
