@@ -103,7 +103,7 @@ SECTIONS = {
         "Login",
         "Token",
     ],
-    "What happens in a copy": ["Event", "OnEvent", "Started", "Progressed", "Finished", "Totals"],
+    "What happens in a copy": ["Event", "OnEvent", "Started", "Progressed", "Finished", "Totals", "PackingProgressed"],
     "Drafts": ["Draft", "DraftEntry", "CreatedDraft", "PushedDraft", "AnnotatedDraft", "RemovedEntries", "DraftStatus"],
     "Configuration and credentials": [
         "Config",

@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from lading.results import Deletion, Resolution, TagChange, TagInfo, TagSuggestions
     from lading.store import Readable, Reader, Source, Store
     from lading.stores.location import AnyLocation, Location
-    from lading.transfer.events import Event, Finished, OnEvent, Progressed, Started, Totals
+    from lading.transfer.events import Event, Finished, OnEvent, PackingProgressed, Progressed, Started, Totals
     from lading.transfer.place import Place
     from lading.transfer.report import CopyReport
 
@@ -157,7 +157,7 @@ _HOME = {
     "results": ("Deletion", "Resolution", "TagChange", "TagInfo", "TagSuggestions"),
     "store": ("Readable", "Reader", "Source", "Store"),
     "stores.location": ("AnyLocation", "Location"),
-    "transfer.events": ("Event", "Finished", "OnEvent", "Progressed", "Started", "Totals"),
+    "transfer.events": ("Event", "Finished", "OnEvent", "PackingProgressed", "Progressed", "Started", "Totals"),
     "transfer.place": ("Place",),
     "transfer.report": ("CopyReport",),
 }
@@ -229,6 +229,7 @@ __all__ = [
     "OnPlan",
     "Override",
     "Overview",
+    "PackingProgressed",
     "Place",
     "PlannedTag",
     "Platform",

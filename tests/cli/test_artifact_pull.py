@@ -1,18 +1,27 @@
 """`lading artifact pull`: what files are called, where they come, what stays, and what goes on."""
 
+import asyncio
 import gzip
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lading import Client, Digest
+from lading import AsyncClient, Client, Descriptor, Digest, Manifest
+from lading.artifacts.pull import Pulling, to_folder
 from lading.artifacts.tree import Tree
+from lading.artifacts.wanted import Choice
 from lading.errors import LadingError
+from lading.store import from_bytes
+from lading.stores.memory import Memory
+from lading.transfer.events import Meter, Progressed
 from support.artifacts import TITLE, UNPACK, packed, pushed, tree
-from support.images import make_image, push
+from support.images import make_artifact, make_image, make_index, push
 from support.lading import Lading
 from support.layers import Entry, archive, zstd_frame
 from support.parts import need
@@ -204,7 +213,63 @@ def test_the_config_is_a_file_too(lading: Lading, tmp_path: Path) -> None:
     assert names(tmp_path / "out") == ["a", "c/config.json"]
 
 
+def test_an_index_says_what_can_be_chosen(
+    lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str
+) -> None:
+    images = [make_image(platform, seed=platform) for platform in ("linux/amd64", "linux/arm64/v8")]
+    push(registry.host, repository, "1", make_index([*images, make_artifact(artifact_type="application/x-one")]))
+    said = pull(lading, f"{registry.host}/{repository}:1", tmp_path / "out", code=7)
+    assert "it lists linux/amd64, linux/arm64/v8, " in said
+    assert f"lading index ls {registry.host}/{repository}:1" in said
+    assert not (tmp_path / "out").exists()
+
+
 # What stays
+
+
+@pytest.mark.parametrize(
+    "there, layer",
+    [
+        ("a/", (b"x", {TITLE: "a"})),
+        ("a", (b"x", {TITLE: "a/b"})),
+        ("d", packed("d/ d/x=x")),
+        ("d/x/", packed("d/ d/x=x")),
+        ("d/x", packed("d/ d/x/ d/x/y=y")),
+    ],
+)
+def test_what_is_of_another_kind_stays(
+    lading: Lading, tmp_path: Path, there: str, layer: tuple[bytes, dict[str, str]]
+) -> None:
+    place, out = pushed(tmp_path, (b"good", {TITLE: "good"}), layer), tmp_path / "out"
+    (out / there).parent.mkdir(parents=True)
+    if there.endswith("/"):
+        (out / there).mkdir()
+    else:
+        (out / there).write_text("mine")
+    before = tree(out)
+    ran = lading.run("artifact", "pull", place, "-o", str(out), check=False)
+    assert (ran.returncode, tree(out)) == (7 if there == "a" else 8, before), ran.stderr
+
+
+@pytest.mark.parametrize("planted", ["good", "a", "a/b", "d", "d/in", "d/in/x", "d/l", "d/in/new"])
+@pytest.mark.parametrize("where", ["elsewhere", "elsewhere/b", "nowhere", "."])
+def test_no_planted_link_leads_a_file_elsewhere(lading: Lading, tmp_path: Path, planted: str, where: str) -> None:
+    directory = packed("d/ d/in/ d/in/x=x d/in/new/ d/in/new/y=y d/l->in")
+    place = pushed(tmp_path, (b"good", {TITLE: "good"}), (b"b", {TITLE: "a/b"}), directory)
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (elsewhere / "in").mkdir(parents=True)
+    (elsewhere / "b").write_text("old")
+    (out / planted).parent.mkdir(parents=True)
+    (out / planted).symlink_to(tmp_path / where if where != "." else ".")
+    before, outside = tree(out), tree(elsewhere)
+    ran = lading.run("artifact", "pull", place, "-o", str(out), check=False)
+    assert ran.returncode in (0, 7, 8), ran.stderr
+    assert tree(elsewhere) == outside
+    assert not (tmp_path / "nowhere").exists()
+    if ran.returncode:
+        assert tree(out) == before
+    else:
+        assert ((out / "good").read_text(), (out / "d/in/new/y").read_text()) == ("good", "y")
 
 
 def test_a_directory_that_is_right_is_not_downloaded_again(
@@ -404,10 +469,11 @@ def test_an_interrupted_download_goes_on(
     layer = packed([Entry("d/x", content=content)]) if is_directory else (content, {TITLE: "d/x"})
     place = pushed(f"{registry.host}/{repository}:1", layer, (b"y", {TITLE: "y"})).replace(registry.host, proxy.host)
     blob = f"blobs/{Digest.of(layer[0])}"
-    cuts = [Alter(truncate=5 * MEBIBYTE), *[Alter(drop="request")] * 50]
+    gone = Alter(status=404) if is_directory else Alter(drop="request")
+    cuts = [Alter(truncate=5 * MEBIBYTE), *[gone] * 20]
     proxy.intercept = lambda request: cuts.pop(0) if blob in request.path and cuts else None
     out = tmp_path / "out"
-    pull(lading, place, out, code=6)
+    pull(lading, place, out, code=3 if is_directory else 6)
     assert not out.exists()
     cuts.clear()
     proxy.reset()
@@ -454,6 +520,83 @@ def test_what_a_killed_pull_left_in_the_folder_goes_on(
     assert (out / "x").read_bytes() == content
     assert (elsewhere / by_digest(content)).read_text() == "mine"
     assert max(one.response_bytes for one in proxy.exchanges) < 3 * MEBIBYTE
+
+
+async def test_a_pull_that_is_cancelled_leaves_nothing_and_goes_on(
+    tmp_path: Path, registry: RealRegistry, repository: str, proxy: CountingProxy
+) -> None:
+    content = os.urandom(8 * MEBIBYTE)
+    made = await asyncio.to_thread(pushed, f"{registry.host}/{repository}:1", (content, {TITLE: "x"}))
+    place = made.replace(registry.host, proxy.host)
+    blob = f"blobs/{Digest.of(content)}"
+    proxy.intercept = lambda request: Alter(pause=0.005) if blob in request.path else None
+    async with AsyncClient() as client:
+
+        def cancel(event: object) -> None:
+            if isinstance(event, Progressed) and event.done > 5 * MEBIBYTE:
+                pulling.cancel()
+
+        pulling = asyncio.create_task(client.artifacts.pull(place, tmp_path / "out", on_event=cancel))
+        with pytest.raises(asyncio.CancelledError):
+            await pulling
+        assert not (tmp_path / "out").exists()
+        proxy.intercept = None
+        proxy.reset()
+        await client.artifacts.pull(place, tmp_path / "out")
+    assert (tmp_path / "out/x").read_bytes() == content
+    assert max(one.response_bytes for one in proxy.exchanges) <= 4 * MEBIBYTE
+
+
+# Anything a stranger may write
+
+
+PARTS = st.sampled_from(["a", "b", "..", ".", "", "d", "A", "x" * 256])
+PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
+
+
+ENTRIES = st.builds(
+    Entry, name=PATHS.map("d/".__add__) | PATHS, type=st.sampled_from("01257"), link=PATHS, content=st.just(b"x")
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    entries=st.lists(ENTRIES, max_size=6),
+    title=PATHS | st.just("d"),
+    planted=st.sampled_from(["", "d", "a", "d/a", "d/b"]),
+)
+def test_nothing_is_ever_written_outside(entries: list[Entry], title: str, planted: str) -> None:
+    with TemporaryDirectory() as name:
+        here = Path(name).resolve()
+        out, outside = here / "in/out", here / "outside"
+        outside.mkdir()
+        (outside / "a").write_text("mine")
+        if planted:
+            (out / planted).parent.mkdir(parents=True)
+            (out / planted).symlink_to(outside)
+        before = tree(out) if planted else None
+        layers = {archive(entries): {TITLE: title, UNPACK: "true"}, b"good": {TITLE: "good"}}
+        try:
+            asyncio.run(pull_from_memory(layers, out))
+        except LadingError:
+            assert (tree(out) if out.exists() else None) == before
+        else:
+            assert (out / "good").read_text() == "good"
+            for path in out.rglob("*"):
+                if str(path.relative_to(out)) != planted:
+                    assert path.resolve().is_relative_to(out)
+        assert tree(outside) == {"a": ("file", 0o644, "mine")}
+        assert {path.name for path in here.iterdir()} <= {"in", "outside"}
+
+
+async def pull_from_memory(layers: dict[bytes, dict[str, str]], out: Path) -> None:
+    store = Memory()
+    listed = []
+    for data, said in layers.items():
+        listed.append(Descriptor(media_type="a/b", digest=Digest.of(data), size=len(data), annotations=said))
+        await store.write(listed[-1].content, from_bytes(data))
+    pulling = Pulling(wanted=Choice(), clobber=True, jobs=2, cache=None, meter=Meter())
+    await to_folder(store, Manifest.of(listed, artifact_type="a/b"), pulling, str(out), "memory")
 
 
 # Requests, and other tools
@@ -512,6 +655,56 @@ def test_it_asks_no_more_than_oras(
     assert ours <= first
     assert ours_again < again
     assert tree(tmp_path / "lading") == tree(tmp_path / "oras")
+
+
+def test_odd_directories_of_oras_come_out_as_oras_pulls_them(
+    lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str
+) -> None:
+    need("oras")
+    odd = tmp_path / "files/a dir"
+    (odd / "empty").mkdir(parents=True)
+    (odd / "deep/er").mkdir(parents=True)
+    for name, mode in (
+        ("x", 0o4755),
+        ("deep/er/ü" + "n" * 200, 0o600),
+        ("-rf", 0o444),
+        ("a:b", 0o640),
+        ("c\nd", 0o644),
+    ):
+        (odd / name).write_text(name)
+        (odd / name).chmod(mode)
+        os.utime(odd / name, (1_000_000_000, 1_000_000_000))
+    (odd / "hard").hardlink_to(odd / "x")
+    (odd / "link").symlink_to("deep/er")
+    (odd / "dangling").symlink_to("none")
+    (odd / "deep").chmod(0o750)
+    place = f"{registry.host}/{repository}:1"
+    run(["oras", "push", "--plain-http", place, "a dir"], cwd=tmp_path / "files")
+    run(["oras", "pull", "--plain-http", place, "-o", "oras"], cwd=tmp_path)
+    pull(lading, place, tmp_path / "lading")
+    assert tree(tmp_path / "lading") == tree(tmp_path / "oras")
+    for path in (tmp_path / "oras").rglob("*"):
+        ours = tmp_path / "lading" / path.relative_to(tmp_path / "oras")
+        if path.is_file() and not path.is_symlink():
+            assert int(ours.stat().st_mtime) == int(path.stat().st_mtime)
+    assert "1 already there" in pull(lading, place, tmp_path / "lading")
+
+
+def test_what_oras_pushes_from_beside_is_refused_and_can_be_renamed(
+    lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str
+) -> None:
+    need("oras")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "x").write_text("x")
+    (tmp_path / "y").write_text("y")
+    place = f"{registry.host}/{repository}:1"
+    paths = ["../x", str(tmp_path / "y")]
+    run(["oras", "push", "--plain-http", "--disable-path-validation", place, *paths], cwd=tmp_path / "in")
+    pull(lading, place, tmp_path / "out", code=7)
+    pull(lading, place, tmp_path / "out", "--rename", "../x=x", "--rename", f"{tmp_path}/y=y")
+    assert names(tmp_path / "out") == ["x", "y"]
+    pull(lading, place, tmp_path / "flat", "--flatten")
+    assert names(tmp_path / "flat") == ["x", "y"]
 
 
 def test_it_pulls_what_regctl_pushed(lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str) -> None:

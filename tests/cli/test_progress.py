@@ -11,7 +11,7 @@ from cli.terminal import on_terminal
 from lading.cli import progress
 from lading.cli.output import short
 from lading.model.digest import Digest
-from lading.transfer.events import Event, Finished, Progressed, Started, Totals
+from lading.transfer.events import Event, Finished, PackingProgressed, Progressed, Started, Totals
 from support import images
 from support.lading import Lading
 from support.proxy import Alter, CountingProxy, when
@@ -152,6 +152,30 @@ def test_lines_say_how_far_how_fast_and_how_long(
         now = 107
         tell(Totals(contents=9, finished=3, size=200_000_000, done=57_000_000, moved=7_000_000))
     assert capsys.readouterr().err == "  28%  56.0 MB of 200 MB, 1.0 MB/s, 2 min left\n"
+
+
+def test_packing_has_lines_and_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with progress.shown_progress("plain") as tell:
+        assert tell is not None
+        for now, size in ((103, 8_000_000), (106, 8_000_000), (112, None)):  # noqa: B007
+            tell(PackingProgressed(source="site\x1b", done=2_000_000, size=size))
+    assert capsys.readouterr().err.splitlines() == [
+        "  packing site\\x1b: 2.0 MB of 8.0 MB",
+        "  packing site\\x1b: 2.0 MB",
+    ]
+    from rich.console import Console
+
+    screen, long = io.StringIO(), "a/very/long/name/of/an/archive.tar"
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    with progress._bars(console) as bars:
+        for done in (1_000_000, 2_000_000):
+            bars.tell(PackingProgressed(source=long, done=done, size=8_000_000))
+        bars._progress.refresh()
+        assert re.search(r"packing …/of/an/archive.tar .* 25% +2.0/8.0 MB", screen.getvalue())
+        bars.tell(PackingProgressed(source=long, done=8_000_000, size=8_000_000, is_over=True))
+        assert bars._progress.tasks == []
 
 
 def test_json_has_every_event_in_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

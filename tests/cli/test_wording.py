@@ -156,7 +156,10 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         "use --compression gzip, or convert the image first: lading copy --to oci SRC DST",
     ),
     "holds-no-referrers": ({}, "leave out --referrers, or write an oci-archive"),
-    "index-of-artifacts": ({}, "choose one of its entries: --platform OS/ARCH"),
+    "index-of-artifacts": (
+        {"reference": "oci:a:1"},
+        "choose one of its entries: --platform OS/ARCH      or by its digest: lading index ls oci:a:1",
+    ),
     "no-artifact-index": (
         {"reference": REF},
         f"choose another tag for the index; see what is there: lading inspect {REF}",

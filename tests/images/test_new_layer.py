@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lading import AsyncClient, Conflict, InvalidContent, NotFound, UsageError
+from lading import AsyncClient, Conflict, Event, InvalidContent, NotFound, PackingProgressed, UsageError
 from lading.edits import Ignore, LayerFrom, ModeChange, NewLayer, Packing, SetEnv
 from lading.io.inflate import Inflater
 from lading.io.tarball import zstd_module
@@ -40,6 +40,28 @@ async def make(client: AsyncClient, made_of: LayerFrom) -> tuple[NewLayer, bytes
     assert layer.diff_id == Digest.of(plain)
     assert layer.compression == (inflater.compression or "none")
     return layer, blob, plain
+
+
+@pytest.mark.parametrize("name", ["archive", "packed", "folder", "file"])
+async def test_it_is_told_how_far_packing_is(
+    client: AsyncClient, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lading.transfer.events._EVERY", -1.0)
+    (tmp_path / "archive").write_bytes(PLAIN)
+    (tmp_path / "packed").write_bytes(gzip.compress(PLAIN))
+    (tmp_path / "folder").mkdir()
+    for file in ("folder/a", "file"):
+        (tmp_path / file).write_bytes(b"12345")
+    size = {"archive": len(PLAIN), "packed": len(gzip.compress(PLAIN)), "file": 5}.get(name)
+    events: list[Event] = []
+    made_of = LayerFrom(path=str(tmp_path / name), place="/x" if name in ("folder", "file") else None)
+    await client.images.append(None, made_of, targets=f"oci:{tmp_path}/out:1", on_event=events.append)
+    told = [event for event in events if isinstance(event, PackingProgressed)]
+    assert {(event.source, event.size) for event in told} == {(str(tmp_path / name), size)}
+    assert [event.is_over for event in told] == [False] * (len(told) - 1) + [True]
+    assert len(told) > 1
+    assert told[-1].done == (size or 5)
+    assert sorted(told, key=lambda event: event.done) == told
 
 
 def listed(plain: bytes) -> list[str]:

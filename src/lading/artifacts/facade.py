@@ -25,6 +25,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.index import Index
 from lading.model.manifest import Manifest
 from lading.model.platform import Platform
+from lading.model.text import excerpt
 from lading.results import Deletion
 from lading.store import AnyManifest, Readable, fetch_manifest
 from lading.stores.location import AnyLocation, Location, as_location
@@ -60,6 +61,8 @@ class Open(Protocol):
 _ATTEMPTS = 8
 """How often an artifact is put into an index that others change, too."""
 
+_LISTED = 6
+"""How many entries of an index are named in an error."""
 Copy = Callable[..., Coroutine[Any, Any, CopyReport]]
 """Copies a graph to locations, as `AsyncClient.copy` does."""
 Delete = Callable[[AnyLocation], Awaitable[Deletion]]
@@ -794,10 +797,15 @@ async def _artifact(store: Readable, found: Manifest | Index, platform: Platform
         entry = await choose_image(store, found, wanted, what)
         found = found if entry.digest == found.digest else await fetch_manifest(store, entry.content)
     if isinstance(found, Index):
+        kinds = [str(entry.platform or entry.artifact_type or entry.digest) for entry in found.manifests]
+        listed = ", ".join(excerpt(kind, 80) for kind in dict.fromkeys(kinds[:_LISTED]))
+        more = f" and {len(kinds) - _LISTED} more" if len(kinds) > _LISTED else ""
         raise InvalidContent(
             f"{what} is an index, not an artifact",
-            remedy="choose one of its entries by a platform",
+            cause=f"it lists {listed}{more}" if kinds else "it lists nothing",
+            remedy="choose one of its entries by a platform or by its digest",
             code="index-of-artifacts",
+            fields={"reference": what},
         )
     return found
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from lading.transfer.events import Event, OnEvent, Progressed, Started, Totals
+    from lading.transfer.events import Event, OnEvent, PackingProgressed, Progressed, Started, Totals
 
 Style = Literal["auto", "tty", "plain", "json", "none"]
 STYLES: tuple[Style, ...] = ("auto", "tty", "plain", "json", "none")
@@ -71,14 +71,19 @@ class _Lines:
         self._rate = _Rate()
 
     def tell(self, event: Event) -> None:
-        from lading.transfer.events import Totals
+        from lading.transfer.events import PackingProgressed, Totals
 
-        if not isinstance(event, Totals):
+        if not isinstance(event, Totals | PackingProgressed):
             return
-        self._rate.add(event.moved)
+        if isinstance(event, Totals):
+            self._rate.add(event.moved)
         if time.monotonic() - self._told < _EVERY:
             return
         self._told = time.monotonic()
+        if isinstance(event, PackingProgressed):
+            of = f" of {size(event.size)}" if event.size is not None else ""
+            say(f"  packing {printable(event.source)}: {size(event.done)}{of}", err=True)
+            return
         percent = event.done * 100 // event.size if event.size else 100
         words = [f"{size(event.done)} of {size(event.size)}", *self._rate.words(event.size - event.done)]
         say(f"  {percent}%  {', '.join(words)}", err=True)
@@ -171,11 +176,14 @@ class _Bars:
         self._total: TaskID | None = None
         self._all = _Rate()
         self._blobs: dict[tuple[str, str], tuple[TaskID, _Rate]] = {}
+        self._packing: dict[str, TaskID] = {}
 
     def tell(self, event: Event) -> None:
-        from lading.transfer.events import Finished, Progressed, Started
+        from lading.transfer.events import Finished, PackingProgressed, Progressed, Started
 
-        if isinstance(event, Started):
+        if isinstance(event, PackingProgressed):
+            self._pack(event)
+        elif isinstance(event, Started):
             # What is over in no time would only flicker.
             if event.size >= _LARGE:
                 self._begin(event)
@@ -197,6 +205,19 @@ class _Bars:
             self._progress.update(
                 self._last(), total=event.size, completed=event.done, sizes=_sizes(event), rate=rate_of_all
             )
+
+    def _pack(self, event: PackingProgressed) -> None:
+        task = self._packing.get(event.source)
+        if event.is_over:
+            if task is not None:
+                self._progress.remove_task(self._packing.pop(event.source))
+            return
+        if task is None:
+            name = printable(event.source)
+            name = name if len(name) <= _PLATFORM + 5 else f"…{name[-_PLATFORM - 4 :]}"
+            label = f"packing {name}".ljust(_PLATFORM + 13)
+            task = self._packing[event.source] = self._progress.add_task(label, total=event.size, sizes="", rate="")
+        self._progress.update(task, completed=event.done, sizes=_sizes(event), rate="")
 
     def _begin(self, event: Started) -> None:
         # Tasks are drawn in the order in which they came: the total goes, and comes again below.
@@ -223,8 +244,10 @@ class _Bars:
         return self._total
 
 
-def _sizes(event: Progressed | Totals) -> str:
-    """How much of how much, in one unit: `38.2/62.4 MB`."""
+def _sizes(event: Progressed | Totals | PackingProgressed) -> str:
+    """How much of how much, in one unit: `38.2/62.4 MB`; how much, where it is not known of how much."""
+    if event.size is None:
+        return size(event.done)
     number, unit = size(event.size).split()
     scale = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[unit]
     digits = 1 if "." in number else 0

@@ -260,7 +260,9 @@ REMEDIES: dict[str, Words] = {
         "the compression gzip": "add --compression gzip",
     }.get(of["instead"], "use --to oci, or --compression gzip"),
     "holds-no-referrers": "leave out --referrers, or write an oci-archive",
-    "index-of-artifacts": "choose one of its entries: --platform OS/ARCH",
+    "index-of-artifacts": (
+        "choose one of its entries: --platform OS/ARCH      or by its digest: lading index ls {reference}"
+    ),
     "no-artifact-index": "choose another tag for the index; see what is there: lading inspect {reference}",
     "index-without-platform": "say which: --platform OS/ARCH",
     "index-by-digest": "leave out --by-digest",

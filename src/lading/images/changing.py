@@ -307,11 +307,12 @@ class Changes:
         return Base(store, await fetch_location(store, location), str(location), called)
 
     @asynccontextmanager
-    async def new_layer(self, made_of: LayerFrom) -> AsyncIterator[NewLayer]:
+    async def new_layer(self, made_of: LayerFrom, *, on_event: OnEvent | None = None) -> AsyncIterator[NewLayer]:
         """Make a layer of an archive or of files on disk. It can be used within the `async with`.
 
         Args:
             made_of: what the layer is made of.
+            on_event: called with how far it is (`PackingProgressed`).
 
         Raises:
             NotFound: there is no such file.
@@ -322,7 +323,15 @@ class Changes:
         from lading.images.edits.new_layer import new_layer
 
         async with Overlay(name="the new layer") as overlay:
-            yield await new_layer(overlay, made_of)
+            yield await new_layer(overlay, made_of, on_event)
+
+    async def _appended(
+        self, layers: Iterable[LayerFrom], stack: AsyncExitStack, on_event: OnEvent | None
+    ) -> list[Edit]:
+        """The edits that add layers, which are made one after another."""
+        from lading.images.edits.append import Append
+
+        return [Append(await stack.enter_async_context(self.new_layer(layer, on_event=on_event))) for layer in layers]
 
     async def append(
         self,
@@ -368,11 +377,10 @@ class Changes:
             Conflict: a tag is not to be changed, or a file was changed while it was read; nothing was written.
             Unsupported: the image cannot have the layer.
         """
-        from lading.images.edits.append import Append, empty_image
+        from lading.images.edits.append import empty_image
 
         async def made(_view: Image | ImageIndex, stack: AsyncExitStack) -> Sequence[Edit]:
-            new = [Append(await stack.enter_async_context(self.new_layer(layer))) for layer in layers]
-            return [*new, *edits]
+            return [*await self._appended(layers, stack, on_event), *edits]
 
         options: dict[str, Any] = {
             "tags": tags,
@@ -445,8 +453,6 @@ class Changes:
         }
         if base is None:
             return await self.append(None, *layers, edits=edits, targets=targets, platforms=platforms, **options)
-        from lading.images.edits.append import Append
-
         location = as_location(base).full()
         there: tuple[AnyLocation, ...] = several(targets)
         if not there:
@@ -455,8 +461,7 @@ class Changes:
             store = await stack.enter_async_context(self._open(location, mirrored=True))
             found = await fetch_location(store, location)
             view = await _chosen(store, found, str(location), parse_platforms(platforms))
-            made: list[Edit] = [Append(await stack.enter_async_context(self.new_layer(layer))) for layer in layers]
-            made += [*edits, *_stating(location, found)]
+            made = [*await self._appended(layers, stack, on_event), *edits, *_stating(location, found)]
             edited = EditedImage(view, tuple(made), attestations="drop", referrers="drop")
             return await self.push(edited, *there, **options)
 

@@ -5,6 +5,7 @@ Pure values, and the meter that gives them out. Knows nothing of how they are sh
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Literal
@@ -68,10 +69,57 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="
     """The bytes that went through here in this run; of what was mounted or there already, none."""
 
 
-Event = Started | Progressed | Finished | Totals
-"""What happens while something is copied."""
+class PackingProgressed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="packing"):
+    """Files on this machine are made a new layer, before anything is copied."""
+
+    source: str
+    """The archive, directory or file, as it was named."""
+    done: int
+    """How many bytes of it were read."""
+    size: int | None
+    """How many there are; None where that is not known before, as of a directory."""
+    is_over: bool = False
+    """Whether the layer is made."""
+
+
+Event = Started | Progressed | Finished | Totals | PackingProgressed
+"""What happens while something is copied, or made to be copied."""
 OnEvent = Callable[[Event], None]
 """Called with each event, on the thread that the copy runs on; it must not wait."""
+
+
+class PackingMeter:
+    """Counts what is read of files that become a layer, in threads, and tells of it on the event loop.
+
+    Args:
+        on_event: is called with each event; None where nothing is to be told.
+        source: what is packed.
+    """
+
+    def __init__(self, on_event: OnEvent | None, source: str) -> None:
+        self._tell = on_event
+        self._source = source
+        self._loop = asyncio.get_running_loop()
+        self._done = 0
+        self._told = time.monotonic()
+        self.size: int | None = None
+        """How many bytes there are to be read, where that is known."""
+
+    def read(self, more: int) -> None:
+        """So many bytes more were read; called in any thread."""
+        self._done += more
+        now = time.monotonic()
+        if self._tell is not None and now - self._told > _EVERY:
+            self._told = now
+            self._loop.call_soon_threadsafe(self._tell, self._event())
+
+    def over(self) -> None:
+        """All of it was read, and the layer is made; called on the event loop."""
+        if self._tell is not None:
+            self._tell(self._event(is_over=True))
+
+    def _event(self, *, is_over: bool = False) -> PackingProgressed:
+        return PackingProgressed(source=self._source, done=self._done, size=self.size, is_over=is_over)
 
 
 class Meter:

@@ -261,7 +261,8 @@ class Copier:
             self.foreign[child.digest] = child  # clients fetch it from its `urls`: it need not be where it is named
             return
         else:
-            is_config = isinstance(parent, Manifest) and child is parent.config
+            # That of an image is another one for each image; those of artifacts are shared, above all the empty one.
+            is_config = isinstance(parent, Manifest) and parent.is_image and child is parent.config
             work = partial(self._blob, source, child, platform, is_config)
         # Content that several parents share is brought by the first that asks; the others wait for it.
         try:

@@ -11,7 +11,7 @@ import stat
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -34,6 +34,7 @@ from lading.model.digest import Digest
 from lading.model.media_types import LayerCompression
 from lading.model.text import excerpt
 from lading.stores.overlay import Overlay
+from lading.transfer.events import OnEvent, PackingMeter
 
 STREAM = "-"
 """The path that stands for standard input."""
@@ -93,12 +94,13 @@ class LayerFrom(msgspec.Struct, frozen=True, kw_only=True):
         check_level(self.compression, self.level)
 
 
-async def new_layer(overlay: Overlay, made_of: LayerFrom) -> NewLayer:
+async def new_layer(overlay: Overlay, made_of: LayerFrom, on_event: OnEvent | None = None) -> NewLayer:
     """Make a layer; it has to be used while the overlay is open.
 
     Args:
         overlay: gets the blob; an archive on disk that has gzip or zstd already is read where it is.
         made_of: what the layer is made of.
+        on_event: called with how far it is (`PackingProgressed`).
 
     Raises:
         NotFound: there is no such file.
@@ -106,31 +108,39 @@ async def new_layer(overlay: Overlay, made_of: LayerFrom) -> NewLayer:
         InvalidContent: the archive is damaged, or has what container engines refuse; code `malformed-layer`.
         Conflict: a file was changed while it was read; code `file-changed`.
     """
+    meter = PackingMeter(on_event, made_of.path)
+    made = await _new_layer(overlay, made_of, meter)
+    meter.over()
+    return made
+
+
+async def _new_layer(overlay: Overlay, made_of: LayerFrom, meter: PackingMeter) -> NewLayer:
     if made_of.path == STREAM and made_of.place is None:
         with reader(sys.stdin.fileno()) as file:
-            return await _of_archive(overlay, made_of, file, "standard input", None)
+            return await _of_archive(overlay, made_of, _Stream(file, meter), "standard input", None)
     if made_of.place is not None or await in_thread(os.path.isdir, made_of.path):
-        return await _of_files(overlay, made_of)
+        return await _of_files(overlay, made_of, meter)
     with await in_thread(open_file, Path(made_of.path)) as file:
-        is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        path = Path(made_of.path) if is_regular else None
-        return await _of_archive(overlay, made_of, file if is_regular else reader(file.fileno()), made_of.path, path)
+        status = os.fstat(file.fileno())
+        is_regular = stat.S_ISREG(status.st_mode)
+        meter.size = status.st_size if is_regular else None
+        stream = _Stream(file if is_regular else reader(file.fileno()), meter)
+        return await _of_archive(overlay, made_of, stream, made_of.path, Path(made_of.path) if is_regular else None)
 
 
 # Archives
 
 
-async def _of_archive(overlay: Overlay, made_of: LayerFrom, file: BinaryIO, what: str, path: Path | None) -> NewLayer:
+async def _of_archive(overlay: Overlay, made_of: LayerFrom, stream: _Stream, what: str, path: Path | None) -> NewLayer:
     """A layer of an archive, which is read once.
 
     Args:
         overlay: gets the blob.
         made_of: what the layer is made of.
-        file: the archive, at its beginning.
+        stream: the archive, at its beginning.
         what: what it is called in messages.
         path: where it can be read again; None for a stream.
     """
-    stream = _Stream(file)
     found = sniff(await in_thread(stream.peek))
     members: list[Member] = []
     as_it_is = found in ("gzip", "zstd")
@@ -265,7 +275,8 @@ def _checked(what: str, members: list[Member]) -> Filesystem:
 class _Stream:
     """An archive as it is read: its digest is computed, and a copy written where one is wanted."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, meter: PackingMeter) -> None:
+        self._meter = meter
         self.hash = hashlib.sha256()
         self.size = 0
         self.copy: BinaryIO | None = None
@@ -283,6 +294,7 @@ class _Stream:
         data = head + self._file.read(size - len(head))
         self.hash.update(data)
         self.size += len(data)
+        self._meter.read(len(data))
         if self.copy is not None:
             with keeping("the new layer"):
                 self.copy.write(data)
@@ -292,18 +304,21 @@ class _Stream:
 # Files on disk
 
 
-async def _of_files(overlay: Overlay, made_of: LayerFrom) -> NewLayer:
+async def _of_files(overlay: Overlay, made_of: LayerFrom, meter: PackingMeter) -> NewLayer:
     """A layer of a directory, or of one file."""
     if made_of.path == STREAM:
         raise UsageError("standard input cannot have a place in the image", remedy="give an archive there, or a file")
     is_folder = await in_thread(os.path.isdir, made_of.path)
+    if not is_folder:
+        with suppress(OSError):
+            meter.size = (await in_thread(os.stat, made_of.path)).st_size
     place = "/".join(_place(made_of))
     if not is_folder and (not place or (made_of.place or "").endswith("/")):
         place = f"{place}/{os.path.basename(made_of.path)}".lstrip("/")  # noqa: PTH119
 
     def work() -> tuple[WrittenLayer, Packed]:
         with LayerFile(overlay, made_of.compression, made_of.level) as file:
-            tar = _LayerWriter(cast("BinaryIO", file))
+            tar = _LayerWriter(cast("BinaryIO", file), meter)
             packed = (pack_folder if is_folder else pack_file)(made_of.path, tar, place, made_of.packing)
             tar.close()
             return file.finish(), packed
@@ -322,7 +337,21 @@ async def _of_files(overlay: Overlay, made_of: LayerFrom) -> NewLayer:
 
 
 class _LayerWriter(TarWriter):
-    """An archive that becomes a layer, where some names have a meaning (image-spec layer §Whiteouts)."""
+    """An archive that becomes a layer, where some names have a meaning (image-spec layer §Whiteouts).
+
+    Args:
+        file: gets the archive.
+        meter: is told of the contents of files.
+    """
+
+    def __init__(self, file: BinaryIO, meter: PackingMeter) -> None:
+        super().__init__(file)
+        self._meter = meter
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Write the next bytes of the member that was begun."""
+        super().write(piece)
+        self._meter.read(len(piece))
 
     def begin(self, member: Member) -> None:
         """Begin a member; refuse one that would be taken for a whiteout, or that no engine could unpack."""
