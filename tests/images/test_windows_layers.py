@@ -142,6 +142,7 @@ async def test_edits_of_the_layers(client: AsyncClient, files: Path) -> None:
         with pytest.raises(Unsupported) as refused:
             await client.images.edit(f"{out}:1", edit, targets=f"{out}:2")
         assert refused.value.code == "windows-layer"
+        assert "other platforms" in str(refused.value.remedy)
     edits: list[Edit] = [ReplaceFile("Files/a.txt", b"new"), StripFiles(("Files/app/soft",)), MakeReproducible()]
     await client.images.edit(f"{out}:1", *edits, targets=f"{out}:2")
     first, second = map(listed, await plain_layers(client, f"{out}:2"))

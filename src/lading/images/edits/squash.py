@@ -108,18 +108,19 @@ def _created_by(said: Mapping[str, Any] | None) -> str:
 
 
 async def _squash(image: Editing, layers: Sequence[Layer], below: int, edit: Flatten | Squash, created_by: str) -> None:
-    if image.config.get("os") == "windows":
-        raise Unsupported(
-            f"the layers of {image.title} cannot be put together",
-            cause="it is for Windows, whose layers change the registry and files in ways that no other layer can say",
-            code="windows-layer",
-            fields={"reference": image.title},
-        )
     gone = image.layers[below:]
     if len(gone) < 2:
         if gone:
             image.notes.append(f"{image.title} is left as it is: there is only one layer to put together")
         return
+    if image.config.get("os") == "windows":
+        raise Unsupported(
+            f"the layers of {image.title} cannot be put together",
+            cause="it is for Windows, whose layers change the registry and files in ways that no other layer can say",
+            remedy="leave its layers as they are; of an index, choose the other platforms",
+            code="windows-layer",
+            fields={"reference": image.title},
+        )
     lowest = kind_of(gone[0])
     assert lowest is not None
     compression = edit.compression or lowest.compression
