@@ -136,7 +136,8 @@ def lading(folder: Path) -> Iterator[tuple[str, int]]:
 def docker_registry(folder: Path) -> Iterator[tuple[str, int]]:
     """The reference implementation, in Debian's version."""
     storage = {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}}
-    with RealRegistry(config={"storage": storage, "log": {"accesslog": {"disabled": True}}}) as one:
+    config = {"storage": storage, "log": {"accesslog": {"disabled": True}}}
+    with RealRegistry(config=config, on_disk=True) as one:
         assert one._process is not None
         yield one.host, one._process.pid
 

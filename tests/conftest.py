@@ -1,9 +1,11 @@
 """Fixtures every test may ask for. What they give is in `support`."""
 
+import gc
+import os
 import re
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -27,6 +29,17 @@ hypothesis.settings.load_profile("lading")
 
 def pytest_configure() -> None:
     heed_interrupts()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without looking for garbage: of what is made, all stays, and nobody need look through it later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -54,6 +67,14 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = Session.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "backoff", defaults["backoff"] / 10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cuts() -> Iterator[None]:
+    """Files are good enough without waiting for the disk."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", os.fstat)
+        yield
 
 
 @pytest.fixture(scope="session")

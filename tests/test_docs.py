@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +17,14 @@ import pytest
 
 from lading.cli.commands.demo import stage
 from lading.cli.options import Options
+from support import process
+from support.lading import Lading
 from support.parts import need
 from support.process import bare_environment
 
 ROOT = Path(__file__).parent.parent
+PLAIN = re.compile(r"[\w ./:@,=+-]+")
+"""A command that a shell does nothing with, but to split it at its spaces."""
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = sorted(
     page
@@ -57,22 +60,16 @@ def play(page: Path, host: str, home: Path, **more: str) -> str:
     if "htpasswd -" in page.read_text():
         need("htpasswd")
     other = f"localhost:{free_port(int(host.rpartition(':')[2]) + 1)}"
-    home.mkdir()
+    lading = Lading(home)
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = bare_environment(home) | {"PATH": programs, "NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"} | more
 
     def run(command: list[str]) -> str:
-        ran = subprocess.run(
-            command,
-            cwd=home,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        words = command[-1].split()
+        if words[0] == "lading" and PLAIN.fullmatch(command[-1]):
+            ran = lading.run(*words[1:], check=False, env=environment, cwd=home, merged=True)
+        else:
+            ran = process.run(command, check=False, env=environment, cwd=home, merged=True)
         # A copy says how long it took only where that was long.
         said = re.sub(r", \d+\.\d s$", "", ran.stdout, flags=re.MULTILINE)
         return said.replace(host, HOST).replace(other, OTHER).replace(str(home), "/home/you")

@@ -129,7 +129,7 @@ def network(name: str) -> Iterator[Network]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lading-bench-")))
         if name == "plain":
-            registries = [stack.enter_context(RealRegistry()) for _ in range(2)]
+            registries = [stack.enter_context(RealRegistry(on_disk=True)) for _ in range(2)]
             found = Network(name, folder, registries, [registry.host for registry in registries])
             found.words = dict(_PLAIN_WORDS)
         else:
@@ -147,12 +147,14 @@ def _realistic(stack: ExitStack, folder: Path) -> Network:
     bundle.write_bytes(tokens.root_certificate)
     said = {"realm": tokens.realm, "service": tokens.service, "issuer": ISSUER, "rootcertbundle": str(bundle)}
     config = {"auth": {"token": said}}
-    registries = [stack.enter_context(RealRegistry(tls=authority, config=config)) for _ in range(2)]
+    registries = [stack.enter_context(RealRegistry(tls=authority, config=config, on_disk=True)) for _ in range(2)]
     hosts = stack.enter_context(relay(LATENCY, [registry.host for registry in registries]))
     found = Network("realistic", folder, registries, hosts)
     found.authority, found.tokens = authority, tokens
     # Content is made through two more registries over the same storage, near and open to all.
-    found.direct = [stack.enter_context(RealRegistry(config=_storage(registry))).host for registry in registries]
+    found.direct = [
+        stack.enter_context(RealRegistry(config=_storage(registry), on_disk=True)).host for registry in registries
+    ]
     return found
 
 

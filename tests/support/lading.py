@@ -38,20 +38,23 @@ class Lading:
         cwd: Path | None = None,
         timeout: float = 60,
         process: bool = False,
+        merged: bool = False,
     ) -> Ran:
         """Run a command; with `check`, a failure fails the test and shows what was said.
 
         The command runs in this process, which saves the start of an interpreter: its streams are pipes, and its
         environment and working directory are its own. It has a process of its own with `process`, where only the start
         of an interpreter heeds its environment, and while another command runs in this one.
+
+        With `merged`, stderr goes where stdout goes, as with `2>&1`.
         """
         environment = self.environment | dict(env or {})
         command = [sys.executable, "-m", "lading", *args]
         by_start = _for_interpreter(environment) != _for_interpreter(self._own)
         if process or by_start or not _alone.acquire(blocking=False):
-            return run(command, check=check, stdin=stdin, env=environment, cwd=cwd, timeout=timeout)
+            return run(command, check=check, stdin=stdin, env=environment, cwd=cwd, timeout=timeout, merged=merged)
         # A command that does not end keeps the lock: those after it get processes.
-        returncode, stdout, stderr = _run_here(args, stdin, environment, cwd or Path.cwd(), timeout)
+        returncode, stdout, stderr = _run_here(args, stdin, environment, cwd or Path.cwd(), timeout, merged)
         _alone.release()
         ran = checked(Ran(tuple(command), returncode, stdout, stderr), check=check)
         assert not (
@@ -105,7 +108,7 @@ def _for_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _run_here(
-    args: tuple[str, ...], stdin: bytes, environment: Mapping[str, str], cwd: Path, timeout: float
+    args: tuple[str, ...], stdin: bytes, environment: Mapping[str, str], cwd: Path, timeout: float, merged: bool
 ) -> tuple[int, bytes, bytes]:
     """Run a command in a thread of this process; returns its exit code, and what it wrote to stdout and stderr."""
     returncode = 1
@@ -128,7 +131,7 @@ def _run_here(
         around.enter_context(_environment(environment))
         around.enter_context(_working_directory(cwd))
         around.enter_context(_no_logging())
-        outputs = around.enter_context(_streams(stdin))
+        outputs = around.enter_context(_streams(stdin, merged))
         # A thread of its own, since the test may have an event loop in this one.
         running = threading.Thread(target=command, name=f"lading {' '.join(args)}", daemon=True)
         running.start()
@@ -180,13 +183,16 @@ def _no_logging() -> Iterator[None]:
 
 
 @contextmanager
-def _streams(stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
-    """Have pipes as standard streams, as programs have that the command starts; gives what comes out of two of them."""
+def _streams(stdin: bytes, merged: bool) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
+    """Have pipes as standard streams, as programs have that the command starts; gives what comes out of two of them.
+
+    With `merged`, all of it comes out of the first.
+    """
     outputs = io.BytesIO(), io.BytesIO()
     before = sys.stdin, sys.stdout, sys.stderr
     saved = [os.dup(number) for number in range(3)]
     threads = []
-    for number in range(3):
+    for number in range(2 if merged else 3):
         reading, writing = os.pipe()
         ours, its = (writing, reading) if number == 0 else (reading, writing)
         os.dup2(its, number)
@@ -194,6 +200,8 @@ def _streams(stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
         work, mode = (_feed, "wb") if number == 0 else (_drain, "rb")
         content = io.BytesIO(stdin) if number == 0 else outputs[number - 1]
         threads.append(threading.Thread(target=work, args=(os.fdopen(ours, mode), content), daemon=True))
+    if merged:
+        os.dup2(1, 2)
     for thread in threads:
         thread.start()
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)

@@ -36,10 +36,17 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float = 60,
+    merged: bool = False,
 ) -> Ran:
-    """Run a program. With `check`, any other exit code than 0 fails the test and shows what it said."""
-    said = subprocess.run(args, input=stdin, capture_output=True, env=env, cwd=cwd, timeout=timeout, check=False)
-    return checked(Ran(tuple(str(arg) for arg in args), said.returncode, said.stdout, said.stderr), check=check)
+    """Run a program. With `check`, any other exit code than 0 fails the test and shows what it said.
+
+    With `merged`, stderr goes where stdout goes, as with `2>&1`.
+    """
+    errors = subprocess.STDOUT if merged else subprocess.PIPE
+    said = subprocess.run(
+        args, input=stdin, stdout=subprocess.PIPE, stderr=errors, env=env, cwd=cwd, timeout=timeout, check=False
+    )
+    return checked(Ran(tuple(str(arg) for arg in args), said.returncode, said.stdout, said.stderr or b""), check=check)
 
 
 def checked(ran: Ran, *, check: bool) -> Ran:

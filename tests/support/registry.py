@@ -1,6 +1,7 @@
 """A real registry: Debian's docker-registry (distribution 2.8), started for a test and gone after it."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -21,6 +22,9 @@ from support.tokens import ISSUER, TokenService
 PATIENCE = 20
 """Seconds in which a started program has to become ready."""
 
+ROOM = 2 * 1024**3
+"""Bytes: more than all registries of a run have at a time."""
+
 
 class RealRegistry:
     """A registry with empty storage on a free loopback port, as a context manager.
@@ -28,7 +32,8 @@ class RealRegistry:
     `auth` is None, "basic" (htpasswd with `users`) or "token" (Bearer; `tokens` is the service, made from
     `users` with everything granted when not given, and started and stopped with the registry). `delete`
     allows deletion. `tls` makes it speak https as that authority's server. `config` is laid over the
-    configuration, key by key.
+    configuration, key by key. The registry syncs each file that it writes, so its files are in memory, where the
+    machine has a file system there with room for them; `on_disk` has them where temporary files are.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class RealRegistry:
         tls: Authority | None = None,
         hostname: str = "127.0.0.1",
         config: Mapping[str, Any] | None = None,
+        on_disk: bool = False,
     ) -> None:
         self.hostname = hostname
         self.users = dict(users or {"alice": "secret"})
@@ -51,6 +57,7 @@ class RealRegistry:
         self._delete = delete
         self._tls = tls
         self._config = dict(config or {})
+        self._on_disk = on_disk
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -87,7 +94,7 @@ class RealRegistry:
 
     def start(self) -> None:
         program = need("docker-registry")
-        self._folder = Path(tempfile.mkdtemp(prefix="lading-registry-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="lading-registry-", dir=None if self._on_disk else _in_memory()))
         try:
             if self._service is not None:
                 self._service.start()
@@ -99,7 +106,8 @@ class RealRegistry:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
+                    # It has little in its memory: collected at each doubling, a third of its work is collecting.
+                    env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none", "GOGC": "1000"},
                 )
             self._await()
         except BaseException:
@@ -176,6 +184,14 @@ class RealRegistry:
                 break
             time.sleep(0.01)
         raise RuntimeError(f"docker-registry did not start:\n{self.log()}")
+
+
+def _in_memory() -> str | None:
+    """A folder in memory with room for the registries of a whole run."""
+    try:
+        return "/dev/shm" if shutil.disk_usage("/dev/shm").free > ROOM and os.access("/dev/shm", os.W_OK) else None
+    except OSError:
+        return None
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
