@@ -132,6 +132,7 @@ async def test_what_is_gone_is_kept_until_it_is_to_be_pruned(
     for tag, image in {"1": ONE, "2": OLD, "3": TWO}.items():
         images.push(elsewhere, repository, tag, image)
     await attach(client, name, images.make_artifact("text/x-old", subject=OLD))
+    images.push(elsewhere, repository, f"{OLD.digest.replace(':', '-')}.sig", SIGNATURE)
     for target in ("oci:backup", "oci-archive:backup.tar"):
         await client.artifacts.backup(name, target, referrers=True)
     images.push(elsewhere, repository, "1", ARM)
@@ -228,6 +229,16 @@ async def test_tags_and_digests_can_be_named(client: AsyncClient, name: str) -> 
         with pytest.raises(NotFound):
             await client.artifacts.backup(wanted, "oci:none")
         assert not Path("none").exists()
+    await client.artifacts.restore(f"oci:backup@{ARM.digest}", f"{name}-one")
+    await client.artifacts.restore("oci:backup", f"{name}-two@{ARM.digest}")
+    await client.artifacts.backup(f"oci:backup@{ARM.digest}", "oci:three")
+    for place in (f"{name}-one", f"{name}-two", "oci:three"):
+        assert await client.contains(f"{place}@{ARM.digest}")
+    await client.artifacts.backup([f"{name}:1", f"{name}-some"], "oci:full")
+    some = await client.artifacts.restore(f"oci:full:{name}-some:1", f"{name}-four")
+    assert [tag.reference for tag in some.tags] == [f"{name}-four:1"]
+    await client.artifacts.backup(f"oci:full:{name}-some:1", "oci:five")
+    assert names_in("five") == {"1"}
     with pytest.raises(NotFound):
         await client.artifacts.restore("oci:backup", f"{name}-some:3")
     with pytest.raises(InvalidReference):
@@ -352,10 +363,12 @@ async def test_what_is_no_backup_is_refused(client: AsyncClient, name: str, tmp_
         "oci:empty": InvalidContent,
         "oci:missing": NotFound,
         "oci:hollow": NotFound,
+        "oci:backup:latest:1": NotFound,
         "oci-archive:text.tar": InvalidContent,
         "oci-archive:short.tar": InvalidContent,
         "oci-archive:missing.tar": NotFound,
-        f"oci:backup@{ONE.digest}": UsageError,
+        f"oci:backup@sha256:{'0' * 64}": NotFound,
+        "oci:backup:none": NotFound,
         f"docker-archive:{tmp_path}/backup.tar": UsageError,
         name: UsageError,
     }.items():
@@ -381,6 +394,13 @@ async def test_what_is_no_backup_is_refused(client: AsyncClient, name: str, tmp_
         client.artifacts.backup("dir:folder", "oci:new"),
     ):
         with pytest.raises(UsageError):
+            await call
+    for call in (
+        client.artifacts.backup(name, "oci:new", include="none*"),
+        client.artifacts.backup("oci:hollow", "oci:new"),
+        client.artifacts.restore("oci:backup", f"{name}-back", exclude="*"),
+    ):
+        with pytest.raises(NotFound):
             await call
     assert sorted(path.name for path in Path("empty").iterdir()) == []
     assert sorted(path.name for path in Path("folder").iterdir()) == ["file"]
@@ -586,3 +606,43 @@ def test_every_tag_is_of_one_repository(entries: list[tuple[str | None, str, boo
         assert is_bare == (group.is_bare or group.repository is None)
     assert names.to_write("reg.example/c", alone=True)[1] == (names.groups.keys() <= {None})
     assert not names.to_write("reg.example/c", alone=False)[1]
+
+
+async def test_in_a_layout_of_several_repositories_only_what_was_named_is_pruned(
+    client: AsyncClient, elsewhere: str, repository: str
+) -> None:
+    first, second = f"{elsewhere}/{repository}", f"{elsewhere}/{repository}-second"
+    for path in (repository, f"{repository}-second"):
+        for tag, image in {"1": ONE, "2": TWO}.items():
+            images.push(elsewhere, path, tag, image)
+    await client.artifacts.backup([first, second], "oci:backup")
+    for name in (first, second):
+        await client.untag(f"{name}:2")
+    lines: list[str] = []
+    report = await client.artifacts.backup(
+        first, "oci:backup", prune=True, on_plan=lambda tags: lines.extend(tag.reference for tag in tags)
+    )
+    assert (report.pruned, lines) == (1, [f"oci:backup:{first}:1", f"oci:backup:{first}:2"])
+    assert names_in("backup") == {f"{first}:1", f"{second}:1", f"{second}:2"}
+    # What the other repository still has stays with what refers to it, also where only an index leads to it.
+    for path in (repository, f"{repository}-second"):
+        images.push(elsewhere, path, "arm", ARM)
+        images.push(elsewhere, path, f"{ARM.digest.replace(':', '-')}.sig", SIGNATURE)
+        await attach(client, f"{elsewhere}/{path}", images.make_artifact("text/x-arm", subject=ARM))
+    images.push(elsewhere, f"{repository}-second", "index", INDEX)
+    await client.artifacts.backup([first, second], "oci:backup", referrers=True)
+    before = names_in("backup")
+    for name in (first, second):
+        await client.untag(f"{name}:arm")
+        await client.artifacts.backup(name, "oci:backup", referrers=True, prune=True)
+    gone = {f"{first}:arm", f"{second}:arm", f"{second}:2"}
+    assert names_in("backup") == before - gone | {ARM.digest}
+    assert len(await referring(client, "oci:backup", ARM)) == 1
+    # What lost its last tag is not known to be of either.
+    await client.untag(f"oci:backup:{second}:index")
+    restored = await client.artifacts.restore("oci:backup", f"{elsewhere}/{repository}-back/", untagged=True)
+    assert any("it is not known whose" in note for note in restored.notes)
+    copied = await client.artifacts.backup("oci:backup", "oci:other", untagged=True)
+    assert any("it is not known whose" in note for note in copied.notes)
+    with pytest.raises(UsageError):
+        await client.artifacts.backup("oci:backup", f"oci:{Path.cwd()}/backup")

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from lading.artifacts.backups.names import Names
+from lading.artifacts.backups.names import Group, Names
 from lading.artifacts.backups.parts import (
     BackupReport,
     Bringing,
@@ -170,6 +170,12 @@ async def _open_source(stack: AsyncExitStack, open: Open, wanted: Wanted, option
         return [_Source(store, wanted, store.name, title=store.name)]
     layout = cast("LayoutReader", store)
     names = Names(await layout.entries(), await layout.roots())
+    if wanted.digest is not None:
+        names.groups = {None: Group(None)}
+    elif location.tag is not None:
+        await layout.resolve(location.tag)  # which says what there is
+        names.only(location.tag)
+        wanted = Wanted(location)
     if not names.groups:
         raise NotFound(f"{layout.name} has no tags", code="no-tags-to-copy", fields={"store": layout.name})
     return [
@@ -327,20 +333,33 @@ async def _prune(work: Bringing, parts: Sequence[Part], store: Store, grace: flo
             await store.untag(tag.reference.removeprefix(f"{store.name}:"))
             if tag.previous is not None:
                 dropped.add(tag.previous)
-    waiting = [*dropped]
+    # What refers to them goes with them, as far as they do: a tag of another repository, or an index, may lead to them.
+    removed = await _drop(work, store, await _with_referrers(store, dropped), grace)
+    signatures: set[Digest] = set()
+    for entry in await store.entries():
+        name = next(filter(None, map(tag_in, names_of(entry))), "")
+        if subject_of(name) in removed and not is_fallback(name):
+            signatures.add(entry.digest)
+            await store.untag(names_of(entry)[0])
+    await _drop(work, store, signatures, grace)
+
+
+async def _with_referrers(store: Layout, digests: set[Digest]) -> set[Digest]:
+    """Manifests with what refers to them, and to that."""
+    found, waiting = {*digests}, [*digests]
     while waiting:
-        digest = waiting.pop()
-        referrers = {found.digest async for found in store.referrers(Descriptor(digest=digest, size=0))} - dropped
-        dropped |= referrers
+        subject = Descriptor(digest=waiting.pop(), size=0)
+        referrers = {referrer.digest async for referrer in store.referrers(subject)} - found
+        found |= referrers
         waiting += referrers
-    if dropped:
-        for entry in await store.entries():
-            for name in names_of(entry):
-                word = tag_in(name) or ""
-                subject = subject_of(word)
-                if subject is not None and subject in dropped and not is_fallback(word):
-                    dropped.add(entry.digest)
-                    await store.untag(name)
-        named = {entry.digest for entry in await store.entries() if names_of(entry)}
-        removed = await store.gc(grace=grace, drop=dropped - named)
-        work.report.pruned_bytes = removed.bytes
+    return found
+
+
+async def _drop(work: Bringing, store: Layout, digests: set[Digest], grace: float) -> set[Digest | None]:
+    """Remove manifests that no tag is left of, with what only they led to; returns what was removed."""
+    named = {entry.digest for entry in await store.entries() if names_of(entry)}
+    if not digests - named:
+        return set()
+    removed = await store.gc(grace=grace, drop=digests - named)
+    work.report.pruned_bytes += removed.bytes
+    return {content.digest for content in removed.content}

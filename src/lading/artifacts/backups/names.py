@@ -63,6 +63,16 @@ class Names:
         """What there is of a repository."""
         return self.groups.get(repository) or Group(repository)
 
+    def only(self, name: str) -> None:
+        """Leave out all but what has a name: a tag in each repository that has it, or a full name."""
+        for repository, group in [*self.groups.items()]:
+            tag = next((tag for tag, full in group.names.items() if name in (tag, full, f"{repository}:{tag}")), None)
+            if tag is None:
+                del self.groups[repository]
+            else:
+                group.names, group.untagged = {tag: group.names[tag]}, []
+        self.stray = []
+
     def to_write(self, repository: str | None, *, alone: bool) -> tuple[Group, bool]:
         """What there is of a repository that is written, and whether its names are tags alone; else they are full.
 

@@ -74,18 +74,23 @@ async def restore(
             cause="a backup is an image layout, oci:DIR, or an archive, oci-archive:FILE",
             remedy="copy it" if source.is_registry else None,
         )
-    if source.pinned is not None:
-        raise UsageError(f"{source} names a digest", remedy="copy it, and give it a tag")
     work = Bringing(request, on_event)
     async with AsyncExitStack() as stack:
         reader: LayoutReader = await stack.enter_async_context(open(source))
         names = Names(await reader.entries(), await reader.roots())
+        digest = source.pinned or (goal.wanted.digest if goal.wanted is not None else None)
+        if digest is not None:
+            await reader.resolve(digest)
+            names.groups = {None: Group(None, untagged=[digest])}
+        elif source.tag is not None:
+            await reader.resolve(source.tag)  # which says what there is
+            names.only(source.tag)
         parts: list[Part] = []
         stores = _Stores(stack, open, source, request)
         goals = _goals(names, goal, reader.name)
         for group, location in goals:
             try:
-                parts.append(await _part(reader, group, location, goal, source, stores, len(goals) == 1))
+                parts.append(await _part(reader, group, location, goal, stores, len(goals) == 1))
             except LadingError as error:
                 work.fail(error, str(location))
         if request.untagged:
@@ -197,14 +202,13 @@ async def _part(
     group: Group,
     location: Location,
     goal: Goal,
-    source: Location,
     stores: _Stores,
     is_alone: bool,
 ) -> Part:
     """Find out what the tags of a repository name, in the backup and where they go."""
     request = stores.request
     title = f"{reader.name}:{group.repository}" if group.repository is not None and not group.is_bare else reader.name
-    tags = _wanted_tags(goal, location, source)
+    tags = goal.wanted.tags if goal.wanted is not None and goal.wanted.location is location else ()
     chosen = [*tags]
     if not tags:
         ordinary = [tag for tag in group.names if not is_digest_tag(tag)]
@@ -213,7 +217,7 @@ async def _part(
     for tag in tags:
         if tag not in group.names:
             await reader.resolve(tag)  # which says what there is
-    digests = group.untagged if request.untagged and not tags else []
+    digests = group.untagged if (request.untagged and not tags) or not group.names else []
     if not chosen and not digests:
         raise NotFound(
             f"{title} has no tags" + (" like that" if group.names else ""),
@@ -241,13 +245,6 @@ async def _part(
         part.target = Place(store, None, None if is_bare else group.repository)
         part.known = known(part.target, there, chosen)
     return part
-
-
-def _wanted_tags(goal: Goal, location: Location, source: Location) -> tuple[str, ...]:
-    """The tags that were named, beside the target or beside the backup."""
-    if goal.wanted is not None and goal.wanted.location is location and goal.wanted.tags:
-        return goal.wanted.tags
-    return (source.tag,) if source.tag is not None else ()
 
 
 async def _is_left_over(reader: LayoutReader, tag: str) -> bool:
