@@ -239,6 +239,8 @@ async def test_tags_and_digests_can_be_named(client: AsyncClient, name: str) -> 
     assert [tag.reference for tag in some.tags] == [f"{name}-four:1"]
     await client.artifacts.backup(f"oci:full:{name}-some:1", "oci:five")
     assert names_in("five") == {"1"}
+    await client.artifacts.backup(["oci:backup:1", "oci:backup:latest", "oci:backup:1"], "oci:six")
+    assert names_in("six") == {"1", "latest"}
     with pytest.raises(NotFound):
         await client.artifacts.restore("oci:backup", f"{name}-some:3")
     with pytest.raises(InvalidReference):

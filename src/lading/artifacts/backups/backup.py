@@ -138,15 +138,15 @@ def is_same_file(first: Location, second: Location) -> bool:
 def _together(wanted: Sequence[Wanted]) -> list[Wanted]:
     """What is wanted, each repository once: of one that is named several times all that was said."""
     found: dict[str, Wanted] = {}
-    digests: list[Wanted] = []
+    others: dict[str, Wanted] = {}
     for one in wanted:
-        if one.digest is not None:
-            digests.append(one)
+        if one.digest is not None or not one.location.is_registry:
+            others[str(one.location)] = one
             continue
         before = found.get(one.location.place)
         tags = one.tags if before is None else (*before.tags, *one.tags) if before.tags and one.tags else ()
         found[one.location.place] = Wanted(one.location, tuple(dict.fromkeys(tags)))
-    return [*found.values(), *digests]
+    return [*found.values(), *others.values()]
 
 
 async def _open_target(
@@ -154,12 +154,14 @@ async def _open_target(
 ) -> tuple[Store, Names]:
     """The layout or archive that is written to, and what it has. In a dry run an archive is only read."""
     reader: Any = None
+    entries: tuple[Descriptor, ...] = ()
     if location.kind == "oci" or not options.dry_run:
         reader = await stack.enter_async_context(open(location, writing=True))
     elif not location.is_stream and Path(location.path).exists():
         reader = await stack.enter_async_context(open(location))
-    store = reader if isinstance(reader, Store) else Overlay(reader, name=location.place)
-    return store, Names(await reader.entries() if reader is not None else ())
+    if reader is not None:
+        entries = await reader.entries()
+    return reader if isinstance(reader, Store) else Overlay(reader, name=location.place), Names(entries)
 
 
 async def _open_source(stack: AsyncExitStack, open: Open, wanted: Wanted, options: BackupOptions) -> list[_Source]:

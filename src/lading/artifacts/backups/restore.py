@@ -32,7 +32,7 @@ from lading.model.reference import Reference
 from lading.model.tags import is_fallback, subject_of
 from lading.registry.repository import Repository
 from lading.store import Store
-from lading.stores.layout.layout import LayoutFolder
+from lading.stores.layout.layout import Layout
 from lading.stores.layout.reader import LayoutReader
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.transfer.events import OnEvent
@@ -121,10 +121,12 @@ class _Stores:
             raise UsageError(f"{location.place} would be restored into itself")
         if location.place not in self._opened:
             writing = not (self.request.dry_run and location.is_registry)
-            store = await self._stack.enter_async_context(self._open(location, writing=writing))
+            store: Store = await self._stack.enter_async_context(self._open(location, writing=writing))
+            entries: tuple[Descriptor, ...] = ()
             if isinstance(store, Repository):
                 store.session.widen(store.registry, self.request.jobs)
-            entries = await store.entries() if isinstance(store, LayoutFolder) else ()
+            if isinstance(store, Layout):
+                entries = await store.entries()
             self._opened[location.place] = store, Names(entries)
         return self._opened[location.place]
 
