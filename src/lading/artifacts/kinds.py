@@ -105,6 +105,8 @@ _BOM = b"\xef\xbb\xbf"
 _JSON_TOKEN = re.compile(rb'"((?:[^"\\]++|\\.)*+)(?:"|\\?\Z)|[{}\[\]:,]', re.DOTALL)
 _KEYS = 64
 """How many fields of a JSON object are looked at."""
+_TOKENS = 20_000
+"""How many texts and marks of a JSON object are looked at, which takes a few milliseconds."""
 _ZIP_MEMBER = re.compile(rb"PK\x03\x04.{22}(..)(..)", re.DOTALL)
 _ZIP_MEMBERS = 1000
 _SPDX_LINE = re.compile(rb"(?:^|\n)SPDXVersion:[ \t]*SPDX-\d")
@@ -179,7 +181,7 @@ def _fields(head: bytes) -> dict[str, str]:
         return {}
     fields: dict[str, str] = {}
     depth, key, before, at_value = 0, "", b"", False
-    for token in _JSON_TOKEN.finditer(text):
+    for token in islice(_JSON_TOKEN.finditer(text), _TOKENS):
         mark = token[0]
         if mark in (b"{", b"["):
             depth += 1
