@@ -125,6 +125,21 @@ def test_a_guess_from_python_is_told_first(files: Path) -> None:
     assert repr(made).startswith(f"<PushReport {made.digest.short} 1 image")
 
 
+def test_what_is_attached_is_told_from_its_files(lading: Lading, files: Path) -> None:
+    push(lading, files, "a.txt")
+    place = f"oci:{files.parent}/l"
+    ran = lading.run("artifact", "attach", f"{place}:1", "sbom.json", "--format", "json", cwd=files)
+    made = manifest(lading, f"{place}@{json.loads(ran.stdout)['images'][0]['digest']}")
+    assert (made["artifactType"], types(made)) == ("application/spdx+json", ["application/spdx+json"])
+    assert [guess["kind"] for guess in json.loads(ran.stdout)["guesses"]] == ["SPDX SBOM"]
+    again = lading.run("artifact", "attach", f"{place}:1", "sbom.json", cwd=files)
+    assert "sbom.json: SPDX SBOM (application/spdx+json)" in again.stderr
+    assert "Attached already" in again.stderr
+    for words in (["a.txt"], ["sbom.json", "--no-guess"], ["sbom.json", "a.txt"]):
+        refused = lading.run("artifact", "attach", f"{place}:1", *words, cwd=files, check=False)
+        assert (refused.returncode, "--artifact-type TYPE" in refused.stderr) == (2, True)
+
+
 # Helm
 
 

@@ -62,7 +62,7 @@ def test_help_fits_a_screen(path: tuple[str, ...]) -> None:
     # What has no room is named, and described elsewhere; nothing is named for nothing.
     # Edits that few need are counted.
     rare = re.findall(r"^  (--[a-z-]+)", whole.partition("\nRarely:\n")[2].partition("\n\n")[0], re.MULTILINE)
-    assert f"{len(rare)} rarer options" in " ".join(text.split()) or not rare
+    assert f"{len(rare)} rarer option" in " ".join(text.split()) or not rare
     described, here = (
         {*re.findall(r"^  (?:-\w, )?(--[a-z-]+|[a-z]+(?= ))", said, re.MULTILINE)} - {*rare} for said in (whole, text)
     )

@@ -160,6 +160,7 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         {"reference": "oci:a:1"},
         "choose one of its entries: --platform OS/ARCH      or by its digest: lading index ls oci:a:1",
     ),
+    "no-artifact-type": ({}, "say what it is: --artifact-type TYPE, such as application/spdx+json"),
     "no-artifact-index": (
         {"reference": REF},
         f"choose another tag for the index; see what is there: lading inspect {REF}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from lading.artifacts.report import Guess
 from lading.model.digest import Digest
 from lading.transfer.report import CopyReport
 
@@ -13,16 +14,20 @@ class AttachReport(CopyReport, kw_only=True):
 
     subject: Digest
     """What it refers to."""
+    guesses: tuple[Guess, ...] = ()
+    """What files were told to be of which nobody said it."""
 
     @classmethod
-    def of(cls, report: CopyReport, subject: Digest) -> Self:
+    def of(cls, report: CopyReport, subject: Digest, guesses: tuple[Guess, ...]) -> Self:
         """The report of an attachment.
 
         Args:
             report: of the copy that it was.
             subject: what the artifact refers to.
+            guesses: what its files were told to be.
         """
-        return cls(**{field: getattr(report, field) for field in report.__struct_fields__}, subject=subject)
+        fields = {field: getattr(report, field) for field in report.__struct_fields__}
+        return cls(**fields, subject=subject, guesses=guesses)
 
     @property
     def is_new(self) -> bool:

@@ -259,14 +259,16 @@ class Artifacts:
         self,
         subject: AnyLocation,
         *files: ArtifactFile | str | os.PathLike[str],
-        artifact_type: str,
+        artifact_type: str | None = None,
         config: ArtifactFile | str | os.PathLike[str] | None = None,
         annotations: Mapping[str, str] | None = None,
         config_annotations: Mapping[str, str] | None = None,
         platform: Platform | str | None = None,
+        guess: bool = True,
         times: int = 0,
         dry_run: bool = False,
         jobs: int = JOBS,
+        on_guess: Callable[[Sequence[Guess]], None] | None = None,
         on_event: OnEvent | None = None,
     ) -> AttachReport:
         """Make an artifact of files that refers to a manifest, such as an SBOM of an image, and write it beside that.
@@ -277,18 +279,20 @@ class Artifacts:
         Args:
             subject: what it refers to, by a tag or digest, in a registry or any other place that holds artifacts.
             files: the files, in order, as `push` takes them; without any, it is its annotations that say something.
-            artifact_type: the media type that says what the artifact is.
+            artifact_type: the media type that says what the artifact is; None for what its files are told to be.
             config: the config; by default the empty one.
             annotations: of the manifest.
             config_annotations: of the config's descriptor.
             platform: of an index, the image that it refers to; None for the index itself.
+            guess: whether what is not said is told from names and contents, as in `push`.
             times: when everything in directories was modified, in seconds since the epoch.
             dry_run: write nothing; the report says what would be done.
             jobs: how many blobs are under way at once.
+            on_guess: is called with what was guessed, before anything is sent; not where nothing was.
             on_event: called with what happens; see `AsyncClient.copy`.
 
         Raises:
-            UsageError: there are neither files nor annotations; or see `push`.
+            UsageError: there are neither files nor annotations, or it cannot be told what they are; or see `push`.
             NotFound: there is no such subject, or no such file; nothing was written.
             InvalidContent: a directory has something in it that could not be pulled; code `unfit-file`.
             Conflict: a file was changed while it was read, or other writers kept overwriting the list of referrers.
@@ -308,7 +312,22 @@ class Artifacts:
             raise UsageError(
                 "there is nothing to attach", remedy="give a file, or an annotation", code="nothing-to-attach"
             )
+        check(given, titles=False)
+        guesses: tuple[Guess, ...] = ()
+        if guess:
+            from lading.artifacts.guessing import guessed
+
+            given, guesses = await in_thread(guessed, given)
+        if given.artifact_type is None and given.convention is None:
+            raise UsageError(
+                "it was not said what is attached",
+                cause="what refers to an image is found by its type, and the files do not tell it",
+                remedy="give an artifact type",
+                code="no-artifact-type",
+            )
         check(given)
+        if guesses and on_guess is not None:
+            on_guess(guesses)
         location = as_location(subject).full()
         async with self._open(location) as store:
             found = await _resolved(store, location, platform)
@@ -324,7 +343,7 @@ class Artifacts:
                 referrers=False,
                 on_event=on_event,
             )
-        return AttachReport.of(report, found.digest)
+        return AttachReport.of(report, found.digest, guesses)
 
     async def referrers(
         self,

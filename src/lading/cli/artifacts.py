@@ -13,6 +13,8 @@ import msgspec
 
 from lading.cli.drafts import as_text
 from lading.cli.editing import key_value
+from lading.cli.groups import Option
+from lading.cli.options import Options
 from lading.cli.times import source_created, source_date
 from lading.model.media_types import is_media_type
 
@@ -24,6 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _CREATED = "org.opencontainers.image.created"
 _MANIFEST, _CONFIG = "$manifest", "$config"
 _TITLE = "org.opencontainers.image.title"
+NO_GUESS: Callable[[Any], Any] = click.option(
+    "--no-guess", cls=Option, is_rare=True, is_flag=True, help="Types are those that are said, or unknown."
+)
 _OF_CONTENT: tuple[Callable[[Any], Any], ...] = (
     click.option("--config", metavar="FILE[:TYPE]", help="A config; by default it is empty."),
     click.option("--annotation", "typed", multiple=True, metavar="KEY=VALUE", help="Of the manifest. Repeatable."),
@@ -122,16 +127,23 @@ def annotations_of(path: str | None) -> FileAnnotations:
     return FileAnnotations(manifest, config, found)
 
 
-def guess_lines(guesses: Sequence[Guess]) -> list[str]:
-    """What was guessed, a line for each kind, and how to say otherwise."""
-    from lading.model.text import excerpt
+def shown_guesses(options: Options) -> Callable[[Sequence[Guess]], None]:
+    """Tells on stderr what was guessed, before anything is sent: a line for each kind, and how to say otherwise.
 
-    files: dict[tuple[str, str], list[str]] = {}
-    for guess in guesses:
-        files.setdefault((guess.kind, guess.media_type), []).append(excerpt(guess.file) or "a file without a name")
-    lines = [
-        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {kind} ({media_type})"
-        for (kind, media_type), names in files.items()
-    ]
-    whole = "; the artifact is made as is usual for that" if any(guess.whole for guess in guesses) else ""
-    return [*lines, f"Guessed{whole}. To say otherwise: FILE:TYPE, --artifact-type TYPE or --no-guess"]
+    Args:
+        options: the common flags.
+    """
+
+    def show(guesses: Sequence[Guess]) -> None:
+        from lading.model.text import excerpt
+
+        files: dict[tuple[str, str], list[str]] = {}
+        for guess in guesses:
+            files.setdefault((guess.kind, guess.media_type), []).append(excerpt(guess.file) or "a file without a name")
+        for (kind, media_type), names in files.items():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            options.note(f"{names[0]}{more}: {kind} ({media_type})")
+        whole = "; the artifact is made as is usual for that" if any(guess.whole for guess in guesses) else ""
+        options.note(f"Guessed{whole}. To say otherwise: FILE:TYPE, --artifact-type TYPE or --no-guess")
+
+    return show

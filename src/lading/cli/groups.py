@@ -111,7 +111,7 @@ class Command(Described):
         from lading.cli.help import is_whole, write
 
         if rare and not is_whole(ctx):
-            rare = [(f"{len(rare)} rarer options", "")]
+            rare = [(f"{len(rare)} rarer option{'s' if len(rare) > 1 else ''}", "")]
         write(formatter, {"Options": own, "Rarely": rare, "How it talks": [*common, *reach]}, is_whole(ctx))
 
 

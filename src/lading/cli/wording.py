@@ -263,6 +263,7 @@ REMEDIES: dict[str, Words] = {
     "index-of-artifacts": (
         "choose one of its entries: --platform OS/ARCH      or by its digest: lading index ls {reference}"
     ),
+    "no-artifact-type": "say what it is: --artifact-type TYPE, such as application/spdx+json",
     "no-artifact-index": "choose another tag for the index; see what is there: lading inspect {reference}",
     "index-without-platform": "say which: --platform OS/ARCH",
     "index-by-digest": "leave out --by-digest",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lading.cli import values
-from lading.cli.artifacts import content_options, take_content
+from lading.cli.artifacts import NO_GUESS, content_options, shown_guesses, take_content
 from lading.cli.copying import JOBS, PROGRESS, show_copy
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option, platform_option
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.command(cls=Command, short_help="Attach files, such as an SBOM, to an image")
 @click.argument("subject", type=values.location, metavar="SUBJECT")
 @click.argument("files", nargs=-1, metavar="[FILE...]")
-@click.option("--artifact-type", required=True, metavar="TYPE", help="What it is, such as application/spdx+json.")
+@click.option("--artifact-type", metavar="TYPE", help="What it is; otherwise that is guessed.")
 @content_options
 @platform_option(help="Of an index, attach to the image for this platform.")
+@NO_GUESS
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done.")
 @JOBS
 @PROGRESS
@@ -33,10 +34,11 @@ def attach(options: Options, subject: str, files: tuple[str, ...], **given: Any)
     FILE is [TITLE=]FILE[:TYPE], a file, a directory, or - for standard input; see them with lading artifact ls.
 
     \b
-    lading artifact attach reg.example/app:1 sbom.json --artifact-type text/spdx
+    lading artifact attach reg.example/app:1 sbom.spdx.json
     lading artifact attach oci:app:1 --artifact-type x/y --annotation tested=yes
     """
     named = take_content(files, given)
+    given |= {"guess": not given.pop("no_guess"), "on_guess": shown_guesses(options)}
     format_, style = given.pop("format_"), given.pop("progress")
     show_copy(
         options,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from lading.cli import values
-from lading.cli.artifacts import content_options, guess_lines, take_content
+from lading.cli.artifacts import NO_GUESS, content_options, shown_guesses, take_content
 from lading.cli.copying import IF_DIGEST, JOBS, NO_CLOBBER, PROGRESS, show_copy
 from lading.cli.editing import beside
 from lading.cli.groups import Command, Option
 from lading.cli.options import Options, common, format_option, platform_option
-
-if TYPE_CHECKING:
-    from lading.artifacts.report import Guess
 
 
 @click.command(cls=Command, short_help="Put files into a registry as an artifact")
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
     type=click.Choice(["1.1", "1.0", "v1.1", "v1.0"]),
     help="1.0: the type is that of the config, for old registries (1.1).",
 )
-@click.option("--no-guess", cls=Option, is_rare=True, is_flag=True, help="Types are those that are said, or unknown.")
+@NO_GUESS
 @click.option("--strip-dirs", cls=Option, is_rare=True, is_flag=True, help="Titles are names without folders.")
 @click.option("--by-digest", cls=Option, is_rare=True, is_flag=True, help="Give it no tag.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done.")
@@ -60,14 +56,11 @@ def push(options: Options, reference: str, files: tuple[str, ...], **given: Any)
     given["guess"] = not given.pop("no_guess")
     format_, style = given.pop("format_"), given.pop("progress")
     given["clobber"] = not given.pop("no_clobber")
-
-    def show(guesses: Sequence[Guess]) -> None:
-        for line in guess_lines(guesses):
-            options.note(line)
-
     show_copy(
         options,
-        lambda client, on_event: client.artifacts.push(reference, *named, on_guess=show, on_event=on_event, **given),
+        lambda client, on_event: client.artifacts.push(
+            reference, *named, on_guess=shown_guesses(options), on_event=on_event, **given
+        ),
         [reference],
         format_,
         style,
