@@ -422,6 +422,19 @@ def test_a_bottle_says_what_brew_looks_for(
     assert said["org.opencontainers.image.ref.name"] == name.removeprefix("jq--").replace(".bottle", "")[:-7]
 
 
+def test_an_index_of_bottles_says_of_each_what_brew_looks_for(lading: Lading, files: Path) -> None:
+    place = f"oci:{files}/l:1.7.1"
+    for system in ("arm64_sonoma", "x86_64_linux"):
+        pack_chart(files, f"jq--1.7.1.{system}.bottle.tar.gz", ("jq/1.7.1/bin/jq", system))
+        lading.run("artifact", "push", place, f"jq--1.7.1.{system}.bottle.tar.gz", "--index", cwd=files)
+    entries = manifest(lading, place)["manifests"]
+    assert [entry["annotations"]["org.opencontainers.image.ref.name"] for entry in entries] == [
+        "1.7.1.arm64_sonoma",
+        "1.7.1.x86_64_linux",
+    ]
+    assert [entry["platform"]["os"] for entry in entries] == ["darwin", "linux"]
+
+
 def test_a_bottle_that_is_damaged_is_refused(lading: Lading, files: Path) -> None:
     name = "jq--1.7.1.arm64_sonoma.bottle.tar.gz"
     (files / name).write_bytes(b"\x1f\x8b and no more")
