@@ -603,6 +603,10 @@ def test_every_tag_is_of_one_repository(entries: list[tuple[str | None, str, boo
     owner = owners.pop() if len(owners) == 1 else None
     assert found == {(repository or owner, tag) for repository, tag, *_ in entries}
     for group in names.groups.values():
+        if group.repository is None and any(other.is_bare for other in names.groups.values() if other.repository):
+            with pytest.raises(Conflict):
+                names.to_write(None, alone=True)
+            continue
         kept, is_bare = names.to_write(group.repository, alone=True)
         assert kept is group
         assert is_bare == (group.is_bare or group.repository is None)
@@ -648,3 +652,23 @@ async def test_in_a_layout_of_several_repositories_only_what_was_named_is_pruned
     assert any("it is not known whose" in note for note in copied.notes)
     with pytest.raises(UsageError):
         await client.artifacts.backup("oci:backup", f"oci:{Path.cwd()}/backup")
+
+
+async def test_two_tags_never_become_one_name(client: AsyncClient, elsewhere: str, repository: str) -> None:
+    images.push(elsewhere, repository, "1", ONE)
+    await client.artifacts.backup(f"{elsewhere}/{repository}", "oci:named")
+    for folder, image in (("first", TWO), ("second", ARM)):
+        images.push(elsewhere, f"{repository}-more", "1", image)
+        await client.copy(f"{elsewhere}/{repository}-more:1", f"oci:{folder}:1")  # which says no repository
+    for sources, target in ((["oci:first", "oci:second"], "oci:both"), (["oci:first"], "oci:named")):
+        with pytest.raises(Conflict):
+            await client.artifacts.backup(sources, target)
+    with pytest.raises(Conflict):
+        await client.artifacts.restore("oci:first", "oci:named")
+    with pytest.raises(UsageError):
+        await client.artifacts.restore("oci:first", f"{elsewhere}/")
+    assert await client.digest("oci:named:1") == ONE.digest
+    assert not Path("both").exists()
+    await client.artifacts.restore("oci:named", f"{elsewhere}/")
+    await client.artifacts.restore("oci:first", "oci:more")
+    assert names_in("more") == {"1"}

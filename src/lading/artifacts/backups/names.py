@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from lading.errors import InvalidReference
+from lading.errors import Conflict, InvalidReference
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.reference import Reference, is_tag
@@ -81,8 +81,17 @@ class Names:
         Args:
             repository: the repository.
             alone: whether it is the only one that is written.
+
+        Raises:
+            Conflict: it is not known which repository the tags are of, and there are tags of one.
         """
         known = self.groups.get(repository)
+        owner = next((name for name, group in self.groups.items() if name is not None and group.is_bare), None)
+        if repository is None and owner is not None:
+            raise Conflict(
+                f"tags of no named repository would take the place of those of {owner}",
+                remedy="write them to a place of their own",
+            )
         if repository is None or known is not None:
             return self.of(repository), known is None or known.is_bare
         if alone and self.groups.keys() <= {None}:

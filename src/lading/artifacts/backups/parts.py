@@ -13,7 +13,7 @@ import msgspec
 
 from lading.artifacts.backups.names import Group, Names
 from lading.artifacts.backups.view import View
-from lading.errors import InvalidReference, LadingError
+from lading.errors import Conflict, InvalidReference, LadingError
 from lading.io.tasks import JOBS, Limits, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -207,8 +207,20 @@ class Bringing:
         self._copiers: list[Copier] = []
 
     def plan(self, parts: Iterable[Part], on_plan: OnPlan | None) -> None:
-        """Say what becomes of each tag."""
+        """Say what becomes of each tag.
+
+        Raises:
+            Conflict: two tags would have one name.
+        """
+        taken: set[tuple[int, str]] = set()
         for part in parts:
+            for tag in part.chosen:
+                name = part.target.named(tag)
+                if (id(part.target.store), name) in taken:
+                    raise Conflict(
+                        f"two tags would be {part.target.title(name)}", remedy="write them to places of their own"
+                    )
+                taken.add((id(part.target.store), name))
             self.report.tags += part.planned(clobber=self._request.clobber)
             self.note(*part.notes)
             self.report.failed += part.failed
