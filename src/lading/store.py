@@ -338,14 +338,31 @@ class ListsReferrers(Protocol):
     """A store that lists referrers in places of its own, and says which of them lists what."""
 
     async def referrer_lists(
-        self, subject: Descriptor, artifact_type: str | None = None
+        self, subject: Descriptor, artifact_type: str | None = None, *, everywhere: bool = False
     ) -> Mapping[ListedIn, Sequence[Descriptor]]:
         """What each place lists; one that the store does not have is left out.
 
         Args:
             subject: the manifest that is referred to.
             artifact_type: a place that can choose lists only referrers of this type; None for all.
+            everywhere: whether the fallback tag is asked, too, where the API was seen to list something.
         """
+
+    async def delete(self, content: Descriptor, *, manifest: AnyManifest | None = None) -> None:
+        """Delete a manifest with all its tags, or a blob; a manifest goes from the lists of referrers first.
+
+        Args:
+            content: what is deleted.
+            manifest: the manifest, where it has been read already.
+        """
+
+
+@runtime_checkable
+class ChecksReferrers(Protocol):
+    """A store in which a manifest may be there and not be found by its subject."""
+
+    async def has_referrer(self, manifest: AnyManifest) -> bool:
+        """Whether a manifest with a subject is there, and found by that."""
 
 
 @runtime_checkable

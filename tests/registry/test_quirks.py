@@ -289,10 +289,13 @@ class TestGoogle:
         assert deleted[-3:] == ["1", "latest", DIGEST]
 
     async def test_elsewhere_it_is_a_conflict(self) -> None:
-        with Played("a.example", lambda _: error_reply(409, "DENIED", "in use")) as other:
+        def script(request: Received) -> Reply | None:
+            return error_reply(409, "DENIED", "in use") if request.method == "DELETE" else manifest(request)
+
+        with Played("a.example", script) as other:
             with pytest.raises(Conflict):
                 await other.repository().delete(_descriptor())
-            assert len(other.server.requests) == 1
+            assert [request.method for request in other.server.requests] == ["DELETE"]
 
 
 class TestAzure:

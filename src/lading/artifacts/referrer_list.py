@@ -182,7 +182,7 @@ async def _listed(
     """What the store lists and is wanted, each once."""
     lists: Mapping[Any, Sequence[Descriptor]]
     if isinstance(store, ListsReferrers):
-        lists = dict(await store.referrer_lists(subject, wanted.exact_type))
+        lists = dict(await store.referrer_lists(subject, wanted.exact_type, everywhere=True))
         if "api" in lists and "fallback-tag" in lists:
             lists = {**lists, "fallback-tag": await _more(store, lists["api"], lists["fallback-tag"])}
     else:

@@ -18,7 +18,17 @@ from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.model.tags import is_fallback
 from lading.results import Deletion, TagChange, TagInfo
-from lading.store import AnyManifest, Readable, Store, SwapsTags, Untags, fetch_manifest, put_names, try_names
+from lading.store import (
+    AnyManifest,
+    ListsReferrers,
+    Readable,
+    Store,
+    SwapsTags,
+    Untags,
+    fetch_manifest,
+    put_names,
+    try_names,
+)
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard
@@ -287,13 +297,18 @@ async def delete(store: Store, location: Location, if_digest: str | None) -> Del
         Unsupported: nothing is deleted there; nothing was changed.
     """
     guard = Guard.of(if_digest)
-    found = await resolve_location(store, location)
+    manifest: AnyManifest | None = None
+    if isinstance(store, ListsReferrers):
+        manifest = await _manifest(store, location)
+    found = manifest.descriptor if manifest is not None else await resolve_location(store, location)
     guard.check(str(location), found.digest)
     try:
         if guard and location.own_tag is not None and isinstance(store, SwapsTags):
             name = location.name or location.own_tag
             swapping = cast("SwapsTags", store)  # which pyright takes for a Store in the first place
             await swapping.delete(found, name=name, check=guard.of_names({name: (str(location), None)}))
+        elif isinstance(store, ListsReferrers):
+            await cast("ListsReferrers", store).delete(found, manifest=manifest)
         else:
             await store.delete(found)
     except Unsupported as error:
@@ -302,6 +317,14 @@ async def delete(store: Store, location: Location, if_digest: str | None) -> Del
         raise
     tag = location.own_tag
     return Deletion(reference=location, digest=found.digest, tags=[tag] if tag else [])
+
+
+async def _manifest(store: Readable, location: Location) -> AnyManifest | None:
+    """What is to be deleted; None where it cannot be read, which is no reason not to delete it."""
+    try:
+        return await fetch_location(store, location)
+    except InvalidContent:
+        return None
 
 
 async def deletion(store: Readable, location: Location) -> Deletion:

@@ -160,6 +160,16 @@ class HostCache:
             self._file.no_referrers, self.changed = (time.time() if absent else 0.0), True
 
     @property
+    def lists_referrers(self) -> bool:
+        """Whether its referrers API was seen to list something."""
+        return self._file.lists_referrers
+
+    @lists_referrers.setter
+    def lists_referrers(self, seen: bool) -> None:
+        if self._file.lists_referrers != seen:
+            self._file.lists_referrers, self.changed = seen, True
+
+    @property
     def asks_nothing(self) -> bool:
         """Whether it named no way to log in when it was asked for one, not long ago."""
         return _is_recent(self._file.asks_nothing)
@@ -241,6 +251,7 @@ class HostCache:
             scheme=mine.scheme,
             challenge=mine.challenge,
             no_referrers=mine.no_referrers,
+            lists_referrers=mine.lists_referrers,
             asks_nothing=mine.asks_nothing,
             tokens=sorted(alive, key=lambda kept: kept.expires)[-_TOKENS:],
         )
@@ -298,8 +309,10 @@ class _File(msgspec.Struct):
     challenge: Challenge | None = None
     no_referrers: float = 0.0
     """When it was found out, in seconds since the epoch; 0 for never."""
+    lists_referrers: bool = False
+    """Whether the referrers API was seen to list something."""
     asks_nothing: float = 0.0
-    """Likewise."""
+    """When it was found out, likewise."""
     tokens: list[_KeptToken] = []
 
 

@@ -1,7 +1,7 @@
 """Referrers: the manifests whose `subject` is another manifest (distribution-spec §Listing Referrers).
 
 A registry without the referrers API keeps them in an index under a tag made of the subject's digest, the fallback
-tag (§Referrers Tag Schema). How a request gets to its host is the session's business.
+tag (§Referrers Tag Schema): `fallback_index`. How a request gets to its host is the session's business.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from lading.errors import Conflict, NotFound
+from lading.errors import LadingError
 from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -23,10 +23,12 @@ from lading.registry.auth.scopes import Scope
 from lading.registry.cache import HostCache
 from lading.registry.call import Send
 from lading.registry.failures import Refusal
+from lading.registry.fallback_index import FallbackIndex
 from lading.registry.http.transport import Response
 from lading.store import AnyManifest, ListedIn
 
-_TRIES = 5
+_PAUSES = (0, 0.25, 1.0)
+"""How long to wait before each look at a list that may lag behind, in seconds."""
 _EXCERPT = 64 * 1024
 _NO_API = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
 """How registries answer that do not know the referrers API."""
@@ -44,9 +46,9 @@ class Referrers:
         name: `registry/repository`, for messages.
         repository: the path of the repository.
         send: sends a request to the repository.
-        fetch: gets a manifest of the repository by tag or digest.
-        put: puts a manifest into the repository under a tag.
-        cache: remembers whether the registry has the referrers API.
+        index: gives the list of a manifest under its fallback tag.
+        cache: remembers whether the registry has the referrers API, and whether that lists something.
+        on_note: is told that the API does not list what is there.
     """
 
     def __init__(
@@ -55,17 +57,17 @@ class Referrers:
         repository: str,
         *,
         send: Send,
-        fetch: Callable[[str], Awaitable[AnyManifest]],
-        put: Callable[[AnyManifest, str], Awaitable[None]],
+        index: Callable[[Digest], FallbackIndex],
         cache: HostCache,
+        on_note: Callable[[str], None] | None = None,
     ) -> None:
         self._name = name
         self._repository = repository
         self._scopes = (Scope(repository, ("pull",)),)
         self._send = send
-        self._fetch = fetch
-        self._put = put
+        self._index = index
         self._cache = cache
+        self._on_note = on_note
 
     async def of(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
         """The referrers of a manifest, each once.
@@ -82,13 +84,14 @@ class Referrers:
                 yield entry
 
     async def lists(
-        self, subject: Descriptor, artifact_type: str | None = None
+        self, subject: Descriptor, artifact_type: str | None = None, *, everywhere: bool = False
     ) -> dict[ListedIn, Sequence[Descriptor]]:
         """What the referrers API and the fallback tag list, asked at once; what the registry lacks is left out.
 
         Args:
             subject: the manifest.
             artifact_type: what the API is asked for; None for all.
+            everywhere: whether the tag is asked, too, where the API was seen to list something.
 
         Raises:
             InvalidContent: the pages of a list go on, and bring nothing new.
@@ -101,66 +104,90 @@ class Referrers:
                 return None
 
         async def by_tag() -> list[Descriptor]:
+            if self._cache.lists_referrers and not everywhere:
+                return []
             return [entry async for entry in self._fallback_entries(subject.digest)]
 
         listed, tagged = await gather([by_api(), by_tag()])
         found: dict[ListedIn, Sequence[Descriptor]] = {} if listed is None else {"api": listed}
         return found | ({"fallback-tag": tagged} if tagged else {})
 
-    async def add(self, manifest: AnyManifest) -> None:
-        """List a manifest under its subject's fallback tag, and look again: another writer may have been faster.
+    async def has(self, manifest: AnyManifest, contains: Callable[[Descriptor], Awaitable[bool]]) -> bool:
+        """Whether a manifest is there, and found by its subject.
 
         Args:
-            manifest: the manifest, which is in the repository. Nothing is done for one without a subject.
+            manifest: the manifest, which has a subject.
+            contains: asks whether a manifest is there.
+        """
+        assert manifest.subject is not None
+        if self._cache.lists_referrers:
+            # What the API lists is there: one request tells both.
+            return await self._is_listed(manifest, manifest.subject)
+        if not await contains(manifest.descriptor):
+            return False
+        return manifest.digest in {entry.digest async for entry in self.of(manifest.subject)}
+
+    async def see_to(self, manifest: AnyManifest, *, is_said: bool) -> None:
+        """See that a manifest that was put is found by its subject: the API lists it, or else the fallback tag.
+
+        That the API lists something is looked at once; it is remembered, and the registry's word is believed then.
+
+        Args:
+            manifest: the manifest. Nothing is done for one without a subject.
+            is_said: whether the registry said that it has understood the subject (distribution-spec §Pushing Manifests
+                with Subject).
 
         Raises:
-            Conflict: other writers kept overwriting the tag.
+            Conflict: other writers kept overwriting the list under the fallback tag, or that tag names something else.
+            Unsupported: the registry has neither the API nor such tags.
         """
         subject = manifest.subject
-        if subject is None:
+        if subject is None or (is_said and self._cache.lists_referrers):
             return
-        tag = fallback_tag(subject.digest)
-        entry = manifest.as_referrer
-        for attempt in range(_TRIES):
-            current = await self._fallback(subject.digest)
-            entries = current.manifests if current is not None else ()
-            if any(known.digest == manifest.digest for known in entries):
-                return
-            base = current.document if current is not None else None
-            annotations = current.annotations if current is not None else None
-            await self._put(Index.build((*entries, entry), OCI_INDEX, annotations, base=base), tag)
-            await asyncio.sleep(0.05 * attempt)
-        if manifest.digest not in [known.digest async for known in self._fallback_entries(subject.digest)]:
-            raise Conflict(
-                f"{self._name}@{manifest.digest} could not be listed as a referrer",
-                cause=f"other writers keep changing the tag {tag}",
-                remedy="run the command again when they are done",
-            )
+        if is_said or not self._cache.has_no_referrers:
+            try:
+                if await self._comes_to_be_listed(manifest, subject):
+                    return
+            except _NoAPI:
+                pass
+            except LadingError:
+                if is_said:
+                    return  # the list cannot be had: there is nothing but the registry's word
+                raise
+            else:
+                self._cache.has_no_referrers, self._cache.lists_referrers = True, False
+                if self._on_note is not None:
+                    self._on_note(
+                        f"{self._name} answers what refers to a manifest, and does not list {manifest.digest}: it is "
+                        f"listed under the tag {fallback_tag(subject.digest)}, which not every tool reads then"
+                    )
+        await self._index(subject.digest).change(manifest.digest, manifest.as_referrer)
 
-    async def remove(self, referrer: Digest, subject: Digest) -> None:
-        """Take a manifest out of the list under its subject's fallback tag (distribution-spec §Deleting Manifests).
+    async def forget(self, manifest: AnyManifest) -> None:
+        """Take a manifest that is to be deleted out of the list under the fallback tag, if it is there."""
+        if manifest.subject is not None:
+            await self._index(manifest.subject.digest).change(manifest.digest, None)
 
-        Args:
-            referrer: the manifest, which is in the repository no more.
-            subject: what it referred to.
+    async def remember(self, manifest: AnyManifest) -> None:
+        """Put a manifest that could not be deleted back into the list under the fallback tag."""
+        if manifest.subject is not None:
+            await self._index(manifest.subject.digest).change(manifest.digest, manifest.as_referrer)
+
+    async def _comes_to_be_listed(self, manifest: AnyManifest, subject: Descriptor) -> bool:
+        """Whether the API lists a manifest, at once or after a while.
 
         Raises:
-            Conflict: other writers kept overwriting the tag.
+            _NoAPI: there is no such API.
         """
-        tag = fallback_tag(subject)
-        for attempt in range(_TRIES):
-            current = await self._fallback(subject)
-            left = [known for known in current.manifests if known.digest != referrer] if current is not None else []
-            if current is None or len(left) == len(current.manifests):
-                return
-            index = Index.build(left, OCI_INDEX, current.annotations, base=current.document)
-            await self._put(index, tag)
-            await asyncio.sleep(0.05 * attempt)
-        raise Conflict(
-            f"{self._name}@{referrer} is gone, and still listed as a referrer",
-            cause=f"other writers keep changing the tag {tag}",
-            remedy="run the command again when they are done",
-        )
+        for pause in _PAUSES:
+            await asyncio.sleep(pause)
+            if await self._is_listed(manifest, subject):
+                return True
+        return False
+
+    async def _is_listed(self, manifest: AnyManifest, subject: Descriptor) -> bool:
+        kind = manifest.as_referrer.artifact_type or None
+        return manifest.digest in {entry.digest async for entry in self._by_api(subject.digest, kind)}
 
     async def _listed(self, subject: Digest, artifact_type: str | None) -> AsyncIterator[Descriptor]:
         """What the referrers API lists; where there is no such API, what is listed under the fallback tag."""
@@ -196,6 +223,7 @@ class Referrers:
             return found
 
         async for entry in lists.items(send, path, query, read, what=what, key=lambda entry: entry.digest):
+            self._cache.lists_referrers = True
             yield entry
         if lacks_api:
             raise _NoAPI
@@ -225,21 +253,13 @@ class Referrers:
             raise failures.failure(refusal, method="GET", registry=self._name, what=what)
         # A 404 with a code of its own may mean that the repository is missing, and a 400 that the digest is not liked.
         if response.status in (303, 405, 501) or (response.status == 404 and not code):
-            self._cache.has_no_referrers = True
+            self._cache.has_no_referrers, self._cache.lists_referrers = True, False
         return None
 
     async def _fallback_entries(self, subject: Digest) -> AsyncIterator[Descriptor]:
-        index = await self._fallback(subject)
+        index = await self._index(subject).read()
         seen: set[Digest] = set()
         for entry in index.manifests if index is not None else ():
             if entry.digest not in seen:
                 seen.add(entry.digest)
                 yield entry
-
-    async def _fallback(self, subject: Digest) -> Index | None:
-        try:
-            found = await self._fetch(fallback_tag(subject))
-        except NotFound:
-            return None
-        # Some registries take such a tag for the digest in it and answer with the subject itself.
-        return found if isinstance(found, Index) and found.digest != subject else None

@@ -40,6 +40,7 @@ from lading.store import Readable, Reader, Source, Stored, Traits, is_manifest, 
 
 if TYPE_CHECKING:
     from lading.registry.downloads import Download
+    from lading.registry.fallback_index import FallbackIndex
     from lading.registry.referrers import Referrers
     from lading.registry.uploads import Uploads
     from lading.store import AnyManifest, ListedIn
@@ -98,8 +99,28 @@ class Repository:
     def _referrers(self) -> Referrers:
         from lading.registry.referrers import Referrers
 
-        cache = self.session.host_cache(self.registry)
-        return Referrers(self.name, self.repository, send=self._request, fetch=self.fetch, put=self.put, cache=cache)
+        return Referrers(
+            self.name,
+            self.repository,
+            send=self._request,
+            index=self._fallback_index,
+            cache=self.session.host_cache(self.registry),
+            on_note=self.session.on_note,
+        )
+
+    def _fallback_index(self, subject: Digest) -> FallbackIndex:
+        """The list of a manifest's referrers; the same one for all that the session does at once."""
+        from lading.registry.fallback_index import FallbackIndex
+
+        changing: dict[str, FallbackIndex] = self.session.changing
+        key = f"{self.name}@{subject}"
+        if key not in changing:
+            for idle in [other for other, index in changing.items() if index.is_idle]:
+                del changing[idle]
+            changing[key] = FallbackIndex(
+                self.name, subject, fetch=self.fetch, put=self.put, delete=self._delete_manifest
+            )
+        return changing[key]
 
     # Manifests
 
@@ -134,21 +155,22 @@ class Repository:
             raise DigestMismatch(f"{self._named(name)} was answered with another digest", cause=f"it is {digest}")
         return Descriptor(media_type=media_type, digest=digest, size=int(length))
 
-    async def fetch(self, name: str, limit: int = SIZE_LIMIT) -> AnyManifest:
+    async def fetch(self, name: str, limit: int = SIZE_LIMIT, *, scopes: Sequence[Scope] = ()) -> AnyManifest:
         """Get a manifest by tag or digest in one request, verified (distribution-spec §Pulling manifests).
 
         Args:
             name: a tag or a digest.
             limit: the largest size accepted, in bytes.
+            scopes: what a token for this must allow; by default what the repository is opened for.
 
         Raises:
             NotFound: there is none.
             DigestMismatch: the bytes are not what the name, or the registry's own header, says.
             InvalidContent: not a manifest that lading reads.
         """
-        what = self._named(name)
+        what, accept = self._named(name), {"Accept": _ACCEPT}
         with self._looking_for(name):
-            async with self._request("GET", f"manifests/{name}", headers={"Accept": _ACCEPT}, what=what) as response:
+            async with self._request("GET", f"manifests/{name}", headers=accept, what=what, scopes=scopes) as response:
                 raw = await response.read(limit)
                 media_type = response.headers.get("content-type")
                 said = response.headers.get("docker-content-digest")
@@ -162,11 +184,13 @@ class Repository:
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
         """Put a manifest under a tag, or by its digest (distribution-spec §Pushing Manifests).
 
-        The answer is checked: a registry that stored other bytes is an error. A manifest with a subject is made
-        findable on registries without the referrers API, by the fallback tag.
+        The answer is checked: a registry that stored other bytes is an error. A manifest with a subject is found by
+        that afterwards: where the referrers API does not list it, the fallback tag does.
 
         Raises:
             DigestMismatch: the registry says that it stored something else.
+            Conflict: the manifest is there, and could not be listed as a referrer; see `FallbackIndex.change`.
+            Unsupported: likewise.
         """
         if name is not None and manifest.digest.algorithm != "sha256":
             # Under a tag alone, a registry would know it by its sha256 digest.
@@ -183,8 +207,8 @@ class Repository:
             told = await changes.explained(refused, self._named(target), manifest.digest, partial(self._look, target))
             if told is not None:
                 raise told from None
-        if manifest.subject is not None and not subject:
-            await self._referrers.add(manifest)
+        if manifest.subject is not None:
+            await self._referrers.see_to(manifest, is_said=bool(subject))
 
     async def _put_intact(self, manifest: AnyManifest, target: str) -> str | None:
         """Put a manifest, again where it came to harm on the way; returns the subject that was understood."""
@@ -445,16 +469,38 @@ class Repository:
                 self.uploads.opened(content.digest, location)
         return False
 
-    async def delete(self, content: Descriptor) -> None:
+    async def delete(self, content: Descriptor, *, manifest: AnyManifest | None = None) -> None:
         """Delete a manifest with all its tags, or a blob (distribution-spec §Deleting).
 
-        What refers to another manifest is taken out of the list under the fallback tag, where there is one.
+        A manifest with a subject is taken out of the list under that's fallback tag first, if it is there.
+
+        Args:
+            content: what is deleted.
+            manifest: the manifest, where it has been read already; else it is read, to see whether it has a subject.
 
         Raises:
             Unsupported: the registry does not delete.
             NotFound: it is not here.
         """
-        subject = await self._subject_of(content)
+        if not is_manifest(content) or is_docker(content.media_type):
+            await self._delete_manifest(content)
+            return
+        with suppress(InvalidContent, NotFound):
+            # With one token: that of what follows.
+            manifest = manifest or await self.fetch(content.digest, scopes=self._delete_scopes())
+        if manifest is None or manifest.subject is None:
+            await self._delete_manifest(content)
+            return
+        await self._referrers.forget(manifest)
+        try:
+            await self._delete_manifest(content)
+        except NotFound:
+            raise
+        except LadingError:
+            await self._referrers.remember(manifest)
+            raise
+
+    async def _delete_manifest(self, content: Descriptor) -> None:
         try:
             await self._delete(content)
         except Conflict as error:
@@ -464,8 +510,6 @@ class Repository:
             async for name in self._names_of(content):
                 await self.untag(name)
             await self._delete(content)
-        if subject is not None:
-            await self._referrers.remove(content.digest, subject)
 
     # Lists
 
@@ -494,10 +538,17 @@ class Repository:
             yield referrer
 
     async def referrer_lists(
-        self, subject: Descriptor, artifact_type: str | None = None
+        self, subject: Descriptor, artifact_type: str | None = None, *, everywhere: bool = False
     ) -> Mapping[ListedIn, Sequence[Descriptor]]:
         """What the referrers API and the fallback tag list; the API is left out where there is none."""
-        return await self._referrers.lists(subject, artifact_type)
+        return await self._referrers.lists(subject, artifact_type, everywhere=everywhere)
+
+    async def has_referrer(self, manifest: AnyManifest) -> bool:
+        """Whether a manifest with a subject is here, and found by that: an interrupted write may have left it unlisted.
+
+        Costs one request where the API was seen to list something, else two, where the manifest is here.
+        """
+        return await self._referrers.has(manifest, self.seems_to_contain)
 
     # The rest
 
@@ -552,16 +603,6 @@ class Repository:
                 raise
         async with self._request("GET", path, headers=headers, what=what) as response:
             return response.headers
-
-    async def _subject_of(self, content: Descriptor) -> Digest | None:
-        """What a manifest that is here refers to; None where it refers to nothing, or that cannot be told."""
-        if not is_manifest(content) or is_docker(content.media_type):
-            return None
-        try:
-            subject = (await self.fetch(content.digest)).subject
-        except (NotFound, InvalidContent):
-            return None
-        return subject.digest if subject is not None else None
 
     async def _delete(self, content: Descriptor) -> None:
         try:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from msgspec import structs
 
@@ -119,6 +119,8 @@ class Session:
         self._new_transport = transport or EitherTransport
         self._transports: dict[Route, Transport] = {}
         self._hosts: dict[tuple[str, bool], Host] = {}
+        self.changing: dict[str, Any] = {}
+        """What those who send requests change just now, and must not change twice at once, by its name."""
         self._named: set[str] = set()
         self._asking = asyncio.Lock()
         self._warned: set[tuple[str, str]] = set()

@@ -33,6 +33,7 @@ from lading.store import (
     Check,
     ChecksGraphs,
     ChecksManifests,
+    ChecksReferrers,
     GivesSources,
     Glances,
     HasSiblings,
@@ -161,6 +162,14 @@ class Copier:
         known = True if isinstance(self.target, ChecksGraphs) else self._asked.get(content.digest)
         return await self._seems_to_contain(content) if known is None else known
 
+    async def _has(self, manifest: AnyManifest) -> bool:
+        """Whether the target has a manifest with all it lists; one with a subject has to be found by that, too."""
+        if manifest.subject is None or not isinstance(self.target, ChecksReferrers):
+            return await self._contains(manifest.descriptor)
+        if self._asked.get(manifest.digest) is False or not await self.is_whole(manifest.descriptor):
+            return False
+        return await self.target.has_referrer(manifest)
+
     async def copy(
         self,
         source: Readable,
@@ -205,7 +214,7 @@ class Copier:
         if isinstance(self.target, ChecksManifests):
             self.target.check_manifest(manifest)
         may_skip = only is None and self.may_skip(source, manifest)
-        is_there = may_skip and await self._contains(manifest.descriptor)
+        is_there = may_skip and await self._has(manifest)
         self._meter.found(manifest.descriptor)
         if not is_there:
             walk = Walk(f"{source.name}@{manifest.digest}")

@@ -21,7 +21,7 @@ from lading.model.media_types import MANIFESTS, SCHEMA1
 from lading.model.patterns import choose
 from lading.model.tags import is_fallback
 from lading.model.text import counted, excerpt
-from lading.store import HasSiblings, Readable, Store, fetch_manifest
+from lading.store import ChecksReferrers, HasSiblings, Readable, Store, fetch_manifest
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copier, CopyCounts
 from lading.transfer.guard import find_named
@@ -396,7 +396,10 @@ class _Operation:
         graph = self._graph
         for naming in namings:
             target = naming.target
-            if graph is not None and not target.copier.may_skip(graph.store, graph.manifest):
+            if graph is not None and (
+                not target.copier.may_skip(graph.store, graph.manifest)
+                or (graph.manifest.subject is not None and isinstance(target.store, ChecksReferrers))
+            ):
                 continue
             is_named = {name: now.digest for name, now in naming.found.items() if now.digest == root.digest}
             if (

@@ -19,7 +19,7 @@ from lading.model.digest import Digest
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, IMAGES
 from lading.model.tags import cosign_tags, is_fallback, subject_of
-from lading.store import AnyManifest, Readable, fetch_manifest
+from lading.store import AnyManifest, ListsReferrers, Readable, fetch_manifest
 from lading.transfer.report import CopiedImage, Note
 from lading.walk import Walk
 
@@ -92,7 +92,7 @@ class Finder:
         return manifest.descriptor if self._types & artifact_types(manifest, tag) else None
 
     async def _listed(self, subject: Descriptor, is_first: bool) -> AsyncIterator[Descriptor]:
-        async for item in self._source.referrers(subject):
+        async for item in listed_referrers(self._source, subject):
             if (
                 not is_first
                 or not self._types
@@ -215,6 +215,21 @@ def _as_it_was(title: str, count: int, what: str, code: str) -> Note:
     verb = "refers" if count == 1 else "refer"
     text = f"{refer} of {title}, such as signatures, {verb} to it as it was, not to {what}"
     return Note(text, code, {"reference": title, "count": count})
+
+
+async def listed_referrers(store: Readable, subject: Descriptor) -> AsyncIterator[Descriptor]:
+    """What a store lists as referrers of a manifest, wherever it does, each once.
+
+    A registry may have the referrers API and not list there what the fallback tag has: both are asked, until the API
+    was seen to list something.
+    """
+    if not isinstance(store, ListsReferrers):
+        async for item in store.referrers(subject):
+            yield item
+        return
+    lists = await store.referrer_lists(subject)
+    for item in {item.digest: item for entries in [*lists.values()][::-1] for item in entries}.values():
+        yield item
 
 
 async def typed(store: Readable, referrer: Descriptor) -> Descriptor:

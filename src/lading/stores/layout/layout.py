@@ -249,6 +249,12 @@ class Layout(LayoutFolder):
         if tags:
             await self._index.change(lambda entries: name_in_full(entries, repository, tags))
 
+    async def has_referrer(self, manifest: AnyManifest) -> bool:
+        """Whether a manifest is here, and listed: an interrupted write may have left it unlisted."""
+        listing = await in_thread(self._listing)
+        is_listed = any(entry.digest == manifest.digest for entry in listing.entries)
+        return is_listed and await self.contains(manifest.descriptor)
+
     asks_first = True
 
     def is_same(self, other: Readable) -> bool:
