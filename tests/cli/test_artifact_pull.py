@@ -438,6 +438,12 @@ def test_bombs_and_damaged_archives_leave_nothing(lading: Lading, tmp_path: Path
     assert sorted(path for path in tmp_path.rglob("*") if ".cache" not in path.parts) == before
 
 
+def test_a_directory_that_is_too_deep_to_be_pulled_is_not_pushed(lading: Lading, tmp_path: Path) -> None:
+    (tmp_path / "d" / "/".join("a" * 260)).mkdir(parents=True)
+    ran = lading.run("artifact", "push", f"oci:{tmp_path}/l:1", "d", cwd=tmp_path, check=False)
+    assert (ran.returncode, "it has more than 255 parts" in ran.stderr) == (7, True), ran.stderr
+
+
 def test_later_members_take_the_place_of_earlier_ones(lading: Lading, tmp_path: Path) -> None:
     place = pushed(tmp_path, packed("d/ d/x=1 d/x=22 d/l->x d/l->y"))
     pull(lading, place, tmp_path / "out")

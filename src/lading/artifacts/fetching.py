@@ -31,7 +31,9 @@ KEPT_FROM = 4 * 1024 * 1024
 _MOST = 16 * 1024**3
 """How much is kept of interrupted downloads, in bytes."""
 _STALE = 7 * 24 * 3600.0
-_PIECE = 4 * 1024 * 1024
+_PIECE = 512 * 1024
+"""How much a thread gets at once, in bytes: with more the memory of the processor is too small, with less threads take
+turns more often."""
 
 
 class Partials:

@@ -295,10 +295,10 @@ class _TreeWriter(TarWriter):
     def begin(self, member: Member) -> None:
         """Begin a member; refuse what could not be pulled."""
         path = member.name.removeprefix(self._title).strip("/")
-        cause = None
-        if member.type not in (FILE, SYMLINK, DIRECTORY):
+        cause = fault(member.name.strip("/"))
+        if cause is None and member.type not in (FILE, SYMLINK, DIRECTORY):
             cause = "it is a device or a pipe"
-        elif member.type == SYMLINK and leads_outside(path.rpartition("/")[0], member.link):
+        elif cause is None and member.type == SYMLINK and leads_outside(path.rpartition("/")[0], member.link):
             cause = f"it is a link that leads out of the directory, to {excerpt(member.link)}"
         if cause is not None:
             raise InvalidContent(
