@@ -12,9 +12,23 @@ if TYPE_CHECKING:
 
 def main() -> "NoReturn":
     """Run the command that the process was started with, and end the process with its exit code."""
-    code = 0 if answer(sys.argv[1:]) else _run()
+    arguments = sys.argv[1:]
+    code = 0 if answer(arguments) else _hand_over(arguments)
+    if code is None:
+        code = _run()
     # Everything is closed, and nothing is left to the interpreter but to take itself apart: a tenth of the time.
     os._exit(code)
+
+
+def _hand_over(arguments: "list[str]") -> int | None:
+    """Have the warm process run the command, where that is wanted and there is one; returns its exit code."""
+    from lading.warm import is_wanted
+
+    if not is_wanted(arguments):
+        return None
+    from lading.warm.client import hand_over
+
+    return hand_over(arguments)
 
 
 def _run() -> int:

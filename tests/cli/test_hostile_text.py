@@ -554,6 +554,11 @@ login helped.example -u a --password-stdin
 logout helped.example
 logout {evil}
 logout reg.example --authfile {archive}
+warm start --idle {evil}
+warm start --format {evil}
+warm status --format {evil}
+warm status
+warm stop --format {evil}
 demo --address {evil}
 completion {evil}
 version --format {evil}

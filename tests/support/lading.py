@@ -1,11 +1,13 @@
 """The lading command as a user starts it, in an environment of its own: in this process, or in one of its own."""
 
+import atexit
 import io
 import logging
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
@@ -28,6 +30,8 @@ class Lading:
         self.docker_config = home / ".docker"
         self.env = dict(env or {})
         self.docker_config.mkdir(parents=True, exist_ok=True)
+        if os.environ.get("LADING_TEST_WARM") == "1":
+            _warmed(self.environment)
 
     def run(
         self,
@@ -50,6 +54,9 @@ class Lading:
         """
         environment = self.environment | dict(env or {})
         command = [sys.executable, "-m", "lading", *args]
+        if os.environ.get("LADING_TEST_WARM") == "1":
+            environment = _warmed(environment)
+            process = True
         by_start = _for_interpreter(environment) != _for_interpreter(self._own)
         if process or by_start or not _alone.acquire(blocking=False):
             return run(command, check=check, stdin=stdin, env=environment, cwd=cwd, timeout=timeout, merged=merged)
@@ -61,6 +68,11 @@ class Lading:
             said := wrong(args, ran.stderr + (ran.stdout if "lint" in args and "--format" not in args else ""))
         ), said
         return ran
+
+    def warm(self, idle: str = "10m") -> dict[str, str]:
+        """Have a warm process for this environment; gives the variable that has commands use it."""
+        self.run("warm", "start", "--idle", idle, process=True)
+        return {"LADING_WARM": "1"}
 
     @contextmanager
     def serve(self, *args: str, address: str = "127.0.0.1:0") -> Iterator["Serving"]:
@@ -99,6 +111,25 @@ class Serving:
         self.process.send_signal(number)
         rest, errors = self.process.communicate(timeout=30)
         return self.process.returncode, rest, errors
+
+
+def _warmed(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which commands are handed to a warm process, which all tests share (`LADING_TEST_WARM=1`)."""
+    shared = Path(tempfile.gettempdir()) / f"lading-test-warm-{os.getpid()}"
+    runtime = Path(environment.get("XDG_RUNTIME_DIR") or shared)
+    with suppress(OSError):
+        (shared / "lading").mkdir(mode=0o700, parents=True, exist_ok=True)
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (runtime / "lading").symlink_to(shared / "lading")
+    if not _shared:
+        _shared.append(shared)
+        command = [sys.executable, "-m", "lading", "warm"]
+        run([*command, "start", "--idle", "20m"], env=environment)
+        atexit.register(lambda: run([*command, "stop"], env={**environment, "XDG_RUNTIME_DIR": str(shared)}))
+    return {**environment, "LADING_WARM": "1"}
+
+
+_shared: list[Path] = []
 
 
 def _for_interpreter(environment: Mapping[str, str]) -> dict[str, str]:

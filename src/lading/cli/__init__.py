@@ -40,6 +40,7 @@ COMMANDS = (
     "registry",
     "login",
     "logout",
+    "warm",
     "demo",
     "completion",
     "version",

@@ -74,6 +74,9 @@ COMMANDS = {
     "auth token": f"{_COMMANDS}.auth.token:TokenDocument",
     "auth ls": f"{_COMMANDS}.auth.ls:LoginsDocument",
     "auth get": f"{_COMMANDS}.auth.get:CredentialDocument",
+    "warm start": f"{_COMMANDS}.warm.start:WarmStartDocument",
+    "warm status": f"{_COMMANDS}.warm.status:WarmStatusDocument",
+    "warm stop": f"{_COMMANDS}.warm.stop:WarmStopDocument",
     "version": f"{_COMMANDS}.version:VersionDocument",
 }
 """By command, in the order of the page: the class of its document."""

@@ -188,6 +188,14 @@ def ago(seconds: float) -> str:
     return "just now"
 
 
+def span(seconds: float) -> str:
+    """How long something takes, in the largest unit that has a whole number of it: `10 minutes`."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length and seconds % length == 0:
+            return count(int(seconds // length), unit)
+    return f"{seconds:g} second{'s' if seconds != 1 else ''}"
+
+
 def count(number: int, noun: str) -> str:
     """A number with its noun: `1 layer`, `2 layers`."""
     from lading.model.text import counted

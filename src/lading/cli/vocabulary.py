@@ -181,6 +181,7 @@ JOBS: tuple[tuple[str, str, str], ...] = (
         "prune, image prune, clean, cleanup, index prune",
     ),
     ("the versions", "lading version", "about, ver"),
+    ("to keep a process ready for loops", "lading warm start", "daemon-start, warmup, prefork, cache warm"),
     ("a tour", "lading demo", "tour, tutorial, example, init, quickstart"),
     ("a list for its registry", "lading manifest push LIST", "index push"),
     ("a list to change", "lading manifest pull REF", "index pull"),

@@ -12,6 +12,7 @@ import msgspec
 from lading.errors import UsageError
 from lading.registry.hosts.settings import HostConfig, Mirror
 
+_KEYS = ("hosts", "aliases", "warm")
 _FILES = ("ca_file", "cert_file", "key_file")
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _LEAST_CHUNK = 64 * 1024
@@ -48,8 +49,11 @@ def read_config_file(path: Path) -> ConfigFile:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise _invalid(path, f"it is not TOML: {error}") from None
     for key in document:
-        if key not in ("hosts", "aliases"):
-            raise _unknown(path, key, ("hosts", "aliases"), "the keys")
+        if key not in _KEYS:
+            raise _unknown(path, key, _KEYS, "the keys")
+    # What it says is heeded before the command line is loaded: see `lading.warm`.
+    if not isinstance(document.get("warm", False), bool):
+        raise _invalid(path, "'warm' is neither true nor false")
     hosts = document.get("hosts", {})
     if not isinstance(hosts, dict):
         raise _invalid(path, "'hosts' is not a table")
