@@ -490,6 +490,9 @@ artifact ls oci:{layout}:image
 artifact ls oci:{layout}:image --format json
 artifact ls {angry}/app:1
 artifact ls {evil}
+artifact get --subject {kind}/app:image -o {folder}/got
+artifact get --subject {kind}/app:image -o {folder}/got --artifact-type {evil}
+artifact get --subject {angry}/app:1 -o -
 artifact backup {kind}/app {kind}/app:image,{evil} oci:{folder}/kept --referrers --untagged --prune
 artifact backup {kind}/app oci-archive:{folder}/kept.tar --keep-going --include {evil} --dry-run
 artifact backup {kind}/app oci:{folder}/kept --keep-going

@@ -214,3 +214,25 @@ def test_a_type_that_a_list_leaves_out_is_that_of_the_config(
     assert found["artifact_type"] == "application/vnd.oci.empty.v1+json"
     assert len(listed(lading, f"{place}:1", "--artifact-type", "application/vnd.oci.empty*")) == 1
     lading.run("copy", f"{place}:1", f"{place}-2:1", "--referrers")
+
+
+# Getting files
+
+
+def test_the_files_of_one_artifact_are_written(lading: Lading, place: str, report: Path) -> None:
+    attached(lading, f"{place}:image", "report.txt", cwd=report.parent)
+    words = ("artifact", "get", "--subject", f"{place}:image", "--artifact-type")
+    assert lading.run(*words, TYPE, "-o", "-").stdout == "all is well"
+    lading.run(*words, "application/*report", "-o", str(report.parent / "out"))
+    assert (report.parent / "out/report.txt").read_text() == "all is well"
+    none = lading.run(*words, "text/x-none", "-o", "-", check=False)
+    assert (none.returncode, "nothing like that is attached" in none.stderr) == (3, True)
+
+
+def test_of_several_artifacts_none_is_taken_but_the_newest(lading: Lading, many: str, tmp_path: Path) -> None:
+    words = ("artifact", "get", "--subject", many, "--artifact-type", "*spdx", "-o", str(tmp_path / "out"))
+    ran = lading.run(*words, check=False)
+    assert (ran.returncode, "2 artifacts like that" in ran.stderr) == (8, True)
+    assert not (tmp_path / "out").exists()
+    newest = json.loads(lading.run(*words, "--latest", "--format", "json").stdout)["digest"]
+    assert [entry["digest"] for entry in listed(lading, many, "--latest")] == [newest]

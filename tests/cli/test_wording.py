@@ -186,6 +186,11 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         "write its files: lading image export oci:a:1 FOLDER/      or its layers: --media-type '*'",
     ),
     "nothing-to-attach": ({}, "give a FILE, or --annotation KEY=VALUE"),
+    "no-referrer": ({"reference": "oci:a:1"}, "see what is: lading artifact ls oci:a:1"),
+    "several-referrers": (
+        {"reference": "oci:a:1"},
+        "take the newest with --latest, or see them, and choose one: lading artifact ls oci:a:1",
+    ),
     "no-newest": (
         {"reference": "oci:a:1"},
         "see them, and choose one by its digest: lading artifact ls oci:a:1",

@@ -454,6 +454,64 @@ class Artifacts:
                 return await to_folder(store, manifest, pulling, str(target), str(location))
             return await to_stream(store, manifest, pulling, target, str(location))
 
+    async def get(
+        self,
+        subject: AnyLocation,
+        target: Path | str | BinaryIO = ".",
+        *,
+        artifact_types: Iterable[str] | str = (),
+        annotations: Mapping[str, str | None] | None = None,
+        latest: bool = False,
+        platform: Platform | str | None = None,
+        titles: Iterable[str] | str = (),
+        media_types: Iterable[str] | str = (),
+        rename: Mapping[str, str] | str | None = None,
+        flatten: bool = False,
+        config: str | None = None,
+        clobber: bool = True,
+        jobs: int = JOBS,
+        on_event: OnEvent | None = None,
+    ) -> Pulled:
+        """Write the files of the one artifact that refers to a manifest, such as its SBOM, as `pull` does.
+
+        Args:
+            subject: the manifest, by a tag or digest, in any place.
+            target: where to; this and what is not described here, `pull` says.
+            artifact_types: which artifact, by patterns of its type; see `referrers`.
+            annotations: which artifact, by its annotations; None for any value.
+            latest: of several, the newest.
+            platform: of an index, what refers to the image for this platform; None for the index itself.
+            titles: only files with a title like one of these patterns.
+            media_types: only files with a media type like one of these patterns.
+            rename: other paths in the folder, by titles; or that of the only file.
+            flatten: leave out the folders in titles.
+            config: the path in the folder that the artifact's config gets.
+            clobber: False refuses to replace files that are there and differ.
+            jobs: how many blobs are under way at once.
+            on_event: called with what happens; see `AsyncClient.copy`.
+
+        Raises:
+            NotFound: there is no such subject, or nothing like that refers to it.
+            Conflict: several artifacts do, or which is the newest cannot be told; or see `pull`.
+        """
+        from lading.artifacts.referrer_list import the_only
+
+        found = await self.referrers(
+            subject, artifact_types=artifact_types, annotations=annotations, latest=latest, platform=platform
+        )
+        return await self.pull(
+            as_location(subject).with_digest(the_only(found).digest),
+            target,
+            titles=titles,
+            media_types=media_types,
+            rename=rename,
+            flatten=flatten,
+            config=config,
+            clobber=clobber,
+            jobs=jobs,
+            on_event=on_event,
+        )
+
     async def edit(
         self,
         reference: AnyLocation,
@@ -835,6 +893,7 @@ class SyncArtifacts(Face[Artifacts]):
     push: Final = blocking(Artifacts.push)
     attach: Final = blocking(Artifacts.attach)
     referrers: Final = blocking(Artifacts.referrers)
+    get: Final = blocking(Artifacts.get)
     pull: Final = blocking(Artifacts.pull)
     edit: Final = blocking(Artifacts.edit)
     tree: Final = blocking(Artifacts.tree)

@@ -18,7 +18,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result
 from lading.model.tags import COSIGN_KINDS, cosign_tags, is_fallback, subject_of
-from lading.model.text import counted
+from lading.model.text import counted, excerpt
 from lading.store import ListsReferrers, Readable, fetch_manifest
 from lading.transfer.referrers import artifact_types, cosign_type, typed
 
@@ -142,6 +142,33 @@ def newest(entries: Sequence[ReferrerEntry], what: str) -> list[ReferrerEntry]:
             fields={"reference": what},
         )
     return [first]
+
+
+def the_only(found: ReferrerList) -> ReferrerEntry:
+    """The only referrer of a list.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: there are several.
+    """
+    if not found.referrers:
+        raise NotFound(
+            f"nothing like that is attached to {found.reference}",
+            remedy="see what is",
+            code="no-referrer",
+            fields={"reference": found.reference},
+        )
+    if len(found.referrers) > 1:
+        shown = [f"{one.digest.short} ({excerpt(one.artifact_type) or 'of no type'})" for one in found.referrers[:5]]
+        more = len(found.referrers) - len(shown)
+        raise Conflict(
+            f"{len(found.referrers)} artifacts like that are attached to {found.reference}",
+            cause=", ".join(shown) + (f" and {more} more" if more else ""),
+            remedy="choose one by its type, an annotation or its digest, or take the newest",
+            code="several-referrers",
+            fields={"reference": found.reference, "digests": [str(one.digest) for one in found.referrers]},
+        )
+    return found.referrers[0]
 
 
 async def list_referrers(

@@ -60,6 +60,7 @@ COMMANDS = {
     "artifact push": "lading.artifacts.report:PushReport",
     "artifact pull": "lading.artifacts.pull:Pulled",
     "artifact attach": "lading.artifacts.attach:AttachReport",
+    "artifact get": "lading.artifacts.pull:Pulled",
     "artifact ls": "lading.artifacts.referrer_list:ReferrerList",
     "artifact backup": "lading.artifacts.backups.parts:BackupReport",
     "artifact restore": "lading.artifacts.backups.parts:BackupReport",

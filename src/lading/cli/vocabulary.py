@@ -75,7 +75,7 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "to get the files of an artifact",
         "lading artifact pull REF",
-        "artifact get, artifact download, artifact fetch, download",
+        "artifact download, artifact fetch, download",
     ),
     ("another tag", "lading tag REF NEW", "image tag, retag, promote, tag add, tag create, repo tag, alias"),
     (

@@ -277,6 +277,8 @@ REMEDIES: dict[str, Words] = {
         "write its files: lading image export {reference} FOLDER/      or its layers: --media-type '*'"
     ),
     "nothing-to-attach": "give a FILE, or --annotation KEY=VALUE",
+    "no-referrer": "see what is: lading artifact ls {reference}",
+    "several-referrers": "take the newest with --latest, or see them, and choose one: lading artifact ls {reference}",
     "no-newest": "see them, and choose one by its digest: lading artifact ls {reference}",
     "several-repositories": (
         "say where each goes: --map {first}=REPOSITORY      or name a namespace for all, with a slash at its end"

@@ -7,6 +7,6 @@ import click
 from lading.cli.groups import Group
 
 
-@click.group(cls=Group, package=__name__, names=("push", "pull", "attach", "edit", "ls", "backup", "restore"))
+@click.group(cls=Group, package=__name__, names=("push", "pull", "attach", "get", "edit", "ls", "backup", "restore"))
 def artifact() -> None:
     """Keep any files in a registry, as oras does."""
