@@ -1,4 +1,4 @@
-"""Files as artifacts: many small ones and one large one, pushed and pulled, first and again; attached, and listed.
+"""Files as artifacts: many small ones and one large one, pushed and pulled, first and again; attached, listed, kept.
 
     python bench/artifacts.py [--runs 3] [--only small]
 
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from harness import MIB, Scenario, Step, main
-from harness.scenario import Names, Site
+from harness.scenario import OURS, Names, Site
 from support.images import make_artifact, make_image
 
 TYPE = "application/vnd.example.bench"
@@ -51,13 +51,27 @@ def file(size: int) -> Callable[[Site, int], Names]:
 
 
 def subject(site: Site, run: int) -> Names:
-    """An image that 20 artifacts refer to, and a small file."""
+    """An image that 20 artifacts refer to, and a small file for each tool."""
     image = make_image(seed=f"subject/{run}", kind="oci")
     name = site.push(f"bench/subject-{run}", "1", image)
     for number in range(20):
         site.push(f"bench/subject-{run}", f"r{number}", make_artifact(files={"a": b"%d" % number}, subject=image))
-    (site.folder / "sbom.json").write_text(f'{{"run": {run}}}')
+    for tool in (*site.tools, *OURS):
+        name_of_tool = tool.replace(", ", "-")
+        (site.folder / f"sbom-{name_of_tool}.json").write_text(f'{{"run": {run}, "of": "{tool}"}}')
     return {"SUBJECT": name, "WHERE": str(site.folder)}
+
+
+def repository(tags: int) -> Callable[[Site, int], Names]:
+    """A repository with so many images, each with a tag and layers of its own."""
+
+    def prepare(site: Site, run: int) -> Names:
+        name = f"bench/kept-{tags}-{run}"
+        for number in range(tags):
+            site.push(name, f"t{number}", make_image(seed=f"{name}/{number}", layers=3, layer_size=50_000, kind="oci"))
+        return {"REPOSITORY": f"{site.network.hosts[0]}/{name}"}
+
+    return prepare
 
 
 _REF = "$HOST/$MINE:$TAG"
@@ -77,11 +91,25 @@ _PULL = Step(
     },
     "client.artifacts.pull('$HOST/$MINE:$TAG', '$FOLDER/out')",
 )
+_FILES = "$$(printf ' -m application/octet-stream -f %s' $WHAT/*/*)"
+_PUSH_EACH = Step(
+    {
+        "lading": f"cd $WHERE && lading artifact push -q {_REF} $WHAT/*/*",
+        "oras": f"cd $WHERE && oras push --no-tty $oras_plain {_REF} $WHAT/*/*",
+        "regctl": f"cd $WHERE && regctl artifact put --artifact-type {TYPE} --file-title {_FILES} {_REF}",
+    },
+)
+_BACKUP = Step(
+    {
+        "lading": "lading artifact backup -q $REPOSITORY oci:$FOLDER/kept",
+        "oras": "oras backup --no-tty $oras_plain --output $FOLDER/kept $REPOSITORY",
+    },
+)
 _ATTACH = Step(
     {
-        "lading": f"cd $WHERE && lading artifact attach -q $SUBJECT sbom.json --artifact-type {TYPE}",
-        "oras": f"cd $WHERE && oras attach $oras_plain --artifact-type {TYPE} $SUBJECT sbom.json",
-        "regctl": f"cd $WHERE && regctl artifact put --artifact-type {TYPE} --subject $SUBJECT -f sbom.json",
+        "lading": f"cd $WHERE && lading artifact attach -q $SUBJECT sbom-$TOOL.json --artifact-type {TYPE}",
+        "oras": f"cd $WHERE && oras attach $oras_plain --artifact-type {TYPE} $SUBJECT sbom-$TOOL.json",
+        "regctl": f"cd $WHERE && regctl artifact put --artifact-type {TYPE} --subject $SUBJECT -f sbom-$TOOL.json",
     },
 )
 _LIST = Step(
@@ -107,6 +135,7 @@ def _without_regctl(step: Step) -> Step:
 def scenarios(small: bool) -> Sequence[Scenario]:
     """All of them."""
     count, size = (200, 8 * MIB) if small else (10_000, 2048 * MIB)
+    layers, tags = (10, 3) if small else (200, 50)
     both = {"pushed": _PUSH, "pushed again": _PUSH, "pulled": _PULL, "pulled again": _PULL}
     return [
         Scenario(
@@ -115,8 +144,15 @@ def scenarios(small: bool) -> Sequence[Scenario]:
             folder(count),
             runs=3,
         ),
+        Scenario(
+            f"{layers:,} files, each a layer",
+            {**both, "pushed": _PUSH_EACH, "pushed again": _PUSH_EACH},
+            folder(layers),
+            runs=3,
+        ),
         Scenario(f"a file of {size // MIB:,} MiB", both, file(size), runs=3, networks=("plain",)),
         Scenario("a file attached", {"": _ATTACH, "again": _ATTACH}, subject),
+        Scenario(f"a backup of {tags} tags", {"": _BACKUP, "again": _BACKUP}, repository(tags), runs=3),
         Scenario("what refers to an image", {"": _LIST, "as a tree": _TREE}, subject),
     ]
 

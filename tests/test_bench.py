@@ -114,8 +114,13 @@ def test_scenarios_run(network: str) -> None:
         "5 more",
         "8 platforms",
         "set",
+        "attached",
+        "each a layer",
+        "backup",
     ]
     said = run([sys.executable, BENCH / "run.py", *words], timeout=300)
     assert "failed" not in said.stderr
     assert "5 more tags\n    lading " in said.stdout
     assert "an index of 8 platforms, second tag\n    lading " in said.stdout
+    for step in ("a file attached", "10 files, each a layer, pulled again", "a backup of 3 tags, again"):
+        assert f"{step}\n    lading " in said.stdout

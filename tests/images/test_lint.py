@@ -12,6 +12,7 @@ from lading.client import AsyncClient
 from lading.errors import InvalidContent, UsageError
 from lading.images.lint import CODES, Finding, LintReport, lint, listed_facts
 from lading.images.lint import entries as rules
+from lading.model import reach
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index
 from lading.model.platform import Platform
@@ -308,8 +309,9 @@ async def test_what_an_entry_has_is_told_before_the_others_are_read(tmp_path: Pa
     assert {found.code for found in report.findings} == {"LAD203", "LAD101"}
 
 
-async def test_what_was_found_before_the_limit_is_told(tmp_path: Path) -> None:
-    long = make_index([Entry(AMD64, {"os": "linux", "architecture": f"a{number}"}) for number in range(6000)])
+async def test_what_was_found_before_the_limit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "MANIFESTS", 100)
+    long = make_index([Entry(AMD64, {"os": "linux", "architecture": f"a{number}"}) for number in range(60)])
     deep = make_index([long, changed(long, annotations={"x": "y"})], kind="oci")
     for _ in range(10):
         deep = make_index([deep], kind="oci")
