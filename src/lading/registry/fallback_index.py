@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from lading.errors import Conflict, NotFound, Unsupported
+from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
@@ -39,6 +41,7 @@ class FallbackIndex:
         name: `registry/repository`, for messages.
         subject: the manifest.
         fetch: gets a manifest of the repository by tag or digest.
+        contains: says whether a manifest is in the repository.
         put: puts a manifest into the repository under a tag.
         delete: deletes a manifest of the repository.
     """
@@ -49,6 +52,7 @@ class FallbackIndex:
         subject: Digest,
         *,
         fetch: Callable[[str], Awaitable[AnyManifest]],
+        contains: Callable[[Descriptor], Coroutine[Any, Any, bool]],
         put: Callable[[AnyManifest, str], Awaitable[None]],
         delete: Callable[[Descriptor], Awaitable[None]],
     ) -> None:
@@ -56,6 +60,7 @@ class FallbackIndex:
         self._subject = subject
         self._tag = fallback_tag(subject)
         self._fetch = fetch
+        self._contains = contains
         self._put = put
         self._delete = delete
         self._wanted: dict[Digest, Descriptor | None] = {}
@@ -123,13 +128,28 @@ class FallbackIndex:
 
     async def _replace(self, before: Index | None, changed: Index | None) -> None:
         if changed is not None:
-            await self._put(changed, self._tag)
+            try:
+                await self._put(changed, self._tag)
+            except NotFound as error:
+                await self._put(await self._without_gone(changed, error), self._tag)
         elif before is not None:
             # By its digest: a list that another client has put in its place meanwhile stays.
             try:
                 await self._delete(before.descriptor)
             except NotFound:
                 return
+
+    async def _without_gone(self, index: Index, error: NotFound) -> Index:
+        """A list without what others have deleted and left in it: some registries take no index of what they lack.
+
+        Raises:
+            NotFound: it is something else that the registry lacks.
+        """
+        are_there = await gather(map(self._contains, index.manifests))
+        left = [entry for entry, is_there in zip(index.manifests, are_there, strict=True) if is_there]
+        if len(left) == len(index.manifests):
+            raise error
+        return Index.build(left, OCI_INDEX, index.annotations, base=index.document)
 
     async def _list(self, wanted: Wanted) -> Index | None:
         """The list that is to be changed.

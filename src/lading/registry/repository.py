@@ -118,7 +118,12 @@ class Repository:
             for idle in [other for other, index in changing.items() if index.is_idle]:
                 del changing[idle]
             changing[key] = FallbackIndex(
-                self.name, subject, fetch=self.fetch, put=self.put, delete=self._delete_manifest
+                self.name,
+                subject,
+                fetch=self.fetch,
+                contains=self.contains,
+                put=self.put,
+                delete=self._delete_manifest,
             )
         return changing[key]
 
