@@ -52,7 +52,8 @@ def delete(
 ) -> None:
     """Delete the manifest that REFERENCE names, and with it every tag that names it.
 
-    Shows first which tags those are, and asks.
+    Shows first which tags those are, and asks. `-` reads references from
+    standard input, one a line.
 
     \b
     lading delete reg.example/app:old
@@ -60,11 +61,12 @@ def delete(
     """
     from lading.cli.output import emit
     from lading.cli.several import Several
+    from lading.cli.several import references as named
     from lading.client.tagging import tag_to_remove
     from lading.stores.location import parse_location
     from lading.transfer.guard import Guard
 
-    locations = [parse_location(reference).full() for reference in references]
+    locations = [parse_location(reference).full() for reference in named(references)]
     guard = Guard.of(if_digest)
     if untag:
         for location in locations:

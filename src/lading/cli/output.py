@@ -38,24 +38,25 @@ def _write(text: str, *, err: bool) -> None:
         click.echo(text, nl=False, err=err)
 
 
-def emit(document: Any, format: str, text: Callable[[], str | Iterable[str]]) -> None:
+def emit(document: Any, format: str, text: Callable[[], str | Iterable[str]], *, is_line: bool = False) -> None:
     """Print an answer.
 
     Args:
         document: what the answer is: a result, or a dict of such; `--format json` prints all of it.
         format: `text`, `json` or a Jinja2 template over the document's fields.
         text: makes the lines for people, or the one line that there is; called only where they are wanted.
+        is_line: whether a JSON document is one line, because there are others beside it.
     """
     if format == "text":
         lines = text()
         say(*([lines] if isinstance(lines, str) else lines))
         return
     from lading.model.document import plain
-    from lading.model.encoding import encode_indented
+    from lading.model.encoding import encode_compact, encode_indented
 
     fields = plain(document)
     if format == "json":
-        emit_json(encode_indented(fields, "  ", escape_html=False))
+        emit_json(encode_compact(fields) if is_line else encode_indented(fields, "  ", escape_html=False))
         return
     from lading.cli.templates import render
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import click
+
+STDIN = "-"
+"""Stands for the references on standard input, one a line, among the references that a command takes."""
 
 _NUMBER = r"(?a)(\d+(?:\.\d+)?)\s*([A-Za-z]*)"
 _SIZES = {"": 1, "b": 1} | {
@@ -28,6 +31,11 @@ def location(text: str) -> str:
     from lading.registry.hosts.configuration import Config
 
     return Config.load().expand(text)
+
+
+def are_several(references: Sequence[str]) -> bool:
+    """Whether a command is given several references, so that what it prints says of each which one it is of."""
+    return len(references) > 1 or STDIN in references
 
 
 def size(value: str) -> int:

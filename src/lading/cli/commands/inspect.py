@@ -13,36 +13,57 @@ from lading.cli.options import Options, common, format_option, platform_option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lading.client import AsyncClient
     from lading.images.overview import Entry, Overview
 
 
 @click.command(cls=Command, short_help="Show what a name stands for: platforms, sizes, annotations")
-@click.argument("reference", type=values.location)
+@click.argument("references", type=values.location, nargs=-1, required=True, metavar="REFERENCE...")
 @platform_option(multiple=True, help="Only the entries of an index for this platform. Repeatable.")
 @option("--no-trunc", is_flag=True, help="Print digests whole.")
 @option("--raw", is_flag=True, help="Print the manifest's exact bytes instead.")
 @format_option
 @common()
 def inspect(
-    options: Options, reference: str, platforms: tuple[str, ...], no_trunc: bool, raw: bool, format_: str
+    options: Options, references: tuple[str, ...], platforms: tuple[str, ...], no_trunc: bool, raw: bool, format_: str
 ) -> None:
     """Show what REFERENCE names: type, digest, platforms, sizes, annotations, attestations.
+
+    `-` reads references from standard input, one a line.
 
     \b
     lading inspect alpine:3.20
     lading inspect alpine:3.20 --format '{{ digest }}'
     """
-    from lading.cli.output import emit, emit_bytes
+    from lading.cli.output import emit, emit_bytes, say
 
+    several = values.are_several(references)
     if raw:
-        if len(platforms) > 1 or format_ != "text":
-            raise click.UsageError("--raw goes with neither --format nor more than one --platform")
+        if len(platforms) > 1 or format_ != "text" or several:
+            raise click.UsageError("--raw goes with one reference, and neither --format nor more than one --platform")
         chosen = platforms[0] if platforms else None
-        manifest = options.run(lambda client: client.get(reference, platform=chosen))
+        manifest = options.run(lambda client: client.get(references[0], platform=chosen))
         emit_bytes(manifest.raw)
         return
-    found = options.run(lambda client: client.inspect(reference, platforms=platforms))
-    emit(found, format_, lambda: _overview(found, len(platforms) > 0, no_trunc))
+    shown = 0
+
+    async def look(client: AsyncClient, reference: str) -> Overview:
+        return await client.inspect(reference, platforms=platforms)
+
+    def show(_: str, found: Overview) -> None:
+        nonlocal shown
+        if shown and format_ == "text":
+            say("")
+        shown += 1
+        emit(found, format_, lambda: _overview(found, len(platforms) > 0, no_trunc), is_line=several)
+
+    if several:
+        from lading.cli.several import for_each
+
+        if code := for_each(options, references, look, show):
+            raise click.exceptions.Exit(code)
+        return
+    show("", options.run(lambda client: look(client, references[0])))
 
 
 _KINDS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -11,11 +11,13 @@ from lading.cli.groups import Command
 from lading.cli.options import Options, common, formats
 
 if TYPE_CHECKING:
-    from lading.images.lint import Finding, LintReport
+    from lading.client import AsyncClient
+    from lading.drafts.draft import Draft
+    from lading.images.lint import Finding, LintReport, Severity
 
 
 @click.command(cls=Command, short_help="Say what is wrong with an image or a list")
-@click.argument("reference", type=values.location, required=False)
+@click.argument("references", type=values.location, nargs=-1, metavar="REFERENCE...")
 @click.option("--against", metavar="REF", help="Say which platforms of REF, the last release, are missing.")
 @click.option("--select", multiple=True, metavar="CODE", help="Only these; LAD1 is all that start so. Repeatable.")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Not these. Repeatable.")
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 @common()
 def lint(
     options: Options,
-    reference: str | None,
+    references: tuple[str, ...],
     against: str | None,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
@@ -42,36 +44,74 @@ def lint(
 ) -> None:
     """Say what is wrong with an image, an index or a draft, or will surprise whoever pulls it.
 
-    REFERENCE is a draft, a reference or any other location.
+    REFERENCE is a draft, a reference or any other location; `-` reads
+    references from standard input, one a line.
 
     \b
     lading lint reg.example/app:1.4
     lading lint reg.example/app:1.5 --against reg.example/app:1.4
     """
-    from lading.cli.drafts import local_list
-    from lading.cli.findings import explained, worded_report
-    from lading.cli.output import emit, say
-    from lading.errors import LadingError
+    from lading.cli.findings import explained
+    from lading.cli.output import say
 
     if explain is not None:
         say(*explained(explain))
         return
-    if reference is None:
+    if not references:
         raise click.UsageError("Missing argument 'REFERENCE'")
-    draft = None if remote else local_list(reference)
-    what = reference if draft is None else draft
-    shown = _Shown(options, format_, is_draft=draft is not None)
-    try:
-        report = options.run(
-            lambda client: client.lint(
-                what,
-                against=against,
-                select=select,
-                ignore=ignore,
-                on_finding=shown.finding,
-                on_progress=shown.progress,
-            )
+    asked = _Asked(options, against, select, ignore, None if fail_on == "never" else fail_on, remote, format_)  # type: ignore[arg-type]
+    code = _several(asked, references) if values.are_several(references) else _one(asked, references[0])
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+class _Asked(NamedTuple):
+    """What is asked of each reference."""
+
+    options: Options
+    against: str | None
+    select: tuple[str, ...]
+    ignore: tuple[str, ...]
+    fail_on: Severity | None
+    remote: bool
+    format: str
+
+    def draft(self, reference: str) -> Draft | None:
+        """The local list of this name, if that is what is meant."""
+        from lading.cli.drafts import local_list
+
+        return None if self.remote else local_list(reference)
+
+    async def look(self, client: AsyncClient, what: Any, shown: _Shown | None = None) -> LintReport:
+        """Look at one."""
+        return await client.lint(
+            what,
+            against=self.against,
+            select=self.select,
+            ignore=self.ignore,
+            on_finding=shown.finding if shown else None,
+            on_progress=shown.progress if shown else None,
         )
+
+    def told(self, report: LintReport, *, is_draft: bool) -> int:
+        """Say what else there is to know of a report that was printed; the exit code that it makes."""
+        if self.format == "text" and not is_draft and any("lading manifest " in one.remedy for one in report.findings):
+            self.options.note(_where_to_mend(report.reference))
+        return int(report.fails(self.fail_on))
+
+
+def _one(asked: _Asked, reference: str) -> int:
+    """Look at one reference, and print what is found as it is found, if that is much."""
+    from lading.cli.findings import worded_report
+    from lading.cli.output import emit, say
+    from lading.errors import LadingError
+
+    options, format_ = asked.options, asked.format
+    draft = asked.draft(reference)
+    shown = _Shown(options, format_, is_draft=draft is not None)
+    what = reference if draft is None else draft
+    try:
+        report = options.run(lambda client: asked.look(client, what, shown))
     except LadingError:
         found = shown.flush()
         if found and format_ not in ("text", "github"):
@@ -85,15 +125,43 @@ def lint(
     if format_ in ("github", "sarif"):
         if not shown.is_streaming:
             _print_as(format_, report)
-    else:
-        if not shown.is_streaming:
-            emit(report, format_, lambda: text_of(report, quiet=options.quiet))
-        elif not options.quiet:
-            say(_summary(report))
-        if format_ == "text" and draft is None and any("lading manifest " in found.remedy for found in report.findings):
-            options.note(_where_to_mend(report.reference))
-    if report.fails(None if fail_on == "never" else fail_on):  # type: ignore[arg-type]
-        raise click.exceptions.Exit(1)
+    elif not shown.is_streaming:
+        emit(report, format_, lambda: text_of(report, quiet=options.quiet))
+    elif not options.quiet:
+        say(_summary(report))
+    return asked.told(report, is_draft=draft is not None)
+
+
+def _several(asked: _Asked, references: tuple[str, ...]) -> int:
+    """Look at several references; each is printed when all of it is known."""
+    from lading.cli.findings import worded_report
+    from lading.cli.output import emit, paint
+    from lading.cli.several import for_each
+
+    printed: list[LintReport] = []
+
+    async def look(client: AsyncClient, reference: str) -> tuple[LintReport, bool]:
+        draft = asked.draft(reference)
+        report = await asked.look(client, reference if draft is None else draft)
+        return worded_report(report, is_draft=draft is not None), draft is not None
+
+    def show(_: str, found: tuple[LintReport, bool]) -> int:
+        report, is_draft = found
+        printed.append(report)
+        if asked.format == "github":
+            _print_as("github", report)
+        elif asked.format != "sarif":
+            lines = text_of(report, quiet=asked.options.quiet)
+            # What was found nothing of, its own line says.
+            head = [paint(report.reference, "cyan")] if report.findings else []
+            indent = "  " if head else ""
+            emit(report, asked.format, lambda: [*head, *(f"{indent}{line}" for line in lines)], is_line=True)
+        return asked.told(report, is_draft=is_draft)
+
+    code = for_each(asked.options, references, look, show)
+    if asked.format == "sarif" and printed:
+        _print_as("sarif", *printed)
+    return code
 
 
 class _Shown:
@@ -170,14 +238,15 @@ def _where_to_mend(name: str) -> str:
     return f"these commands change a local list; make it: lading manifest create REFERENCE {typed(name)}"
 
 
-def _print_as(format: str, report: LintReport) -> None:
+def _print_as(format: str, report: LintReport, *more: LintReport) -> None:
     from lading.cli.findings import worded_code
     from lading.cli.output import emit, say
     from lading.images.lint import CODES
     from lading.images.lint.formats import to_github, to_sarif
 
     if format == "sarif":
-        emit(to_sarif(report, {name: worded_code(code) for name, code in CODES.items()}), "json", str)
+        codes = {name: worded_code(code) for name, code in CODES.items()}
+        emit(to_sarif(report, codes, more=more), "json", str)
     else:
         say(*to_github(report))
 

@@ -26,7 +26,7 @@ class TagsDocument(TypedDict):
 
 
 @click.command(cls=Command, short_help="List the tags of a repository")
-@click.argument("repository", type=values.location)
+@click.argument("repositories", type=values.location, nargs=-1, required=True, metavar="REPOSITORY...")
 @option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
 @option("--digests", is_flag=True, help="Print what each tag names, too.")
 @option("--include", multiple=True, metavar="PATTERN", help="Only tags like this. Repeatable.")
@@ -40,7 +40,7 @@ class TagsDocument(TypedDict):
 @common()
 def tags(
     options: Options,
-    repository: str,
+    repositories: tuple[str, ...],
     points_at: str | None,
     digests: bool,
     include: tuple[str, ...],
@@ -52,36 +52,25 @@ def tags(
 ) -> None:
     """List the tags of REPOSITORY. PATTERN: a glob, re:EXPRESSION, or semver:RANGE.
 
+    `-` reads repositories from standard input, one a line.
+
     \b
     lading tags reg.example/app --sort semver --latest 5
     lading tags reg.example/app --points-at reg.example/app:stable
     """
     from lading.cli.output import emit, short, table
-    from lading.cli.wording import typed
     from lading.model.digest import ALGORITHMS, Digest
-    from lading.model.reference import is_tag
-    from lading.stores.location import parse_location
 
-    location = parse_location(repository)
-    if location.is_named:
-        raise UsageError(
-            f"{repository} is not a repository",
-            cause="it has a tag or a digest",
-            remedy=f"which tags name the same: lading tags {typed(location.place)} --points-at {typed(repository)}",
-        )
+    if latest and sort not in (None, "semver"):
+        raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
     expected = Digest(points_at) if points_at and points_at.partition(":")[0] in ALGORITHMS else None
+    several = values.are_several(repositories)
 
-    async def pointed_at(client: AsyncClient, name: str) -> Location:
-        if is_tag(name):
-            return location.with_tag(name)
-        if not location.is_registry and any(info.tag == name for info in await client.tags(location)):
-            return parse_location(f"{location.place}:{name}")
-        return parse_location(name).full()
-
-    async def look(client: AsyncClient) -> list[TagInfo]:
+    async def look(client: AsyncClient, repository: str) -> TagsDocument:
+        location = _repository(repository)
         wanted: str | None = expected
         if points_at is not None and wanted is None:
-            point = await pointed_at(client, points_at)
+            point = await _pointed_at(client, location, points_at)
             wanted = point.pinned or await client.digest(point)
         found = await client.tags(
             location,
@@ -91,29 +80,66 @@ def tags(
             latest=latest,
             digests=digests or wanted is not None,
         )
-        return [info for info in found if wanted is None or info.digest == wanted]
+        chosen = [info for info in found if wanted is None or info.digest == wanted]
+        return TagsDocument(repository=str(location), tags=chosen)
 
-    if latest and sort not in (None, "semver"):
-        raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
-    document = TagsDocument(repository=str(location), tags=options.run(look))
+    def show(_: str, document: TagsDocument) -> int:
+        location = document["repository"]
+        before = f"{location}:" if several else ""
 
-    def text() -> list[str]:
-        if digests and document["tags"] and not options.quiet:
-            found = [(info.tag, short(info.digest, no_trunc) if info.digest else "-") for info in document["tags"]]
-            rows = [["TAG", "DIGEST"], *map(list, found)]
-            return table(rows)
-        return [info.tag for info in document["tags"]]
+        def text() -> list[str]:
+            if digests and document["tags"] and not options.quiet:
+                rows = [
+                    [f"{before}{info.tag}", short(info.digest, no_trunc) if info.digest else "-"]
+                    for info in document["tags"]
+                ]
+                return table(rows if several else [["TAG", "DIGEST"], *rows])
+            return [f"{before}{info.tag}" for info in document["tags"]]
 
-    if document["tags"] or format_ != "text":
-        emit(document, format_, text)
-    elif points_at is None:
-        options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
-    is_whole = not (digests or points_at is not None) or _tell(options, document["tags"])
-    if points_at is not None and not document["tags"]:
-        options.note(f"no tag of {location} names that")
-        raise click.exceptions.Exit(1)
-    if not is_whole:
-        raise click.exceptions.Exit(1)
+        if document["tags"] or format_ != "text":
+            emit(document, format_, text, is_line=several)
+        elif points_at is None:
+            options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
+        is_whole = not (digests or points_at is not None) or _tell(options, document["tags"])
+        if points_at is not None and not document["tags"]:
+            options.note(f"no tag of {location} names that")
+            return 1
+        return 0 if is_whole else 1
+
+    if several:
+        from lading.cli.several import for_each
+
+        code = for_each(options, repositories, look, show)
+    else:
+        code = show("", options.run(lambda client: look(client, repositories[0])))
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def _repository(text: str) -> Location:
+    from lading.cli.wording import typed
+    from lading.stores.location import parse_location
+
+    location = parse_location(text)
+    if location.is_named:
+        raise UsageError(
+            f"{text} is not a repository",
+            cause="it has a tag or a digest",
+            remedy=f"which tags name the same: lading tags {typed(location.place)} --points-at {typed(text)}",
+        )
+    return location
+
+
+async def _pointed_at(client: AsyncClient, location: Location, name: str) -> Location:
+    """What `--points-at` names: a tag of the same repository, or something else."""
+    from lading.model.reference import is_tag
+    from lading.stores.location import parse_location
+
+    if is_tag(name):
+        return location.with_tag(name)
+    if not location.is_registry and any(info.tag == name for info in await client.tags(location)):
+        return parse_location(f"{location.place}:{name}")
+    return parse_location(name).full()
 
 
 def _tell(options: Options, tags: list[TagInfo]) -> bool:

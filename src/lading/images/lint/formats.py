@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -17,14 +17,18 @@ def to_github(report: LintReport) -> list[str]:
     return [github_command(found) for found in report.findings]
 
 
-def to_sarif(report: LintReport, codes: Mapping[str, Code] = CODES) -> dict[str, Any]:
+def to_sarif(
+    report: LintReport, codes: Mapping[str, Code] = CODES, *, more: Sequence[LintReport] = ()
+) -> dict[str, Any]:
     """A SARIF 2.1.0 log with one run, and in it the codes that were found.
 
     Args:
         report: what was found.
         codes: what is said of each code.
+        more: what was found in others, in the same run.
     """
-    used = [codes[code] for code in sorted({found.code for found in report.findings})]
+    reports = [report, *more]
+    used = [codes[code] for code in sorted({found.code for one in reports for found in one.findings})]
     rules = [
         {
             "id": code.code,
@@ -40,9 +44,9 @@ def to_sarif(report: LintReport, codes: Mapping[str, Code] = CODES) -> dict[str,
         "version": "2.1.0",
         "runs": [
             {
-                **({} if report.is_whole else {"invocations": [{"executionSuccessful": False}]}),
+                **({} if all(one.is_whole for one in reports) else {"invocations": [{"executionSuccessful": False}]}),
                 "tool": {"driver": {"name": "lading", "version": __version__, "rules": rules}},
-                "results": [_result(report, found) for found in report.findings],
+                "results": [_result(one, found) for one in reports for found in one.findings],
             }
         ],
     }
