@@ -94,6 +94,8 @@ class Deletion(Result, msgspec.Struct, kw_only=True):
     """Every tag that names the digest, and so is gone with it."""
     listed_in: list[str] = []
     """The tags of every index that lists the digest, directly or in an index of its own, and so would break."""
+    referrers: list[Digest] = []
+    """What refers to the digest, such as signatures: it stays, and refers to nothing then."""
 
 
 class ResolveDocument(TypedDict):

@@ -236,3 +236,13 @@ def test_of_several_artifacts_none_is_taken_but_the_newest(lading: Lading, many:
     assert not (tmp_path / "out").exists()
     newest = json.loads(lading.run(*words, "--latest", "--format", "json").stdout)["digest"]
     assert [entry["digest"] for entry in listed(lading, many, "--latest")] == [newest]
+
+
+# Deleting
+
+
+def test_what_refers_to_what_is_deleted_is_said(lading: Lading, many: str) -> None:
+    said = lading.run("delete", many, "--dry-run").stdout
+    assert "3 artifacts that refer to it stay, such as signatures" in said
+    document = json.loads(lading.run("delete", many, "--yes", "--format", "json").stdout)
+    assert len(document["deleted"][0]["referrers"]) == 3

@@ -151,24 +151,25 @@ def the_only(found: ReferrerList) -> ReferrerEntry:
         NotFound: there is none.
         Conflict: there are several.
     """
-    if not found.referrers:
+    entries = list(found.referrers)
+    if not entries:
         raise NotFound(
             f"nothing like that is attached to {found.reference}",
             remedy="see what is",
             code="no-referrer",
             fields={"reference": found.reference},
         )
-    if len(found.referrers) > 1:
-        shown = [f"{one.digest.short} ({excerpt(one.artifact_type) or 'of no type'})" for one in found.referrers[:5]]
-        more = len(found.referrers) - len(shown)
+    if len(entries) > 1:
+        shown = [f"{one.digest.short} ({excerpt(one.artifact_type) or 'of no type'})" for one in entries[:5]]
+        more = len(entries) - len(shown)
         raise Conflict(
-            f"{len(found.referrers)} artifacts like that are attached to {found.reference}",
+            f"{len(entries)} artifacts like that are attached to {found.reference}",
             cause=", ".join(shown) + (f" and {more} more" if more else ""),
             remedy="choose one by its type, an annotation or its digest, or take the newest",
             code="several-referrers",
-            fields={"reference": found.reference, "digests": [str(one.digest) for one in found.referrers]},
+            fields={"reference": found.reference, "digests": [str(one.digest) for one in entries]},
         )
-    return found.referrers[0]
+    return entries[0]
 
 
 async def list_referrers(

@@ -151,6 +151,8 @@ def _confirm(options: Options, plans: list[Deletion], untag: bool) -> None:
 
 
 def _deleted(plans: list[Deletion], untag: bool, future: bool) -> list[str]:
+    from lading.model.text import counted
+
     lines = []
     for planned in plans:
         if untag:
@@ -165,6 +167,10 @@ def _deleted(plans: list[Deletion], untag: bool, future: bool) -> list[str]:
             breaks = breaks.replace("is broken", "are broken") if len(planned.listed_in) > 1 else breaks
             lists = _plural("list", planned.listed_in, verb=True)
             lines.append(f"  {_listed(planned.listed_in)} {lists} it and {breaks}")
+        if planned.referrers:
+            count, refer = len(planned.referrers), "refers" if len(planned.referrers) == 1 else "refer"
+            stays = "stays" if count == 1 else "stay"
+            lines.append(f"  {counted(count, 'artifact')} that {refer} to it {stays}, such as signatures")
     return lines
 
 

@@ -12,11 +12,12 @@ from typing import Literal, cast
 from lading.client.context import Context
 from lading.errors import Conflict, InvalidContent, InvalidReference, LadingError, NotFound, Unsupported, UsageError
 from lading.io.tasks import gather
+from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
-from lading.model.tags import is_fallback
+from lading.model.tags import is_fallback, subject_of
 from lading.results import Deletion, TagChange, TagInfo
 from lading.store import (
     AnyManifest,
@@ -32,6 +33,7 @@ from lading.store import (
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location, resolve_location
 from lading.transfer.guard import Guard
+from lading.transfer.referrers import listed_referrers
 from lading.transfer.report import Failure
 from lading.walk import Walk
 
@@ -328,7 +330,7 @@ async def _manifest(store: Readable, location: Location) -> AnyManifest | None:
 
 
 async def deletion(store: Readable, location: Location) -> Deletion:
-    """What deleting this would take: every tag that names it, and the indexes that list it.
+    """What deleting this would take: every tag that names it, the indexes that list it, and what refers to it.
 
     Raises:
         Unsupported: nothing is deleted there.
@@ -343,7 +345,17 @@ async def deletion(store: Readable, location: Location) -> Deletion:
         digest=digest,
         tags=[info.tag for info in infos if info.digest == digest],
         listed_in=await _listing(store, digest, infos),
+        referrers=await _referring(store, found, infos),
     )
+
+
+async def _referring(store: Readable, subject: Descriptor, infos: Sequence[TagInfo]) -> list[Digest]:
+    """What refers to a manifest, as far as that can be had: by a list, or by a tag that is made of its digest."""
+    found: set[Digest] = set()
+    with suppress(LadingError):
+        found = {item.digest async for item in listed_referrers(store, subject.content)}
+    cosigns = (info for info in infos if subject_of(info.tag) == subject.digest and not is_fallback(info.tag))
+    return sorted(found | {info.digest for info in cosigns if info.digest is not None})
 
 
 async def _listing(store: Readable, digest: Digest, infos: Sequence[TagInfo]) -> list[str]:
