@@ -194,18 +194,37 @@ async def test_a_tag_that_names_something_else_is_left_alone(
         assert await client.digest(f"{elsewhere}/{repository}:{TAG}") == other.digest
 
 
-async def test_writers_that_never_stop_are_an_error(
-    counted: CountingProxy, repository: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fallback_index, "PATIENCE", 0.05)
-    keeps_losing = Reply(status=404, body=b"{}")
+async def test_a_registry_that_keeps_no_list_is_an_error(counted: CountingProxy, repository: str) -> None:
+    forgets = Reply(status=404, body=b"{}")
     counted.intercept = lambda request: (
-        keeps_losing if request.method == "GET" and TAG in request.path else without_api()(request)
+        forgets if request.method == "GET" and TAG in request.path else without_api()(request)
     )
     async with AsyncClient() as client:
         with pytest.raises(Conflict, match="could not be listed") as caught:
             await attach(client, f"{counted.host}/{repository}:1", 1)
         assert caught.value.code == "list-overwritten"
+        assert "does not give it out" in (caught.value.cause or "")
+
+
+async def test_writers_that_never_stop_are_an_error(
+    counted: CountingProxy, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fallback_index, "PATIENCE", 0.05)
+    number = 0
+
+    def intercept(request: Request) -> Action | None:
+        nonlocal number
+        if request.method != "GET" or TAG not in request.path:
+            return without_api()(request)
+        number += 1
+        others = make_index([], kind="oci", annotations={"number": str(number)})
+        return Reply(status=200, headers={"Content-Type": others.media_type}, body=others.content)
+
+    counted.intercept = intercept
+    async with AsyncClient() as client:
+        with pytest.raises(Conflict, match="could not be listed") as caught:
+            await attach(client, f"{counted.host}/{repository}:1", 1)
+        assert "other writers kept changing" in (caught.value.cause or "")
 
 
 # Deleting

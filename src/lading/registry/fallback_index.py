@@ -27,6 +27,8 @@ PATIENCE = 90.0
 """How long it is tried against other writers, in seconds."""
 _LEAST, _MOST = 0.04, 2.0
 """How long it is waited at least and at most before what was written is read again, in seconds."""
+_IGNORED = 3
+"""How often what was written is written again where nothing of it was seen."""
 _SLOWER = 4.0
 """How much longer others may take from reading to writing than this client did."""
 
@@ -108,7 +110,8 @@ class FallbackIndex:
         deadline = time.monotonic() + PATIENCE
         window = 0.0
         written: Index | None = None
-        is_written, lost = False, 0
+        before: Index | None = None
+        is_written, lost, ignored = False, 0, 0
         while True:
             started = time.monotonic()
             now = await self._list(wanted)
@@ -119,8 +122,11 @@ class FallbackIndex:
                 written = now
             else:
                 lost += is_written
-                if started > deadline:
-                    raise self._overwritten(wanted)
+                # Where it is as it was, nobody else has written: the registry does not keep it.
+                ignored = ignored + 1 if is_written and _is_same(now, before) else 0
+                if started > deadline or ignored > _IGNORED:
+                    raise self._overwritten(wanted, is_ignored=ignored > _IGNORED)
+                before = now
                 await self._replace(now, changed)
                 window = max(window, time.monotonic() - started)
                 is_written, written = True, changed
@@ -181,12 +187,16 @@ class FallbackIndex:
         except NotFound:
             return None
 
-    def _overwritten(self, wanted: Wanted) -> Conflict:
+    def _overwritten(self, wanted: Wanted, *, is_ignored: bool) -> Conflict:
         digest = next(iter(wanted))
         return Conflict(
             f"{self._name}@{digest} could not be listed as a referrer",
-            cause=f"other writers kept changing the tag {self._tag} for {PATIENCE:g} s",
-            remedy="do it again when they are done",
+            cause=f"the registry took the list under the tag {self._tag}, and does not give it out"
+            if is_ignored
+            else f"other writers kept changing the tag {self._tag} for {PATIENCE:g} s",
+            remedy="look at what the registry stores, and at its cache"
+            if is_ignored
+            else "do it again when they are done",
             code="list-overwritten",
             fields={"reference": f"{self._name}:{self._tag}"},
         )
