@@ -172,6 +172,12 @@ def refuses_all(request: Request) -> Reply:
     return error_reply(403, EVIL, EVIL, detail=EVIL, headers=[WARNING, ("X-Evil", "\x9b")])
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry that keeps no list of referrers is given up soon."""
+    monkeypatch.setattr("lading.registry.fallback_index.PATIENCE", 1.0)
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     folder = tmp_path_factory.mktemp("hostile")
