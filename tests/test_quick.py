@@ -135,6 +135,7 @@ class TestLater:
     def test_names_that_stand_there_early_are_those_that_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import concurrent.futures
         import gettext
+        import inspect
         import logging
         import platform
         import subprocess
@@ -148,6 +149,8 @@ class TestLater:
         assert later._EARLY["platform"]["system"]() == platform.system()  # type: ignore[operator]
         assert later._gettext("a") == gettext.gettext("a")
         assert [later._ngettext("a", "b", number) for number in (1, 2)] == ["a", "b"]
+        for doc in ("", "a", "  a\tb ", "\ta\tb", "a\n   b\n   c\n", "\n  x\n    y\n\n"):
+            assert later._cleandoc(doc) == inspect.cleandoc(doc)
         here, there = later._extract_stack(), traceback.extract_stack()
         assert here[-1].name == there[-1].name
         assert len(here) == len(there)

@@ -34,6 +34,7 @@ LATER = frozenset(
         "gettext",
         "hashlib",
         "hmac",
+        "html",
         "inspect",
         "ipaddress",
         "json",
@@ -44,8 +45,11 @@ LATER = frozenset(
         "msgspec.inspect",
         "ntpath",
         "platform",
+        "random",
+        "shutil",
         "ssl",
         "subprocess",
+        "tempfile",
         "textwrap",
         "tokenize",
         "traceback",
@@ -56,15 +60,20 @@ LATER = frozenset(
 
 
 def _gettext(message: str) -> str:
-    import gettext
-
-    return gettext.dgettext(gettext.textdomain(), message)
+    """A message of click's as it is, as there is no translation of lading's own."""
+    return message
 
 
 def _ngettext(singular: str, plural: str, number: int) -> str:
-    import gettext
+    return singular if number == 1 else plural
 
-    return gettext.dngettext(gettext.textdomain(), singular, plural, number)
+
+def _cleandoc(doc: str) -> str:
+    if "\n" not in doc:
+        return doc.expandtabs().lstrip()
+    from inspect import getdoc  # which loads it
+
+    return str(getdoc(type("", (), {"__doc__": doc})))
 
 
 def _extract_stack(f: FrameType | None = None, limit: int | None = None) -> StackSummary:
@@ -102,6 +111,7 @@ _EARLY: dict[str, dict[str, object]] = {
         name: name for name in ("FIRST_COMPLETED", "FIRST_EXCEPTION", "ALL_COMPLETED")
     },  # `asyncio` has the same constants
     "gettext": {"gettext": _gettext, "ngettext": _ngettext},  # click takes them when it is imported
+    "inspect": {"cleandoc": _cleandoc},  # click has it look at the help of each option
     "logging": {"getLogger": _Logger, "DEBUG": 10},  # `asyncio` has a logger
     "platform": {"system": lambda: os.uname().sysname},  # `uuid` asks when it is imported
     "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},  # defaults of what `asyncio` defines

@@ -116,18 +116,15 @@ class Command(Described):
 
 
 class Option(click.Option):
-    """An option whose help says what there is to say itself, in one sentence.
+    """An option whose help says what there is to say itself.
 
     Args:
         is_rare: whether it is one that few need: without room for everything, these are only counted.
-        help: the sentence.
     """
 
-    def __init__(self, *args: Any, is_rare: bool = False, help: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, is_rare: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_rare = is_rare
-        # click would take the indent of a docstring away, and import `inspect` for that.
-        self.help = help
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """What click adds to the help, without the range of numbers (`x>=1`)."""
