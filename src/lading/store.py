@@ -322,6 +322,21 @@ class Measures(Protocol):
 
 
 @runtime_checkable
+class OpensByDigest(Protocol):
+    """A store that reads a blob of which only the digest is known at the cost of one question."""
+
+    def open_blob(self, digest: Digest) -> AbstractAsyncContextManager[tuple[int | None, AsyncIterator[bytes]]]:
+        """Read it.
+
+        Returns:
+            Its size in bytes, None where the store does not say it, and its bytes, which have not been verified.
+
+        Raises:
+            NotFound: it is not there.
+        """
+
+
+@runtime_checkable
 class ReadsParts(Protocol):
     """A store that reads some bytes of a blob at little more than their cost."""
 

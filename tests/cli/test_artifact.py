@@ -397,3 +397,16 @@ def test_permissions_are_those_of_the_artifact_as_far_as_the_umask_allows(lading
     modes = {"d": 0o750, "d/x": 0o640, "d/s": 0o750, "d/shut": 0o550, "d/shut/y": 0o440, "b": 0o640}
     assert found == {name: oct(mode) for name, mode in modes.items()}
     assert (tmp_path / "out/d/s").stat().st_mode & 0o7000 == 0
+
+
+def test_what_a_shell_gives_for_the_output_of_a_command_is_read_once(lading: Lading, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/l:1"
+    reads, writes = os.pipe()
+    try:
+        os.write(writes, b"from a pipe")
+        os.close(writes)
+        lading.run("artifact", "push", place, f"a.txt=/dev/fd/{reads}:text/plain", "nothing=/dev/null")
+    finally:
+        os.close(reads)
+    assert lading.run("artifact", "pull", place, "--title", "a.txt", "-o", "-").stdout == "from a pipe"
+    assert lading.run("artifact", "pull", place, "--title", "nothing", "-o", "-").stdout == ""

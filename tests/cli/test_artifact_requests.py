@@ -9,6 +9,7 @@ from support.lading import Lading
 from support.parts import need
 from support.process import run
 from support.proxy import CountingProxy
+from support.registry import RealRegistry
 
 
 @pytest.fixture
@@ -80,3 +81,15 @@ def test_what_is_unchanged_is_not_uploaded_again(
     proxy.reset()
     lading.run(*words, cwd=files)
     assert proxy.count("PUT", "/blobs/uploads/") == 1
+
+
+def test_a_blob_is_one_request(
+    lading: Lading, files: Path, registry: RealRegistry, proxy: CountingProxy, repository: str
+) -> None:
+    put = lading.run("blob", "put", f"{registry.host}/{repository}", "a.txt", cwd=files).stdout.strip()
+    name = put.replace(registry.host, proxy.host)
+    proxy.reset()
+    assert lading.run("blob", "get", name).stdout == "a.txt"
+    lading.run("blob", "get", name, "-o", "out", cwd=files)
+    assert (files / "out").read_text() == "a.txt"
+    assert proxy.lines == [f"GET /v2/{repository}/blobs/{name.rpartition('@')[2]}"] * 2

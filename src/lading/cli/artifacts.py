@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 import msgspec
@@ -26,6 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _CREATED = "org.opencontainers.image.created"
 _MANIFEST, _CONFIG = "$manifest", "$config"
 _TITLE = "org.opencontainers.image.title"
+_DESCRIPTOR = re.compile(r"/dev/fd/([0-9]{1,6})")
 NO_GUESS: Callable[[Any], Any] = click.option(
     "--no-guess", cls=Option, is_rare=True, is_flag=True, help="Types are those that are said, or unknown."
 )
@@ -86,7 +90,6 @@ def typed_file(text: str, annotations: FileAnnotations, *, titled: bool = True, 
         strips: whether a file without a title has its own name for one, without the folders that it is in.
     """
     from lading.artifacts.push import ArtifactFile
-    from lading.io.threads import reader
 
     path, title, media_type = text, None, None
     if not os.path.lexists(text):
@@ -101,11 +104,24 @@ def typed_file(text: str, annotations: FileAnnotations, *, titled: bool = True, 
         raise click.UsageError(f"{text!r} is no [TITLE=]FILE[:TYPE]")
     if path == "-" and titled and title is None:
         raise click.UsageError("what comes from standard input needs a title: write TITLE=-")
-    content = reader(sys.stdin.fileno()) if path == "-" else path
+    content = path if (stream := _stream(path)) is None else stream
     said = annotations.files.pop(path, {})
     if strips and title is None and _TITLE not in said:
         title = os.path.basename(path.rstrip("/"))  # noqa: PTH119  # the text as it was typed
     return ArtifactFile(content=content, title=title, media_type=media_type, annotations=said)
+
+
+def _stream(path: str) -> BinaryIO | bytes | None:
+    """What is read once and has no path: `-`, a pipe that a shell makes of `<(…)`, the null device; else None."""
+    from lading.io.threads import reader
+
+    if path == "-":
+        return reader(sys.stdin.fileno())
+    found = _DESCRIPTOR.fullmatch(path)
+    with suppress(OSError):
+        if found is not None and stat.S_ISFIFO(os.fstat(int(found[1])).st_mode):
+            return reader(int(found[1]))
+    return b"" if path == os.devnull else None
 
 
 def annotations_of(path: str | None) -> FileAnnotations:

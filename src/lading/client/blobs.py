@@ -22,7 +22,7 @@ from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 from lading.model.media_types import OCTET_STREAM
-from lading.store import Glances, HasSiblings, Measures, Mounts, Readable, Reader, from_store, read_part
+from lading.store import Glances, HasSiblings, Measures, Mounts, OpensByDigest, Readable, Reader, from_store, read_part
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.overlay import Overlay
 
@@ -33,7 +33,7 @@ class Blobs:
     """Single blobs of a repository, an image layout or any other store.
 
     The place is a reference or another location, of which a tag or digest counts for nothing. A blob is given by its
-    descriptor, as a manifest has it, or by its digest: then its size is asked for first, with one request.
+    descriptor, as a manifest has it, or by its digest.
 
     >>> with Client() as client:
     ...     blob = client.blobs.put(f"{registry}/notes", b"what is new", media_type="text/plain")
@@ -114,11 +114,14 @@ class Blobs:
             NotFound: it is not there.
             DigestMismatch: it is there, but damaged.
         """
-        async with (
-            self._context.open(place, mirrored=True) as store,
-            store.open(await _described(store, blob)) as reader,
-        ):
-            yield reader
+        async with self._context.open(place, mirrored=True) as store:
+            if not isinstance(blob, Descriptor) and isinstance(store, OpensByDigest):
+                async with store.open_blob(Digest(blob)) as (size, chunks):
+                    if size is not None:
+                        yield Reader(Descriptor(digest=Digest(blob), size=size), chunks)
+                        return
+            async with store.open(await _described(store, blob)) as reader:
+                yield reader
 
     async def describe(self, place: AnyLocation, digest: Digest | str) -> Descriptor:
         """Find a blob by its digest: one request (distribution-spec §Checking if content exists in the registry).
@@ -220,11 +223,11 @@ class Blobs:
         """
         target = Path(path)
         async with self._context.open(place, mirrored=True) as store:
-            content = await _described(store, blob)
-            part = target.with_name(f".{target.name[:100]}.{content.digest.hex[:32]}.part")
+            digest = blob.digest if isinstance(blob, Descriptor) else Digest(blob)
+            part = target.with_name(f".{target.name[:100]}.{digest.hex[:32]}.part")
             try:
                 async with writing(part):
-                    await _complete(store, content, part)
+                    await _fetch(store, blob, part)
                     await in_thread(part.replace, target)
             except OSError as error:
                 raise LadingError(f"{target} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
@@ -294,16 +297,27 @@ def _takes_blobs(place: AnyLocation) -> Location:
     return location
 
 
-async def _complete(store: Readable, content: Descriptor, part: Path) -> None:
-    """Write a blob to a file that may have its beginning; what turns out to be damaged is removed."""
-    verifier = Verifier(content.digest, content.size, f"{content.digest} in {store.name}")
+async def _fetch(store: Readable, blob: Descriptor | Digest | str, part: Path) -> None:
+    """Write a blob to a file that may have its beginning: one request where that is not there, else its size first."""
+    if not isinstance(blob, Descriptor) and isinstance(store, OpensByDigest) and not await in_thread(_is_begun, part):
+        digest = Digest(blob)
+        async with store.open_blob(digest) as (size, chunks):
+            await _complete(Verifier(digest, size, f"{digest} in {store.name}"), part, lambda _: chunks)
+        return
+    content = await _described(store, blob)
     source = from_store(store, content)
+    verifier = Verifier(content.digest, content.size, f"{content.digest} in {store.name}")
+    await _complete(verifier, part, lambda start: in_pieces(source.since(start)))
+
+
+async def _complete(verifier: Verifier, part: Path, rest: Callable[[int], AsyncIterator[bytes]]) -> None:
+    """Write to a file what it lacks of a blob; what turns out to be damaged is removed."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     with await in_thread(_opened, part, flags) as file:
         await in_thread(_take_in, file, verifier)
         try:
-            if verifier.seen < content.size:
-                async with closing(in_pieces(source.since(verifier.seen))) as pieces:
+            if verifier.size is None or verifier.seen < verifier.size:
+                async with closing(rest(verifier.seen)) as pieces:
                     async for piece in pieces:
                         verifier.update(piece)
                         await in_thread(file.write, piece)
@@ -313,6 +327,10 @@ async def _complete(store: Readable, content: Descriptor, part: Path) -> None:
                 part.unlink(missing_ok=True)
             raise
         await in_thread(_settle, file)
+
+
+def _is_begun(part: Path) -> bool:
+    return part.exists() and part.stat().st_size > 0
 
 
 def _opened(path: Path, flags: int) -> BinaryIO:

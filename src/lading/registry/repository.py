@@ -353,8 +353,12 @@ class Repository:
         async with self._request("GET", path, what=what) as response:
             download = self._download(content)
             plain = await download.is_plain(response)
+            size = length_of(response.headers) if plain else None
+            if size:
+                # Where a download breaks off, its size tells whether something is missing.
+                download = self._download(Descriptor(digest=digest, size=size))
             async with closing(download.resumed(response, plain=plain)) as chunks:
-                yield length_of(response.headers) if plain else None, chunks
+                yield size, chunks
 
     async def blob_size(self, digest: Digest) -> int | None:
         """The size of a blob in bytes, by a HEAD request; None where the registry does not say it.

@@ -16,7 +16,7 @@ from lading.images.overview import artifact_type_of
 from lading.model.descriptor import Descriptor
 from lading.model.index import Index, is_attestation
 from lading.model.manifest import Manifest
-from lading.model.media_types import IMAGES
+from lading.model.media_types import IMAGE_CONFIGS, IMAGES
 from lading.model.platform import Platform
 from lading.store import AnyManifest, Readable
 from lading.stores.homes import Homes
@@ -172,7 +172,9 @@ def _check(manifest: AnyManifest, source: IndexSource, what: str) -> None:
 async def _entry_of(store: Readable, manifest: Manifest, source: IndexSource) -> GivenEntry:
     descriptor = msgspec.structs.replace(manifest.descriptor, artifact_type=artifact_type_of(manifest) or "")
     known = Platform()
-    if manifest.is_image or (manifest.media_type in IMAGES and not descriptor.artifact_type):
+    # The config of an artifact for a platform is that of an image, which says so.
+    has_config = manifest.config is not None and manifest.config.media_type in IMAGE_CONFIGS
+    if has_config or (manifest.media_type in IMAGES and not descriptor.artifact_type):
         known = await platform_of(store, manifest)
     platform = filled(source.platform, known) if isinstance(source.platform, Platform) else known
     if platform != Platform():
