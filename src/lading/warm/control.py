@@ -15,7 +15,7 @@ from pkgutil import walk_packages
 import msgspec
 
 import lading
-from lading.errors import LadingError, Unsupported
+from lading.errors import Conflict, LadingError, Unsupported
 from lading.warm import _AT_START, folder
 from lading.warm.client import connect, peer, send
 from lading.warm.keeper import Status
@@ -61,8 +61,8 @@ def start(command: list[str]) -> tuple[Status, bool]:
             if (there := status()) is not None:
                 process.returncode = 0  # it goes on: nobody waits for it
                 return there, there.pid == process.pid
-            if process.poll() is not None:
-                break
+            if process.poll() not in (None, Conflict.exit_code):
+                break  # else another one begins, and is not ready yet
             time.sleep(0.02)
         process.kill()
         said = process.stderr.read().decode(errors="replace").removeprefix("error: ").strip()
