@@ -8,6 +8,7 @@ This module is loaded before anything else, so it imports next to nothing.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
 from _thread import RLock  # what `threading` has, which takes longer to import than all of this
@@ -47,6 +48,7 @@ LATER = frozenset(
         "platform",
         "random",
         "shutil",
+        "signal",
         "ssl",
         "subprocess",
         "tempfile",
@@ -114,6 +116,11 @@ _EARLY: dict[str, dict[str, object]] = {
     "inspect": {"cleandoc": _cleandoc},  # click has it look at the help of each option
     "logging": {"getLogger": _Logger, "DEBUG": 10},  # `asyncio` has a logger
     "platform": {"system": lambda: os.uname().sysname},  # `uuid` asks when it is imported
+    # `asyncio.run` asks who handles Ctrl-C; `signal` would look for its enums first, and describe a task for that.
+    "signal": {
+        name: getattr(_signal, name)
+        for name in ("SIGINT", "default_int_handler", "getsignal", "set_wakeup_fd", "signal")
+    },
     "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},  # defaults of what `asyncio` defines
     "traceback": {"extract_stack": _extract_stack},  # `asyncio` takes it for its debug mode
 }

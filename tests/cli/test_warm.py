@@ -43,7 +43,9 @@ def image(registry: RealRegistry) -> str:
 
 
 def commands(lading: Lading) -> int:
-    """How many commands the warm process has run."""
+    """How many commands the warm process has run, all of which have ended."""
+    pid = int(lading.run("warm", "status", "--format", "{{ pid }}").stdout)
+    assert waited(lambda: not children(pid)), "it hears of the last one's end after the one who waits for it"
     return int(lading.run("warm", "status", "--format", "{{ commands }}").stdout)
 
 
