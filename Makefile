@@ -17,7 +17,7 @@ help:
 	@echo 'make check   lint, types and tests: what must hold'
 	@echo 'make format  put the formatting right'
 	@echo 'make bench   measure lading beside its peers, and write docs/benchmarks.md   (ARGS="--group copies" for some)'
-	@echo 'make pages   make again what is made from the code: JSON documents, public names, lint codes, help'
+	@echo 'make pages   make again what is made from the code: JSON documents, public names, lint codes, mirror files, help'
 	@echo 'make venv    only make $(VENV), with everything the others need'
 	@echo 'make lock    pin the dependencies again   (ARGS=--upgrade for newer ones)'
 	@echo 'make clean   remove what was made'
@@ -52,6 +52,7 @@ pages: $(VENV)/.ready-dev
 	$(PY) docs/describe_json.py > docs/json.md
 	$(PY) docs/describe_api.py > docs/reference.md
 	$(PY) docs/describe_lint.py
+	$(PY) docs/describe_mirror.py
 	$(PY) docs/describe_help.py
 
 venv: $(VENV)/.ready-dev

@@ -6,6 +6,10 @@ A pattern is one of
 * `re:EXPRESSION`, a regular expression for the whole name: `re:v?[0-9]+`;
 * `semver:RANGE`, versions of a range: `>=1.2 <2`, `^1.2`, `~1.2`, `1.x`, `*`, and several such with `||` between them.
   A range takes pre-releases only if it names one.
+
+Where suffixes name families (`matcher(…, families=True)`), what follows a version is no pre-release unless its words
+say so (`Version.family`): `>=3.18-alpine` takes `3.19-alpine`, and neither `3.19` nor `3.19-slim`; `>=3.18` takes no
+suffix at all.
 """
 
 from __future__ import annotations
@@ -85,8 +89,13 @@ def listed(
     return sorted(chosen) if sort == "name" else chosen
 
 
-def matcher(pattern: str) -> Matcher:
+def matcher(pattern: str, *, families: bool = False) -> Matcher:
     """The function that says whether a name matches a pattern.
+
+    Args:
+        pattern: what to match; see the top of this module.
+        families: whether the suffixes of versions name families, so that a range takes one family alone: that of its
+            bounds, or the plain versions. Otherwise each suffix is a pre-release, as semantic versioning has it.
 
     Raises:
         InvalidPattern: the pattern cannot be read.
@@ -101,12 +110,13 @@ def matcher(pattern: str) -> Matcher:
             raise InvalidPattern(f"{text!r} is not a regular expression", cause=str(error)) from None
         return lambda name: expression.fullmatch(name) is not None
     if kind == "semver":
-        return _range(text)
+        return _range(text, families=families)
     return lambda name: fnmatchcase(name, pattern)
 
 
-def _range(text: str) -> Matcher:
-    alternatives = [_alternative(part) for part in text.split("||")]
+def _range(text: str, *, families: bool) -> Matcher:
+    parts = text.split("||")
+    alternatives = [_of_family(part) if families else _within(*_alternative(part)) for part in parts]
 
     def matches(name: str) -> bool:
         version = Version.from_tag(name)
@@ -115,12 +125,40 @@ def _range(text: str) -> Matcher:
     return matches
 
 
-def _alternative(text: str) -> Callable[[Version], bool]:
-    """Bounds that all hold."""
+def _within(bounds: list[_Bound], suffixes: list[str]) -> Callable[[Version], bool]:
+    def takes(version: Version) -> bool:
+        if version.suffix and not suffixes:
+            return False
+        return all(holds(version, limit) for holds, limit in bounds)
+
+    return takes
+
+
+def _of_family(text: str) -> Callable[[Version], bool]:
+    """The versions of one family within a range; pre-releases among them where one of the bounds is one."""
+    bounds, suffixes = _alternative(text)
+    named = [Version(suffix, (0,), suffix) for suffix in suffixes]
+    wanted = {version.family for version in named} or {""}
+    if len(wanted) > 1:
+        raise InvalidPattern(
+            f"{text.strip()!r} names several families: {', '.join(sorted(name or 'none' for name in wanted))}",
+            remedy="write a range for each, with || between them",
+        )
+    (family,) = wanted
+    within = _within(
+        [(holds, limit.without_family()) for holds, limit in bounds],
+        [version.pre_release for version in named if version.pre_release],
+    )
+    return lambda version: version.family == family and within(version.without_family())
+
+
+def _alternative(text: str) -> tuple[list[_Bound], list[str]]:
+    """Bounds that all hold, and the suffixes that they name."""
     text = text.strip().replace(",", " ")
     if not text:
         raise InvalidPattern("an empty range takes no version", remedy="every version is 'semver:*'")
     bounds: list[_Bound] = []
+    suffixes: list[str] = []
     term = re.compile(_TERM)
     position = 0
     while position < len(text):
@@ -131,17 +169,11 @@ def _alternative(text: str) -> Callable[[Version], bool]:
                 cause="expected such as '>=1.2 <2', '^1.2' or '1.x'",
             )
         bounds.extend(_bounds(found[1] or "", found[2], found[3] or ""))
+        suffixes.extend([found[3][1:]] if found[3] else [])
         position = found.end()
         while position < len(text) and text[position] == " ":
             position += 1
-    takes_suffixes = "-" in text
-
-    def takes(version: Version) -> bool:
-        if version.suffix and not takes_suffixes:
-            return False
-        return all(holds(version, limit) for holds, limit in bounds)
-
-    return takes
+    return bounds, suffixes
 
 
 def _bounds(sign: str, dotted: str, suffix: str) -> list[_Bound]:

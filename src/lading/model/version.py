@@ -15,6 +15,11 @@ _VERSION = r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9A-Za-z.-]+))?(?:[+_]([0-9A-Za-z._-]
 _LENGTH_LIMIT = 128
 """As long as a tag may be (distribution-spec §Pulling manifests)."""
 _RELEASE = (1,)
+_PRE_RELEASE = (
+    r"(?:alpha|beta|rc|cr|pre|preview|prerelease|dev|devel|snapshot|nightly|canary|milestone|ea|[abm](?=[0-9]))"
+    r"\.?[0-9]*(?:\.[0-9]+)*"
+)
+"""One word of a suffix that says that the release is still to come, with its number."""
 
 Precedence = tuple[tuple[int, ...], tuple[object, ...]]
 
@@ -81,6 +86,25 @@ class Version(msgspec.Struct, frozen=True, eq=False):
         return self.numbers[2] if len(self.numbers) > 2 else 0
 
     @property
+    def family(self) -> str:
+        """What the suffix says beside a pre-release: `alpine` of `3.19-alpine` and of `3.19-rc1-alpine`; often nothing.
+
+        Words such as alpha, beta, rc, pre, dev, snapshot, nightly, canary and m1 are of a pre-release, and so are the
+        numbers that the suffix begins with or that follow such a word. All others name a family: what is built of each
+        version beside the plain one.
+        """
+        return _parted(self.suffix)[1]
+
+    @property
+    def pre_release(self) -> str:
+        """What the suffix says of a pre-release: `rc1` of `3.19-rc1-alpine`; empty of a release. See `family`."""
+        return _parted(self.suffix)[0]
+
+    def without_family(self) -> Version:
+        """The same version with nothing but its pre-release for a suffix; for comparing versions across families."""
+        return Version(self.text, self.numbers, self.pre_release, self.build)
+
+    @property
     def precedence(self) -> Precedence:
         """What versions are compared by: a sort key that is cheaper than the version itself."""
         numbers = self.numbers
@@ -123,6 +147,19 @@ class Version(msgspec.Struct, frozen=True, eq=False):
     def __ge__(self, other: Version) -> bool:
         """Whether this one is not lower."""
         return _compared(operator.ge, self, other)
+
+
+def _parted(suffix: str) -> tuple[str, str]:
+    """A suffix as its pre-release and its family."""
+    early: list[str] = []
+    family: list[str] = []
+    counts_number = True
+    for part in suffix.split("-"):
+        is_word = re.fullmatch(_PRE_RELEASE, part, re.IGNORECASE) is not None
+        is_early = is_word or (counts_number and re.fullmatch(r"[0-9]+(?:\.[0-9]+)*", part) is not None)
+        (early if is_early else family).append(part)
+        counts_number = is_early
+    return "-".join(early), "-".join(family)
 
 
 def _compared(sign: Callable[[Precedence, Precedence], bool], version: Version, other: object) -> bool:
