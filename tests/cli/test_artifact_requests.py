@@ -1,10 +1,13 @@
-"""What pushing an artifact costs in requests, beside oras, through a proxy that counts them."""
+"""What commands for artifacts cost in requests, beside oras, through a proxy that counts them."""
 
-from collections.abc import Callable
+import hashlib
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from support.images import get_manifest, make_artifact, make_image, make_index, push
 from support.lading import Lading
 from support.parts import need
 from support.process import run
@@ -93,3 +96,101 @@ def test_a_blob_is_one_request(
     lading.run("blob", "get", name, "-o", "out", cwd=files)
     assert (files / "out").read_text() == "a.txt"
     assert proxy.lines == [f"GET /v2/{repository}/blobs/{name.rpartition('@')[2]}"] * 2
+
+
+# Copies, attaching, lists, manifests, blobs and tags
+
+Side = Callable[..., int]
+
+
+@pytest.fixture(params=["with the API", "without the API"])
+def sides(
+    request: pytest.FixtureRequest, lading: Lading, files: Path, registry: RealRegistry, repository: str
+) -> Iterator[tuple[Side, Side]]:
+    """How many requests lading makes, and oras: for words in which `{}` is a repository of its own behind a proxy."""
+    need("oras")
+    host = request.getfixturevalue("elsewhere") if request.param == "with the API" else registry.host
+    image = make_image(kind="oci", seed=repository)
+    with CountingProxy(f"http://{host}") as proxy:
+        for side in ("ours", "theirs"):
+            push(host, f"{repository}/{side}", "1", image)
+
+        def counted(side: str, words: Sequence[str], runs: Callable[[list[str]], object]) -> int:
+            proxy.reset()
+            runs([word.replace("{}", f"{proxy.host}/{repository}/{side}") for word in words])
+            return len(proxy.lines)
+
+        def ours(*words: str) -> int:
+            return counted("ours", words, lambda typed: lading.run(*typed, cwd=files))
+
+        def theirs(*words: str) -> int:
+            plain = ["--from-plain-http", "--to-plain-http"] if words[0] == "cp" else ["--plain-http"]
+            plain = plain[:1] if "--to-oci-layout" in words else plain
+            return counted("theirs", words, lambda typed: run(["oras", *typed, *plain], cwd=files))
+
+        yield ours, theirs
+
+
+def test_copies_with_referrers(sides: tuple[Side, Side]) -> None:
+    ours, theirs = sides
+    for kind in ("a/b", "a/c"):
+        attach = ["{}:1", "a.txt", "--artifact-type", kind, *CREATED]
+        # A list under a fallback tag is read again: it would lose what others write at the same time, as with oras.
+        assert ours("artifact", "attach", *attach) <= theirs("attach", *attach) + 1
+    first = ours("copy", "{}:1", "{}/copy:1", "--referrers")
+    assert first <= theirs("cp", "-r", "{}:1", "{}/copy:1")
+    again = ours("copy", "{}:1", "{}/copy:1", "--referrers")
+    assert again <= theirs("cp", "-r", "{}:1", "{}/copy:1")
+    assert again < first / 2
+    first = ours("copy", "{}:1", "oci:layout:1", "--referrers")
+    assert first <= theirs("cp", "-r", "--to-oci-layout", "{}:1", "their-layout:1")
+    # The manifest, and the tags, among which may be some of cosign, of which oras knows nothing.
+    again = ours("copy", "{}:1", "oci:layout:1", "--referrers")
+    assert again <= theirs("cp", "-r", "--to-oci-layout", "{}:1", "their-layout:1") + 2
+    assert again < first
+
+
+def test_a_referrer_that_a_list_only_claims_is_copied_again(
+    lading: Lading, registry: RealRegistry, repository: str
+) -> None:
+    name, image = f"{registry.host}/{repository}", make_image(kind="oci")
+    push(registry.host, repository, "1", image)
+    note = make_artifact("a/b", subject=image)
+    push(registry.host, repository, note.digest, note)
+    push(registry.host, repository, image.digest.replace(":", "-"), make_index([note], kind="oci"))
+    lading.run("copy", f"{name}:1", f"{name}/copy:1", "--referrers")
+    there = f"http://{registry.host}/v2/{repository}/copy/manifests/{note.digest}"
+    with urllib.request.urlopen(urllib.request.Request(there, method="DELETE")) as deleted:
+        assert deleted.status == 202
+    ran = lading.run("copy", f"{name}:1", f"{name}/copy:1", "--referrers")
+    assert "Copied 1 manifest" in ran.stdout + ran.stderr
+    assert get_manifest(registry.host, f"{repository}/copy", note.digest)[2] == note.digest
+
+
+def test_manifests_blobs_and_tags(sides: tuple[Side, Side]) -> None:
+    ours, theirs = sides
+    assert ours("manifest", "get", "{}:1") <= theirs("manifest", "fetch", "{}:1")
+    assert ours("manifest", "head", "{}:1") <= theirs("manifest", "fetch", "{}:1", "--descriptor")
+    assert ours("digest", "{}:1") <= theirs("resolve", "{}:1")
+    assert ours("tags", "{}") <= theirs("repo", "tags", "{}")
+    digest = f"sha256:{hashlib.sha256(b'a.txt').hexdigest()}"
+    first, again = (ours("blob", "put", "{}", "a.txt") for _ in range(2))
+    assert first <= theirs("blob", "push", "{}", "a.txt")
+    assert again <= theirs("blob", "push", "{}", "a.txt")
+    assert again < first
+    get = [f"{{}}@{digest}", "-o", "got"]
+    assert ours("blob", "get", *get) <= theirs("blob", "fetch", *get)
+    assert ours("blob", "head", get[0]) <= theirs("blob", "fetch", "--descriptor", get[0])
+    assert ours("blob", "delete", get[0], "--yes") <= theirs("blob", "delete", get[0], "--force")
+
+
+def test_an_artifact_for_a_platform(sides: tuple[Side, Side]) -> None:
+    ours, _ = sides
+    for platform in ("linux/amd64", "linux/arm64"):
+        words = ["artifact", "push", "{}:all", "a.txt", "--index", "--platform", platform]
+        ours(*words)
+    pull = ["{}:all", "--platform", "linux/arm64", "-o", "out"]
+    first, again = ours("artifact", "pull", *pull), ours("artifact", "pull", *pull)
+    assert (first, again) == (3, 2)
+    assert ours("manifest", "get", *pull[:3]) == 2
+    assert ours("digest", *pull[:3]) == 1

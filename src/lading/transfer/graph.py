@@ -225,6 +225,15 @@ class Copier:
         await self._put(manifest, names, is_there=is_there, check=check)
         return manifest
 
+    def leave(self, content: Descriptor) -> None:
+        """Count a manifest that is there already, and is left as it is."""
+        self._meter.found(content)
+        self._count(content, "present", None)
+
+    async def contains(self, content: Descriptor) -> bool:
+        """Ask whether the target has a manifest."""
+        return await self._seems_to_contain(content)
+
     async def ask(self, content: Descriptor) -> None:
         """Find out whether the target has a manifest, while that is still being read: later it costs a round trip."""
         if not self._verify:

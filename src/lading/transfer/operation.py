@@ -26,7 +26,7 @@ from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copier, CopyCounts
 from lading.transfer.guard import find_named
 from lading.transfer.place import Place, is_digest
-from lading.transfer.referrers import Finder, LeftBehind, Referrer, left_behind
+from lading.transfer.referrers import Finder, LeftBehind, Referrer, found_there, left_behind
 from lading.transfer.report import CopiedImage, CopiedTag, CopyOptions, CopyReport, Failure, Note
 from lading.transfer.transform import Attached, Graph
 
@@ -501,13 +501,21 @@ class _Operation:
                 before = source = copier.target
                 continue
             copier.planned_from = before
+            there = await self._found_there(graph, referrers, naming)
             for referrer in _each_once(referrers):
+                if referrer.tag is None and referrer.content.digest in there:
+                    copier.leave(referrer.content)
+                    continue
                 tag = naming.target.place.named(referrer.tag) if referrer.tag is not None else None
                 bring = partial(self._bring_referrer, copier, referrer.content, tag, is_new=not naming.is_unchanged)
                 await self._once.do((id(copier), referrer.content.digest, tag), bring)
             for attached in self._attached(graph, copier.target):
                 names = [attached.tag] if attached.tag is not None else []
                 await copier.copy(graph.store, attached.content, names=names)
+            if await self._is_left(graph, naming):
+                copier.leave(graph.manifest.descriptor)
+                before = source = copier.target
+                continue
             names = naming.to_set(again=options.verify)
             last = self._last(naming, names, at_last)
             check = options.guard.of_names(naming.before(names), graph.manifest.digest)
@@ -515,6 +523,23 @@ class _Operation:
             before = copier.target
             if not options.dry_run:
                 source = before
+
+    async def _found_there(self, graph: Graph, referrers: Sequence[Referrer], naming: _Naming) -> set[Digest]:
+        """The referrers that a target has, whole, and lists; they are looked for where it had the content itself."""
+        target = naming.target
+        subjects = {referrer.subject for referrer in referrers if referrer.tag is None}
+        had = naming.is_unchanged or await target.had(graph.manifest.descriptor)
+        if self._options.verify or not (subjects and had):
+            return set()
+        there = await found_there(target.store, subjects, target.copier.contains)
+        contents = {referrer.content.digest: referrer.content for referrer in referrers}
+        return {digest for digest in there & contents.keys() if await target.copier.is_whole(contents[digest])}
+
+    async def _is_left(self, graph: Graph, naming: _Naming) -> bool:
+        """Whether the content is there already under all its names, and only what refers to it was to be brought."""
+        if self._options.verify or graph.only is not None or not naming.is_unchanged:
+            return False
+        return await naming.target.copier.is_whole(graph.manifest.descriptor)
 
     async def _bring_referrer(self, copier: Copier, content: Descriptor, tag: str | None, *, is_new: bool) -> None:
         """Copy a referrer; where the image was there, its tag may name it already."""

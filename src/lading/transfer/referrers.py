@@ -6,7 +6,7 @@ digest: `sha256-….sig`, `.att`, `.sbom`. Knows stores, and not which ones.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -18,7 +18,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, IMAGES
-from lading.model.tags import cosign_tags, is_fallback, subject_of
+from lading.model.tags import cosign_tags, fallback_tag, is_fallback, subject_of
 from lading.store import AnyManifest, ListsReferrers, Readable, fetch_manifest
 from lading.transfer.report import CopiedImage, Note
 from lading.walk import Walk
@@ -92,6 +92,8 @@ class Finder:
         return manifest.descriptor if self._types & artifact_types(manifest, tag) else None
 
     async def _listed(self, subject: Descriptor, is_first: bool) -> AsyncIterator[Descriptor]:
+        if self._tags is not None and self._tags.has_no_list(self._source, subject.digest):
+            return
         async for item in listed_referrers(self._source, subject):
             if (
                 not is_first
@@ -109,6 +111,8 @@ class DigestTags(msgspec.Struct):
     """Those of cosign, by the digests that they are made of."""
     fallbacks: set[str] = set()
     """Those that list referrers, where the store lists such tags."""
+    are_all: bool = False
+    """Whether all tags were listed."""
 
     @classmethod
     async def of(cls, store: Readable) -> Self:
@@ -120,7 +124,12 @@ class DigestTags(msgspec.Struct):
                     found.fallbacks.add(tag)
                 elif (subject := subject_of(tag)) is not None:
                     found.cosign.setdefault(subject, []).append(tag)
+            found.are_all = True
         return found
+
+    def has_no_list(self, store: Readable, subject: Digest) -> bool:
+        """Whether it is known, without a question, that the store lists no referrers of a manifest."""
+        return self.are_all and store.traits.lists_under_tags and fallback_tag(subject) not in self.fallbacks
 
 
 class LeftBehind:
@@ -230,6 +239,30 @@ async def listed_referrers(store: Readable, subject: Descriptor) -> AsyncIterato
     lists = await store.referrer_lists(subject)
     for item in {item.digest: item for entries in [*lists.values()][::-1] for item in entries}.values():
         yield item
+
+
+async def found_there(
+    store: Readable, subjects: Collection[Digest], contains: Callable[[Descriptor], Coroutine[None, None, bool]]
+) -> set[Digest]:
+    """What a store has and lists as referrers of manifests: one question for each of these.
+
+    Args:
+        store: the store.
+        subjects: the manifests.
+        contains: asks whether a manifest is there. What a registry lists itself is; a list under a tag may be old.
+    """
+
+    async def of(subject: Digest) -> set[Digest]:
+        content = Descriptor(digest=subject, size=0)
+        if not isinstance(store, ListsReferrers):
+            return await _listed(store, content)
+        lists = await store.referrer_lists(content)
+        listed = {item.digest for item in lists.get("api", ())}
+        asked = [item for item in lists.get("fallback-tag", ()) if item.digest not in listed]
+        looks = await gather(contains(item.content) for item in asked)
+        return listed | {item.digest for item, is_there in zip(asked, looks, strict=True) if is_there}
+
+    return set[Digest]().union(*await gather(map(of, subjects)))
 
 
 async def typed(store: Readable, referrer: Descriptor) -> Descriptor:
