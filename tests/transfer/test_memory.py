@@ -13,6 +13,7 @@ import pytest
 from support import images
 from support.http import CHUNK, Connection, Reply, Request, Server, head
 from support.lading import Lading
+from support.registry import RealRegistry
 
 GIB = 1024**3
 MOST = 128 * 1024
@@ -133,3 +134,26 @@ def test_of_eight_blobs_at_once_into_a_layout(lading: Lading, tmp_path: Path) ->
             assert (layout / "blobs" / digest.replace(":", "/")).stat().st_size == size
     finally:
         shutil.rmtree(layout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_of_files_of_an_artifact(lading: Lading, registry: RealRegistry, repository: str, tmp_path: Path) -> None:
+    """A directory with as many files as one likes, and a file as large as one likes, take what a small file takes."""
+    name = f"{registry.host}/{repository}"
+    many, large, small = (tmp_path / what for what in ("many", "large", "small"))
+    small.write_bytes(b"small")
+    with large.open("wb") as file:
+        for number in range(384):
+            file.write(number.to_bytes(4, "big") * (CHUNK // 4))
+    for number in range(15_000):
+        path = many / str(number % 100) / f"file-{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d" % number)
+    pushed, pulled = {}, {}
+    for what in (small, large, many):
+        place = f"{name}:{what.name}"
+        pushed[what.name] = peak(lading, "artifact", "push", "-q", place, f"{what.name}={what}")
+        pulled[what.name] = peak(lading, "artifact", "pull", "-q", place, "-o", str(tmp_path / "out"))
+    for peaks in (pushed, pulled):
+        assert max(peaks.values()) < peaks["small"] + 16 * 1024
