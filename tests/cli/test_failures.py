@@ -659,7 +659,7 @@ WRONG = {
     "digest localhost:5000/a --platform linux": ("'linux' is not a platform", "OS/ARCH"),
     "inspect localhost:5000/a --raw --format json": ("--raw", "usage: lading inspect"),
     "inspect localhost:5000/a --raw --platform linux/amd64 --platform linux/arm64": ("--raw", "usage: lading inspect"),
-    "inspect": ("missing argument 'REFERENCE'", "usage: lading inspect"),
+    "inspect": ("missing argument 'REFERENCE...'", "usage: lading inspect"),
     "inspect localhost:5000/a --bogus": ("'--bogus'", "usage: lading inspect"),
     "tag localhost:5000/a": ("missing argument 'NEW...'", "usage: lading tag"),
     "tag localhost:5000/a localhost:5000/b@" + ZEROS: ("cannot be a new tag", "it has a digest"),
