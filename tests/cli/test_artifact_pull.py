@@ -735,3 +735,9 @@ def test_an_image_in_an_artifact_is_said(
         client.artifacts.pull(f"{registry.host}/{repository}:1", tmp_path / "out")
     assert caught.value.code == "image-not-artifact"
     assert not (tmp_path / "out").exists()
+
+
+def test_what_there_is_is_said_where_nothing_is_called_so(lading: Lading, tmp_path: Path) -> None:
+    place = pushed(tmp_path, *((b"%d" % number, {TITLE: f"f{number}"}) for number in range(7)))
+    ran = lading.run("artifact", "pull", place, "--title", "g*", check=False, cwd=tmp_path)
+    assert (ran.returncode, "it has f0, f1, f2, f3, f4 and 2 more" in ran.stderr) == (3, True), ran.stderr

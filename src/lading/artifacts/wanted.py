@@ -76,8 +76,15 @@ def files_of(manifest: Manifest, wanted: Choice, config: Mapping[str, Any], what
         if layer.media_type != OCI_EMPTY and _is_wanted(one, layer, wanted)
     ]
     if not chosen and (wanted.titles or wanted.media_types):
+        titles = [excerpt(one.title) for one in named(manifest, config) if one.title]
         raise NotFound(
-            f"{what} has no such file", remedy="look at its manifest", code="no-such-file", fields={"reference": what}
+            f"{what} has no such file",
+            cause=f"it has {', '.join(titles[:5])}" + (f" and {len(titles) - 5} more" if len(titles) > 5 else "")
+            if titles
+            else None,
+            remedy="look at its manifest",
+            code="no-such-file",
+            fields={"reference": what},
         )
     files = _placed(_without_repetitions([_file(one, layer) for one, layer in chosen]), wanted, what)
     if wanted.config is not None and manifest.config is not None:
