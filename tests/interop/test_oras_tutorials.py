@@ -229,3 +229,30 @@ def test_documents_say_what_those_of_oras_say(name: str, ours: Run, oras: Callab
     )
     again = json.loads(oras("attach", f"{name}:1", *words, *CREATED, "--artifact-type", "a/b", "--format", "json"))
     assert again["digest"] in json.dumps(attached)
+
+
+def test_regctl_beside_lading(name: str, tool: Tool, ours: Run, tmp_path: Path) -> None:
+    """What lading pushes and attaches regctl gets and lists, and the other way round."""
+    regctl = ("regctl", "--host", f"reg={name.partition('/')[0]},tls=disabled")
+    (tmp_path / "d/in").mkdir(parents=True)
+    (tmp_path / "d/in/x").write_text("x")
+    (tmp_path / "a.txt").write_text("a")
+    ours("artifact", "push", f"{name}:ours", "a.txt:text/plain", "d", "--artifact-type", "a/b")
+    put = ["--artifact-type", "a/b", "-f", "a.txt", "-m", "text/plain", "-f", "d", "-m", "application/x-tar"]
+    tool(*regctl, "artifact", "put", *put, "--file-title", f"{name}:theirs")
+    ours("artifact", "pull", f"{name}:theirs", "-o", "out")
+    assert tree(tmp_path / "out/d") == tree(tmp_path / "d")
+    assert (tmp_path / "out/a.txt").read_text() == "a"
+    # It unpacks a directory of oras below its title once more, and so one of lading.
+    tool("oras", "push", "--plain-http", f"{name}:oras", "a.txt:text/plain", "d", "--artifact-type", "a/b")
+    for tag in ("ours", "oras"):
+        (tmp_path / tag).mkdir()
+        tool(*regctl, "artifact", "get", f"{name}:{tag}", "-o", tag)
+    assert tree(tmp_path / "ours") == tree(tmp_path / "oras")
+    assert (tmp_path / "ours/a.txt").read_text() == "a"
+    ours("artifact", "attach", f"{name}:ours", "a.txt", "--artifact-type", "by/lading")
+    words = ["--artifact-type", "by/regctl", "-f", "a.txt", "-m", "text/plain"]
+    tool(*regctl, "artifact", "put", *words, "--subject", f"{name}:ours")
+    for listed in (tool(*regctl, "artifact", "list", f"{name}:ours"), ours("artifact", "ls", f"{name}:ours")):
+        assert "by/lading" in listed.stdout
+        assert "by/regctl" in listed.stdout
