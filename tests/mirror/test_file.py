@@ -98,6 +98,7 @@ def test_all_that_a_file_may_say() -> None:
     assert alpine.referrers == ("application/vnd.dev.sigstore.bundle.v0.3+json",)
     assert alpine.newest == Newest(count=3, by="semver", per="minor")
     assert alpine.newer_than == timedelta(days=1, hours=12)
+    assert alpine.on_move is not None
     assert alpine.on_move == OnMove("backup:bk-{tag}")
     assert alpine.on_move.action == "backup"
     assert alpine.on_move.backup_tag("1.0") == "bk-1.0"
@@ -204,6 +205,8 @@ def test_what_is_wrong(change: str, line: int, column: int, cause: str, remedy: 
         ("mirror:\n- {from: a\n", (3, 1), "this is no YAML"),
         ("mirror:\n- {<<: a}\n", (2, 8), "'<<' takes a mapping"),
         ("mirror:\n- {[a]: b}\n", (2, 4), "a key has to be a text"),
+        ('mirror: "\\ud83d"', (1, 9), "half of a character"),
+        ('"\\ud83d": a', (1, 1), "half of a character"),
         ("mirror: &a\n- *a\n", None, "it is nested too deeply"),
         ("mirror: \x00", None, "this is no YAML"),
         ("", None, "mirrors nothing"),

@@ -60,7 +60,7 @@ class YamlText:
         if self._count > _VALUES:
             raise invalid(self._what, None, f"it stands for more than {_VALUES:,} values")
         if node.id == "scalar":
-            return node.value
+            return self._whole(node)
         if node.id == "sequence":
             return [self._placed(child, child, (*path, at)) for at, child in enumerate(node.value)]
         found: dict[str, Any] = {}
@@ -68,7 +68,7 @@ class YamlText:
         for key, value in self._pairs(node):
             if key.id != "scalar":
                 raise invalid(self._what, _place(key), "a key has to be a text")
-            if key.value in own:
+            if self._whole(key) in own:
                 raise invalid(self._what, _place(key), f"the key {key.value!r} is there twice")
             own.add(key.value)
             found[key.value] = self._placed(key, value, (*path, key.value))
@@ -78,6 +78,13 @@ class YamlText:
                 raise invalid(self._what, _place(base), "'<<' takes a mapping, or a list of them")
             found = said | found
         return found
+
+    def _whole(self, node: Any) -> str:
+        """The text of a scalar, once it is sure that it is one: an escape such as `\\ud800` is half of a character."""
+        text = str(node.value)
+        if any("\ud800" <= one <= "\udfff" for one in text):
+            raise invalid(self._what, _place(node), "there is half of a character here")
+        return text
 
     def _placed(self, at: Any, node: Any, path: Path) -> Any:
         self._places.setdefault(path, _place(at))
