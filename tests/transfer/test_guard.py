@@ -202,8 +202,9 @@ def test_exit_code_of_a_tag_that_moves_before_it_is_removed(
     """The command looks first what goes, and the tag moves after that."""
     images.push(elsewhere, repository, "1", OLD)
     with CountingProxy(f"http://{elsewhere}") as proxy:
-        looks = 1 if how else 2
-        proxy.intercept = move(elsewhere, repository, method="HEAD", path="/manifests/1", after=looks)
+        # Without --untag the last look reads the manifest, whose subject may have a list that it is in.
+        last = {"method": "HEAD", "after": 1} if how else {"method": "GET"}
+        proxy.intercept = move(elsewhere, repository, path="/manifests/1", **last)
         name = f"{proxy.host}/{repository}:1"
         ran = lading.run("delete", *how, "--yes", name, "--if-digest", OLD.digest, check=False)
     assert ran.returncode == 8, ran.stderr
