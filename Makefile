@@ -46,7 +46,7 @@ format: $(VENV)/.ready-dev
 # Installs the peers first. Takes about an hour, on a machine that does nothing else.
 bench: $(VENV)/.ready-dev
 	@bash -euc '. .ci/peers.sh; debian_install docker-registry docker.io podman skopeo; go_peers; \
-	  exec $(PY) bench/run.py --write $(ARGS)'
+	  exec $(PY) -m bench.run --write $(ARGS)'
 
 pages: $(VENV)/.ready-dev
 	$(PY) docs/describe_json.py > docs/json.md

@@ -1,6 +1,6 @@
 """Files as artifacts: many small ones and one large one, pushed and pulled, first and again; attached, listed, kept.
 
-    python bench/artifacts.py [--runs 3] [--only small]
+    python -m bench.artifacts [--runs 3] [--only small]
 
 A folder is one layer, which is packed and unpacked; oras does so too, and regctl takes single files only. Each round
 has content of its own.
@@ -12,8 +12,8 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 
-from harness import MIB, Scenario, Step, main
-from harness.scenario import OURS, Names, Site
+from bench.harness import MIB, Scenario, Step, main
+from bench.harness.scenario import OURS, Names, Site
 from support.images import make_artifact, make_image
 
 TYPE = "application/vnd.example.bench"

@@ -1,6 +1,6 @@
 """Copies: one large layer, many layers, several platforms, many small images; fresh, again, and under a second tag.
 
-    python bench/copies.py [--runs 5] [--network realistic] [--only platforms]
+    python -m bench.copies [--runs 5] [--network realistic] [--only platforms]
 
 From one registry to another and within one, and to and from an OCI layout and an archive. Each round has content that
 is nowhere yet.
@@ -12,8 +12,8 @@ import gzip
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from harness import MIB, Scenario, Step, main
-from harness.scenario import Names, Site
+from bench.harness import MIB, Scenario, Step, main
+from bench.harness.scenario import Names, Site
 from support.images import Manifest, make_image, make_index, make_layer, noise
 
 ARCHITECTURES = (

@@ -1,6 +1,6 @@
 """Looking into an image and changing it: one file, all names, the whole file system, a layer more, another config.
 
-    python bench/images.py [--runs 3] [--small] [--only append] [--tool crane]
+    python -m bench.images [--runs 3] [--small] [--only append] [--tool crane]
 
 The image has 500 MiB of layers (`--small`: 20), half of it text and half of it noise, in five layers. A task that a
 tool does not have is left out: regctl makes no archive of a file system, and flattens nothing; crane reads a file by an
@@ -16,8 +16,8 @@ import random
 import tarfile
 from collections.abc import Sequence
 
-from harness import MIB, Scenario, Step, main
-from harness.scenario import Names, Site
+from bench.harness import MIB, Scenario, Step, main
+from bench.harness.scenario import Names, Site
 from support.images import Manifest
 from support.layers import Blob, image
 

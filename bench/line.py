@@ -1,6 +1,6 @@
 """A slow line: passes TCP connections on, and lets everything take its time, without making anything wait its turn.
 
-    python bench/line.py LATENCY UPSTREAM...
+    python -m bench.line LATENCY UPSTREAM...
 
 LATENCY is that of a round trip, in seconds. Listens on a port for each UPSTREAM (HOST:PORT) and prints those ports.
 What comes in goes out half the latency later, in either direction and on every connection; a connection comes about

@@ -1,6 +1,6 @@
 """A list of 3 or 12 images, put under one name and pushed: the images are in the registry already.
 
-    python bench/lists.py [--runs 5] [--network realistic]
+    python -m bench.lists [--runs 5] [--network realistic]
 
 Docker keeps a list on disk before it pushes; podman pulls the images' manifests into its own storage. Both are what
 their users do. With lading both ways are measured: `manifest create` and `manifest push`, and `index create`.
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness import Scenario, Step, main
-from harness.scenario import Names, Site
+from bench.harness import Scenario, Step, main
+from bench.harness.scenario import Names, Site
 from support.images import make_image
 
 PLATFORMS = (

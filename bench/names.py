@@ -1,14 +1,14 @@
 """What a name stands for: digest, inspect, more tags, and lists of tags; where a command is a request or a few.
 
-python bench/names.py [--runs 5] [--network plain] [--only digest]
+python -m bench.names [--runs 5] [--network plain] [--only digest]
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness import Scenario, Step, main
-from harness.scenario import Names, Site
+from bench.harness import Scenario, Step, main
+from bench.harness.scenario import Names, Site
 from support.images import make_image, make_index
 
 PLATFORMS = (

@@ -1,8 +1,8 @@
 """Every scenario, with lading and every peer that can do it; writes docs/benchmarks.md, its charts and a JSON file.
 
     make bench                                  install the peers, then run everything
-    python bench/run.py --only digest --runs 3  some of it, printed and not written
-    python bench/run.py --from docs/benchmarks/results.json
+    python -m bench.run --only digest --runs 3  some of it, printed and not written
+    python -m bench.run --from docs/benchmarks/results.json
 
 Each round goes through the tools in another order, and with content of its own. On a machine that does something else
 at the same time, the numbers say nothing.
@@ -17,17 +17,11 @@ import platform
 from contextlib import ExitStack
 from pathlib import Path
 
-import artifacts
-import copies
-import images
-import lists
-import names
-import slopes
-import start
-from harness import report
-from harness.network import NETWORKS, network
-from harness.scenario import Scenario, Site, chosen, measure, options_of, show
-from harness.tools import find_tools, version_of
+from bench import artifacts, copies, images, lists, names, slopes, start
+from bench.harness import report
+from bench.harness.network import NETWORKS, network
+from bench.harness.scenario import Scenario, Site, chosen, measure, options_of, show
+from bench.harness.tools import find_tools, version_of
 
 GROUPS = {
     "start-up": start,

@@ -1,6 +1,6 @@
 """Times `lading registry serve` beside docker-registry and `crane registry serve`, in the same run.
 
-    python bench/servers.py [--runs 3] [--size 1024] [--requests 2000] [--server lading crane]
+    python -m bench.servers [--runs 3] [--size 1024] [--requests 2000] [--server lading crane]
 
 Tasks: push a blob (of --size MiB), pull it, put manifests (--requests of them, over eight connections) and get them.
 The client sends and receives raw bytes over sockets, so that it is not what is measured. crane is looked for in PATH,

@@ -1,6 +1,6 @@
 """How cost grows: memory against the size of a layer, and time against the number of images.
 
-    python bench/slopes.py [--tool crane regctl skopeo]
+    python -m bench.slopes [--tool crane regctl skopeo]
 
 A layer of 64 MiB to 8 GiB is copied into another registry; 1 to 5,000 images are. What should not grow is the memory,
 and the time for each image.
@@ -12,9 +12,9 @@ import json
 import random
 from collections.abc import Callable, Sequence
 
-import copies
-from harness import MIB, Scenario, main
-from harness.scenario import Names, Site
+from bench import copies
+from bench.harness import MIB, Scenario, main
+from bench.harness.scenario import Names, Site
 from lading import Client, Descriptor
 
 OCI = "application/vnd.oci.image"

@@ -1,6 +1,6 @@
 """What a command costs before it does anything: the interpreter, the imports, the words on the command line.
 
-    python bench/start.py [--runs 20]
+    python -m bench.start [--runs 20]
 
 `python -c pass` is the interpreter alone, of the same environment. No network is used.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from harness import Scenario, Step, main
+from bench.harness import Scenario, Step, main
 
 
 def scenarios(small: bool) -> Sequence[Scenario]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import run as bench
-from harness import report
-from harness.network import NETWORKS
-from harness.process import Failed, Helper
-from harness.scenario import FIRST, Run, Scenario, Step
+from bench import run as bench
+from bench.harness import report
+from bench.harness.network import NETWORKS
+from bench.harness.process import Failed, Helper
+from bench.harness.scenario import FIRST, Run, Scenario, Step
 from support.parts import need
 from support.process import run
 
@@ -118,7 +118,7 @@ def test_scenarios_run(network: str) -> None:
         "each a layer",
         "backup",
     ]
-    said = run([sys.executable, BENCH / "run.py", *words], timeout=300)
+    said = run([sys.executable, *words], cwd=BENCH.parent, timeout=300)
     assert "failed" not in said.stderr
     assert "5 more tags\n    lading " in said.stdout
     assert "an index of 8 platforms, second tag\n    lading " in said.stdout

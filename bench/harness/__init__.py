@@ -4,6 +4,6 @@ A script names its scenarios and calls `main`. A scenario says, for each tool, t
 task is one expression for the library. All that is measured is the whole process, start-up included.
 """
 
-from harness.scenario import MIB, Scenario, Step, main
+from bench.harness.scenario import MIB, Scenario, Step, main
 
 __all__ = ["MIB", "Scenario", "Step", "main"]

@@ -1,6 +1,6 @@
 """What was measured, as a JSON document, as a page with tables, and as a chart for each group.
 
-The document is the source of the others: `python bench/run.py --from FILE` makes the page from one.
+The document is the source of the others: `python -m bench.run --from FILE` makes the page from one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.network import NETWORKS
-from harness.scenario import FIRST, LIBRARY, OURS, WARM, Runs, Scenario
+from bench.harness.network import NETWORKS
+from bench.harness.scenario import FIRST, LIBRARY, OURS, WARM, Runs, Scenario
 
 Document = dict[str, Any]
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.network import NETWORKS, Network, network
-from harness.process import Failed, Helper
-from harness.tools import find_tools
+from bench.harness.network import NETWORKS, Network, network
+from bench.harness.process import Failed, Helper
+from bench.harness.tools import find_tools
 from support.images import Manifest, push
 
 MIB = 1024 * 1024
