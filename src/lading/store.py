@@ -408,16 +408,22 @@ class Stored(Source):
         store: which has it.
         content: what is read.
         rest: reads it from an offset on, where the store has a way to; else what comes before is read and left out.
+        is_examined: whether `rest` gives what was hashed a moment ago, or an exception.
 
     Reading raises NotFound where the store does not have it.
     """
 
-    is_verified = True
-
     def __init__(
-        self, store: Readable, content: Descriptor, rest: Callable[[int], AsyncIterator[bytes]] | None = None
+        self,
+        store: Readable,
+        content: Descriptor,
+        rest: Callable[[int], AsyncIterator[bytes]] | None = None,
+        *,
+        is_examined: bool = False,
     ) -> None:
         self.origin: object = store
+        self.digest: str | None = content.digest
+        self.is_examined: bool = is_examined and rest is not None
         self._store = store
         self._content = content
         self._rest = rest
@@ -443,6 +449,10 @@ class Stored(Source):
                 status=error.status,
                 registry_code=error.registry_code,
             ) from error
+
+    def sent(self, start: int) -> AsyncIterator[bytes]:
+        """Read it from the byte at `start`, and leave it to the receiver to hash what is examined."""
+        return self._rest(start) if self.is_examined and self._rest is not None else self.since(start)
 
 
 def from_store(store: Readable, content: Descriptor) -> Source:

@@ -1,7 +1,9 @@
 """What tests of stores share: graphs with everything in them, and ways to put them into any store."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,3 +67,24 @@ async def _fill(store: Store, manifest: images.Manifest, *names: str) -> Descrip
     parsed = parse(manifest.content, manifest.media_type)
     await put_manifest(store, parsed, names)
     return parsed.descriptor
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes the verifying of content hashes, piece by piece."""
+    counted: list[int] = []
+
+    class Hash:
+        def __init__(self, algorithm: str, data: bytes = b"") -> None:
+            self._hash = hashlib.new(algorithm)
+            self.update(data)
+
+        def update(self, data: bytes) -> None:
+            counted.append(len(data))
+            self._hash.update(data)
+
+        def hexdigest(self) -> str:
+            return self._hash.hexdigest()
+
+    monkeypatch.setattr("lading.model.digest.hashlib", SimpleNamespace(new=Hash))
+    return counted

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ from lading.model.media_types import OCI_INDEX, OCI_MANIFEST
 from lading.registry.repository import Repository
 from lading.registry.session import Session
 from lading.serve import background
-from lading.store import Source, from_bytes, from_chunks, put_manifest, read
+from lading.store import Source, from_bytes, from_chunks, from_store, put_manifest, read
 from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
 from lading.transfer.graph import Copier
@@ -485,6 +486,27 @@ async def test_no_room_for_a_blob(layout: Layout, path: Path, fill: Fill, image:
     assert not await layout.contains(BLOB)
     await layout.write(BLOB, from_bytes(LARGE))
     assert await layout.contains(BLOB)
+
+
+async def test_what_was_verified_to_be_something_else_is_verified(layout: Layout, path: Path) -> None:
+    other = Descriptor.of(LARGE[::-1], BLOB.media_type)
+    shelf = Memory()
+    await shelf.write(other, from_bytes(LARGE[::-1]))
+    with pytest.raises(DigestMismatch, match=f"{BLOB.digest} does not match its digest"):
+        await layout.write(BLOB, from_store(shelf, other))
+    with pytest.raises(DigestMismatch, match="is not complete"):
+        await layout.write(msgspec.structs.replace(other, size=other.size + 1), from_store(shelf, other))
+    assert not [entry for entry in path.rglob("*") if entry.is_file() and entry.stat().st_size > 1000]
+    await layout.write(other, from_store(shelf, other))
+    assert (path / "blobs" / str(other.digest).replace(":", "/")).read_bytes() == LARGE[::-1]
+
+
+async def test_a_copy_is_hashed_once_on_its_way(layout: Layout, hashed: list[int]) -> None:
+    shelf = Memory()
+    await shelf.write(BLOB, from_bytes(LARGE))
+    hashed.clear()
+    await layout.write(BLOB, from_store(shelf, BLOB))
+    assert sum(hashed) == BLOB.size
 
 
 # --- resuming

@@ -1,18 +1,19 @@
 """New content over a store: it is kept beside what lives below, and a copy takes each from where it is."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from lading.errors import DigestMismatch, InvalidContent, NotFound, Unsupported, UsageError
+from lading.errors import Conflict, DigestMismatch, InvalidContent, NotFound, Unsupported, UsageError
 from lading.model.descriptor import Descriptor
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import OCI_MANIFEST
 from lading.registry.repository import Repository
 from lading.registry.session import Session
-from lading.store import Store, fetch_manifest, from_bytes, from_store, put_manifest, read
+from lading.store import Source, Store, fetch_manifest, from_bytes, from_store, put_manifest, read
 from lading.stores.docker.archive import DockerArchive, NewDockerArchive
 from lading.stores.layout.layout import Layout
 from lading.stores.memory import Memory
@@ -48,6 +49,11 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr("tempfile.tempdir", None)
     return folder
+
+
+def put_back(path: Path, status: os.stat_result) -> None:
+    """Give a file the times that it had before."""
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -210,9 +216,15 @@ async def test_what_is_not_what_it_should_be_is_not_kept(scratch: Path) -> None:
 async def test_a_file_is_read_where_it_is(tmp_path: Path, scratch: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(LARGE)
+    written = path.stat()
     async with Overlay() as overlay:
         content = await overlay.add(path)
         path.write_bytes(LARGE[::-1])
+        with pytest.raises(Conflict, match="was changed while it was read") as changed:
+            await read(overlay, content)
+        assert changed.value.code == "file-changed"
+        # Nobody can tell by its times that it was changed: its digest tells.
+        put_back(path, written)
         with pytest.raises(DigestMismatch):
             await read(overlay, content)
         path.unlink()
@@ -224,6 +236,83 @@ async def test_a_file_is_read_where_it_is(tmp_path: Path, scratch: Path) -> None
             await overlay.add(Path("/dev/null"))
         await overlay.delete(content)
     assert not list(scratch.iterdir())
+
+
+@pytest.fixture(params=["layout", "docker-registry", "embedded"])
+async def target(request: pytest.FixtureRequest, tmp_path: Path, repository: str) -> AsyncIterator[Store]:
+    """A store to send something large to."""
+    if request.param == "layout":
+        yield Layout(tmp_path / "target", create=True)
+        return
+    registry = request.getfixturevalue("elsewhere" if request.param == "embedded" else "registry")
+    host = registry if isinstance(registry, str) else registry.host
+    async with Session(backoff=0.01) as session:
+        yield Repository(session, host, repository)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_a_file_that_changes_before_it_is_sent_is_not_sent(tmp_path: Path, target: Store, when: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(LARGE * 8)
+    async with Overlay() as overlay:
+        content = await overlay.add(path)
+        source = overlay.source(content)
+        if when == "before":
+            path.write_bytes(LARGE * 7 + LARGE[::-1])
+        else:
+            source = Interrupted(source, lambda: path.write_bytes(LARGE * 9))
+        with pytest.raises(Conflict, match="was changed while it was read"):
+            await target.write(content, source)
+        assert not await target.contains(content)
+
+
+async def test_a_file_that_changes_and_looks_as_before_is_refused(tmp_path: Path, target: Store) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(LARGE * 8)
+    written = path.stat()
+    async with Overlay() as overlay:
+        content = await overlay.add(path)
+        path.write_bytes(LARGE * 7 + LARGE[::-1])
+        put_back(path, written)
+        # A registry computes the digest, and so does a layout.
+        with pytest.raises(DigestMismatch, match=f"{content.digest} does not match its digest"):
+            await target.write(content, overlay.source(content))
+        assert not await target.contains(content)
+
+
+async def test_a_file_is_hashed_once_before_it_is_sent(
+    tmp_path: Path, repository: str, elsewhere: str, hashed: list[int]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(LARGE * 8)
+    async with Overlay() as overlay, Session() as session:
+        content = await overlay.add(path)
+        await Repository(session, elsewhere, repository).write(content, overlay.source(content))
+        assert sum(hashed) < 1000
+        # Who reads it gets it verified.
+        hashed.clear()
+        assert await read(overlay, content) == LARGE * 8
+        assert sum(hashed) == content.size
+
+
+class Interrupted(Source):
+    """A source with something that happens after its first chunk."""
+
+    def __init__(self, source: Source, happens: Callable[[], object]) -> None:
+        self.digest = source.digest
+        self.origin = source.origin
+        self._source, self._happens = source, happens
+
+    def since(self, start: int) -> AsyncIterator[bytes]:
+        return self._read(self._source.since(start))
+
+    def sent(self, start: int) -> AsyncIterator[bytes]:
+        return self._read(self._source.sent(start))
+
+    async def _read(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            yield chunk
+            self._happens()
 
 
 async def test_names_that_are_whole_references_are_found_below(

@@ -297,9 +297,14 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+_AT_ONCE = 128 * 1024 * 1024
+
+
 def noise(seed: str, size: int) -> bytes:
     """Bytes that do not compress, the same for the same seed."""
-    return random.Random(seed).randbytes(size)
+    chance = random.Random(seed)
+    # Python 3.11 gives fewer than 256 MiB at once.
+    return b"".join(chance.randbytes(min(_AT_ONCE, size - start)) for start in range(0, size, _AT_ONCE))
 
 
 def _layers(count: int, size: int, seed: str) -> list[bytes]:

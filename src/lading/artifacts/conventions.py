@@ -28,8 +28,7 @@ from lading.artifacts.kinds import (
 )
 from lading.artifacts.titles import TITLE
 from lading.artifacts.wasm import read_world
-from lading.errors import Conflict
-from lading.io.sources import CHUNK
+from lading.io.sources import CHUNK, file_changed
 from lading.io.tarball import decompressed, reading
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
@@ -102,7 +101,7 @@ def bottle_platform(name: str) -> Platform | None:
 async def _helm(overlay: Overlay, path: str, layers: Sequence[Descriptor]) -> Shape:
     chart = await in_thread(read_chart, path)
     if chart is None:
-        raise _changed(path)
+        raise file_changed(path)
     return Shape(
         config=await overlay.add(chart.config, HELM_CONFIG),
         layers=sorted(layers, key=lambda layer: layer.digest),  # as Helm has them
@@ -118,7 +117,7 @@ async def _wasm(overlay: Overlay, path: str, layers: Sequence[Descriptor], times
     if await in_thread(_is_component, path):
         world = await in_thread(read_world, path)
         if world is None:
-            raise _changed(path)
+            raise file_changed(path)
         document["os"] = "wasip2"
         document["component"] = {"exports": list(world.exports), "imports": list(world.imports)}
     return Shape(config=await overlay.add(encode_compact(document), WASM_CONFIG), layers=layers)
@@ -174,9 +173,3 @@ def _diff_id(path: str) -> str:
             heed()
             hasher.update(piece)
     return f"sha256:{hasher.hexdigest()}"
-
-
-def _changed(path: str) -> Conflict:
-    return Conflict(
-        f"{path} was changed while it was read", remedy="do it again when nothing writes to it", code="file-changed"
-    )

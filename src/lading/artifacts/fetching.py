@@ -175,7 +175,7 @@ class Fetching:
             if verifier.seen < layer.size or not layer.size:
                 source = self._source(layer)
                 # Read from its first byte, it is verified already.
-                check = verifier if verifier.seen or not source.is_verified else None
+                check = verifier if verifier.seen or source.digest != layer.digest else None
                 async with closing(in_pieces(source.since(verifier.seen), _PIECE)) as pieces:
                     async for piece in pieces:
                         with scratch.keeping(self._what, self._folder):

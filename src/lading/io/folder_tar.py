@@ -15,9 +15,10 @@ from typing import Literal
 
 import msgspec
 
-from lading.errors import Conflict, InvalidContent, LadingError, NotFound, way_on
+from lading.errors import InvalidContent, LadingError, NotFound, way_on
 from lading.io.ignore_file import Ignore
 from lading.io.modes import ModeChange
+from lading.io.sources import file_changed
 from lading.io.tar_stream import Member
 from lading.io.tar_writer import DIRECTORY, FILE, HARD_LINK, SYMLINK, TarWriter, directory
 from lading.io.threads import heed
@@ -192,12 +193,12 @@ class _Packer:
             with _reading(what):
                 piece = os.read(fd, min(left, _CHUNK))
             if not piece:
-                raise _changed(what)
+                raise file_changed(what)
             self._tar.write(piece)
             left -= len(piece)
         now = os.fstat(fd)
         if (now.st_size, now.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
-            raise _changed(what)
+            raise file_changed(what)
         self._tar.end()
 
     def contents(self, top: int, place: str) -> None:
@@ -210,7 +211,7 @@ class _Packer:
                 raw = next(level.names, None)
                 if raw is None:
                     if os.fstat(level.fd).st_mtime_ns != level.changed:
-                        raise _changed(self._path(level.path))
+                        raise file_changed(self._path(level.path))
                     levels.pop()
                     if levels:
                         os.close(level.fd)
@@ -252,7 +253,7 @@ class _Packer:
             try:
                 opened = os.fstat(fd)
                 if (opened.st_dev, opened.st_ino) != (status.st_dev, status.st_ino):
-                    raise _changed(what)
+                    raise file_changed(what)
                 self.file(fd, place, opened, what)
             finally:
                 os.close(fd)
@@ -344,15 +345,9 @@ def _reading(what: str, *, is_listed: bool = False) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if is_listed:
-            raise _changed(what) from error
+            raise file_changed(what) from error
         raise NotFound(f"{what} does not exist", remedy="check its path") from error
     except OSError as error:
         if is_listed and error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EINVAL):
-            raise _changed(what) from error
+            raise file_changed(what) from error
         raise LadingError(f"{what} cannot be read", cause=error.strerror, remedy=way_on(error)) from error
-
-
-def _changed(what: str) -> Conflict:
-    return Conflict(
-        f"{what} was changed while it was read", remedy="do it again when nothing writes to it", code="file-changed"
-    )

@@ -5,13 +5,14 @@ This module knows bytes and files, and nothing of formats or of where content li
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from lading.errors import LadingError, NotFound, way_on
+from lading.errors import Conflict, LadingError, NotFound, way_on
 
 CHUNK = 1024 * 1024
 """How much is read from a file, or handed to a thread, at once, in bytes."""
@@ -23,9 +24,11 @@ Body = Callable[[], AsyncIterator[bytes]]
 class Source(ABC):
     """Content to be written. Each reading begins anew, so that a write can be tried again or go on where it stopped."""
 
-    is_verified: bool = False
-    """Whether a reading from the first byte to the last ends with an exception where the content is not what it should
-    be."""
+    digest: str | None = None
+    """What a reading from the first byte to the last must hash to, else it ends with an exception; None where it is
+    not verified."""
+    is_examined: bool = False
+    """Whether its digest was computed a moment ago, and a reading ends with an exception if it was changed since."""
     origin: object = None
     """The store that it is read from, where that is known."""
 
@@ -36,6 +39,10 @@ class Source(ABC):
     @abstractmethod
     def since(self, start: int) -> AsyncIterator[bytes]:
         """Read it from the byte at `start` to the end; from any but the first it is not verified."""
+
+    def sent(self, start: int) -> AsyncIterator[bytes]:
+        """Read it as `since` does, to send it where its digest is computed: what is examined is not hashed again."""
+        return self.since(start)
 
 
 class Bytes(Source):
@@ -61,12 +68,30 @@ def from_bytes(data: bytes) -> Source:
     return Bytes(data)
 
 
-def from_file(path: Path) -> Source:
+def from_file(path: Path, status: os.stat_result | None = None) -> Source:
     """A source that reads a file, which has to stay as it is.
 
-    Reading raises NotFound where there is no such file, and LadingError where it cannot be read.
+    Args:
+        path: the file.
+        status: what it was like when its digest was computed; None where that is not known.
+
+    Reading raises NotFound where there is no such file, LadingError where it cannot be read, and Conflict where its
+    status is another by then.
     """
-    return _File(path)
+    return _File(path, status)
+
+
+def is_unchanged(file: BinaryIO, status: os.stat_result) -> bool:
+    """Whether an open file is the one that had this status, and was not written to since, as far as its times tell."""
+    now = os.fstat(file.fileno())
+    return os.path.samestat(now, status) and (now.st_size, now.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def file_changed(what: object) -> Conflict:
+    """The error of a file that others write to while it is read."""
+    return Conflict(
+        f"{what} was changed while it was read", remedy="do it again when nothing writes to it", code="file-changed"
+    )
 
 
 def from_chunks(read: Body) -> Source:
@@ -120,16 +145,25 @@ async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[b
 
 
 class _File(Source):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, status: os.stat_result | None) -> None:
         self._path = path
+        self._status = status
+        self.is_examined = status is not None
 
     async def since(self, start: int) -> AsyncIterator[bytes]:
         from lading.io.threads import in_thread
 
         with await in_thread(open_file, self._path) as file:
             file.seek(start)
-            while chunk := await in_thread(file.read, CHUNK):
+            while chunk := await in_thread(self._next, file):
                 yield chunk
+
+    def _next(self, file: BinaryIO) -> bytes:
+        chunk = file.read(CHUNK)
+        # After each piece: what was changed is not sent to its end.
+        if self._status is not None and not is_unchanged(file, self._status):
+            raise file_changed(self._path)
+        return chunk
 
 
 class _Chunks(Source):

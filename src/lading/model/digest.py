@@ -74,15 +74,19 @@ class Verifier:
         digest: what the whole content must hash to.
         size: how many bytes it must have, or None where that is not known.
         name: what the content is called in an error.
+        is_hashed: whether the digest has to be computed; else the content was checked against it on its way, and only
+            its size is looked at.
     """
 
-    def __init__(self, digest: Digest, size: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self, digest: Digest, size: int | None = None, name: str | None = None, *, is_hashed: bool = True
+    ) -> None:
         self.digest = digest
         self.size = size
         self.seen: int = 0
         """How many bytes have been given to `update` so far."""
         self._name = name or digest
-        self._hash = hashlib.new(digest.algorithm)
+        self._hash = hashlib.new(digest.algorithm) if is_hashed else None
 
     def update(self, chunk: bytes) -> None:
         """Take the next bytes.
@@ -93,7 +97,8 @@ class Verifier:
         self.seen += len(chunk)
         if self.size is not None and self.seen > self.size:
             raise DigestMismatch(f"{self._name} is larger than it should be", cause=f"expected {self.size} bytes")
-        self._hash.update(chunk)
+        if self._hash is not None:
+            self._hash.update(chunk)
 
     def finish(self) -> None:
         """Say that the content has ended.
@@ -105,6 +110,8 @@ class Verifier:
             raise DigestMismatch(
                 f"{self._name} is not complete", cause=f"expected {self.size} bytes, received {self.seen}"
             )
+        if self._hash is None:
+            return
         found = f"{self.digest.algorithm}:{self._hash.hexdigest()}"
         if found != self.digest:
             raise DigestMismatch(

@@ -145,7 +145,7 @@ class Uploads:
         opening = asyncio.ensure_future(self._open()) if opens else None
         try:
             chunks = state.source()
-            if not state.source.is_verified:
+            if state.source.digest != state.content.digest:
                 chunks = aiter(Reader(state.content, chunks))
             async with closing(chunks):
                 data = b"".join([chunk async for chunk in chunks])
@@ -349,7 +349,7 @@ class _Progress:
     def begin(self) -> None:
         """Get the first bytes already, for the next reading."""
         if self._begun is None and not isinstance(self.source, Bytes):
-            self._begun = _Begun(self.source())
+            self._begun = _Begun(self._reading(0))
 
     async def close(self) -> None:
         """Close what was begun and is not read."""
@@ -360,18 +360,23 @@ class _Progress:
         """The bytes that are missing."""
         begun, self._begun = self._begun, None
         try:
-            async with closing(begun or self.source.since(self.offset)) as chunks:
+            async with closing(begun or self._reading(self.offset)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:
             self.source_failure = error
             raise
 
+    def _reading(self, start: int) -> AsyncIterator[bytes]:
+        # The registry computes the digest. Where it found another one, it is to be known whether the source has that.
+        return self.source.since(start) if self.was_spoiled else self.source.sent(start)
+
     def is_spoiled_by(self, error: LadingError) -> bool:
         """Whether what arrived is something else than what was sent, for the first time.
 
-        The source has been verified by then: it happened on the way, or what was there before was something else. A
-        registry may also have left out the body of its last request: the next try does without one.
+        It happened on the way, or what was there before was something else; or a file was changed that was examined
+        before, which the next try finds out. A registry may also have left out the body of its last request: the next
+        try does without one.
         """
         others = self.was_resumed and (error.exit_code == 7 or error.status == 400)
         if self.was_spoiled or not (others or error.registry_code in _SPOILED):

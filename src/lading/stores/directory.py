@@ -176,7 +176,7 @@ class NewDirectory(Directory):
             await self.put(parse(raw, content.media_type, digest=content.digest, what=str(content.digest)))
             return
         part = self.path / f"{content.digest.hex}.part"
-        verifier = Verifier(content.digest, content.size)
+        verifier = Verifier(content.digest, content.size, is_hashed=source.digest != content.digest)
         with part.open("wb") as file:
             async with closing(in_pieces(source())) as chunks:
                 async for chunk in chunks:

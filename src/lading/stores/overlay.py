@@ -11,14 +11,13 @@ import stat
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lading.errors import InvalidDigest, NotFound, Unsupported, UsageError
 from lading.io import scratch
-from lading.io.sources import CHUNK, closing, from_file, in_pieces, open_file
+from lading.io.sources import closing, file_changed, from_file, in_pieces, is_unchanged, open_file
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -39,6 +38,8 @@ from lading.store import (
 from lading.stores.memory import Memory
 
 _SMALL = 64 * 1024
+_PIECE = 256 * 1024
+"""How much of a file is hashed at once, in bytes: it stays in the memory of the processor."""
 
 
 class Overlay:
@@ -107,6 +108,7 @@ class Overlay:
 
         Raises:
             NotFound: there is no such file.
+            Conflict: the file was changed while it was read; code `file-changed`.
             LadingError: a file cannot be read or written.
         """
         if isinstance(content, bytes):
@@ -115,14 +117,15 @@ class Overlay:
             return found
         if isinstance(content, os.PathLike):
             path = Path(content)
-            digest, size = await in_thread(_examined, path)
+            digest, size, source = await in_thread(_examined, path)
         else:
             hasher = hashlib.sha256()
             path, size = await self._kept(_hashed(content, hasher.update))
             digest = Digest(f"sha256:{hasher.hexdigest()}")
             self._own_files[digest] = path
+            source = from_file(path, path.stat())
         found = Descriptor(media_type=media_type, digest=digest, size=size)
-        self.refer(found, from_file(path))
+        self.refer(found, source)
         return found
 
     def refer(self, content: Descriptor, source: Source) -> None:
@@ -147,7 +150,7 @@ class Overlay:
             return
         path, _ = await self._kept(aiter(Reader(content, source())))
         self._own_files[content.digest] = path
-        self.refer(content, from_file(path))
+        self.refer(content, from_file(path, path.stat()))
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
         """Write a manifest under a tag, or by its digest where there is no name.
@@ -227,7 +230,9 @@ class Overlay:
         """Content as a source for writing it elsewhere; of what lives below, a source of the store below."""
         source = self._sources.get(content.digest)
         if source is not None:
-            return source if source.origin is not None else Stored(self, content, source.since)
+            if source.origin is not None:
+                return source
+            return Stored(self, content, source.since, is_examined=source.is_examined)
         is_new = self.base is None or self._new.has(content.digest)
         return Stored(self, content) if is_new or self.base is None else from_store(self.base, content)
 
@@ -279,17 +284,21 @@ class Overlay:
         return path, size
 
 
-def _examined(path: Path) -> tuple[Digest, int]:
-    """The digest of a file, and its size in bytes."""
+def _examined(path: Path) -> tuple[Digest, int, Source]:
+    """The digest of a file, its size in bytes, and a source that gives what was hashed, or an error."""
     hasher, size = hashlib.sha256(), 0
+    view = memoryview(bytearray(_PIECE))
     with open_file(path) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise UsageError(f"{path} is not a file")
-        for chunk in iter(partial(file.read, CHUNK), b""):
+        while length := file.readinto(view):  # type: ignore[attr-defined]
             heed()
-            hasher.update(chunk)
-            size += len(chunk)
-    return Digest(f"sha256:{hasher.hexdigest()}"), size
+            hasher.update(view[:length])
+            size += length
+        if size != status.st_size or not is_unchanged(file, status):
+            raise file_changed(path)
+    return Digest(f"sha256:{hasher.hexdigest()}"), size, from_file(path, status)
 
 
 async def _hashed(chunks: AsyncIterator[bytes], update: Callable[[bytes], None]) -> AsyncIterator[bytes]:

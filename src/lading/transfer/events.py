@@ -206,17 +206,25 @@ class Counted(Source):
         self._target = target
         self._content = content
         self._source = source
-        self.is_verified: bool = source.is_verified
+        self.digest: str | None = source.digest
+        self.is_examined: bool = source.is_examined
         self.origin: object = source.origin
         self.done: int = 0
         self.moved: int = 0
 
-    async def since(self, start: int) -> AsyncIterator[bytes]:
+    def since(self, start: int) -> AsyncIterator[bytes]:
         """Its chunks from a byte on, counted."""
+        return self._read(start, self._source.since)
+
+    def sent(self, start: int) -> AsyncIterator[bytes]:
+        """Its chunks from a byte on as they are sent, counted."""
+        return self._read(start, self._source.sent)
+
+    async def _read(self, start: int, read: Callable[[int], AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
         self._tell(start, moved=False)
         told = time.monotonic()
         done = start
-        async with closing(self._source.since(start)) as chunks:
+        async with closing(read(start)) as chunks:
             async for chunk in chunks:
                 yield chunk
                 done += len(chunk)

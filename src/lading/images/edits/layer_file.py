@@ -94,7 +94,7 @@ class LayerFile:
             self._stack.close()
         self._path = None
         content = Descriptor(media_type="", digest=_digest(blob.hash), size=blob.size)
-        self._overlay.refer(content, from_file(path))
+        self._overlay.refer(content, from_file(path, path.stat()))
         return WrittenLayer(content=content, diff_id=_digest(self._hash), compression=self._compression)
 
 

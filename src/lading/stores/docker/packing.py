@@ -90,7 +90,7 @@ class NewImages:
         # Each write has a region of the file of its own, also two of the same blob at once.
         region = _Region(self._end, content.size)
         self._end += content.size
-        verifier = Verifier(content.digest, content.size)
+        verifier = Verifier(content.digest, content.size, is_hashed=source.digest != content.digest)
         position = region.offset
         async with closing(in_pieces(source())) as chunks:
             async for chunk in chunks:

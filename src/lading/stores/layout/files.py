@@ -43,20 +43,23 @@ class PartialBlob:
     While one does, other processes that write the same content use files with random names.
     """
 
-    def __init__(self, path: Path, file: io.FileIO, content: Descriptor, *, named: bool) -> None:
+    def __init__(
+        self, path: Path, file: io.FileIO, content: Descriptor, *, named: bool, is_verified: bool = False
+    ) -> None:
         self._path = path
         self._file = file
         self._named = named
-        self._verifier = Verifier(content.digest, content.size)
+        self._verifier = Verifier(content.digest, content.size, is_hashed=not is_verified)
 
     @classmethod
-    def begin(cls, folder: Path, content: Descriptor, offset: int) -> PartialBlob:
+    def begin(cls, folder: Path, content: Descriptor, offset: int, *, is_verified: bool = False) -> PartialBlob:
         """Begin a file in `folder`, or continue one.
 
         Args:
             folder: where it is.
             content: the blob.
             offset: continue after so many bytes, which `catch_up` has to verify first; 0 begins a file.
+            is_verified: whether what comes is verified on its way, from the first byte on.
 
         Raises:
             Conflict: the bytes are not there any more, or another process is writing after them.
@@ -65,7 +68,7 @@ class PartialBlob:
         file = claim(path) if content.size >= KEPT or offset else None
         if file is None and not offset:
             path = folder / uuid.uuid4().hex
-            return cls(path, _claimed(path), content, named=False)
+            return cls(path, _claimed(path), content, named=False, is_verified=is_verified)
         if file is None or os.fstat(file.fileno()).st_size < offset:
             if file is not None:
                 file.close()
@@ -73,7 +76,7 @@ class PartialBlob:
                 f"{content.digest} cannot be continued", cause="what had come of it is gone, or in use by another"
             )
         file.truncate(offset)
-        return cls(path, file, content, named=True)
+        return cls(path, file, content, named=True, is_verified=is_verified and not offset)
 
     def catch_up(self, offset: int) -> bool:
         """Verify some of the first `offset` bytes.
@@ -90,7 +93,7 @@ class PartialBlob:
         return until == offset
 
     def append(self, data: bytes) -> None:
-        """Write and verify the next bytes."""
+        """Write the next bytes, and verify them where that was not done on their way."""
         self._verifier.update(data)
         view = memoryview(data)
         while view:

@@ -434,7 +434,7 @@ class Layout(LayoutFolder):
     async def _write(self, content: Descriptor, source: Source, offset: int) -> None:
         def begin() -> PartialBlob:
             with self._changing():
-                return PartialBlob.begin(self._index.folder(), content, offset)
+                return PartialBlob.begin(self._index.folder(), content, offset, is_verified=is_verified)
 
         def append(data: bytes) -> None:
             with self._changing():
@@ -444,6 +444,7 @@ class Layout(LayoutFolder):
             with self._changing():
                 part.finish(path_inside(self.path, blob_path(content.digest)))
 
+        is_verified = not offset and source.digest == content.digest
         part = await in_thread(begin)
         try:
             while offset and not await in_thread(part.catch_up, offset):
