@@ -15,6 +15,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.encoding import Document, encode_compact
 from lading.store import from_bytes
+from lading.stores.layout import index_file
 from lading.stores.layout.index_file import IndexFile
 from lading.stores.layout.layout import Layout
 from lading.stores.layout.listing import Listing, add, plain, untag
@@ -48,6 +49,28 @@ def test_what_is_remembered_is_what_is_written(steps: list[Any], extra: dict[str
     # A name is that of one manifest only.
     for name in ("1", "2", "latest", "docker.io/library/app:1"):
         assert len({entry.digest for entry in listing.entries if name in entry.annotations.values()}) <= 1
+
+
+def test_threads_that_read_while_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "index.json"
+    index = IndexFile(tmp_path, "it", lambda: Listing.read(path.read_bytes(), "it"))
+    index.write(Listing.empty())
+    stamp = index_file._stamp
+    is_meanwhile = False
+
+    def stamped(file: Path) -> Any:
+        nonlocal is_meanwhile
+        found = stamp(file)
+        if not is_meanwhile:
+            # Another thread reads a file that is too young to be remembered, while this one looks at its status.
+            is_meanwhile = True
+            os.utime(path)
+            index.listing()
+        return found
+
+    monkeypatch.setattr(index_file, "_stamp", stamped)
+    assert index.listing().entries == ()
+    assert is_meanwhile
 
 
 async def test_a_change_that_fails_spoils_no_other(tmp_path: Path) -> None:

@@ -59,9 +59,8 @@ class IndexFile:
 
     def known(self) -> Listing | None:
         """What the file says, where it has not changed since it was read: that costs one `stat`."""
-        if self._known is not None and self._known[0] == _stamp(self.path):
-            return self._known[1]
-        return None
+        known = self._known  # taken once: another thread may forget it while the file is looked at
+        return known[1] if known is not None and known[0] == _stamp(self.path) else None
 
     def listing(self) -> Listing:
         """What the file says now.
