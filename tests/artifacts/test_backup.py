@@ -334,18 +334,19 @@ async def test_a_failure_leaves_nothing_half(client: AsyncClient, elsewhere: str
         assert Path("old.tar").read_bytes() == before
         assert not Path("new.tar").exists()
         assert names_in("new") <= {"1"}
-        report = await client.artifacts.backup([name, f"{name}-not"], "oci:new", keep_going=True)
+        # Into another layout: a tag that came before the failure keeps its name, which is a short one.
+        report = await client.artifacts.backup([name, f"{name}-not"], "oci:several", keep_going=True)
         assert [failure.reference for failure in report.failed] == [f"{name}-not", f"{name}:2"]
         proxy.intercept = None
         proxy.reset()
-        await client.artifacts.backup(name, "oci:new/")
-        assert names_in("new") == {f"{name}:1", f"{name}:2"}
+        await client.artifacts.backup(name, "oci:several/")
+        assert names_in("several") == {f"{name}:1", f"{name}:2"}
         assert not any(images.digest_of(ONE.layers[0]) in line for line in proxy.lines)
     with CountingProxy(f"http://{elsewhere}") as proxy:
         back = f"{proxy.host}/{repository}-back"
         proxy.intercept = when(Reply(status=403), method="PUT", path="/manifests/1$")
-        report = await client.artifacts.restore("oci:new", back, keep_going=True)
-        assert [failure.reference for failure in report.failed] == [f"oci:new:{name}:1"]
+        report = await client.artifacts.restore("oci:several", back, keep_going=True)
+        assert [failure.reference for failure in report.failed] == [f"oci:several:{name}:1"]
         assert [info.tag for info in await client.tags(back)] == ["2"]
 
 
