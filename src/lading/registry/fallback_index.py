@@ -121,9 +121,10 @@ class FallbackIndex:
                     return  # it has stayed as it was when it was looked at before, or needed no change
                 written = now
             else:
-                lost += is_written
                 # Where it is as it was, nobody else has written: the registry does not keep it.
-                ignored = ignored + 1 if is_written and _is_same(now, before) else 0
+                is_ignored = is_written and _is_same(now, before)
+                ignored = ignored + 1 if is_ignored else 0
+                lost += is_written and not is_ignored
                 if started > deadline or ignored > _IGNORED:
                     raise self._overwritten(wanted, is_ignored=ignored > _IGNORED)
                 before = now
