@@ -118,7 +118,7 @@ def test_scenarios_run(network: str) -> None:
         "each a layer",
         "backup",
     ]
-    said = run([sys.executable, *words], cwd=BENCH.parent, timeout=300)
+    said = run([sys.executable, "-m", "bench.run", *words], cwd=BENCH.parent, timeout=300)
     assert "failed" not in said.stderr
     assert "5 more tags\n    lading " in said.stdout
     assert "an index of 8 platforms, second tag\n    lading " in said.stdout
