@@ -1,6 +1,7 @@
 """A warm start: a command does the same in a fork of the warm process, and the way there is the user's alone."""
 
 import gc
+import io
 import os
 import pty
 import re
@@ -285,6 +286,9 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """This process as a user with a folder for the socket, which it gives."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("LADING_WARM", "1")
+    # The streams of a process that runs tests are not those that it was started with.
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    monkeypatch.setattr(sys, "__stdout__", io.TextIOWrapper(io.BytesIO(), write_through=unbuffered))
     yield tmp_path / "lading" / "warm"
     control.stop()
 
