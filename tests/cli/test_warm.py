@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,6 +177,11 @@ class begun:  # noqa: N801
 
 
 def children(pid: int) -> list[int]:
+    """The children that run a command: each has a session of its own. The one that is ready for the next has none."""
+    return [child for child in all_children(pid) if stat(child)[3:4] == [str(child)]]
+
+
+def all_children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -187,10 +193,15 @@ def is_waiting(pid: int) -> bool:
     return False
 
 
-def state(pid: int) -> str:
+def stat(pid: int) -> list[str]:
+    """What the system says of a process, from its state on; nothing where there is none."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return ""
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []
+
+
+def state(pid: int) -> str:
+    return (stat(pid) or [""])[0]
 
 
 def is_alive(pid: int) -> bool:
@@ -258,6 +269,43 @@ class TestTheProcess:
             name for name in names if name.startswith(b"PYTHON")
         }
 
+    def test_a_child_is_ready_before_there_is_a_command(self, kept: Lading) -> None:
+        pid = int(kept.run("warm", "status", "--format", "{{ pid }}").stdout)
+        kept.run("version", env={"LADING_WARM": "1"}, process=True)
+        assert waited(lambda: len(all_children(pid)) == 1 and not children(pid))
+        before = commands(kept)
+        assert waited(lambda: all_children(pid))
+        os.kill(all_children(pid)[0], signal.SIGKILL)
+        assert kept.run("version", env={"LADING_WARM": "1"}, process=True).stdout.startswith("lading ")
+        assert waited(lambda: commands(kept) == before + 1), "it has a child all the same"
+
+    def test_no_child_outlives_it(self, lading: Lading) -> None:
+        lading.warm()
+        pid = int(lading.run("warm", "status", "--format", "{{ pid }}").stdout)
+        assert waited(lambda: all_children(pid))
+        ready = all_children(pid)
+        os.kill(pid, signal.SIGKILL)
+        assert waited(lambda: not any(is_alive(one) for one in ready))
+
+    def test_a_rehearsal_reads_nothing_of_the_user_and_sends_nothing(self, lading: Lading) -> None:
+        code = """
+import asyncio, sys, threading
+from lading.cli.commands.warm.start import _rehearse
+from lading.warm.control import load_everything
+load_everything()
+seen = []
+sys.addaudithook(lambda event, given: seen.append((event, str(given[:2]))))
+_rehearse()
+never = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.mkdir")
+print(*(event for event, _ in seen if event in never))
+print(*(what for event, what in seen if event == "open" and ("auth" in what or "netrc" in what or ".docker" in what)))
+print(*(what for event, what in seen if event == "open" and "'w" in what), threading.active_count())
+"""
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env=lading.environment, capture_output=True, text=True, check=False
+        )
+        assert (ran.stdout, ran.stderr) == ("\n\n1\n", "")
+
     def test_a_socket_that_nobody_listens_at_is_in_nobodys_way(self, lading: Lading) -> None:
         lading.warm()
         pid = int(lading.run("warm", "status", "--format", "{{ pid }}").stdout)
@@ -291,6 +339,23 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "__stdout__", io.TextIOWrapper(io.BytesIO(), write_through=unbuffered))
     yield tmp_path / "lading" / "warm"
     control.stop()
+
+
+def keep_while(work: Callable[[], None]) -> None:
+    """Keep a warm process, which is this one, until it ends, and do some work in a thread; leave all as it was."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    working = threading.Thread(target=work)
+    working.start()
+    try:
+        keeper.keep(60, lambda _: 0, lambda: None)
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        gc.unfreeze()
+        gc.enable()
+        working.join()
 
 
 class TestWithin:
@@ -372,10 +437,6 @@ class TestWithin:
 
     def test_the_keeper(self, user: Path) -> None:
         """It runs here; its children are forks of this process."""
-        handlers = {
-            number: signal.getsignal(number)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-        }
         found: list[object] = []
 
         def ask() -> None:
@@ -388,27 +449,40 @@ class TestWithin:
             half.close()
             os.kill(os.getpid(), signal.SIGTERM)
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
-            keeper.keep(60, lambda _: 0)
-        finally:
-            signal.set_wakeup_fd(-1)
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            gc.unfreeze()
-            gc.enable()
-            asking.join()
+        keep_while(ask)
         (said,) = found
         assert isinstance(said, keeper.Status)
         assert (said.pid, said.idle, said.commands) == (os.getpid(), 60, 0)
         assert not Path(warm.address()).exists()
 
+    def test_nothing_runs_where_something_was_installed_anew(self, user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The command that finds it out runs where it came from."""
+        looks = iter(range(100))
+        monkeypatch.setattr(keeper, "_installed", lambda: [(next(looks), 0, 0)])
+        message, files = client._request(["version"])
+        connection: Any = None
+        answers: list[bytes] = []
+
+        def connected() -> bool:
+            nonlocal connection
+            connection = client.connect()
+            return connection is not None
+
+        def ask() -> None:
+            assert waited(connected)
+            with closing(connection), suppress(ConnectionError):  # it has not read it all
+                client.send(connection, message, files)
+                answers.append(connection.recv(10))
+
+        keep_while(ask)
+        os.close(files[0])
+        assert answers in ([], [b""])
+
     @pytest.mark.parametrize("reason", ["unused", "another", "installed"])
     def test_when_it_ends(self, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "socket"
         path.touch()
-        one = keeper._Keeper(path, 60, lambda _: 0)
+        one = keeper._Keeper(path, 60, lambda _: 0, lambda: None)
         place = path.lstat()
         assert not one._is_done(place)
         if reason == "unused":
@@ -422,14 +496,14 @@ class TestWithin:
     def test_a_folder_that_is_not_ones_own_is_not_used(self, user: Path) -> None:
         user.mkdir(mode=0o755, parents=True)
         with pytest.raises(LadingError, match="is not yours alone"):
-            keeper.keep(1, lambda _: 0)
+            keeper.keep(1, lambda _: 0, lambda: None)
         user.rmdir()
         user.symlink_to(user.parent)
         assert warm.open_folder(str(user)) is None
         user.unlink()
         user.touch()
         with pytest.raises(LadingError, match="cannot be made"):
-            keeper.keep(1, lambda _: 0)
+            keeper.keep(1, lambda _: 0, lambda: None)
 
     def test_where_there_can_be_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "HOME"):
@@ -473,20 +547,15 @@ class TestWithin:
         assert sys.stderr.line_buffering
 
     @pytest.mark.parametrize("message", [b"status", b"", b"x" * 20, b"another\0{'files': []}\0"])
-    def test_a_child_that_runs_no_command(self, message: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-        def end(code: int) -> None:
-            raise SystemExit(code)
-
-        monkeypatch.setattr(os, "_exit", end)
+    def test_a_child_that_runs_no_command(self, message: bytes) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             client.send(ours, message)
             ours.shutdown(socket.SHUT_WR)
-            with pytest.raises(SystemExit) as ended:
-                child.serve(theirs, lambda _: 0, b"fine")
+            code = child.serve(theirs, theirs, lambda _: 0, b"fine", b"this")
             theirs.close()
             assert ours.recv(10) == (b"fine" if message == b"status" else b"")
-        assert ended.value.code == child.NO_COMMAND
+        assert code == child.NO_COMMAND
 
     def test_a_message_that_does_not_come_whole_is_none(self) -> None:
         for sent in (b"", b"123", (10).to_bytes(8, "big") + b"half", (2**40).to_bytes(8, "big")):

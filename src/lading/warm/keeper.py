@@ -1,4 +1,6 @@
-"""The warm process: it waits for commands, and forks for each. It runs none itself, and reads nothing of them.
+"""The warm process: it waits for commands, and has a child for each. It runs none itself, and reads nothing of them.
+
+The child for the next command is forked ahead of time, when one has ended: it gets ready while nobody waits for it.
 
 It begins no thread, since a fork has none of them, and its environment is what Python reads at its start, and no more.
 It ends when nobody has asked for a while, and when what it has imported is no longer what is installed.
@@ -14,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,11 +24,13 @@ import msgspec
 
 from lading.errors import Conflict, LadingError
 from lading.warm import address, open_folder
-from lading.warm.child import NO_COMMAND, Run, serve
+from lading.warm.child import GO, NO_COMMAND, Run, wait
 from lading.warm.client import peer
 
 _LOOK = 30.0
 """How often it looks whether it is still needed, in seconds."""
+_PAUSE = 0.05
+"""How long nothing has to happen while commands run before a child for the next one gets ready, in seconds."""
 
 
 class Status(msgspec.Struct):
@@ -43,12 +47,13 @@ class Status(msgspec.Struct):
     """When the last one came, in seconds since the epoch; when it began, if none has come."""
 
 
-def keep(idle: float, run: Run) -> None:
+def keep(idle: float, run: Run, rehearse: Callable[[], None]) -> None:
     """Be the warm process until it is not needed any more.
 
     Args:
         idle: after how many seconds without a command that is so.
         run: runs a command, in a child.
+        rehearse: does something like a command, which leaves nothing behind; the first time in this process.
 
     Raises:
         Conflict: there is one already.
@@ -56,7 +61,8 @@ def keep(idle: float, run: Run) -> None:
     """
     path = Path(address())
     with _Lock(path) as folder:
-        _Keeper(path, idle, run).run(folder)
+        rehearse()
+        _Keeper(path, idle, run, rehearse).run(folder)
 
 
 class _Lock:
@@ -92,13 +98,21 @@ class _Lock:
 
 
 class _Keeper:
-    def __init__(self, path: Path, idle: float, run: Run) -> None:
+    def __init__(self, path: Path, idle: float, run: Run, rehearse: Callable[[], None]) -> None:
         self._path = path
         self._run_command = run
+        self._rehearse = rehearse
         now = time.time()
         self._status = Status(os.getpid(), now, idle, 0, now)
         self._installed = _installed()
         self._children: dict[int, socket.socket] = {}
+        """The children that have a command, with the connections that they came on."""
+        self._killed: set[int] = set()
+        """Those of them that nobody waits for any more."""
+        self._next: tuple[int, socket.socket] | None = None
+        """The child for the next command, and the way to it."""
+        self._is_due = True
+        """Whether there is to be a new one: one for each command, so that what ends them does not go on for ever."""
         self._ends = False
 
     def run(self, folder: int) -> None:
@@ -128,13 +142,20 @@ class _Keeper:
         gc.freeze()
         try:
             while not self._ends:
-                if not self._wait(listener, awake) and self._is_done(place):
-                    break
+                if self._is_due and not self._children:
+                    self._get_ready()
+                if not self._wait(listener, awake):
+                    if self._is_done(place):
+                        break
+                    if self._is_due:
+                        self._get_ready()
         finally:
             if _same(self._path, place):
                 self._path.unlink()
             listener.close()
             os.close(folder)
+            if self._next is not None:
+                self._next[1].close()
         # Who has handed a command over waits for its end.
         while self._children:
             self._wait(None, awake)
@@ -152,11 +173,13 @@ class _Keeper:
         poll.register(awake, select.POLLIN)
         if listener is not None:
             poll.register(listener, select.POLLIN)
-        waiting = {connection.fileno(): pid for pid, connection in self._children.items()}
+        waiting = {one.fileno(): pid for pid, one in self._children.items() if pid not in self._killed}
         for number in waiting:
             poll.register(number, 0)  # told is only that the other end is closed
         left = self._status.used + self._status.idle - time.time()
         seconds = _LOOK if self._children else max(0.0, min(_LOOK, left))
+        if self._is_due and listener is not None:
+            seconds = min(_PAUSE, seconds)
         events = poll.poll(1000 * seconds)
         for number, _ in events:
             if number == awake.fileno():
@@ -165,6 +188,7 @@ class _Keeper:
             elif listener is not None and number == listener.fileno():
                 self._accept(listener)
             elif number in waiting:
+                self._killed.add(waiting[number])
                 with suppress(ProcessLookupError):
                     os.kill(waiting[number], signal.SIGKILL)
         self._reap()
@@ -178,25 +202,41 @@ class _Keeper:
         if peer(connection)[1] != os.geteuid():
             connection.close()
             return
-        if _installed() != self._installed:
-            self._ends = True
-            connection.close()
-            return
+        pid, line = self._next or self._fork(None)
+        self._next, self._is_due = None, True
+        self._children[pid] = connection
+        # It reads what it is to do meanwhile.
+        with line, suppress(OSError):  # it may have been killed
+            socket.send_fds(line, [msgspec.json.encode(self._status)], [connection.fileno()])
+            if _installed() == self._installed:
+                line.send(GO)
+            else:
+                self._ends = True
+
+    def _get_ready(self) -> None:
+        self._next, self._is_due = self._fork(self._rehearse), False
+
+    def _fork(self, rehearse: Callable[[], None] | None) -> tuple[int, socket.socket]:
+        line, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            listener.close()
-            serve(connection, self._run_command, msgspec.json.encode(self._status))
-        self._children[pid] = connection
+            wait(its, self._run_command, rehearse)
+        its.close()
+        return pid, line
 
     def _reap(self) -> None:
         """Say of commands that have ended how they did."""
-        while self._children:
+        while self._children or self._next is not None:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            self._killed.discard(pid)
+            if self._next is not None and self._next[0] == pid:
+                self._next[1].close()
+                self._next = None
             connection = self._children.pop(pid, None)
             if connection is None:
                 continue

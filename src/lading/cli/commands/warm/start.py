@@ -60,4 +60,17 @@ def _be_it(idle: float) -> None:
 
     control.check()
     control.load_everything()
-    keeper.keep(idle, main)
+    keeper.keep(idle, main, _rehearse)
+
+
+def _rehearse() -> None:
+    """Read a command line, and ask what it asks for; see `lading.warm.rehearsal`."""
+    from lading.cli import lading
+    from lading.warm import rehearsal
+
+    arguments = ["digest", rehearsal.REFERENCE]
+    with lading.make_context("lading", list(arguments)) as context:
+        name, command, rest = lading.resolve_command(context, arguments)
+        assert command is not None
+        command.make_context(name, rest, parent=context)
+    rehearsal.rehearse()
