@@ -25,6 +25,7 @@ from lading.errors import UsageError
 from lading.images.facade import Images, SyncImages
 from lading.images.sync_views import SyncImage, SyncImageIndex
 from lading.images.views import Image, ImageIndex
+from lading.mirror.facade import Mirrors, SyncMirrors
 from lading.store import Store
 from support.images import make_image, push
 from support.registry import RealRegistry
@@ -283,6 +284,7 @@ def test_a_client_is_neither_pickled_nor_copied(make: Callable[[], object], take
         (SyncStore, Store),
         (SyncImages, Images),
         (SyncArtifacts, Artifacts),
+        (SyncMirrors, Mirrors),
         (SyncImage, Image),
         (SyncImageIndex, ImageIndex),
     ],

@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from lading.images.sync_views import SyncImage, SyncImageIndex
     from lading.images.validation import Validation, ValidationReport
     from lading.images.views import Image, ImageIndex
+    from lading.mirror.facade import Mirrors, SyncMirrors
+    from lading.mirror.plan import MirrorPlan
+    from lading.mirror.report import MirrorReport
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
     from lading.model.digest import Digest
@@ -138,6 +141,9 @@ _HOME = {
     "images.files.usage": ("FilesReport",),
     "images.validation": ("Validation", "ValidationReport"),
     "images.views": ("Image", "ImageIndex"),
+    "mirror.facade": ("Mirrors", "SyncMirrors"),
+    "mirror.plan": ("MirrorPlan",),
+    "mirror.report": ("MirrorReport",),
     "model.config": ("ImageConfig",),
     "model.descriptor": ("Descriptor",),
     "model.digest": ("Digest",),
@@ -224,6 +230,9 @@ __all__ = [
     "Location",
     "Login",
     "Manifest",
+    "MirrorPlan",
+    "MirrorReport",
+    "Mirrors",
     "NotFound",
     "OnEvent",
     "OnPlan",
@@ -261,6 +270,7 @@ __all__ = [
     "SyncImageIndex",
     "SyncImages",
     "SyncIndexes",
+    "SyncMirrors",
     "SyncReadable",
     "SyncReader",
     "SyncRegistries",

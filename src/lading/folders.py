@@ -11,6 +11,8 @@ from typing import Final, Literal
 NOWHERE: Final = Path("/dev/null/home")
 """The home of a user who has none: nothing is there, and nobody can put anything there."""
 
+_BELOW_HOME = {"config": ".config", "cache": ".cache", "state": ".local/state"}
+
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """The user's own folder: `$HOME`, else what the system says of the user; `NOWHERE` where neither says one."""
@@ -26,18 +28,22 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
         return NOWHERE
 
 
-def user_folder(kind: Literal["config", "cache"]) -> Path:
+def user_folder(kind: Literal["config", "cache", "state"]) -> Path:
     """The folder for one kind of the user's files; it need not exist.
 
-    On Linux it is `lading` in `$XDG_CONFIG_HOME` or `$XDG_CACHE_HOME` (by default `~/.config` and `~/.cache`, XDG Base
-    Directory Specification); elsewhere where `platformdirs` says.
+    On Linux it is `lading` in `$XDG_CONFIG_HOME`, `$XDG_CACHE_HOME` or `$XDG_STATE_HOME` (by default `~/.config`,
+    `~/.cache` and `~/.local/state`, XDG Base Directory Specification); elsewhere where `platformdirs` says.
     """
     if sys.platform == "linux":  # `platformdirs` says the same, and takes longer to import
         named = os.environ.get(f"XDG_{kind.upper()}_HOME", "").strip()
-        base = Path(named) if named.startswith("/") else home() / f".{kind}"
+        base = Path(named) if named.startswith("/") else home() / _BELOW_HOME[kind]
         return base / "lading"
     else:  # noqa: RET505  # so that type checkers know which machine they are on
         import platformdirs
 
-        find = platformdirs.user_config_path if kind == "config" else platformdirs.user_cache_path
+        find = {
+            "config": platformdirs.user_config_path,
+            "cache": platformdirs.user_cache_path,
+            "state": platformdirs.user_state_path,
+        }[kind]
         return find("lading", appauthor=False)

@@ -214,6 +214,18 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         evil = lading.docker_config / "manifests" / f"{kind.host}_app-evil" / NAME
         evil.mkdir(parents=True)
         (evil / NAME).write_text(TYPED)
+        sides = [(f"{kind.host}/app", f"{angry.host}/app"), (f"{angry.host}/app", f"{kind.host}/b")]
+        (folder / "mirror.toml").write_text(
+            "".join(
+                f'[[mirror]]\nname = {json.dumps(TYPED + source)}\nfrom = "{source}"\nto = "{to}"\n'
+                for source, to in sides
+            )
+        )
+        trouble = {"mirror": TYPED, "reference": TYPED, "code": TYPED, "exit": 1, "message": TYPED, "cause": TYPED}
+        leg = {"mirror": TYPED, "source": f"{kind.host}/app", "target": f"{kind.host}/{TYPED}"}
+        plan: dict[str, Any] = {"version": 1, "made": "2026-01-01T00:00:00Z", "troubles": [trouble]}
+        (folder / "plan.json").write_text(json.dumps(plan))
+        (folder / "legs.json").write_text(json.dumps(plan | {"legs": [leg]}))
         lading.run("manifest", "create", f"{kind.host}/app:made", f"{kind.host}/app:tidy")
         yield Places(lading, kind.host, angry.host, layout, archive, folder)
 
@@ -557,6 +569,16 @@ registry gc {folder}/none{evil}
 registry gc oci:{layout} --dry-run --older-than 0s
 registry gc {folder} --dry-run --untagged
 registry gc oci:{layout}:{evil}
+sync plan {folder}/{evil}
+sync plan {folder}/mirror.toml
+sync plan {folder}/mirror.toml --explain {evil}
+sync plan {folder}/mirror.toml --only {evil}
+sync run {folder}/mirror.toml
+sync run --plan {folder}/plan.json
+sync run --plan {folder}/legs.json
+sync run --plan {archive}
+sync run {folder}/mirror.toml --from-report {archive}
+sync run {folder}/mirror.toml --shard {evil}
 login {angry} -u {evil} --password-stdin
 login {kind} -u {evil} --password-stdin --authfile {archive}
 login helped.example -u a --password-stdin

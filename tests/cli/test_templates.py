@@ -23,6 +23,8 @@ ARGUMENTS = {
     "auth ls": "",
     "registry config": "",
     "registry gc": "{folder}",
+    "sync plan": "mirror.toml",
+    "sync run": "mirror.toml",
     "version": "",
 }
 """For each command what it is given, where that is not one reference."""

@@ -38,6 +38,7 @@ COMMANDS = (
     "blob",
     "auth",
     "registry",
+    "sync",
     "login",
     "logout",
     "warm",

@@ -92,8 +92,10 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     (
         "to copy every tag",
         "lading copy --all-tags SRC DST",
-        "sync, mirror, repo copy, repo sync, repo mirror, image sync",
+        "mirror, repo copy, repo sync, repo mirror, image sync",
     ),
+    ("to mirror repositories by a file", "lading sync run FILE", "once, mirror run, sync once"),
+    ("what a mirror would change", "lading sync plan FILE", "sync check, sync diff, mirror plan"),
     (
         "to keep whole repositories",
         "lading artifact backup REPOSITORY oci:DIR",

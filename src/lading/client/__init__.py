@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lading.images.lint import Finding, LintReport
     from lading.images.overview import Overview
     from lading.images.validation import Validation
+    from lading.mirror.facade import Mirrors
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
     from lading.model.index import Index
@@ -183,6 +184,13 @@ class AsyncClient:
         from lading.artifacts.facade import Artifacts
 
         return Artifacts(self.open, self.copy, self.deletion, self.delete, self._context.cache_folder("artifacts"))
+
+    @property
+    def mirror(self) -> Mirrors:
+        """Mirrors by a file that says what is kept where: what would change, and the change itself."""
+        from lading.mirror.facade import Mirrors
+
+        return Mirrors(self._context.open, lambda: self._context.session, self._context.note)
 
     @overload
     def open(

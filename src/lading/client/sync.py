@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lading.client.registries import SyncRegistries
     from lading.drafts.facade import SyncDrafts
     from lading.images.facade import SyncImages
+    from lading.mirror.facade import SyncMirrors
     from lading.registry.auth.credentials import Credentials
     from lading.registry.hosts.configuration import Config
     from lading.store import Store
@@ -210,3 +211,10 @@ class Client(Face[AsyncClient]):
         from lading.artifacts.facade import SyncArtifacts
 
         return SyncArtifacts(self._inner.artifacts, self._runner)
+
+    @property
+    def mirror(self) -> SyncMirrors:
+        """Mirrors by a file that says what is kept where: what would change, and the change itself."""
+        from lading.mirror.facade import SyncMirrors
+
+        return SyncMirrors(self._inner.mirror, self._runner)

@@ -30,7 +30,7 @@ from lading.registry.http.transport import (
     Route,
     UntrustedCertificate,
 )
-from lading.registry.limits import Limiter
+from lading.registry.limits import Limiter, Tally
 from lading.registry.routing import headers_for, route_to
 
 AskForHost = Callable[["Host", str, str, Sequence[tuple[str, str]], bytes | None], Awaitable[Reply]]
@@ -95,6 +95,8 @@ class Host:
         self.is_registry: bool | None = None
         """Whether it answers as one where registries say that they are; None as long as nobody had reason to ask."""
         self.limits: Limiter = Limiter(config.jobs, config.requests_per_second)
+        self.tally: Tally = Tally(name)
+        """What it was asked for."""
         self._route: Route | None = None
         self._down_until = 0.0
         self._asking = asking

@@ -1,17 +1,19 @@
 """How many requests a host gets, and how fast: what is configured, and less where the host asks for less.
 
 A host that answers 429 (or 503 with a time) gets nothing until that time has passed, and fewer requests at once after
-it; each one that succeeds lets it recover. Knows no requests, and nothing of other hosts.
+it; each one that succeeds lets it recover. And what a host was asked for, and how many pulls it says are left. Knows no
+requests, and nothing of other hosts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
-from lading.errors import UsageError
+from lading.errors import RateLimited, UsageError
 
 
 class Limiter:
@@ -92,6 +94,21 @@ class Limiter:
         self.allowed += more
         self._admit()
 
+    def limit(self, jobs: int | None = None, rate: float | None = None) -> tuple[int, float | None]:
+        """Allow so many requests at once, and so many to begin in a second; what is None stays as it is.
+
+        Returns:
+            What was allowed before, to be given back by another call.
+        """
+        before = self._jobs, 1 / self._interval if self._interval else None
+        if jobs is not None:
+            self._jobs = jobs
+            self.allowed = float(jobs)
+        if rate is not None:
+            self._interval = 1 / rate
+        self._admit()
+        return before
+
     def succeeded(self) -> None:
         """A request was answered as it should be: the host may be asked a little more at once."""
         if self.allowed < self._jobs:
@@ -117,3 +134,56 @@ class Limiter:
             if not turn.done():
                 self._taken += 1
                 turn.set_result(None)
+
+
+class Tally:
+    """The requests to one host, by method, and its pulls: manifests that are read, of which some registries count.
+
+    Args:
+        name: what the host is called in messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.requests: Counter[str] = Counter()
+        """How many of each method were sent, retries included."""
+        self.limited: int = 0
+        """How many were answered that there are too many."""
+        self.pulls_left: int | None = None
+        """How many pulls the host said last are left; None where it says nothing of it."""
+        self.keep: int | None = None
+        """How many of them are left for others."""
+        self._under_way = 0
+
+    def begin(self, method: str, url: str) -> bool:
+        """A request is about to be sent.
+
+        Returns:
+            Whether it is a pull: then `end` has to be called.
+
+        Raises:
+            RateLimited: it is a pull, and no more are left than are to be kept.
+        """
+        is_pull = method == "GET" and "/manifests/" in url
+        is_counted = is_pull and self.keep is not None and self.pulls_left is not None
+        if is_counted and (self.pulls_left or 0) - self._under_way <= (self.keep or 0):
+            raise RateLimited(
+                f"{self._name} has {self.pulls_left} pulls left, and {self.keep} are kept for others",
+                remedy="go on when the limit has been renewed",
+                code="pulls-kept",
+                fields={"registry": self._name, "left": self.pulls_left, "keep": self.keep},
+            )
+        self._under_way += is_pull
+        self.requests[method] += 1
+        return is_pull
+
+    def end(self, told: str | None, *, is_pull: bool) -> None:
+        """A request was answered, or failed.
+
+        Args:
+            told: what the answer says of the pulls that are left (`ratelimit-remaining`), if it does.
+            is_pull: what `begin` said.
+        """
+        self._under_way -= is_pull
+        if found := re.match(r"\s*(\d{1,12})", told or ""):
+            self.pulls_left = int(found[1])

@@ -45,6 +45,7 @@ from lading.registry.http.transport import (
     SourceFailure,
     Transport,
 )
+from lading.registry.limits import Limiter, Tally
 from lading.registry.routing import Destination, destinations_of
 from lading.registry.urls import same_origin
 
@@ -517,11 +518,17 @@ class Session:
             await stack.enter_async_context(host.slot())
         begun = await host.limits.turn()
         started = time.monotonic()
+        is_pull = host.tally.begin(request.method, request.url)
+        told: str | None = None
         try:
             response = await stack.enter_async_context(self._transport(host).send(request))
+            told = response.headers.get("ratelimit-remaining") or response.headers.get("x-ratelimit-remaining")
         except Unreachable as error:
+            error.fields.setdefault("registry", host.name)
             self._tell(request, started, f"failed: {error}")
             raise
+        finally:
+            host.tally.end(told, is_pull=is_pull)
         Session.answers += 1
         self._tell(request, started, str(response.status))
         self._adapt(host, response, begun)
@@ -540,6 +547,7 @@ class Session:
     def _adapt(self, host: Host, response: Response, begun: float) -> None:
         """Go slower with a host that asks for it, and faster again with one that answers."""
         after = self._retries.after(response) if response.status in (429, 503) else None
+        host.tally.limited += response.status == 429
         if response.status == 429 or (response.status == 503 and after is not None):
             # What is further away than all tries together fails at once, and so may the others.
             host.limits.slow_down(begun, after if after and self._retries.is_worth_waiting(after) else 0.0)
@@ -575,6 +583,18 @@ class Session:
         host = self._host(registry)
         if self._configuration().settings(host.name)["jobs"].source == "default":
             host.limits.widen(jobs)
+
+    def limits(self, registry: str) -> Limiter:
+        """How many requests a registry gets, and how fast."""
+        return self._host(registry, named=True).limits
+
+    def tally(self, registry: str) -> Tally:
+        """What a registry was asked for."""
+        return self._host(registry, named=True).tally
+
+    def tallies(self) -> dict[str, Tally]:
+        """What each host was asked for, by its name."""
+        return {name: host.tally for (name, _), host in self._hosts.items()}
 
     def config(self, registry: str) -> HostConfig:
         """How a registry is spoken to."""

@@ -48,6 +48,7 @@ from lading.store import (
     put_names,
 )
 from lading.transfer.events import Meter, Outcome
+from lading.transfer.shelf import Shelf
 from lading.walk import Walk
 
 _SMALL = 64 * 1024
@@ -94,6 +95,8 @@ class Copier:
         meter: what is told of it; several copiers may share one.
         verify: believe no target that it has something: walk everything, and read it back.
         dry_run: write nothing, and say what would be done.
+        once: what has been brought to the target already, where several copiers share that.
+        shelf: what is in the target's registry already, where several targets in it share that.
     """
 
     def __init__(
@@ -104,6 +107,8 @@ class Copier:
         meter: Meter | None = None,
         verify: bool = False,
         dry_run: bool = False,
+        once: Once | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self.target = target
         self.foreign: dict[Digest, Descriptor] = {}
@@ -121,7 +126,8 @@ class Copier:
         self._meter = meter or Meter()
         self._verify = verify
         self._dry_run = dry_run
-        self._once = Once()
+        self._once = once or Once()
+        self._shelf = shelf
         self._asked: dict[Digest, bool] = {}
 
     @property
@@ -352,8 +358,25 @@ class Copier:
             self._count(blob, "present", platform)
         elif self._is_sibling(source) and self._mounts is not None:
             await self._mount(self._mounts, supply, blob, platform, is_config)
+        elif self._shelf is not None and self._mounts is not None:
+            await self._shelve(self._shelf, self._mounts, supply, blob, platform, is_config)
         else:
             await self._ask_and_send(supply, blob, platform, is_config)
+
+    async def _shelve(
+        self, shelf: Shelf, mounts: Mounts, supply: Source, blob: Descriptor, platform: str | None, is_config: bool
+    ) -> None:
+        """Bring a blob to the registry, unless it is there: then it is mounted from where it is."""
+        home = await shelf.home(
+            blob.digest, self.target, partial(self._ask_and_send, supply, blob, platform, is_config)
+        )
+        if home is None:
+            return  # it was brought just now
+        if await mounts.mount(blob, home):
+            self._count(blob, "present" if self._is_same(home) else "mounted", platform)
+        else:
+            await self._send(supply, blob, platform)
+            shelf.has(blob.digest, self.target)
 
     async def _mount(
         self, mounts: Mounts, supply: Source, blob: Descriptor, platform: str | None, is_config: bool

@@ -27,10 +27,12 @@ class Guard(msgspec.Struct, frozen=True):
     Args:
         expected: what the name must stand for; None for anything.
         clobber: False leaves a name alone that stands for other content than it is to get.
+        steady: a name must stand for what it did when it was looked at, by whoever asks for the change.
     """
 
     expected: Expected | None = None
     clobber: bool = True
+    steady: bool = False
 
     @classmethod
     def of(cls, if_digest: str | None, *, clobber: bool = True) -> Guard:
@@ -45,7 +47,7 @@ class Guard(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> bool:
         """Whether there is a condition at all."""
-        return self.expected is not None or not self.clobber
+        return self.expected is not None or not self.clobber or self.steady
 
     def check(self, title: str, found: Digest | None, wanted: Digest | None = None) -> None:
         """Raise Conflict where a name does not stand for what it must.
@@ -81,7 +83,13 @@ class Guard(msgspec.Struct, frozen=True):
         """
         if not self:
             return None
-        return lambda name, found: self.check(names[name][0], found, wanted)
+
+        def check(name: str, found: Digest | None) -> None:
+            self.check(names[name][0], found, wanted)
+            if self.steady:
+                _check_same(*names[name], found)
+
+        return check
 
     async def check_again(self, store: Readable, names: Mapping[str, tuple[str, Digest | None]]) -> None:
         """Raise Conflict where a name no longer stands for what it did when it was checked; free without a condition.
@@ -92,15 +100,22 @@ class Guard(msgspec.Struct, frozen=True):
         """
         if not self:
             return
-        looks = await gather(find_named(store, name) for name in names)
+        # Where a list has just said that there is no such name, one more answer does that says so.
+        looks = await gather(
+            find_named(store, name, surely=not self.steady or before is not None) for name, (_, before) in names.items()
+        )
         for (title, before), now in zip(names.values(), looks, strict=True):
-            found = now.digest if now is not None else None
-            if found != before:
-                raise Conflict(
-                    f"{title} was not changed, because it has changed meanwhile",
-                    cause=f"it names {found}" if found is not None else "it was removed",
-                    fields={"reference": title},
-                )
+            _check_same(title, before, now.digest if now is not None else None)
+
+
+def _check_same(title: str, before: Digest | None, found: Digest | None) -> None:
+    """Raise Conflict where a name no longer stands for what it did."""
+    if found != before:
+        raise Conflict(
+            f"{title} was not changed, because it has changed meanwhile",
+            cause=f"it names {found}" if found is not None else "it was removed",
+            fields={"reference": title},
+        )
 
 
 async def find_named(store: Readable, name: str, *, surely: bool = True) -> Descriptor | None:

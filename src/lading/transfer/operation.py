@@ -41,6 +41,7 @@ async def copy(
     on_event: OnEvent | None = None,
     *,
     copiers: Sequence[Copier] = (),
+    finder: Finder | None = None,
 ) -> CopyReport:
     """Copy from one place to others.
 
@@ -52,6 +53,7 @@ async def copy(
         on_event: is told what happens.
         copiers: what copies into some of the targets' stores, where several operations share that: what one of them has
             brought is there for the others. The report counts all that they did.
+        finder: what finds referrers, where several operations from one store share what it knows.
 
     Raises:
         UsageError: the options do not go with the targets, or one of these cannot be written to.
@@ -69,7 +71,7 @@ async def copy(
                 remedy="copy without referrers, or to an oci-archive",
                 code="holds-no-referrers",
             )
-    return await _Operation(source, targets, options, on_event, copiers).run()
+    return await _Operation(source, targets, options, on_event, copiers, finder).run()
 
 
 class _Target:
@@ -161,13 +163,14 @@ class _Operation:
         options: CopyOptions,
         on_event: OnEvent | None,
         copiers: Sequence[Copier],
+        finder: Finder | None = None,
     ) -> None:
         if isinstance(source, Graph) and source.transforms:
             options = msgspec.structs.replace(options, transforms=(*source.transforms, *options.transforms))
         self._graph = source if isinstance(source, Graph) else None
         self._source = source if isinstance(source, Place) else Place(source.store)
         self._options = options
-        self._finder = Finder(self._source.store, options.artifact_types)
+        self._finder = finder or Finder(self._source.store, options.artifact_types)
         self._left_behind = LeftBehind(self._source.store)
         self._notes: list[str] = []
         self._failed: list[Failure] = []

@@ -6,14 +6,14 @@ digest: `sha256-….sig`, `.att`, `.sbom`. Knows stores, and not which ones.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Self
 
 import msgspec
 
 from lading.errors import InvalidContent, LadingError, NotFound, Unsupported
-from lading.io.tasks import gather
+from lading.io.tasks import Once, gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.manifest import Manifest
@@ -40,12 +40,27 @@ class Finder:
         source: the store.
         artifact_types: only referrers of these types, together with what refers to those; all, if there are none.
             What cosign's tags name has the types that `artifact_types` says.
+        lists: whether what the store lists as referrers is looked for.
+        tags: whether what cosign's tags name is looked for.
+        names: all tags of the store, where these were listed already.
     """
 
-    def __init__(self, source: Readable, artifact_types: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        source: Readable,
+        artifact_types: Collection[str] = (),
+        *,
+        lists: bool = True,
+        tags: bool = True,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self._source = source
         self._types = frozenset(artifact_types)
-        self._tags: DigestTags | None = None
+        self._asks_lists, self._asks_tags = lists, tags
+        self._tags: DigestTags | None = DigestTags.among(names) if names is not None else None
+        self._listing = Once()
+        self.found: dict[Digest, tuple[list[Digest], list[Referrer]]] = {}
+        """What was asked for before: by the first of the subjects, all of them, and what refers to them."""
 
     async def of(self, subjects: Sequence[Descriptor]) -> list[Referrer]:
         """Everything that refers to these manifests, and to what refers to them.
@@ -57,7 +72,8 @@ class Finder:
             InvalidContent: there is more than a walk follows.
         """
         if self._tags is None:
-            self._tags = await DigestTags.of(self._source)
+            self._tags = await self._listing.do("tags", lambda: DigestTags.of(self._source))
+        asked = [subject.digest for subject in subjects]
         subjects = list({subject.digest: subject for subject in subjects}.values())
         seen: set[Digest] = {subject.digest for subject in subjects}
         found: list[Referrer] = []
@@ -73,11 +89,13 @@ class Finder:
             seen |= fresh.keys()
             if subjects:
                 walk.enter(subjects, depth)
+        if asked:
+            self.found[asked[0]] = asked, found
         return found
 
     async def _of_one(self, subject: Descriptor, is_first: bool) -> list[Referrer]:
         listed = [Referrer(item.content, subject.digest) async for item in self._listed(subject, is_first)]
-        for tag in (self._tags or DigestTags()).cosign.get(subject.digest, ()):
+        for tag in (self._tags or DigestTags()).cosign.get(subject.digest, ()) if self._asks_tags else ():
             with suppress(NotFound):  # it was removed meanwhile
                 content = await self._tagged(tag, is_wanted=not is_first or not self._types)
                 if content is not None:
@@ -92,7 +110,7 @@ class Finder:
         return manifest.descriptor if self._types & artifact_types(manifest, tag) else None
 
     async def _listed(self, subject: Descriptor, is_first: bool) -> AsyncIterator[Descriptor]:
-        if self._tags is not None and self._tags.has_no_list(self._source, subject.digest):
+        if not self._asks_lists or (self._tags is not None and self._tags.has_no_list(self._source, subject.digest)):
             return
         async for item in listed_referrers(self._source, subject):
             if (
@@ -117,14 +135,20 @@ class DigestTags(msgspec.Struct):
     @classmethod
     async def of(cls, store: Readable) -> Self:
         """Find them: all tags are listed. A store that has no tags, or does not exist, has none of these."""
-        found = cls()
-        with suppress(NotFound, Unsupported):
-            async for tag in store.tags():
-                if is_fallback(tag):
-                    found.fallbacks.add(tag)
-                elif (subject := subject_of(tag)) is not None:
-                    found.cosign.setdefault(subject, []).append(tag)
-            found.are_all = True
+        try:
+            return cls.among([tag async for tag in store.tags()])
+        except (NotFound, Unsupported):
+            return cls()
+
+    @classmethod
+    def among(cls, names: Iterable[str]) -> Self:
+        """Those among all tags of a store."""
+        found = cls(are_all=True)
+        for tag in names:
+            if is_fallback(tag):
+                found.fallbacks.add(tag)
+            elif (subject := subject_of(tag)) is not None:
+                found.cosign.setdefault(subject, []).append(tag)
         return found
 
     def has_no_list(self, store: Readable, subject: Digest) -> bool:

@@ -1,0 +1,181 @@
+"""`Client.mirror`: planning and running mirrors, bound to a client's stores. This module only binds."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from lading.arguments import several
+from lading.errors import UsageError
+from lading.folders import user_folder
+from lading.io.blocking import Face, blocking
+from lading.mirror.config import Amount, MirrorFile
+from lading.mirror.file import read_mirror_file
+from lading.mirror.places import Open, Places
+from lading.mirror.plan import MirrorPlan
+from lading.mirror.planning import explain, make_plan
+from lading.mirror.report import MirrorReport
+from lading.mirror.rules import Verdict
+from lading.mirror.run import OnItem, Run, Selection, Shard
+from lading.mirror.state import State
+from lading.registry.session import Session
+from lading.transfer.events import OnEvent
+
+_NAME = r"[\w.-]{1,100}"
+
+
+class Mirrors:
+    """Mirrors by a file that says what is kept where: what would change, and the change itself.
+
+    Args:
+        open: opens a location, such as `AsyncClient.open`.
+        session: gives what carries the requests.
+        note: is told what was got over.
+    """
+
+    def __init__(self, open: Open, session: Callable[[], Session], note: Callable[[str], None]) -> None:
+        self._open = open
+        self._session = session
+        self._note = note
+
+    async def plan(
+        self, config: MirrorFile | Path | str, *, only: Iterable[str] | str = (), state: str | None = None
+    ) -> MirrorPlan:
+        """Find out what a mirror file would change: both sides are listed, and nothing is written to them.
+
+        Args:
+            config: the file, or what it says.
+            only: the names of the mirrors that count; all, if there are none.
+            state: the name under which runs keep what later ones need; by default one of the file's own. What is no
+                file has none unless it is said.
+
+        Returns:
+            The plan; what could not be planned is in its `troubles`.
+
+        Raises:
+            UsageError: the file is not valid, or there is no mirror of a name.
+        """
+        file, name = await _loaded(config, state)
+        kept = self._state(name)
+        try:
+            async with Places(self._open, self._session).opened() as places:
+                return await make_plan(places, kept, file, only=several(only), state_name=name)
+        finally:
+            kept.close()
+
+    async def explain(
+        self, config: MirrorFile | Path | str, *, only: Iterable[str] | str = (), state: str | None = None
+    ) -> dict[str, list[Verdict]]:
+        """What the rules say of every tag of every source: only sources are asked.
+
+        Args:
+            config: the file, or what it says.
+            only: the names of the mirrors that count; all, if there are none.
+            state: as of `plan`.
+
+        Returns:
+            By source, a verdict for each tag.
+
+        Raises:
+            UsageError: the file is not valid, or there is no mirror of a name.
+            LadingError: a source cannot be listed.
+        """
+        file, name = await _loaded(config, state)
+        kept = self._state(name)
+        try:
+            async with Places(self._open, self._session).opened() as places:
+                return await explain(places, kept, file, several(only))
+        finally:
+            kept.close()
+
+    async def run(
+        self,
+        plan: MirrorPlan,
+        *,
+        only: Iterable[str] | str = (),
+        shard: str | None = None,
+        unfinished: MirrorReport | None = None,
+        max_failures: int | str | None = None,
+        on_event: OnEvent | None = None,
+        on_item: OnItem | None = None,
+        on_cancelled: Callable[[MirrorReport], None] | None = None,
+    ) -> MirrorReport:
+        """Carry a plan out. A tag is changed only where it still names what the plan saw; nothing is deleted.
+
+        Args:
+            plan: the plan.
+            only: the names of the mirrors that count; all, if there are none.
+            shard: `I/N`: of N parts, by target repository, only part I, from 0 on.
+            unfinished: the report of an earlier run: only what failed or was skipped then.
+            max_failures: how many tags may fail, or how many percent such as `10%`, before the rest is left.
+            on_event: is told what is copied.
+            on_item: is told what became of each tag.
+            on_cancelled: is given the report where the run is cancelled.
+
+        Returns:
+            What was done; what failed is in it, too.
+
+        Raises:
+            UsageError: something that is given cannot be understood.
+        """
+        selection = Selection(
+            only=tuple(several(only)),
+            shard=Shard.parse(shard) if shard is not None else None,
+            targets=frozenset(unfinished.unfinished) if unfinished is not None else None,
+        )
+        allowed = _amount(max_failures) if max_failures is not None else None
+        chosen = selection.of(plan)
+        kept = self._state(plan.state)
+        try:
+            async with Places(self._open, self._session).opened() as places:
+                run = Run(places, kept, chosen, max_failures=allowed, on_event=on_event, on_item=on_item)
+                try:
+                    await run.run()
+                except asyncio.CancelledError:
+                    report = run.report(interrupted=True)
+                    if on_cancelled is not None:
+                        on_cancelled(report)
+                    raise
+                return run.report()
+        finally:
+            kept.close()
+
+    def _state(self, name: str | None) -> State:
+        return State(state_path(name) if name is not None else None, self._note)
+
+
+class SyncMirrors(Face[Mirrors]):
+    """`Mirrors` for programs without an event loop: the same methods, each returning its result."""
+
+    plan: Final = blocking(Mirrors.plan)
+    explain: Final = blocking(Mirrors.explain)
+    run: Final = blocking(Mirrors.run)
+
+
+def state_path(name: str) -> Path:
+    """Where a state is kept.
+
+    Raises:
+        UsageError: no state has such a name.
+    """
+    if not re.fullmatch(_NAME, name) or name.startswith("."):
+        raise UsageError(f"{name!r} is no name of a state", remedy="take letters, digits, '-', '_' and '.'")
+    return user_folder("state") / "sync" / f"{name}.db"
+
+
+async def _loaded(config: MirrorFile | Path | str, state: str | None) -> tuple[MirrorFile, str | None]:
+    """What a file says, and the name of its state."""
+    if isinstance(config, MirrorFile):
+        return config, state
+    path = Path(config)
+    return await asyncio.to_thread(read_mirror_file, path), state or State.name_of(path)
+
+
+def _amount(value: int | str) -> Amount:
+    try:
+        return Amount.read(value)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
