@@ -12,8 +12,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 
-from lading.errors import UsageError
-
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = r"([0-9]{1,9}[wdhms])+"
 _AMOUNT = r"[0-9]{1,9}%?"
@@ -261,32 +259,3 @@ def _timed(defaults: dict[str, Any], mirror: Mirror) -> dict[str, Any]:
     if mirror.schedule is None and mirror.every is None:
         return defaults
     return defaults | {"schedule": None, "every": None}
-
-
-def check_schedule(text: str) -> None:
-    """See whether a text is a schedule.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if text in ("@hourly", "@daily", "@weekly", "@monthly"):
-        return
-    fields = text.split()
-    limits = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-    if len(fields) != len(limits) or not all(map(_is_field, fields, limits)):
-        raise UsageError(
-            f"{text!r} is no schedule",
-            remedy="it has minute, hour, day of the month, month and day of the week, such as '0 */6 * * *'",
-        )
-
-
-def _is_field(text: str, limits: tuple[int, int]) -> bool:
-    for part in text.split(","):
-        found = re.fullmatch(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?", part)
-        if found is None or (found[3] and not int(found[3])):
-            return False
-        first = int(found[1] or limits[0])
-        last = int(found[2] or found[1] or limits[1])
-        if not limits[0] <= first <= last <= limits[1]:
-            return False
-    return True

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from lading.arguments import several
 from lading.errors import UsageError
-from lading.mirror.config import Mirror, MirrorFile, Policy, Verify, check_schedule
+from lading.mirror.config import Mirror, MirrorFile, Policy, Verify
 from lading.mirror.positions import Path as Keys
 from lading.mirror.positions import Position, locate
 from lading.mirror.rules import Patterns
+from lading.mirror.schedule import Schedule
 from lading.mirror.shape import Misshapen, shaped
 from lading.mirror.yaml_text import YamlText, invalid
 from lading.model.platform import Platform
@@ -126,7 +127,7 @@ def _check_policy(policy: Policy, path: Keys) -> None:
         if policy.every is not None:
             raise Misshapen((*path, "every"), "there are 'schedule' and 'every', and one is enough")
         try:
-            check_schedule(policy.schedule)
+            Schedule.parse(policy.schedule)
         except UsageError as error:
             raise Misshapen((*path, "schedule"), error.message, error.remedy) from None
     if policy.every is not None and not policy.every:
