@@ -31,7 +31,8 @@ class Alter:
     of the response's body (its announced length stays), `truncate_request` after that many of the request's.
     With `reset`, what is closed is reset. `corrupt` flips a bit of the response's body at that offset,
     `corrupt_request` of the request's. `delay` waits that many seconds before forwarding, `pause` before each
-    piece of either body. `status`, `set_headers`, `remove_headers` change the head.
+    piece of either body; with `hold`, both bodies stop after that many bytes, until the event is set. `status`,
+    `set_headers`, `remove_headers` change the head.
     """
 
     drop: Literal["request", "response"] | None = None
@@ -42,6 +43,7 @@ class Alter:
     corrupt_request: int | None = None
     delay: float = 0
     pause: float = 0
+    hold: tuple[int, threading.Event] | None = None
     status: int | None = None
     set_headers: tuple[tuple[str, str], ...] = ()
     remove_headers: tuple[str, ...] = ()
@@ -234,7 +236,7 @@ class CountingProxy(Server):
         headers = self._response_headers(response, alter)
         bodiless = request.method == "HEAD" or status in {204, 304}
         length = response.headers.get("Content-Length")
-        pieces = _altered(_pieces(response), alter.truncate, alter.corrupt, alter.pause)
+        pieces = _altered(_held(_pieces(response), alter.hold), alter.truncate, alter.corrupt, alter.pause)
         body: Iterable[bytes] = () if bodiless else _measured(pieces, exchange)
         if not bodiless and length is None:
             headers.append(("Transfer-Encoding", "chunked"))
@@ -323,7 +325,8 @@ class _Forwarder:
     @staticmethod
     def _body(request: Request, exchange: Exchange, alter: Alter) -> Iterator[bytes]:
         def counted() -> Iterator[bytes]:
-            for piece in _altered(request.chunks(), alter.truncate_request, alter.corrupt_request, alter.pause):
+            body = _held(request.chunks(), alter.hold)
+            for piece in _altered(body, alter.truncate_request, alter.corrupt_request, alter.pause):
                 exchange.request_body_bytes += len(piece)
                 yield piece
 
@@ -339,6 +342,15 @@ def _measured(body: Iterable[bytes], exchange: Exchange) -> Iterator[bytes]:
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
     while piece := response.read1(CHUNK):
         yield piece
+
+
+def _held(body: Iterable[bytes], hold: tuple[int, threading.Event] | None) -> Iterator[bytes]:
+    position = 0
+    for piece in body:
+        if hold is not None and position + len(piece) > hold[0]:
+            hold[1].wait()
+        yield piece
+        position += len(piece)
 
 
 def _altered(body: Iterable[bytes], truncate: int | None, corrupt: int | None, pause: float) -> Iterator[bytes]:

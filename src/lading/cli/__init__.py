@@ -96,9 +96,10 @@ def main(arguments: Sequence[str] | None = None, *, prog_name: str = "lading") -
     except click.UsageError as error:
         _say_usage(error)
         return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, click.exceptions.Abort) as interrupted:
         # A terminal is in the middle of a line: it has shown ^C, or a question.
-        _say(*([""] if sys.stderr.isatty() else []), "interrupted")
+        left = getattr(interrupted.__cause__ or interrupted, "__notes__", ())
+        _say(*([""] if sys.stderr.isatty() else []), *left, "interrupted")
         return 130
     except (BrokenPipeError, NobodyReads):
         # Python must not complain about it once more at exit.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lading.artifacts.pull import Pulled
 
 F = TypeVar("F", bound=Callable[..., Any])
+_LEFT = "Files get their names when all of them are there; the same command does the rest"
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("-o", "--output", default=".", metavar="DIR|FILE|-", help="Where to; - for standard output (.)."),
     click.option("--title", "titles", multiple=True, metavar="PATTERN", help="Only files called so. Repeatable."),
@@ -69,7 +70,9 @@ def write_files(
     given["clobber"] = not given.pop("no_clobber")
     target: str | BinaryIO = stream() if output == "-" else output
     with shown_progress(progress, quiet=options.quiet or format_ != "text") as on_event:
-        done = options.run(lambda client: work(client, target, on_event=on_event, **given))
+        done = options.run(
+            lambda client: work(client, target, on_event=on_event, **given), left="" if output == "-" else _LEFT
+        )
     for note in done.notes:
         options.warn(note)
     if output == "-":

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lading.artifacts.backups.parts import BackupReport, PlannedTag
     from lading.cli.progress import Style
 
+_LEFT = "A tag that is there is whole; the same command does the rest"
+
 
 def show_backup(
     options: Options,
@@ -49,7 +51,9 @@ def show_backup(
             _print_plan(tags, err=is_stream)
 
     with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
-        report = options.run(lambda client: work(client, on_event=on_event, on_plan=tell))
+        report = options.run(
+            lambda client: work(client, on_event=on_event, on_plan=tell), left="" if dry_run or is_stream else _LEFT
+        )
     report.notes[:] = map(noted, report.notes)
     report.failed[:] = map(remedied, report.failed)
     for failure in report.failed:

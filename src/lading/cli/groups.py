@@ -198,8 +198,8 @@ class Group(Described, click.Group):
         """Run the command. Of how it may end, leave to click nothing that it would end in its own way."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise click.Abort from None
+        except KeyboardInterrupt as interrupted:
+            raise click.Abort from interrupted  # whose notes say what there is
         except BrokenPipeError as error:
             raise NobodyReads from error
 

@@ -70,8 +70,12 @@ class Options:
         )
         return Config.load(override=override)
 
-    def run(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+    def run(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]], *, left: str = "") -> T:
         """Do asynchronous work with a client that is made for it and closed after it.
+
+        Args:
+            work: what is done with the client.
+            left: what there is where the work is interrupted; said then.
 
         Raises:
             NotFound: a reference names nothing; where it is a tag, it is said which are nearest.
@@ -106,7 +110,12 @@ class Options:
                         await suggest(client, error)
                         raise
 
-        return asyncio.run(main())
+        try:
+            return asyncio.run(main())
+        except KeyboardInterrupt as error:
+            if left and not self.quiet:
+                error.add_note(left)
+            raise
 
     def note(self, text: str) -> None:
         """Tell people something on stderr that is not the answer."""
