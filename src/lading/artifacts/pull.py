@@ -25,9 +25,10 @@ from lading.artifacts.titles import PLAIN_DIGEST, UNPACK
 from lading.artifacts.tree import Tree
 from lading.artifacts.unpack import Unpacking
 from lading.artifacts.wanted import Choice, File, files_of
-from lading.errors import DigestMismatch, InvalidContent, InvalidDigest, UsageError
+from lading.errors import DigestMismatch, InvalidContent, InvalidDigest, LadingError, UsageError, way_on
 from lading.images.files.layers import LayerContent, read_layer
 from lading.io import scratch
+from lading.io.outputs import Stream, is_stream
 from lading.io.sources import closing, in_pieces
 from lading.io.tasks import gather
 from lading.io.threads import in_thread
@@ -109,7 +110,7 @@ async def to_stream(store: Readable, manifest: Manifest, pulling: Pulling, file:
 
 
 async def to_folder(store: Readable, manifest: Manifest, pulling: Pulling, target: str, what: str) -> Pulled:
-    """Write the files that are wanted into a folder.
+    """Write the files that are wanted into a folder; where the target is a pipe or a device, the only one into that.
 
     Raises:
         InvalidContent: the artifact or the folder would have something written elsewhere; nothing was written.
@@ -117,6 +118,8 @@ async def to_folder(store: Readable, manifest: Manifest, pulling: Pulling, targe
         NotFound: the artifact has no such file, or its place lacks the blob.
         DigestMismatch: a blob is damaged; nothing was written.
     """
+    if not target.endswith("/") and await in_thread(is_stream, Path(target)):
+        return await _into(store, manifest, pulling, target, what)
     files = files_of(manifest, pulling.wanted, await _config(store, manifest), what)
     folder, files = await in_thread(_folder_of, target, files)
     recall = Recall(_below(pulling.cache, "trees"))
@@ -142,6 +145,16 @@ async def to_folder(store: Readable, manifest: Manifest, pulling: Pulling, targe
             files=tuple(_pulled(file, folder / file.title, "kept" if file in kept else "written") for file in files),
             notes=tuple(notes),
         )
+
+
+async def _into(store: Readable, manifest: Manifest, pulling: Pulling, target: str, what: str) -> Pulled:
+    """Write the only file that is wanted into a pipe or a device."""
+    try:
+        with await in_thread(Stream, Path(target)) as file:
+            done = await to_stream(store, manifest, pulling, file, what)
+    except OSError as error:
+        raise LadingError(f"{target} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
+    return msgspec.structs.replace(done, files=tuple(msgspec.structs.replace(one, path=target) for one in done.files))
 
 
 async def _config(store: Readable, manifest: Manifest) -> Mapping[str, Any]:

@@ -229,6 +229,7 @@ def write_metadata(path: str, report: IndexReport, targets: Sequence[str]) -> No
     from pathlib import Path
 
     from lading.errors import LadingError
+    from lading.io.outputs import write_output
     from lading.model.encoding import encode_indented
     from lading.stores.location import parse_location
 
@@ -242,6 +243,6 @@ def write_metadata(path: str, report: IndexReport, targets: Sequence[str]) -> No
         "image.name": ",".join(names),
     }
     try:
-        Path(path).write_bytes(encode_indented(document, "  "))
+        write_output(Path(path), encode_indented(document, "  "))
     except OSError as error:
         raise LadingError(f"{path} cannot be written", cause=str(error.strerror).lower()) from None

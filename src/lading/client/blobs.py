@@ -17,6 +17,7 @@ from lading.client.sync_store import SyncReader
 from lading.errors import DigestMismatch, LadingError, NotFound, Unsupported, UsageError, way_on
 from lading.io.blocking import Face, blocking
 from lading.io.locks import writing
+from lading.io.outputs import Stream, check_output, is_stream
 from lading.io.sources import closing, in_pieces
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
@@ -211,7 +212,8 @@ class Blobs:
         Args:
             place: where the blob is; a tag or digest in it is ignored.
             blob: its descriptor or its digest.
-            path: the file, which is replaced if it exists; its folder has to be there.
+            path: the file, which is replaced if it exists; its folder has to be there. A pipe or a device is written
+                into.
 
         Returns:
             The path of the file.
@@ -222,16 +224,27 @@ class Blobs:
             LadingError: the file cannot be written.
         """
         target = Path(path)
-        async with self._context.open(place, mirrored=True) as store:
-            digest = blob.digest if isinstance(blob, Descriptor) else Digest(blob)
-            part = target.with_name(f".{target.name[:100]}.{digest.hex[:32]}.part")
-            try:
+        try:
+            if await in_thread(is_stream, target):
+                await self._pour(place, blob, target)
+                return target
+            await in_thread(check_output, target)
+            async with self._context.open(place, mirrored=True) as store:
+                digest = blob.digest if isinstance(blob, Descriptor) else Digest(blob)
+                name = os.fsdecode(os.fsencode(target.name)[:100])
+                part = target.with_name(f".{name}.{digest.hex[:32]}.part")
                 async with writing(part):
                     await _fetch(store, blob, part)
                     await in_thread(part.replace, target)
-            except OSError as error:
-                raise LadingError(f"{target} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
+        except OSError as error:
+            raise LadingError(f"{target} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
         return target
+
+    async def _pour(self, place: AnyLocation, blob: Descriptor | Digest | str, target: Path) -> None:
+        with await in_thread(Stream, target) as file:
+            async with self.open(place, blob) as reader:
+                async for chunk in reader:
+                    await in_thread(file.write, chunk)
 
     async def delete(self, place: AnyLocation, blob: Descriptor | Digest | str) -> None:
         """Delete a blob (distribution-spec §Deleting blobs). A registry does not look whether a manifest refers to it.

@@ -20,6 +20,8 @@ from typing import BinaryIO, cast
 from lading.errors import LadingError, way_on
 
 _NAME = re.compile(r"[0-9a-f]{32}")
+_MOST = 100
+"""How much of the name of a file its folder has in its own, in bytes."""
 
 
 @contextmanager
@@ -33,7 +35,11 @@ def beside(target: Path, on_left: Callable[[Path, Path], object] | None = None) 
     Raises:
         OSError: it cannot be made.
     """
-    with _scratch(target.parent, f".{target.name}.", on_left) as folder:
+    with suppress(FileNotFoundError):
+        target.lstat()  # what cannot be its name is found out now
+    # As long as a name may be, one with more in it is too long.
+    name = os.fsdecode(os.fsencode(target.name)[:_MOST])
+    with _scratch(target.parent, f".{name}.", on_left) as folder:
         yield folder
 
 

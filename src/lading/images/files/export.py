@@ -16,6 +16,7 @@ from lading.images.files.filesystem import Filesystem, Inode, Node
 from lading.images.files.folder import Folder, Lost, emptied, made
 from lading.images.files.reading import Reading
 from lading.io import scratch
+from lading.io.outputs import Stream, is_stream
 from lading.io.tar_stream import Member
 from lading.io.tar_writer import DIRECTORY, HARD_LINK, SYMLINK, TarWriter
 from lading.io.threads import heed, in_thread
@@ -49,6 +50,12 @@ async def export(reading: Reading, target: Path | str | BinaryIO, layer: int | s
         path = Path(target)
         if path.is_dir() or str(target).endswith("/"):
             return await _into_folder(reading, path, layer)
+        try:
+            if await in_thread(is_stream, path):
+                with await in_thread(Stream, path) as stream:
+                    return msgspec.structs.replace(await _as_tar(reading, stream, layer), target=str(path))
+        except OSError as error:
+            raise LadingError(f"{path} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
         if not path.parent.is_dir():
             raise NotFound(
                 f"{path} cannot be written",

@@ -28,13 +28,13 @@ def get(options: Options, reference: str, platform: str | None, output: str | No
     """
     from lading.cli.output import emit_bytes, emit_json
     from lading.errors import LadingError, way_on
-    from lading.io.files import write_file
+    from lading.io.outputs import write_output
     from lading.model.encoding import reindent
 
     raw = options.run(lambda client: client.get(reference, platform=platform)).raw
     if output not in (None, "-"):
         try:
-            write_file(Path(str(output)), raw)
+            write_output(Path(str(output)), raw)
         except OSError as error:
             raise LadingError(f"{output} cannot be written", cause=error.strerror, remedy=way_on(error)) from error
     elif pretty:

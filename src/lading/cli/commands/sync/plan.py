@@ -48,9 +48,9 @@ def plan(
         return
     found = options.run(lambda client: client.mirror.plan(file, only=only))
     if out is not None:
-        from lading.io.files import write_file
+        from lading.io.outputs import write_output
 
-        write_file(Path(out), found.to_json() + b"\n")
+        write_output(Path(out), found.to_json() + b"\n")
     tell_troubles(options, found.troubles)
     emit(found, format_, lambda: _lines(found))
     if format_ == "text":

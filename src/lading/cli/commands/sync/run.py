@@ -150,9 +150,9 @@ def _tell(options: Options, report: MirrorReport, format_: str, report_file: str
     from lading.cli.output import emit, size
 
     if report_file is not None:
-        from lading.io.files import write_file
+        from lading.io.outputs import write_output
 
-        write_file(Path(report_file), report.to_json() + b"\n")
+        write_output(Path(report_file), report.to_json() + b"\n")
     tell_troubles(options, report.troubles)
     emit(report, format_, lambda: _lines(report.items))
     if format_ == "text":
