@@ -579,6 +579,9 @@ sync run --plan {folder}/legs.json
 sync run --plan {archive}
 sync run {folder}/mirror.toml --from-report {archive}
 sync run {folder}/mirror.toml --shard {evil}
+sync watch {folder}/mirror.toml
+sync watch {folder}/mirror.toml --only {evil}
+sync watch {folder}/mirror.toml --listen {evil}
 login {angry} -u {evil} --password-stdin
 login {kind} -u {evil} --password-stdin --authfile {archive}
 login helped.example -u a --password-stdin

@@ -10,13 +10,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from support.http import Reply
+from support.http import Reply, Request
 from support.images import RegistryClient, get_manifest, make_image, push
 from support.lading import Lading
 from support.parts import need
@@ -319,3 +321,98 @@ def test_a_run_that_is_interrupted_says_what_is_done(
         document = json.loads(lading.run("sync", "run", path, "--format", "json").stdout)
         assert document["outcome"] == "done"
         assert document["counts"]["new"] + document["counts"]["unchanged"] == 6
+
+
+def asked(url: str, body: object | None = None) -> str:
+    """What is answered to a request, whatever its status."""
+    data = json.dumps(body).encode() if body is not None else None
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=30) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"{error.code} {error.read().decode()}"
+
+
+def test_watch_runs_what_a_registry_tells_of(lading: Lading, target: RealRegistry, repository: str) -> None:
+    there = f"{target.host}/{repository}"
+    push(target.host, f"{repository}-first", "1", make_image(seed="first"))
+    path = file(lading, (f"{target.host}/{repository}-first", there), more="every = '1d'")
+    with started(lading, "sync", "watch", path, "--listen", "127.0.0.1:0") as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        try:
+            url = process.stderr.readline().removeprefix("listening at ").strip()
+            assert process.stdout.readline().startswith(f"{there}:1")
+            endpoint = {"name": "lading", "url": f"{url}/notify", "timeout": "5s", "threshold": 3, "backoff": "1s"}
+            with RealRegistry(config={"notifications": {"endpoints": [endpoint]}}) as source:
+                file(lading, (f"{source.host}/{repository}", f"{there}-two"), more="every = '1d'\noptional = true")
+                process.send_signal(signal.SIGHUP)
+                while "read again" not in process.stderr.readline():
+                    pass
+                push(source.host, repository, "2", make_image(seed="2"))  # the registry tells it
+                assert process.stdout.readline().startswith(f"{there}-two:2")
+                status = json.loads(asked(f"{url}/status.json"))
+                name = f"{source.host}/{repository}"
+                assert [mirror["mirror"] for mirror in status["mirrors"]] == [name]
+                assert (status["problem"], asked(f"{url}/healthz")) == (None, "ok\n")
+                lines = asked(f"{url}/metrics").splitlines()
+                assert f'lading_sync_failed_consecutive{{mirror="{name}"}} 0' in lines
+                assert "# TYPE lading_sync_last_success_timestamp_seconds gauge" in lines
+                assert asked(f"{url}/notify", {"events": []}) == '{"mirrors": []}\n'
+                assert asked(f"{url}/notify", []).startswith("400 this is neither")
+                assert asked(f"{url}/notify").startswith("405")
+                assert asked(f"{url}/x").startswith("404")
+                process.send_signal(signal.SIGTERM)
+                _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+def test_watch_lets_end_what_runs_and_a_second_signal_ends_it(
+    lading: Lading, registry: RealRegistry, target: RealRegistry, repository: str
+) -> None:
+    for tag in "123456":
+        push(registry.host, repository, tag, make_image(seed=tag))
+    for signals, expected in ((1, 0), (2, INTERRUPTED)):
+        is_reached, free = threading.Event(), threading.Event()
+
+        def hold(request: Request, is_reached: threading.Event = is_reached, free: threading.Event = free) -> None:
+            if request.method == "PUT" and "/manifests/" in request.path:
+                is_reached.set()
+                assert free.wait(60)
+
+        with CountingProxy(target.url) as there:
+            there.intercept = hold
+            path = file(
+                lading, (f"{registry.host}/{repository}", f"{there.host}/{repository}{signals}"), more="every = '1h'"
+            )
+            with started(lading, "sync", "watch", path) as process:
+                assert process.stderr is not None
+                assert is_reached.wait(60)
+                process.send_signal(signal.SIGTERM)
+                assert "goes on to its end" in process.stderr.readline()
+                if signals == 2:
+                    process.send_signal(signal.SIGTERM)
+                    assert process.wait(60) == INTERRUPTED
+                free.set()
+                _, errors = process.communicate(timeout=60)
+        assert (process.returncode, "Traceback" in errors) == (expected, False), errors
+        if signals == 1:
+            assert len(digests(target, f"{repository}{signals}")) == 6
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--listen", "9090"], "is not an address"),
+        (["--listen", "192.0.2.1:80"], "cannot listen"),
+        (["--only", "x"], "has no mirror called 'x'"),
+        ([], "does not say when"),
+    ],
+)
+def test_watch_says_at_once_what_cannot_be(lading: Lading, words: list[str], says: str) -> None:
+    ran = lading.run("sync", "watch", file(lading, ("127.0.0.1:9/a", "oci:x")), *words, check=False)
+    assert (ran.returncode, says in ran.stderr) == (2, True), ran.stderr

@@ -67,6 +67,7 @@ COMMANDS = {
     "artifact edit": "lading.images.edits.report:EditReport",
     "sync plan": "lading.mirror.plan:MirrorPlan",
     "sync run": "lading.mirror.report:MirrorReport",
+    "sync watch": "lading.mirror.report:MirrorReport",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lading.cli.groups import option
@@ -12,8 +13,53 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lading.mirror.plan import Trouble
+    from lading.mirror.report import ItemReport, MirrorReport
 
 ONLY = option("--only", multiple=True, metavar="NAME", help="Only the mirror of this name. Repeatable.")
+
+
+def tell_report(
+    options: Options, report: MirrorReport, format: str, report_file: str | None = None, *, is_line: bool = False
+) -> None:
+    """Print what a run did, and what it did not.
+
+    Args:
+        options: the common flags.
+        report: what the run did.
+        format: `text`, `json` or a template.
+        report_file: where the report is kept, too.
+        is_line: whether a JSON document is one line, because others follow.
+    """
+    from lading.cli.output import emit, size
+
+    if report_file is not None:
+        from lading.io.outputs import write_output
+
+        write_output(Path(report_file), report.to_json() + b"\n")
+    tell_troubles(options, report.troubles)
+    emit(report, format, lambda: _lines(report.items), is_line=is_line)
+    if format == "text":
+        seconds = (report.ended - report.started).total_seconds()
+        told = [f"{size(report.bytes_written)} written"]
+        if report.bytes_mounted:
+            told.append(f"{size(report.bytes_mounted)} mounted")
+        asked = sum(number for of in report.requests.values() for how, number in of.items() if how != "limited")
+        told += [requests(asked + report.plan_requests), *pulls(report.pulls_left)]
+        if seconds >= 2:
+            told.append(f"{seconds:.1f} s")
+        options.note(f"{counted_states(report.counts)}: {', '.join(told)}")
+
+
+def _lines(items: tuple[ItemReport, ...]) -> list[str]:
+    """A line for each tag that was written."""
+    from lading.cli.output import short
+
+    rows = []
+    for item in items:
+        if item.outcome in ("new", "moved", "referrers"):
+            was = f", was {short(item.previous)}" if item.outcome == "moved" else ""
+            rows.append([item.target, item.outcome, f"{short(item.digest)}{was}"])
+    return lines(rows)
 
 
 def tell_troubles(options: Options, troubles: Iterable[Trouble]) -> None:

@@ -96,6 +96,7 @@ JOBS: tuple[tuple[str, str, str], ...] = (
     ),
     ("to mirror repositories by a file", "lading sync run FILE", "once, mirror run, sync once"),
     ("what a mirror would change", "lading sync plan FILE", "sync check, sync diff, mirror plan"),
+    ("to run mirrors by a schedule", "lading sync watch FILE", "sync server, sync schedule, sync cron, mirror watch"),
     (
         "to keep whole repositories",
         "lading artifact backup REPOSITORY oci:DIR",

@@ -1,4 +1,4 @@
-"""`Client.mirror`: planning and running mirrors, bound to a client's stores. This module only binds."""
+"""`Client.mirror`: planning, running and watching mirrors, bound to a client's stores. This module only binds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from lading.io.blocking import Face, blocking
 from lading.mirror.config import Amount, MirrorFile
 from lading.mirror.file import read_mirror_file
 from lading.mirror.places import Open, Places
-from lading.mirror.plan import MirrorPlan
+from lading.mirror.plan import MirrorPlan, Trouble
 from lading.mirror.planning import explain, make_plan
 from lading.mirror.report import MirrorReport
 from lading.mirror.rules import Verdict
 from lading.mirror.run import OnItem, Run, Selection, Shard
-from lading.mirror.state import State
+from lading.mirror.state import KnownRun, State
+from lading.mirror.watch import Clock, Watch
 from lading.registry.session import Session
 from lading.transfer.events import OnEvent
 
@@ -143,6 +144,60 @@ class Mirrors:
         finally:
             kept.close()
 
+    async def watch(
+        self,
+        file: Path | str,
+        *,
+        only: Iterable[str] | str = (),
+        on_report: Callable[[MirrorReport], None] = lambda _: None,
+        on_trouble: Callable[[Trouble], None] = lambda _: None,
+        on_begun: Callable[[Watch], None] = lambda _: None,
+        clock: Clock | None = None,
+    ) -> bool:
+        """Run the mirrors of a file when their turn comes, until that is ended; all run once at the beginning.
+
+        Args:
+            file: the file; where it changes, it is read again.
+            only: the names of the mirrors that count; all, if there are none.
+            on_report: is told what each turn did.
+            on_trouble: is told why a turn did not come about.
+            on_begun: is given the watch: its `status`, and its `end`, which lets end what is under way.
+            clock: says what time it is; by default, this machine.
+
+        Returns:
+            Whether the last run of every mirror went well.
+
+        Raises:
+            UsageError: the file is not valid, has no mirror of a name, or does not say when.
+        """
+        path = Path(file)
+        name = State.name_of(path)
+
+        async def turn(config: MirrorFile, names: Iterable[str]) -> MirrorReport:
+            plan = await self.plan(config, only=names, state=name)
+            return await self.run(plan, only=names)
+
+        def known(mirror: str) -> list[KnownRun]:
+            kept = self._state(name)
+            try:
+                return kept.runs(mirror)
+            finally:
+                kept.close()
+
+        watch = Watch(
+            path,
+            turn,
+            only=several(only),
+            known=known,
+            on_report=on_report,
+            on_trouble=on_trouble,
+            on_note=self._note,
+            clock=clock,
+        )
+        on_begun(watch)
+        await watch.run()
+        return not watch.has_failed
+
     def _state(self, name: str | None) -> State:
         return State(state_path(name) if name is not None else None, self._note)
 
@@ -153,6 +208,7 @@ class SyncMirrors(Face[Mirrors]):
     plan: Final = blocking(Mirrors.plan)
     explain: Final = blocking(Mirrors.explain)
     run: Final = blocking(Mirrors.run)
+    watch: Final = blocking(Mirrors.watch)
 
 
 def state_path(name: str) -> Path:

@@ -41,7 +41,7 @@ class Places:
         self._session = session
         self._stack = AsyncExitStack()
         self._once = Once(again=False)
-        self.breakers = Breakers()
+        self.breakers: Breakers = Breakers()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Places]:

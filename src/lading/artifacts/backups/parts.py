@@ -199,7 +199,7 @@ class Bringing:
     """
 
     def __init__(self, request: Request, on_event: OnEvent | None = None) -> None:
-        self.report = BackupReport(images=[], copied=CopyCounts(), steps=[], dry_run=request.dry_run)
+        self.report: BackupReport = BackupReport(images=[], copied=CopyCounts(), steps=[], dry_run=request.dry_run)
         self._request = request
         self._limits = Limits(request.jobs)
         self._meter = Meter(on_event)

@@ -10,14 +10,14 @@ import click
 
 from lading.cli.copying import PROGRESS
 from lading.cli.groups import Command, option
-from lading.cli.mirrors import ONLY, counted_states, lines, pulls, requests, tell_troubles
+from lading.cli.mirrors import ONLY, tell_report
 from lading.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from lading.cli.progress import Style
     from lading.client import AsyncClient
     from lading.mirror.plan import MirrorPlan
-    from lading.mirror.report import ItemReport, MirrorReport
+    from lading.mirror.report import MirrorReport
 
 
 @click.command(cls=Command, short_help="Bring mirrors to what their sources have")
@@ -77,9 +77,9 @@ def run(
             report = options.run(_ended_by_sigterm(work))
     except (KeyboardInterrupt, asyncio.CancelledError):
         for report in interrupted:
-            _tell(options, report, format_, report_file)
+            tell_report(options, report, format_, report_file)
         raise click.Abort from None
-    _tell(options, report, format_, report_file)
+    tell_report(options, report, format_, report_file)
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)
 
@@ -143,37 +143,3 @@ def _ended_by_sigterm(
             loop.remove_signal_handler(signal.SIGTERM)
 
     return ended
-
-
-def _tell(options: Options, report: MirrorReport, format_: str, report_file: str | None) -> None:
-    """Print what was done, and what was not; keep it, where that was asked for."""
-    from lading.cli.output import emit, size
-
-    if report_file is not None:
-        from lading.io.outputs import write_output
-
-        write_output(Path(report_file), report.to_json() + b"\n")
-    tell_troubles(options, report.troubles)
-    emit(report, format_, lambda: _lines(report.items))
-    if format_ == "text":
-        seconds = (report.ended - report.started).total_seconds()
-        told = [f"{size(report.bytes_written)} written"]
-        if report.bytes_mounted:
-            told.append(f"{size(report.bytes_mounted)} mounted")
-        asked = sum(number for of in report.requests.values() for how, number in of.items() if how != "limited")
-        told += [requests(asked + report.plan_requests), *pulls(report.pulls_left)]
-        if seconds >= 2:
-            told.append(f"{seconds:.1f} s")
-        options.note(f"{counted_states(report.counts)}: {', '.join(told)}")
-
-
-def _lines(items: tuple[ItemReport, ...]) -> list[str]:
-    """A line for each tag that was written."""
-    from lading.cli.output import short
-
-    rows = []
-    for item in items:
-        if item.outcome in ("new", "moved", "referrers"):
-            was = f", was {short(item.previous)}" if item.outcome == "moved" else ""
-            rows.append([item.target, item.outcome, f"{short(item.digest)}{was}"])
-    return lines(rows)
