@@ -1,6 +1,7 @@
 """What is said before the command line is loaded, and what is loaded later: the same as without either."""
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -75,6 +76,18 @@ def late(folder: Path, text: str) -> ModuleType:
 
 
 class TestLater:
+    def test_types_that_libraries_take_at_once_are_loaded_for_all_others(self) -> None:
+        code = """
+from lading import later
+later.load_later()
+import click, decimal, msgspec, uuid
+print(later.is_waiting(decimal), later.is_waiting(uuid))
+print(decimal.Decimal("1.5") * 2, uuid.UUID(int=1).int, uuid.SafeUUID.unknown.name)
+print(msgspec.json.decode(b'{"a": 1.5}'), click.INT.convert("2", None, None))
+"""
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert ran.stdout.splitlines() == ["True True", "3.0 1 unknown", "{'a': 1.5} 2"]
+
     def test_a_module_is_loaded_when_it_is_asked_for_a_name(self, folder: Path) -> None:
         module = late(folder, "value = 3\nloader = __loader__\n")
         assert later.is_waiting(module)

@@ -1,9 +1,9 @@
 """Modules that others import and few commands use are loaded when they are first used; for the program only.
 
-`asyncio` imports TLS and its enums, `click` the source code inspector, `msgspec` a backport of `typing`: together they
-take longer to load than a whole command takes to run. The program `lading` has such a module stand there empty until
-somebody asks it for a name. It does so in its own process alone: who imports lading as a library finds nothing changed.
-This module is loaded before anything else, so it imports next to nothing.
+`asyncio` imports TLS and its enums, `click` the source code inspector, `msgspec` decimal numbers and a backport of
+`typing`: together they take longer to load than a whole command takes to run. The program `lading` has such a module
+stand there empty until somebody asks it for a name. It does so in its own process alone: who imports lading as a
+library finds nothing changed. This module is loaded before anything else, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 LATER = frozenset(
     {
+        "array",
         "ast",
         "asyncio.sslproto",
         "asyncio.staggered",
         "base64",
         "binascii",
         "concurrent.futures",
+        "decimal",
         "dis",
+        "fnmatch",
         "gettext",
         "hashlib",
         "hmac",
@@ -44,6 +47,9 @@ LATER = frozenset(
         "locale",
         "logging",
         "msgspec.inspect",
+        "msgspec.msgpack",
+        "msgspec.toml",
+        "msgspec.yaml",
         "ntpath",
         "platform",
         "random",
@@ -56,6 +62,7 @@ LATER = frozenset(
         "tokenize",
         "traceback",
         "unicodedata",
+        "uuid",
     }
 )
 """What is loaded later. None of them does anything that others rely on by being loaded."""
@@ -115,7 +122,7 @@ _EARLY: dict[str, dict[str, object]] = {
     "gettext": {"gettext": _gettext, "ngettext": _ngettext},  # click takes them when it is imported
     "inspect": {"cleandoc": _cleandoc},  # click has it look at the help of each option
     "logging": {"getLogger": _Logger, "DEBUG": 10},  # `asyncio` has a logger
-    "platform": {"system": lambda: os.uname().sysname},  # `uuid` asks when it is imported
+    "platform": {"system": lambda: os.uname().sysname},  # `uuid` asks when it is loaded
     # `asyncio.run` asks who handles Ctrl-C; `signal` would look for its enums first, and describe a task for that.
     "signal": {
         name: getattr(_signal, name)
@@ -125,6 +132,17 @@ _EARLY: dict[str, dict[str, object]] = {
     "traceback": {"extract_stack": _extract_stack},  # `asyncio` takes it for its debug mode
 }
 """Names that stand in such a module before it is loaded: what is asked for at once, and is known without it."""
+
+
+class _Unused:
+    """Stands for a type of values that lading has nowhere: not in JSON, and not on the command line."""
+
+    unknown = None
+    """Of the UUIDs that `msgspec` reads."""
+
+
+_TYPES = {"decimal": ("Decimal",), "uuid": ("UUID", "SafeUUID")}
+"""Such types by their modules: `msgspec` and click take them while they are loaded, and no others get `_Unused`."""
 
 
 def is_waiting(module: ModuleType) -> bool:
@@ -147,7 +165,7 @@ class _Finder:
         Raises:
             ModuleNotFoundError: it is not for the one who asks.
         """
-        if name == "typing_extensions" and _is_msgspec_loading():
+        if name == "typing_extensions" and _is_loading("msgspec"):
             # It asks there for what `typing` has since Python 3.11, and asks `typing` next.
             raise ModuleNotFoundError(name=name)
         if name not in LATER:
@@ -158,8 +176,12 @@ class _Finder:
         return spec
 
 
-def _is_msgspec_loading() -> bool:
-    return "msgspec" in sys.modules and "msgspec.json" not in sys.modules
+_LAST = {"click": "click.decorators", "msgspec": "msgspec.json"}
+"""Which module of a library is loaded after those that take something of another library."""
+
+
+def _is_loading(library: str) -> bool:
+    return library in sys.modules and _LAST[library] not in sys.modules
 
 
 class _Loader:
@@ -195,6 +217,8 @@ class _Later(ModuleType):
 
     def __getattr__(self, name: str) -> object:
         """Load the module, where no other thread does so meanwhile, and ask it again."""
+        if name in _TYPES.get(self.__name__, ()) and any(map(_is_loading, _LAST)):
+            return _Unused
         waiting = self.__dict__.get(_WAITING)
         if waiting is not None and name != "__path__":
             with waiting.lock:

@@ -321,7 +321,7 @@ def _reference(text: str) -> Reference:
     if colon and other in _OTHERS:
         ours = _OTHERS[other]
         raise UsageError(f"lading knows no places that begin with {other}:", remedy=f"is it {ours}{rest.lstrip('/')}?")
-    if re.match(_BARE_HOST, text):
+    if "/" not in text.partition("@")[0] and re.match(_BARE_HOST, text):
         _refuse_host(text)
     try:
         return Reference.parse_repository(text)
