@@ -1,6 +1,9 @@
 """Commands that take several references: one client, answers in order, and the exit code of the worst."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,23 @@ def test_references_to_delete_come_from_standard_input_and_nobody_is_asked(place
     assert set(place.tags) == {"a", "b", "c"}
     place.run("delete", "-", "--yes", stdin="\n".join(three[:2]).encode())
     assert set(place.tags) == {"c"}
+
+
+@pytest.mark.parametrize("command", ["digest", "inspect", "lint"])
+def test_an_end_that_nobody_waits_for_is_one_without_a_word(command: str, place: Place, three: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stdout:
+        ran = subprocess.run(
+            [sys.executable, "-m", "lading", command, *three * 10],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=place.lading.environment,
+            check=False,
+            timeout=60,
+        )
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_two_hundred_digests_are_one_request_each_over_few_connections(

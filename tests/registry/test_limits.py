@@ -80,6 +80,17 @@ async def test_who_is_cancelled_while_waiting_leaves_the_line(make: Callable[...
     await limiter.acquire()
 
 
+async def test_who_is_cancelled_is_passed_over_before_knowing_it(make: Callable[..., Limiter]) -> None:
+    limiter = make(1)
+    await limiter.acquire()
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    limiter.release()
+    await asyncio.wait(waiting, timeout=5)
+    assert [task.cancelled() for task in waiting] == [True, False]
+
+
 async def test_requests_begin_no_faster_than_they_may(make: Callable[..., Limiter], clock: Clock) -> None:
     limiter = make(8, 4.0)
     begun = await asyncio.gather(*(limiter.turn() for _ in range(5)))

@@ -11,6 +11,8 @@ from lading.cli import values
 from lading.errors import LadingError, UsageError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from lading.cli.options import Options
     from lading.client import AsyncClient
     from lading.transfer.report import Failure
@@ -96,8 +98,9 @@ def for_each(
     from lading.cli import say_error
 
     async def main(client: AsyncClient) -> int:
-        import asyncio
         from collections import deque
+
+        from lading.io.tasks import task_group
 
         async def one(reference: str) -> T | LadingError:
             try:
@@ -116,7 +119,7 @@ def for_each(
                 return result.exit_code
             return show(reference, result) or 0
 
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             for reference in wanted:
                 if len(begun) == _AT_ONCE:
                     code = max(code, await end_first())

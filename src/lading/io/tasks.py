@@ -25,11 +25,8 @@ BYTES = 2 * 1024**3
 
 async def gather(work: Iterable[Work[T]]) -> list[T]:
     """Run all of it at once and return the results in order; the first failure cancels the rest and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(item) for item in work]
-    except BaseExceptionGroup as failures:
-        raise first_failure(failures) from None
+    async with task_group() as group:
+        tasks = [group.create_task(item) for item in work]
     return [task.result() for task in tasks]
 
 
@@ -45,8 +42,18 @@ async def settle(work: Iterable[Work[T]]) -> list[T | LadingError]:
     return await gather(one(item) for item in work)
 
 
-def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception of a task group that a user should see: a LadingError, where there is one."""
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that fails with one exception: the first that a user should see."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from None
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """That exception: a LadingError, where there is one."""
     flat = list(_leaves(failures))
     return next((failure for failure in flat if isinstance(failure, LadingError)), flat[0])
 

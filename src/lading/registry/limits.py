@@ -63,10 +63,10 @@ class Limiter:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.remove(turn)
-            else:  # it had just been given the place
+            if not turn.cancelled():  # it had just been given the place
                 self.release()
+            elif turn in self._waiting:  # it had not been passed over yet
+                self._waiting.remove(turn)
             raise
 
     def release(self) -> None:

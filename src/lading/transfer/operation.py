@@ -7,14 +7,14 @@ of the room together. It knows stores, and not which ones: the caller finds them
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 import msgspec
 
 from lading.errors import Conflict, LadingError, NotFound, UsageError
-from lading.io.tasks import Limits, Once, first_failure, gather
+from lading.io.tasks import Limits, Once, gather, task_group
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.media_types import MANIFESTS, SCHEMA1
@@ -350,7 +350,7 @@ class _Operation:
             return found
 
         surely, known = bool(self._options.guard) or self._options.dry_run, self._options.known
-        async with _task_group() as group:
+        async with task_group() as group:
             finding = group.create_task(find())
             for naming in namings:
                 group.create_task(naming.look(self._is_asked(naming.target), surely=surely, known=known))
@@ -384,7 +384,7 @@ class _Operation:
                 graph = await transform(graph)
             return graph
 
-        async with _task_group() as group:
+        async with task_group() as group:
             reading = group.create_task(read())
             for copier, content in self._worth_asking(root, namings):
                 group.create_task(copier.ask(content))
@@ -476,7 +476,7 @@ class _Operation:
             # One that has all of it already comes first: the others get it from there.
             chain.insert(0 if is_whole else len(chain), (naming, is_whole))
         questions = [graph] if await self._may_leave_referrers(graph, namings) else []
-        async with _task_group() as group:
+        async with task_group() as group:
 
             def ask() -> None:
                 while questions:
@@ -600,16 +600,6 @@ class _Operation:
 
     def _note(self, *texts: str) -> None:
         self._notes += [text for text in texts if text not in self._notes]
-
-
-@asynccontextmanager
-async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that fails with one exception: the first that a user should see."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as failures:
-        raise first_failure(failures) from None
 
 
 def _is_changed(graph: Graph) -> bool:
