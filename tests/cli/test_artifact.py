@@ -405,7 +405,7 @@ def test_what_a_shell_gives_for_the_output_of_a_command_is_read_once(lading: Lad
     try:
         os.write(writes, b"from a pipe")
         os.close(writes)
-        lading.run("artifact", "push", place, f"a.txt=/dev/fd/{reads}:text/plain", "nothing=/dev/null")
+        lading.run("artifact", "push", place, f"a.txt=/dev/fd/{reads}:text/plain", "nothing=/dev/null", here=True)
     finally:
         os.close(reads)
     assert lading.run("artifact", "pull", place, "--title", "a.txt", "-o", "-").stdout == "from a pipe"

@@ -239,7 +239,7 @@ def test_what_is_wrong_with_a_long_list_is_printed_as_it_is_found(
         ]
         write_layout(tmp_path, make_index(entries, kind="oci"))
         (tmp_path / "blobs" / "sha256" / ARM.digest.removeprefix("sha256:")).unlink()
-        ran = lading.run("lint", f"oci:{tmp_path}:it", "--format", format, check=False)
+        ran = lading.run("lint", f"oci:{tmp_path}:it", "--format", format, check=False, here=True)
         assert ran.returncode == 1
         return re.findall("^(?:::[a-z]+ title=)?(LAD[0-9]+)", ran.stdout, re.MULTILINE)
 

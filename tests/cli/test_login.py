@@ -110,3 +110,12 @@ def test_a_login_in_the_name_of_the_registry_is_not_repeated(lading: Lading, reg
         ran = lading.run(*words, check=False)
         assert ran.returncode == 2
         assert "s3" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("process", [False, True])
+def test_a_password_that_is_no_text_is_refused_without_being_shown(lading: Lading, process: bool) -> None:
+    args = ("login", "-u", "me", "--password-stdin", "127.0.0.1:1")
+    ran = lading.run(*args, stdin=b"secret\xff\xfe", check=False, process=process)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "standard input is not UTF-8 text" in ran.stderr
+    assert "secret" not in ran.stderr

@@ -52,9 +52,10 @@ def test_standard_input_is_read_once_and_is_text(place: Place, three: list[str])
     ran = place.lading.run("digest", "-", "-", check=False)
     assert (ran.returncode, ran.stdout) == (USAGE, "")
     assert "- is there twice" in ran.stderr
-    ran = place.lading.run("digest", "-", stdin=b"\xff\xfe\n", check=False)
-    assert (ran.returncode, ran.stdout) == (USAGE, "")
-    assert "not UTF-8 text" in ran.stderr
+    for process in (False, True):
+        ran = place.lading.run("digest", "-", stdin=b"\xff\xfe\n", check=False, process=process)
+        assert (ran.returncode, ran.stdout) == (USAGE, "")
+        assert "not UTF-8 text" in ran.stderr
     ran = place.lading.run("digest", "-", stdin=b"a" * 5000, check=False)
     assert (ran.returncode, ran.stdout) == (USAGE, "")
     assert "line 1 of standard input" in ran.stderr

@@ -42,19 +42,21 @@ class Lading:
         cwd: Path | None = None,
         timeout: float = 60,
         process: bool = False,
+        here: bool = False,
         merged: bool = False,
     ) -> Ran:
         """Run a command; with `check`, a failure fails the test and shows what was said.
 
         The command runs in this process, which saves the start of an interpreter: its streams are pipes, and its
         environment and working directory are its own. It has a process of its own with `process`, where only the start
-        of an interpreter heeds its environment, and while another command runs in this one.
+        of an interpreter heeds its environment, and while another command runs in this one. With `here`, it runs in
+        this process although a warm one would be used: it needs what the test has changed in it, or has open.
 
         With `merged`, stderr goes where stdout goes, as with `2>&1`.
         """
         environment = self.environment | dict(env or {})
         command = [sys.executable, "-m", "lading", *args]
-        if _is_for_warm_process(args, environment):
+        if not here and _is_for_warm_process(args, environment):
             environment = _warmed(environment)
             process = True
         by_start = _for_interpreter(environment) != _for_interpreter(self._own)

@@ -137,8 +137,9 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, flags), "r" if name == "stdin" else "w"))
-        elif name != "stdin" and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        elif isinstance(stream, io.TextIOWrapper):
+            # Without a locale, Python reads what is no text as well as it can.
+            stream.reconfigure(errors="strict" if name == "stdin" else "backslashreplace")
 
 
 def _say_failure(error: OSError) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
@@ -14,7 +14,7 @@ import msgspec
 
 from lading.arguments import several
 from lading.errors import Conflict, LadingError, NotFound, Unsupported, UsageError
-from lading.io.tasks import Once, first_failure, gather
+from lading.io.tasks import Once, gather, task_group
 from lading.mirror.config import Mirror, MirrorFile, OnMove
 from lading.mirror.file import EVERYTHING
 from lading.mirror.places import Places, check_writable
@@ -170,7 +170,7 @@ class _Planner:
 
     async def _source(self, mirror: Mirror, source: str, targets: Sequence[str]) -> list[Leg]:
         """What goes from one source to its targets."""
-        async with _both() as group:
+        async with task_group() as group:
             choosing = group.create_task(self._tried(mirror, source, partial(self._chosen, mirror, source)))
             legs = [
                 group.create_task(self._tried(mirror, target, partial(self._leg, mirror, source, target, choosing)))
@@ -318,7 +318,7 @@ class _Planner:
         if known is not None and side.is_settled(tag, name, known, self._state):
             item = Item(tag=name, state="unchanged", digest=known.digest, original=_other(known), previous=known.digest)
         else:
-            async with _both() as group:
+            async with task_group() as group:
                 looking = group.create_task(self._found(side, name))
                 origin = await self._origin(side.source, tag)
             found = looking.result()
@@ -522,16 +522,6 @@ def _title(place: str, name: str) -> str:
 
 def _other(known: KnownTag) -> Digest | None:
     return known.origin if known.origin != known.digest else None
-
-
-@asynccontextmanager
-async def _both() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that fails with one exception."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as failures:
-        raise first_failure(failures) from None
 
 
 def _time(text: str) -> datetime | None:

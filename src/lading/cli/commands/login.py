@@ -80,4 +80,8 @@ def login(
 
 
 def _from_stdin() -> str:
-    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    try:
+        text = sys.stdin.read()
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is not UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r")
