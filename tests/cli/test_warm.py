@@ -289,22 +289,29 @@ class TestTheProcess:
 
     def test_a_rehearsal_reads_nothing_of_the_user_and_sends_nothing(self, lading: Lading) -> None:
         code = """
-import asyncio, sys, threading
-from lading.cli.commands.warm.start import _rehearse
+import os, sys, threading
+from lading.cli import main
 from lading.warm.control import load_everything
+from lading.warm.rehearsal import rehearse
 load_everything()
 seen = []
-sys.addaudithook(lambda event, given: seen.append((event, str(given[:2]))))
-_rehearse()
-never = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.mkdir")
+sys.addaudithook(lambda event, given: seen.append((event, str(given))))
+before = dict(os.environ)
+print(rehearse(main), os.environ == before, threading.active_count())
+never = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.mkdir", "os.rename")
 print(*(event for event, _ in seen if event in never))
-print(*(what for event, what in seen if event == "open" and ("auth" in what or "netrc" in what or ".docker" in what)))
-print(*(what for event, what in seen if event == "open" and "'w" in what), threading.active_count())
+seen = [(event, what) for event, what in seen if event != "os.putenv"]
+print(*(what for event, what in seen if sys.argv[1] in what or (event == "open" and ", 'w" in what)))
 """
+        (lading.docker_config / "config.json").write_text('{"auths": {"registry.invalid": {"auth": "YTpi"}}}')
         ran = subprocess.run(
-            [sys.executable, "-c", code], env=lading.environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, str(lading.home)],
+            env=lading.environment | {"LADING_TOKEN": "x"},
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        assert (ran.stdout, ran.stderr) == ("\n\n1\n", "")
+        assert (ran.stdout, ran.stderr) == ("[0, 0, 0] True 1\n\n\n", "")
 
     def test_a_socket_that_nobody_listens_at_is_in_nobodys_way(self, lading: Lading) -> None:
         lading.warm()

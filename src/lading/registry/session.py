@@ -83,6 +83,9 @@ class Session:
     answers: ClassVar[int] = 0
     """How many answers came, in this process."""
 
+    transport: ClassVar[Callable[[Route], Transport]] = EitherTransport
+    """Makes the transport for a host, where a session is not told otherwise."""
+
     def __init__(
         self,
         *,
@@ -117,7 +120,7 @@ class Session:
         self._creating = asyncio.Lock()
         self._created: set[tuple[str, str]] = set()
         self._alone = alone
-        self._new_transport = transport or EitherTransport
+        self._new_transport = transport or Session.transport
         self._transports: dict[Route, Transport] = {}
         self._hosts: dict[tuple[str, bool], Host] = {}
         self.changing: dict[str, Any] = {}

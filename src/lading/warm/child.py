@@ -37,7 +37,7 @@ GO = b"+"
 """What the warm process says when the command may run: nothing was installed anew since it began."""
 
 
-def wait(line: socket.socket, run: Run, rehearse: Callable[[], None] | None) -> NoReturn:
+def wait(line: socket.socket, run: Run, rehearse: Callable[[], object] | None) -> NoReturn:
     """Get a connection from the warm process, do what is asked for on it, and end this process.
 
     Args:

@@ -47,7 +47,7 @@ class Status(msgspec.Struct):
     """When the last one came, in seconds since the epoch; when it began, if none has come."""
 
 
-def keep(idle: float, run: Run, rehearse: Callable[[], None]) -> None:
+def keep(idle: float, run: Run, rehearse: Callable[[], object]) -> None:
     """Be the warm process until it is not needed any more.
 
     Args:
@@ -98,7 +98,7 @@ class _Lock:
 
 
 class _Keeper:
-    def __init__(self, path: Path, idle: float, run: Run, rehearse: Callable[[], None]) -> None:
+    def __init__(self, path: Path, idle: float, run: Run, rehearse: Callable[[], object]) -> None:
         self._path = path
         self._run_command = run
         self._rehearse = rehearse
@@ -216,7 +216,7 @@ class _Keeper:
     def _get_ready(self) -> None:
         self._next, self._is_due = self._fork(self._rehearse), False
 
-    def _fork(self, rehearse: Callable[[], None] | None) -> tuple[int, socket.socket]:
+    def _fork(self, rehearse: Callable[[], object] | None) -> tuple[int, socket.socket]:
         line, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:

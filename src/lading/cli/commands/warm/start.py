@@ -56,21 +56,8 @@ def _line(there: Status, is_new: bool) -> str:
 
 def _be_it(idle: float) -> None:
     from lading.cli import main
-    from lading.warm import control, keeper
+    from lading.warm import control, keeper, rehearsal
 
     control.check()
     control.load_everything()
-    keeper.keep(idle, main, _rehearse)
-
-
-def _rehearse() -> None:
-    """Read a command line, and ask what it asks for; see `lading.warm.rehearsal`."""
-    from lading.cli import lading
-    from lading.warm import rehearsal
-
-    arguments = ["digest", rehearsal.REFERENCE]
-    with lading.make_context("lading", list(arguments)) as context:
-        name, command, rest = lading.resolve_command(context, arguments)
-        assert command is not None
-        command.make_context(name, rest, parent=context)
-    rehearsal.rehearse()
+    keeper.keep(idle, main, lambda: rehearsal.rehearse(main))
