@@ -6,7 +6,7 @@ Store in a module of its own, and every operation takes any of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -133,6 +133,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether manifests and blobs may come from mirrors, which have no lists of referrers."""
     lists_under_tags: bool = False
     """Whether it is known that referrers are listed under fallback tags alone: what has no such tag has none."""
+    reads_as_it_resolves: bool = False
+    """Whether a manifest is read by its tag at the cost of `resolve`."""
     resolves_cheaply: bool = True
     """Whether `resolve` costs little: a container engine has to save the whole image for it."""
 
@@ -344,6 +346,26 @@ class ReadsParts(Protocol):
         """Read bytes from an offset on; they are not verified, and fewer where the blob ends."""
 
 
+GivesTags = Callable[[], Awaitable[Collection[str] | None]]
+"""Gives all tags of a store; None where they are not known."""
+
+
+@runtime_checkable
+class ListsFewTags(Protocol):
+    """A store that gives all its tags at the cost of one question, if there are not too many."""
+
+    async def few_tags(self) -> Sequence[str] | None:
+        """All tags; None where there are more than one question gives, or it has no answer."""
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A store that remembers, without a question, what its tags were given: which may be otherwise by now."""
+
+    def remembered(self, name: str) -> Digest | None:
+        """The digest that a tag got last, or that was written by it; None where that is not known."""
+
+
 ListedIn = Literal["api", "fallback-tag"]
 """Where a registry lists what refers to a manifest: its referrers API, or an index under the fallback tag."""
 
@@ -353,7 +375,12 @@ class ListsReferrers(Protocol):
     """A store that lists referrers in places of its own, and says which of them lists what."""
 
     async def referrer_lists(
-        self, subject: Descriptor, artifact_type: str | None = None, *, everywhere: bool = False
+        self,
+        subject: Descriptor,
+        artifact_type: str | None = None,
+        *,
+        everywhere: bool = False,
+        tags: GivesTags | None = None,
     ) -> Mapping[ListedIn, Sequence[Descriptor]]:
         """What each place lists; one that the store does not have is left out.
 
@@ -361,6 +388,7 @@ class ListsReferrers(Protocol):
             subject: the manifest that is referred to.
             artifact_type: a place that can choose lists only referrers of this type; None for all.
             everywhere: whether the fallback tag is asked, too, where the API was seen to list something.
+            tags: gives all tags, where they are known: the fallback tag is asked only if it is among them.
         """
 
     async def delete(self, content: Descriptor, *, manifest: AnyManifest | None = None) -> None:

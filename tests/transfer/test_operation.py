@@ -292,6 +292,7 @@ async def test_a_registry_that_does_not_say_what_refers_to_an_image_keeps_no_cop
 ) -> None:
     source, target = new_repository(), new_repository()
     images.push(proxy.host, source, "1", IMAGES[0])
+    images.push(proxy.host, source, f"{IMAGES[0].digest.replace(':', '-')}.sig", IMAGES[1])
     proxy.intercept = lambda request: Reply(status=403) if ".sig" in request.path else None
     report = await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:1")
     assert images.get_manifest(proxy.host, target, "1")[2] == IMAGES[0].digest
@@ -662,7 +663,7 @@ async def test_a_docker_archive_takes_one_image_and_gives_it_back(
     await client.copy(f"{elsewhere}/{repository}:1", target, platforms=["linux/arm64"])
     report = await client.copy(target, f"{elsewhere}/{repository}:back")
     assert document(elsewhere, repository, "back")["config"]["digest"] == image.document["config"]["digest"]
-    assert report.images[0].targets[0].state == "new"
+    assert report.images[0].targets[0].state == "set", "it was there: what the tag named is not worth a question"
 
 
 async def test_an_archive_of_many_images_is_pushed_under_its_own_tags(
@@ -745,7 +746,7 @@ async def test_a_tag_that_moves_meanwhile_gives_one_image_or_the_other_whole(
     with CountingProxy(registry.url) as proxy:
 
         def move(request: object) -> None:
-            if getattr(request, "method", "") == "GET":
+            if getattr(request, "path", "").endswith(IMAGES[0].digest) or "/blobs/" in getattr(request, "path", ""):
                 images.push(registry.host, repository, "1", IMAGES[1])
 
         proxy.intercept = move

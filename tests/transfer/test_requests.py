@@ -34,7 +34,7 @@ async def test_a_repeated_copy_of_an_index_is_two_requests(
         other.reset()
         report = await client.copy(f"{proxy.host}/{repository}:1", target)
         assert [change.state for change in report.images[0].targets] == ["unchanged"]
-        assert [exchange.method for exchange in (*proxy.exchanges, *other.exchanges)] == ["HEAD", "HEAD"]
+        assert sorted(exchange.method for exchange in (*proxy.exchanges, *other.exchanges)) == ["GET", "HEAD"]
 
 
 @pytest.mark.parametrize("layers", [1, 5])
@@ -52,9 +52,9 @@ async def test_a_fresh_copy_within_a_registry_mounts_with_one_request_for_each_b
     proxy.latency = 0
     blobs = layers + 1
     assert report.copied.mounted == len(image.blobs) == blobs
-    # HEAD of both tags, GET of the manifest and HEAD of it where it goes, a mount for each blob, PUT of the manifest.
-    # Beside that, it is found out that nothing refers to it: by the fallback tag and those of cosign.
-    assert len(proxy.exchanges) == 2 + 2 + blobs + 1 + 4
+    # GET of the manifest by its tag, HEAD of it where it goes, a mount for each blob, PUT of the manifest. Beside the
+    # mounts it is found out what the tag names, and that nothing refers to the image: by one list of the tags.
+    assert len(proxy.exchanges) == 2 + blobs + 1 + 1 + 1
     assert proxy.count(path=r"/v2/$") == 0
     assert proxy.rounds() == 4
 
@@ -73,7 +73,7 @@ async def test_where_mounts_are_refused_a_blob_costs_its_transfer_and_one_questi
 
 
 @pytest.mark.parametrize("is_index", [False, True])
-async def test_a_second_tag_within_a_registry_is_five_requests_in_three_rounds(
+async def test_a_second_tag_within_a_registry_is_three_requests(
     is_index: bool, client: AsyncClient, proxy: CountingProxy, new_repository: Callable[[], str]
 ) -> None:
     images_of_it = [images.make_image(f"linux/{arch}", seed=arch, layers=5) for arch in ARCHITECTURES]
@@ -86,8 +86,7 @@ async def test_a_second_tag_within_a_registry_is_five_requests_in_three_rounds(
     report = await client.copy(f"{proxy.host}/{source}:1", f"{proxy.host}/{target}:2")
     proxy.latency = 0
     assert report.copied.mounted == report.copied.uploaded == 0
-    assert sorted(exchange.method for exchange in proxy.exchanges) == ["GET", "HEAD", "HEAD", "HEAD", "PUT"]
-    assert proxy.rounds() == 3
+    assert [exchange.method for exchange in proxy.exchanges] == ["GET", "HEAD", "PUT"]
 
 
 @pytest.mark.parametrize("takes_single_posts", [True, False])
@@ -142,7 +141,7 @@ async def test_an_upload_is_opened_while_the_blob_is_fetched(
     assert fetched.started < opened.ended
 
 
-async def test_a_second_tag_elsewhere_is_four_requests(
+async def test_a_second_tag_elsewhere_is_three_requests(
     client: AsyncClient, registry: RealRegistry, other: CountingProxy, repository: str
 ) -> None:
     index = images.make_index([images.make_image(f"linux/{arch}", seed=arch) for arch in ARCHITECTURES])
@@ -151,7 +150,6 @@ async def test_a_second_tag_elsewhere_is_four_requests(
     other.reset()
     await client.copy(f"{registry.host}/{repository}:1", f"{other.host}/{repository}:2")
     assert other.lines == [
-        f"HEAD /v2/{repository}/manifests/2",
         f"HEAD /v2/{repository}/manifests/{index.digest}",
         f"PUT /v2/{repository}/manifests/2",
     ]

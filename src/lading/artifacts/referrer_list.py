@@ -20,7 +20,7 @@ from lading.model.document import Result
 from lading.model.tags import COSIGN_KINDS, cosign_tags, is_fallback, subject_of
 from lading.model.text import counted, excerpt
 from lading.store import ListsReferrers, Readable, fetch_manifest
-from lading.transfer.referrers import artifact_types, cosign_type, typed
+from lading.transfer.referrers import FewTags, artifact_types, cosign_type, typed
 
 CREATED = "org.opencontainers.image.created"
 
@@ -177,8 +177,9 @@ async def list_referrers(
 ) -> ReferrerList:
     """What refers to a manifest: listed by the store, or found by a tag that cosign makes of its digest.
 
-    All places are asked at once. A registry costs five requests; a list that does not say what an entry is costs one
-    more for each of these.
+    All places are asked at once. A registry costs two requests, and one for each tag made of the digest that is there;
+    where it has more tags than one request gives, six. A list that does not say what an entry is costs one more for
+    each of these.
 
     Args:
         store: has the manifest.
@@ -191,8 +192,12 @@ async def list_referrers(
         Conflict: see `newest`.
     """
     notes: list[str] = []
+    tags = FewTags(store, [tag async for tag in store.tags()] if digest_tags else None)
     listed, tagged = await gather(
-        [_listed(store, subject, wanted, notes), _tagged(store, subject.digest, wanted, everything=digest_tags)]
+        [
+            _listed(store, subject, wanted, notes, tags),
+            _tagged(store, subject.digest, wanted, tags, everything=digest_tags),
+        ]
     )
     found: dict[Digest, ReferrerEntry] = {}
     for entry in (*listed, *tagged):
@@ -205,12 +210,12 @@ async def list_referrers(
 
 
 async def _listed(
-    store: Readable, subject: Descriptor, wanted: ReferrerFilter, notes: list[str]
+    store: Readable, subject: Descriptor, wanted: ReferrerFilter, notes: list[str], tags: FewTags
 ) -> list[ReferrerEntry]:
     """What the store lists and is wanted, each once."""
     lists: Mapping[Any, Sequence[Descriptor]]
     if isinstance(store, ListsReferrers):
-        lists = dict(await store.referrer_lists(subject, wanted.exact_type, everywhere=True))
+        lists = dict(await store.referrer_lists(subject, wanted.exact_type, everywhere=True, tags=tags))
         if "api" in lists and "fallback-tag" in lists:
             lists = {**lists, "fallback-tag": await _more(store, lists["api"], lists["fallback-tag"])}
     else:
@@ -250,11 +255,13 @@ async def _by_subject(store: Readable, subject: Descriptor) -> AsyncIterator[Des
         return
 
 
-async def _tagged(store: Readable, subject: Digest, wanted: ReferrerFilter, *, everything: bool) -> list[ReferrerEntry]:
+async def _tagged(
+    store: Readable, subject: Digest, wanted: ReferrerFilter, tags: FewTags, *, everything: bool
+) -> list[ReferrerEntry]:
     """What the tags name that are made of a digest, where it is wanted."""
-    tags = cosign_tags(subject)
+    asked = await tags.those(cosign_tags(subject))
     if everything:
-        tags = [tag async for tag in store.tags() if subject_of(tag) == subject and not is_fallback(tag)]
+        asked = [tag for tag in await tags() or () if subject_of(tag) == subject and not is_fallback(tag)]
 
     async def one(tag: str) -> ReferrerEntry | None:
         try:
@@ -270,7 +277,7 @@ async def _tagged(store: Readable, subject: Digest, wanted: ReferrerFilter, *, e
         entry = _entry(content, ("cosign-tag",), tag)
         return entry if wanted.takes(entry, kinds) else None
 
-    return [entry for entry in await gather(map(one, tags)) if entry is not None]
+    return [entry for entry in await gather(map(one, asked)) if entry is not None]
 
 
 def _entry(content: Descriptor, listed_by: tuple[ListedBy, ...], tag: str | None = None) -> ReferrerEntry:

@@ -417,7 +417,7 @@ async def _copy_as_it_is(
 
     async with AsyncExitStack() as resources:
         graph = Graph.of(store, manifest, str(source), resources)
-        copying = Copying(context, CopyOptions(guard=guard), None)
+        copying = Copying(context, CopyOptions(guard=guard, tells=True), None)
         report = await copying.run(graph, goals)
     for note in report.notes:
         context.note(note)

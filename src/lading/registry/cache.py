@@ -1,6 +1,7 @@
 """The cache: what runs of lading leave for later ones about registries. It knows files, and sends nothing.
 
-In its folder are `registries`, with one small file for each registry (its scheme, its challenge, its tokens), and
+In its folder are `registries`, with one small file for each registry (its scheme, its challenge, its tokens, the
+names that were set last), and
 `uploads` (see `upload_journal`). The files are readable by their owner only. Nothing depends on them: a file that is
 lost, damaged or not ours costs a few requests, and nothing else. They hold no password and no refresh token. A token is
 kept under a keyed hash of the credential that it was given for, and found with that credential only.
@@ -39,6 +40,7 @@ ABSENCE_KEPT = 3600.0
 _VERSION = 1
 _SIZE_LIMIT = 1024 * 1024
 _TOKENS = 200
+_NAMES = 200
 _LEAST_LIFE = 5.0
 
 
@@ -126,6 +128,7 @@ class HostCache:
         self._kept: list[tuple[Proof | None, Token]] = []
         self._dropped: set[str] = set()
         self._before: set[str] = set()
+        self._named: dict[str, str] = {}
         self.changed: bool = False
 
     @property
@@ -178,6 +181,21 @@ class HostCache:
     def asks_nothing(self, nothing: bool) -> None:
         if self.asks_nothing != nothing:
             self._file.asks_nothing, self.changed = (time.time() if nothing else 0.0), True
+
+    def named(self, name: str) -> str | None:
+        """The digest that was put under a name from here last: it may be otherwise by now, and tells what to ask first.
+
+        Args:
+            name: a reference.
+        """
+        return self._file.names.get(name)
+
+    def name(self, name: str, digest: str) -> None:
+        """Remember the digest that was put under a name."""
+        if next(reversed(self._file.names.items()), None) != (name, digest):
+            self._file.names.pop(name, None)
+            self._file.names[name] = self._named[name] = digest
+            self.changed = True
 
     def tokens(self, proof: Proof | None, account: str = "") -> Sequence[Token]:
         """The tokens that were given for a proof and have not expired.
@@ -244,6 +262,7 @@ class HostCache:
             )
             tokens[kept.identity, tuple(kept.scopes), kept.realm, kept.service] = kept
         alive = [kept for kept in tokens.values() if kept.value not in self._dropped]
+        older = {name: digest for name, digest in theirs.names.items() if name not in self._named}
         file = _File(
             version=_VERSION,
             learned=now,
@@ -254,6 +273,7 @@ class HostCache:
             lists_referrers=mine.lists_referrers,
             asks_nothing=mine.asks_nothing,
             tokens=sorted(alive, key=lambda kept: kept.expires)[-_TOKENS:],
+            names=dict([*older.items(), *self._named.items()][-_NAMES:]),
         )
         # A file of its own, which only the owner can read; the rename is all or nothing, whatever other processes do.
         # (`tempfile` does no more, and takes longer to import than this whole room.)
@@ -314,6 +334,8 @@ class _File(msgspec.Struct):
     asks_nothing: float = 0.0
     """When it was found out, likewise."""
     tokens: list[_KeptToken] = []
+    names: dict[str, str] = {}
+    """The digests that were put under references, the latest last."""
 
 
 def _is_recent(moment: float) -> bool:

@@ -55,13 +55,32 @@ async def tags(
     name = f"{registry}/{repository}"
 
     async def read(response: Response) -> Sequence[str]:
-        page = convert(await _document(response, "tags", name, registry), _Tags, f"the list of tags of {name}")
+        page = await _tags(response, name, registry)
         if of is None:
             return page.tags
         return page.manifest[of].tag if of in page.manifest else ()
 
     async for tag in _names(session, registry, f"/v2/{repository}/tags/list", scopes, name, read):
         yield tag
+
+
+async def few_tags(session: Session, registry: str, repository: str, scopes: Sequence[Scope]) -> Sequence[str] | None:
+    """The tags of a repository, where the first page has all of them; None where there are more.
+
+    Raises:
+        LadingError: the page cannot be had.
+    """
+    name = f"{registry}/{repository}"
+
+    def send(where: str, query: Pairs) -> AbstractAsyncContextManager[Response]:
+        return session.request("GET", registry, where, scopes=scopes, query=query, what=name)
+
+    async def read(response: Response) -> Sequence[str]:
+        return (await _tags(response, name, registry)).tags
+
+    size = (("n", str(hosted(registry).page)),)
+    found, following = await _page(send, f"/v2/{repository}/tags/list", size, read)
+    return found if following is None else None
 
 
 async def repositories(session: Session, registry: str) -> AsyncIterator[str]:
@@ -154,6 +173,10 @@ async def items(
             raise _cut_short(following, what, len(seen))
         asked = following
         pages.add(following or "")
+
+
+async def _tags(response: Response, name: str, registry: str) -> _Tags:
+    return convert(await _document(response, "tags", name, registry), _Tags, f"the list of tags of {name}")
 
 
 async def _page(

@@ -52,6 +52,8 @@ class Hosted(msgspec.Struct, frozen=True, kw_only=True):
     """What people call it; empty for one that is not known."""
     page: int = 1000
     """How many tags or repositories a page is asked to hold; registries give fewer as they like."""
+    counts_pulls: bool = False
+    """Whether it limits how often manifests are read, and not how often it is asked what a tag names."""
     no_catalog: str = ""
     """What to do instead, where it does not list its repositories; empty where it may list them."""
     delete_actions: tuple[str, ...] = ("pull", "push", "delete")
@@ -74,6 +76,7 @@ class Hosted(msgspec.Struct, frozen=True, kw_only=True):
 _DEFAULT = Hosted()
 _DOCKER_HUB = Hosted(
     name="Docker Hub",
+    counts_pulls=True,
     no_catalog="search them at hub.docker.com",
     deletion="Docker Hub deletes on its web pages only: hub.docker.com",
 )

@@ -25,7 +25,7 @@ from lading.registry.call import Send
 from lading.registry.failures import Refusal
 from lading.registry.fallback_index import FallbackIndex
 from lading.registry.http.transport import Response
-from lading.store import AnyManifest, ListedIn
+from lading.store import AnyManifest, GivesTags, ListedIn
 
 _PAUSES = (0, 0.25, 1.0)
 """How long to wait before each look at a list that may lag behind, in seconds."""
@@ -84,7 +84,12 @@ class Referrers:
                 yield entry
 
     async def lists(
-        self, subject: Descriptor, artifact_type: str | None = None, *, everywhere: bool = False
+        self,
+        subject: Descriptor,
+        artifact_type: str | None = None,
+        *,
+        everywhere: bool = False,
+        tags: GivesTags | None = None,
     ) -> dict[ListedIn, Sequence[Descriptor]]:
         """What the referrers API and the fallback tag list, asked at once; what the registry lacks is left out.
 
@@ -92,6 +97,7 @@ class Referrers:
             subject: the manifest.
             artifact_type: what the API is asked for; None for all.
             everywhere: whether the tag is asked, too, where the API was seen to list something.
+            tags: gives all tags, where they are known: the fallback tag is asked only if it is among them.
 
         Raises:
             InvalidContent: the pages of a list go on, and bring nothing new.
@@ -105,6 +111,9 @@ class Referrers:
 
         async def by_tag() -> list[Descriptor]:
             if self._cache.lists_referrers and not everywhere:
+                return []
+            known = await tags() if tags is not None else None
+            if known is not None and fallback_tag(subject.digest) not in known:
                 return []
             return [entry async for entry in self._fallback_entries(subject.digest)]
 

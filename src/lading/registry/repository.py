@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from lading.registry.fallback_index import FallbackIndex
     from lading.registry.referrers import Referrers
     from lading.registry.uploads import Uploads
-    from lading.store import AnyManifest, ListedIn
+    from lading.store import AnyManifest, GivesTags, ListedIn
 
 _PUTS = 3
 _PAUSE = 0.1
@@ -84,7 +84,10 @@ class Repository:
     def traits(self) -> Traits:
         """It is remote, and may have mirrors; whether it has the referrers API is known once it was asked."""
         no_api = self.session.host_cache(self.registry).has_no_referrers
-        return Traits(is_remote=True, is_mirrored=self._has_mirrors(), lists_under_tags=no_api)
+        counts = hosted(self.registry).counts_pulls
+        return Traits(
+            is_remote=True, is_mirrored=self._has_mirrors(), lists_under_tags=no_api, reads_as_it_resolves=not counts
+        )
 
     @cached_property
     def uploads(self) -> Uploads:
@@ -212,8 +215,13 @@ class Repository:
             told = await changes.explained(refused, self._named(target), manifest.digest, partial(self._look, target))
             if told is not None:
                 raise told from None
+        self.session.host_cache(self.registry).name(self._named(target), str(manifest.digest))
         if manifest.subject is not None:
             await self._referrers.see_to(manifest, is_said=bool(subject))
+
+    def remembered(self, name: str) -> Digest | None:
+        """The digest that was put under a tag or digest from here last; it may be otherwise by now."""
+        return _digest_header(self.session.host_cache(self.registry).named(self._named(name)))
 
     async def _put_intact(self, manifest: AnyManifest, target: str) -> str | None:
         """Put a manifest, again where it came to harm on the way; returns the subject that was understood."""
@@ -538,6 +546,15 @@ class Repository:
             error.fields["repository"] = self.repository
             raise
 
+    async def few_tags(self) -> Sequence[str] | None:
+        """All tags, at the cost of one request; None where there are more than that gives, or it fails."""
+        from lading.registry import lists
+
+        try:
+            return await lists.few_tags(self.session, self.registry, self.repository, self._scopes())
+        except LadingError:
+            return None
+
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
         """The manifests that refer to this one (distribution-spec §Listing Referrers), each once.
 
@@ -547,10 +564,15 @@ class Repository:
             yield referrer
 
     async def referrer_lists(
-        self, subject: Descriptor, artifact_type: str | None = None, *, everywhere: bool = False
+        self,
+        subject: Descriptor,
+        artifact_type: str | None = None,
+        *,
+        everywhere: bool = False,
+        tags: GivesTags | None = None,
     ) -> Mapping[ListedIn, Sequence[Descriptor]]:
         """What the referrers API and the fallback tag list; the API is left out where there is none."""
-        return await self._referrers.lists(subject, artifact_type, everywhere=everywhere)
+        return await self._referrers.lists(subject, artifact_type, everywhere=everywhere, tags=tags)
 
     async def has_referrer(self, manifest: AnyManifest) -> bool:
         """Whether a manifest with a subject is here, and found by that: an interrupted write may have left it unlisted.

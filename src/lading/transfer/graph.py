@@ -39,6 +39,7 @@ from lading.store import (
     HasSiblings,
     Mounts,
     Readable,
+    Remembers,
     Store,
     fetch_manifest,
     from_store,
@@ -184,6 +185,7 @@ class Copier:
         names: Sequence[str] = (),
         only: Collection[Digest] | None = None,
         before_names: Callable[[], Awaitable[None]] | None = None,
+        if_new: Callable[[], None] | None = None,
         check: Check | None = None,
     ) -> AnyManifest:
         """Copy a manifest with everything it refers to, children before parents, tags last.
@@ -194,6 +196,7 @@ class Copier:
             names: the tags it gets in the target; none leaves it there by digest.
             only: bring only these of an index's entries; None for all.
             before_names: is called when all is there but the tags; what it raises leaves those as they are.
+            if_new: is called when the target was asked for the manifest, and has it not.
             check: of a tag; see `put_manifest`.
 
         Returns:
@@ -205,7 +208,7 @@ class Copier:
         if isinstance(content, Descriptor) and not names and check is None and only is None and before_names is None:
             # What refers to several images is brought once.
             return await self._once.do((content.digest, "graph"), partial(self._copy, source, content))
-        return await self._copy(source, content, tuple(dict.fromkeys(names)), only, before_names, check)
+        return await self._copy(source, content, tuple(dict.fromkeys(names)), only, before_names, if_new, check)
 
     async def _copy(
         self,
@@ -214,6 +217,7 @@ class Copier:
         names: tuple[str, ...] = (),
         only: Collection[Digest] | None = None,
         before_names: Callable[[], Awaitable[None]] | None = None,
+        if_new: Callable[[], None] | None = None,
         check: Check | None = None,
     ) -> AnyManifest:
         manifest = await fetch_manifest(source, content) if isinstance(content, Descriptor) else content
@@ -222,6 +226,8 @@ class Copier:
         may_skip = only is None and self.may_skip(source, manifest)
         is_there = may_skip and await self._has(manifest)
         self._meter.found(manifest.descriptor)
+        if may_skip and not is_there and if_new is not None:
+            if_new()
         if not is_there:
             walk = Walk(f"{source.name}@{manifest.digest}")
             walk.count(manifest)
@@ -245,6 +251,11 @@ class Copier:
         if not self._verify:
             self._asked[content.digest] = await self._seems_to_contain(content)
 
+    def believe(self, content: Descriptor) -> None:
+        """Take it that the target has a manifest: it has said what one of its tags names."""
+        if not self._verify:
+            self._asked[content.digest] = True
+
     def knows(self, digest: Digest) -> bool:
         """Whether the target was asked for a manifest, and had it."""
         return self._asked.get(digest, False)
@@ -255,8 +266,15 @@ class Copier:
             return False
         if isinstance(manifest, Index) and all(self._is_at_home(source, child) for child in manifest.manifests):
             return False
-        worth = self._dry_run or isinstance(manifest, Index) or not self._is_sibling(source)
-        return worth or manifest.digest in self._asked
+        if self._dry_run or manifest.digest in self._asked or isinstance(manifest, Index):
+            return True
+        return not self._is_sibling(source) and not self._is_as_cheap_to_put(manifest)
+
+    def _is_as_cheap_to_put(self, manifest: Manifest) -> bool:
+        """Whether to bring a manifest costs no more than to ask for it: it has one blob, and was not put before."""
+        blobs = {child.digest: child for child in manifest.children}
+        is_small = len(blobs) < 2 and all(blob.size <= _SMALL for blob in blobs.values())
+        return is_small and isinstance(self.target, Remembers) and self.target.remembered(manifest.digest) is None
 
     async def _children(
         self,

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Literal
 
 import msgspec
 
@@ -21,7 +22,7 @@ from lading.model.media_types import MANIFESTS, SCHEMA1
 from lading.model.patterns import choose
 from lading.model.tags import is_fallback
 from lading.model.text import counted, excerpt
-from lading.store import ChecksReferrers, HasSiblings, Readable, Store, fetch_manifest
+from lading.store import AnyManifest, ChecksReferrers, HasSiblings, Readable, Remembers, Store, fetch_manifest
 from lading.transfer.events import Meter, OnEvent
 from lading.transfer.graph import Copier, CopyCounts
 from lading.transfer.guard import find_named
@@ -102,16 +103,27 @@ class _Naming:
         self.names = list(dict.fromkeys(names))
         self.found: dict[str, Descriptor] = {}
         """What the existing names stood for when they were looked at."""
+        self.asked: set[str] = set()
+        """The names that were looked at."""
         self.changes: list[CopiedTag] = []
         """What becomes of each, once that is planned."""
 
-    async def look(self, is_asked: bool, *, surely: bool, known: Mapping[str, Descriptor | None]) -> None:
-        """Find out what the names stand for, where that is not known; `surely` where something depends on it."""
-        names = [name for name in self.names if name is not None] if is_asked else []
+    async def look(self, names: Sequence[str], *, surely: bool, known: Mapping[str, Descriptor | None]) -> None:
+        """Find out what names stand for, where that is not known; `surely` where something depends on it."""
         asked = [name for name in names if name not in known]
         looks = await gather(find_named(self.target.store, name, surely=surely) for name in asked)
-        self.found = {name: now for name in names if (now := known.get(name)) is not None}
+        self.asked.update(names)
+        self.found |= {name: now for name in names if (now := known.get(name)) is not None}
         self.found |= {name: now for name, now in zip(asked, looks, strict=True) if now is not None}
+
+    async def look_late(self) -> None:
+        """Find out what the only name stands for, and so what becomes of it."""
+        (name,), (change,) = self.names, self.changes
+        assert name is not None
+        await self.look([name], surely=False, known={})
+        now = self.found.get(name)
+        change.previous = now.digest if now is not None else None
+        change.state = _state(change.previous, change.digest)
 
     async def is_done(self, digest: Digest) -> bool:
         """Whether every name stands for a manifest already that is there with all it lists."""
@@ -175,6 +187,7 @@ class _Operation:
         self._notes: list[str] = []
         self._failed: list[Failure] = []
         self._once = Once()
+        self._read: dict[Digest, AnyManifest] = {}
         limits, meter = Limits(options.jobs), Meter(on_event)
         self._targets: list[_Target] = []
         for place in targets:
@@ -344,6 +357,10 @@ class _Operation:
                 return source.manifest.descriptor
             if is_digest(source) and self._source.store.traits.is_remote:
                 return Digest(source)
+            if not self._options.all_tags and self._source.store.traits.reads_as_it_resolves:
+                manifest = await fetch_manifest(self._source.store, source)
+                self._read[manifest.digest] = manifest
+                return manifest.descriptor
             found = await self._source.store.resolve(source)
             if self._options.all_tags and found.media_type and found.media_type not in MANIFESTS | SCHEMA1:
                 raise _NoManifest(excerpt(found.media_type))
@@ -353,12 +370,30 @@ class _Operation:
         async with task_group() as group:
             finding = group.create_task(find())
             for naming in namings:
-                group.create_task(naming.look(self._is_asked(naming.target), surely=surely, known=known))
+                group.create_task(naming.look(self._worth_looking(source, naming), surely=surely, known=known))
         return finding.result()
 
-    def _is_asked(self, target: _Target) -> bool:
-        """Whether a target is asked what names stand for: the guard wants to know, or it is worth what it costs."""
-        return bool(self._options.guard) or (self._options.looks and target.store.traits.resolves_cheaply)
+    def _worth_looking(self, source: str | Graph, naming: _Naming) -> list[str]:
+        """The names of which is asked first what they stand for: the guard wants to know, or it is worth what it costs.
+
+        Where a question costs a request, that is what was put there before, since it is likely to be there still.
+        Another name is asked for late, if what is copied is new there.
+        """
+        options, store = self._options, naming.target.store
+        names = [name for name in naming.names if name is not None]
+        if options.guard:
+            return names
+        if not options.looks or not store.traits.resolves_cheaply:
+            return []
+        is_told = options.tells or options.dry_run or options.all_tags or len(self._targets) > 1
+        if is_told or not isinstance(store, Remembers):
+            return names
+        if len(names) == 1 and _is_same(store, self._source.store):
+            return names
+        likely = {name: before for name in names if (before := store.remembered(name)) is not None}
+        if isinstance(source, Graph) and not options.transforms:
+            return [name for name, before in likely.items() if before == source.manifest.digest]
+        return [*likely]
 
     async def _is_done(self, digest: Digest, namings: Sequence[_Naming]) -> bool:
         """Whether every name stands for the source's content already, and nothing else was asked for."""
@@ -378,7 +413,7 @@ class _Operation:
             else:
                 # By digest: the tag may move meanwhile.
                 name = root if isinstance(root, Digest) else root.digest
-                manifest = await fetch_manifest(self._source.store, name)
+                manifest = self._read.get(name) or await fetch_manifest(self._source.store, name)
                 graph = Graph.of(self._source.store, manifest, self._source.title(source), resources)
             for transform in self._options.transforms:
                 graph = await transform(graph)
@@ -404,12 +439,10 @@ class _Operation:
                 or (graph.manifest.subject is not None and isinstance(target.store, ChecksReferrers))
             ):
                 continue
-            is_named = {name: now.digest for name, now in naming.found.items() if now.digest == root.digest}
-            if (
-                target.store.traits.is_remote
-                and len(is_named) < len(naming.names)
-                and not _is_same(target.store, self._source.store)
-            ):
+            is_remote = target.store.traits.is_remote
+            if is_remote and any(now.digest == root.digest for now in naming.found.values()):
+                target.copier.believe(root)
+            elif is_remote and not _is_same(target.store, self._source.store):
                 yield target.copier, root.content
 
     async def _referrers(self, graph: Graph) -> list[Referrer]:
@@ -451,10 +484,10 @@ class _Operation:
             reference=title,
             full=place.full_title(name, digest),
             digest=digest,
-            state="unchanged" if previous == digest else "moved" if previous else "new",
+            state=_state(previous, digest),
             previous=previous,
         )
-        if name is None or is_digest(name) or not (previous or self._is_asked(naming.target)):
+        if name is None or is_digest(name) or name not in naming.asked:
             change.state = "set"
         return change
 
@@ -486,7 +519,7 @@ class _Operation:
                     )
 
             for chain in chains:
-                group.create_task(self._write_along(graph, referrers, chain, ask))
+                group.create_task(self._write_along(graph, referrers, chain, ask, group))
 
     async def _write_along(
         self,
@@ -494,6 +527,7 @@ class _Operation:
         referrers: Sequence[Referrer],
         chain: Sequence[tuple[_Naming, bool]],
         at_last: Callable[[], None],
+        group: asyncio.TaskGroup,
     ) -> None:
         options = self._options
         source: Readable = graph.store
@@ -520,12 +554,31 @@ class _Operation:
                 before = source = copier.target
                 continue
             names = naming.to_set(again=options.verify)
-            last = self._last(naming, names, at_last)
+            looks: list[asyncio.Task[None]] = []
+
+            def look(naming: _Naming = naming, looks: list[asyncio.Task[None]] = looks) -> None:
+                looks.append(group.create_task(naming.look_late()))
+
+            last = self._last(naming, names, looks, at_last)
             check = options.guard.of_names(naming.before(names), graph.manifest.digest)
-            await copier.copy(source, graph.manifest, names=names, only=graph.only, before_names=last, check=check)
+            await copier.copy(
+                source,
+                graph.manifest,
+                names=names,
+                only=graph.only,
+                before_names=last,
+                if_new=look if self._may_look_late(naming) else None,
+                check=check,
+            )
             before = copier.target
             if not options.dry_run:
                 source = before
+
+    def _may_look_late(self, naming: _Naming) -> bool:
+        """Whether it is asked what the name stands for, if what is copied is new there: then it is worth it."""
+        name, target = naming.names[0], naming.target.store.traits
+        is_open = len(naming.names) == 1 and name is not None and not is_digest(name) and name not in naming.asked
+        return is_open and self._options.looks and target.resolves_cheaply
 
     async def _found_there(self, graph: Graph, referrers: Sequence[Referrer], naming: _Naming) -> set[Digest]:
         """The referrers that a target has, whole, and lists; they are looked for where it had the content itself."""
@@ -562,13 +615,19 @@ class _Operation:
         return ()
 
     def _last(
-        self, naming: _Naming, names: Sequence[str], at_last: Callable[[], None]
+        self,
+        naming: _Naming,
+        names: Sequence[str],
+        looks: Sequence[asyncio.Task[None]],
+        at_last: Callable[[], None],
     ) -> Callable[[], Awaitable[None]]:
         """What is done when all is there but the names."""
 
         async def check() -> None:
             if not self._options.dry_run:
                 await self._options.guard.check_again(naming.target.store, naming.before(names))
+            for looking in looks:
+                await looking
             at_last()
 
         return check
@@ -600,6 +659,11 @@ class _Operation:
 
     def _note(self, *texts: str) -> None:
         self._notes += [text for text in texts if text not in self._notes]
+
+
+def _state(previous: Digest | None, digest: Digest) -> Literal["unchanged", "moved", "new"]:
+    """What becomes of a name."""
+    return "unchanged" if previous == digest else "moved" if previous else "new"
 
 
 def _is_changed(graph: Graph) -> bool:

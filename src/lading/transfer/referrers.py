@@ -19,7 +19,7 @@ from lading.model.digest import Digest
 from lading.model.manifest import Manifest
 from lading.model.media_types import IMAGE_CONFIGS, IMAGES
 from lading.model.tags import cosign_tags, fallback_tag, is_fallback, subject_of
-from lading.store import AnyManifest, ListsReferrers, Readable, fetch_manifest
+from lading.store import AnyManifest, GivesTags, ListsFewTags, ListsReferrers, Readable, fetch_manifest
 from lading.transfer.report import CopiedImage, Note
 from lading.walk import Walk
 
@@ -109,10 +109,13 @@ class Finder:
         manifest = await fetch_manifest(self._source, tag)
         return manifest.descriptor if self._types & artifact_types(manifest, tag) else None
 
+    async def _fallbacks(self) -> Collection[str] | None:
+        return self._tags.fallbacks if self._tags is not None and self._tags.are_all else None
+
     async def _listed(self, subject: Descriptor, is_first: bool) -> AsyncIterator[Descriptor]:
-        if not self._asks_lists or (self._tags is not None and self._tags.has_no_list(self._source, subject.digest)):
+        if not self._asks_lists:
             return
-        async for item in listed_referrers(self._source, subject):
+        async for item in listed_referrers(self._source, subject, self._fallbacks):
             if (
                 not is_first
                 or not self._types
@@ -120,6 +123,40 @@ class Finder:
                 or (not item.artifact_type and (await typed(self._source, item)).artifact_type in self._types)
             ):
                 yield item
+
+
+class FewTags:
+    """All tags of a store, asked for at most once; None where that would cost more than one question.
+
+    Args:
+        store: the store.
+        listed: its tags, where they were listed already.
+    """
+
+    def __init__(self, store: Readable, listed: Collection[str] | None = None) -> None:
+        self._store = store
+        self._listed = listed
+        self._once = Once()
+
+    async def __call__(self) -> Collection[str] | None:
+        """The tags."""
+        return self._listed if self._listed is not None else await self._once.do("tags", self._ask)
+
+    async def those(self, tags: Sequence[str]) -> Sequence[str]:
+        """Those of some tags that may be there."""
+        known = await self()
+        return tags if known is None else [tag for tag in tags if tag in known]
+
+    async def _ask(self) -> Collection[str] | None:
+        if isinstance(self._store, ListsFewTags):
+            found = await self._store.few_tags()
+            return frozenset(found) if found is not None else None
+        if self._store.traits.is_remote:
+            return None
+        try:
+            return frozenset([tag async for tag in self._store.tags()])
+        except (NotFound, Unsupported):
+            return frozenset()
 
 
 class DigestTags(msgspec.Struct):
@@ -178,7 +215,7 @@ class LeftBehind:
     async def look(self, title: str, root: Descriptor, *, is_changed: bool = False) -> None:
         """Ask what refers to an image itself; an answer that does not come is no reason not to copy, and is told, too.
 
-        Costs one request, and three more for cosign's tags where the source's tags were not listed.
+        Costs one request, and one more for the source's tags where they were not listed; three, where there are many.
 
         Args:
             title: what the image is called.
@@ -186,7 +223,7 @@ class LeftBehind:
             is_changed: whether what is written is not that manifest: what refers to it does not refer to the copy.
         """
         try:
-            found = await _referring(self._source, root, with_tags=not self.tags)
+            found = await _referring(self._source, root, FewTags(self._source, self.tags or None), cosign=not self.tags)
         except LadingError as error:
             self._unknown.append(
                 f"whether something refers to {title}, such as signatures, was not found out: {error.message}"
@@ -225,7 +262,7 @@ class LeftBehind:
 async def refers_to_original(store: Readable, title: str, subjects: Sequence[Descriptor]) -> Note | None:
     """What is to be said of what refers to manifests that were changed, and stays with them; None for nothing.
 
-    Costs four requests for each in a registry.
+    Costs one request for each in a registry, and one for its tags; where there are many, three more for each.
 
     Args:
         store: has the manifests as they were.
@@ -233,7 +270,8 @@ async def refers_to_original(store: Readable, title: str, subjects: Sequence[Des
         subjects: those that were changed.
     """
     try:
-        looks = await gather(_referring(store, subject, with_tags=True) for subject in subjects)
+        tags = FewTags(store)
+        looks = await gather(_referring(store, subject, tags) for subject in subjects)
     except LadingError:
         text = f"{title} has another digest now: what refers to it as it was, such as a signature, does not cover it"
         return Note(text, "digest-changed", {"reference": title})
@@ -250,17 +288,24 @@ def _as_it_was(title: str, count: int, what: str, code: str) -> Note:
     return Note(text, code, {"reference": title, "count": count})
 
 
-async def listed_referrers(store: Readable, subject: Descriptor) -> AsyncIterator[Descriptor]:
+async def listed_referrers(
+    store: Readable, subject: Descriptor, tags: GivesTags | None = None
+) -> AsyncIterator[Descriptor]:
     """What a store lists as referrers of a manifest, wherever it does, each once.
 
     A registry may have the referrers API and not list there what the fallback tag has: both are asked, until the API
     was seen to list something.
+
+    Args:
+        store: the store.
+        subject: the manifest.
+        tags: gives all tags of the store, where they are known: then some questions need not be asked.
     """
     if not isinstance(store, ListsReferrers):
         async for item in store.referrers(subject):
             yield item
         return
-    lists = await store.referrer_lists(subject)
+    lists = await store.referrer_lists(subject, tags=tags)
     for item in {item.digest: item for entries in [*lists.values()][::-1] for item in entries}.values():
         yield item
 
@@ -306,15 +351,19 @@ async def typed(store: Readable, referrer: Descriptor) -> Descriptor:
         return referrer
 
 
-async def _referring(store: Readable, subject: Descriptor, *, with_tags: bool) -> set[Digest]:
+async def _referring(store: Readable, subject: Descriptor, tags: FewTags, *, cosign: bool = True) -> set[Digest]:
     """What refers to a manifest, by the store's list, and by cosign's tags where these are to be asked for."""
-    tags = cosign_tags(subject.digest) if with_tags else []
-    return set[Digest]().union(*await gather([_listed(store, subject), *(_tagged(store, tag) for tag in tags)]))
+
+    async def tagged() -> set[Digest]:
+        asked = await tags.those(cosign_tags(subject.digest)) if cosign else ()
+        return set[Digest]().union(*await gather(_tagged(store, tag) for tag in asked))
+
+    return set[Digest]().union(*await gather([_listed(store, subject, tags), tagged()]))
 
 
-async def _listed(store: Readable, subject: Descriptor) -> set[Digest]:
+async def _listed(store: Readable, subject: Descriptor, tags: GivesTags | None = None) -> set[Digest]:
     try:
-        return {item.digest async for item in store.referrers(subject)}
+        return {item.digest async for item in listed_referrers(store, subject, tags)}
     except (NotFound, Unsupported):
         return set()
 

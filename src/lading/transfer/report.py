@@ -76,6 +76,8 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What names in a target stand for, where that was just read, None for nothing: they are asked for once less."""
     looks: bool = True
     """Whether it is asked what the names in the targets stand for; without it, only a guard asks."""
+    tells: bool = False
+    """Whether it is asked of every name what it stands for, so that it is told, also where that saves nothing."""
     verify: bool = False
     """Believe no target that it has something: walk everything, and read it back."""
     dry_run: bool = False
