@@ -91,7 +91,7 @@ class Deletion(Result, msgspec.Struct, kw_only=True):
     digest: Digest
     """The manifest that goes."""
     tags: list[str]
-    """Every tag that names the digest, and so is gone with it."""
+    """Every tag that names the digest, and so is gone with it; where that was not asked for, the one that was named."""
     listed_in: list[str] = []
     """The tags of every index that lists the digest, directly or in an index of its own, and so would break."""
     referrers: list[Digest] = []

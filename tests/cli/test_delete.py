@@ -32,8 +32,11 @@ def test_delete_asks(place: Place) -> None:
 
 def test_delete_says_what_went(place: Place) -> None:
     ref = place.push("old", AMD64)
-    assert place.run("delete", "--yes", ref) == f"deleted {place.name}@{AMD64.digest}\n  and with it the tag old\n"
+    said = place.run("delete", "--yes", ref)
+    assert said == f"deleted {place.name}@{AMD64.digest}\n  and with it the tag old and any other that named it\n"
     assert place.tags == {}
+    by_digest = place.push(None, AMD64)
+    assert place.run("delete", "--yes", by_digest) == f"deleted {by_digest}\n  and with it any tag that named it\n"
 
 
 def test_delete_dry(place: Place) -> None:

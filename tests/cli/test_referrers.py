@@ -244,5 +244,5 @@ def test_of_several_artifacts_none_is_taken_but_the_newest(lading: Lading, many:
 def test_what_refers_to_what_is_deleted_is_said(lading: Lading, many: str) -> None:
     said = lading.run("delete", many, "--dry-run").stdout
     assert "3 artifacts that refer to it stay, such as signatures" in said
-    document = json.loads(lading.run("delete", many, "--yes", "--format", "json").stdout)
+    document = json.loads(lading.run("delete", many, "--dry-run", "--format", "json").stdout)
     assert len(document["deleted"][0]["referrers"]) == 3

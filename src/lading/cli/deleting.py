@@ -52,8 +52,8 @@ def delete(
 ) -> None:
     """Delete the manifest that REFERENCE names, and with it every tag that names it.
 
-    Shows first which tags those are, and asks. `-` reads references from
-    standard input, one a line.
+    Shows first which tags those are, and asks; with `--yes` a registry is not
+    asked for that. `-` reads references from standard input, one a line.
 
     \b
     lading delete reg.example/app:old
@@ -75,17 +75,26 @@ def delete(
         options.need_somebody("nothing was deleted")
 
     several = Several(keep_going=keep_going and len(locations) > 1)
-    plans = options.run(lambda client: _plan(client, several, locations, guard, untag=untag))
+    is_shown = not yes or dry_run
+    # A single one needs no plan that nobody sees: what it names is read when it is deleted.
+    is_planned = is_shown or untag or len(locations) > 1 or not locations[0].is_registry
+    plans = (
+        options.run(lambda client: _plan(client, several, locations, guard, untag=untag, is_shown=is_shown))
+        if is_planned
+        else []
+    )
     if plans and not dry_run and not yes:
         _confirm(options, plans, untag)
     done = plans if dry_run else []
 
     def tell() -> None:
         document = DeleteDocument(deleted=done, untag=untag, dry_run=dry_run, failed=several.failed)
-        emit(document, format_, lambda: _deleted(done, untag, dry_run))
+        emit(document, format_, lambda: _deleted(done, untag, dry_run, is_shown=is_shown))
 
     try:
-        if not dry_run:
+        if not is_planned:
+            options.run(lambda client: _delete(client, several, locations[0], done, if_digest))
+        elif not dry_run:
             options.run(lambda client: _carry_out(client, several, plans, done, untag=untag, if_digest=if_digest))
     except LadingError:
         if done:
@@ -99,9 +108,9 @@ def delete(
 
 
 async def _plan(
-    client: AsyncClient, several: Several, locations: list[Location], guard: Guard, *, untag: bool
+    client: AsyncClient, several: Several, locations: list[Location], guard: Guard, *, untag: bool, is_shown: bool
 ) -> list[Deletion]:
-    """What goes with each of these."""
+    """What goes with each of these; where that is not shown, a registry is only asked what each names."""
     from lading.client.tagging import tag_to_remove
     from lading.results import Deletion
 
@@ -111,6 +120,9 @@ async def _plan(
             if untag:
                 digest = await client.digest(location)
                 planned = Deletion(reference=location, digest=digest, tags=[tag_to_remove(location)])
+            elif location.is_registry and not is_shown:
+                tag = location.own_tag
+                planned = Deletion(reference=location, digest=await client.digest(location), tags=[tag] if tag else [])
             else:
                 planned = await client.deletion(location)
             guard.check(str(location), planned.digest)
@@ -142,15 +154,22 @@ async def _carry_out(
             done.append(planned)
 
 
+async def _delete(
+    client: AsyncClient, several: Several, location: Location, done: list[Deletion], if_digest: str | None
+) -> None:
+    with several.each(str(location)):
+        done.append(await client.delete(location, if_digest=if_digest))
+
+
 def _confirm(options: Options, plans: list[Deletion], untag: bool) -> None:
     from lading.cli.output import say
 
-    lines = _deleted(plans, untag, True)
+    lines = _deleted(plans, untag, True, is_shown=True)
     say(*lines, err=True)
     options.ask("Delete?", "nothing was deleted")
 
 
-def _deleted(plans: list[Deletion], untag: bool, future: bool) -> list[str]:
+def _deleted(plans: list[Deletion], untag: bool, future: bool, *, is_shown: bool) -> list[str]:
     from lading.model.text import counted
 
     lines = []
@@ -161,7 +180,10 @@ def _deleted(plans: list[Deletion], untag: bool, future: bool) -> list[str]:
             continue
         verb, breaks = ("would delete", "would break") if future else ("deleted", "is broken now")
         lines.append(f"{verb} {planned.reference.place}@{planned.digest}")
-        if planned.tags:
+        if planned.reference.is_registry and not is_shown:
+            named = f"the tag {planned.tags[0]} and any other" if planned.tags else "any tag"
+            lines.append(f"  and with it {named} that named it")
+        elif planned.tags:
             lines.append(f"  and with it the {_plural('tag', planned.tags)} {_listed(planned.tags)}")
         if planned.listed_in:
             breaks = breaks.replace("is broken", "are broken") if len(planned.listed_in) > 1 else breaks

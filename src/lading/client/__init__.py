@@ -296,8 +296,10 @@ class AsyncClient:
                 digest and no tag it is there by its digest only.
             if_digest: put it only if the tag names this digest now, or, with `absent`, if there is no such tag.
             media_type: of bytes that do not say what they are themselves.
-            look: ask a registry first whether it has what the manifest refers to, a request for each: it may not look
-                itself, and does not say all that is missing. Elsewhere that is always looked at.
+            look: say what is missing of what the manifest refers to: a registry is asked first for what is listed last,
+                unless it is asked for the manifest itself, and for all of it where that is missing or the registry
+                refuses. Most registries look themselves, and none says all that is missing. Elsewhere, and in a dry
+                run, all is looked at first.
             dry_run: put nothing; look whether it could be put.
 
         Returns:

@@ -6,7 +6,7 @@ Knows stores and locations; a client's `Context` reaches them.
 from __future__ import annotations
 
 from lading.client.context import Context
-from lading.errors import DigestMismatch, InvalidContent, NotFound, Unsupported, UsageError
+from lading.errors import DigestMismatch, InvalidContent, LadingError, NotFound, Unsupported, UsageError
 from lading.io.tasks import gather
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
@@ -15,7 +15,7 @@ from lading.model.index import Index
 from lading.model.manifest import Manifest, parse
 from lading.model.media_types import is_foreign_layer
 from lading.model.platform import Platform
-from lading.store import AnyManifest, Readable, fetch_manifest, put_manifest
+from lading.store import AnyManifest, Readable, Remembers, fetch_manifest, put_manifest
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.stores.opening import fetch_location
 from lading.transfer.guard import Guard, find_named
@@ -70,25 +70,50 @@ async def put(
     tag = location.own_tag
     guard = Guard.of(if_digest)
     async with context.change(location, writing=True) as store:
-        if guard and tag is not None:
-            now = await find_named(store, tag)
+        now: Descriptor | None = None
+        # What was put here before is likely to be there still, with all that it lists; a digest tells whether it is.
+        is_likely = look and isinstance(store, Remembers) and (tag is None or store.remembered(tag) == parsed.digest)
+        if (guard and tag is not None) or (is_likely and not dry_run):
+            now = await find_named(store, tag or parsed.digest, surely=bool(guard))
             guard.check(str(location), now.digest if now is not None else None, parsed.digest)
-        if look or not store.traits.is_remote:  # a registry looks itself
+        if look and store.traits.is_remote and now is not None and now.digest == parsed.digest and not parsed.subject:
+            return parsed.descriptor
+        looks_itself = store.traits.is_remote and not dry_run
+        if not looks_itself:
             await _check_children(store, parsed)
+        elif look and not is_likely:
+            await _check_children(store, parsed, only_last=True)
         if dry_run:
             return parsed.descriptor
         check = guard.of_names({tag: (str(location), None)}, parsed.digest) if tag is not None else None
-        await put_manifest(store, parsed, [tag] if tag is not None else [], check=check)
+        try:
+            await put_manifest(store, parsed, [tag] if tag is not None else [], check=check)
+        except LadingError as error:
+            if look and error.status in _LACKS:
+                await _check_children(store, parsed)
+            raise
     return parsed.descriptor
 
 
-async def _check_children(store: Readable, manifest: AnyManifest) -> None:
-    """Raise NotFound where a store lacks something that a manifest refers to."""
+_LACKS = (400, 404, 409, 422)
+"""How registries refuse a manifest of which they lack something."""
+
+
+async def _check_children(store: Readable, manifest: AnyManifest, *, only_last: bool = False) -> None:
+    """Raise NotFound where a store lacks something that a manifest refers to.
+
+    Args:
+        store: the store.
+        manifest: the manifest.
+        only_last: ask first for what the manifest lists last, and for the rest only where that is missing.
+    """
     children = [
         child
         for child in dict.fromkeys(child.content for child in manifest.children)
         if not is_foreign_layer(child.media_type)
     ]
+    if only_last and (not children or await store.contains(children[-1])):
+        return
     there = await gather(map(store.contains, children))
     missing = [str(child.digest) for child, is_there in zip(children, there, strict=True) if not is_there]
     if missing:

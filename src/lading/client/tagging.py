@@ -107,7 +107,7 @@ async def tag(
             await guard.check_again(store, names)
         if isinstance(store, Store):
             check = guard.of_names(names, manifest.digest)
-            await put_names(store, manifest, [*names], check=check)
+            await put_names(store, manifest, _to_set(store, names, manifest), check=check)
     return _told(goals, changes, {}, manifest, before)
 
 
@@ -130,12 +130,16 @@ async def _tag_each(context: Context, source: Location, goals: Sequence[Location
                 failed[goal] = error
         allowed = {goal.name or "": goal for goal in here if goal not in failed}
         if isinstance(store, Store):
-            check = guard.of_names(
-                {name: (str(goal), _digest(before.get(goal))) for name, goal in allowed.items()}, manifest.digest
-            )
-            refused = await try_names(store, manifest, [*allowed], check=check)
+            names = {name: (str(goal), _digest(before.get(goal))) for name, goal in allowed.items()}
+            check = guard.of_names(names, manifest.digest)
+            refused = await try_names(store, manifest, _to_set(store, names, manifest), check=check)
             failed |= {allowed[name]: error for name, error in refused.items()}
     return _told(goals, changes, failed, manifest, before)
+
+
+def _to_set(store: Store, names: Mapping[str, tuple[str, Digest | None]], manifest: AnyManifest) -> list[str]:
+    """The names that are to be set: a registry need not be told again what was just seen there."""
+    return [name for name, (_, now) in names.items() if now != manifest.digest or not store.traits.is_remote]
 
 
 def _told(
