@@ -27,16 +27,16 @@ from lading.artifacts.backups.parts import (
     own,
 )
 from lading.artifacts.backups.view import View
-from lading.errors import LadingError, NotFound, UsageError
+from lading.errors import InvalidContent, LadingError, NotFound, UsageError
 from lading.io.tasks import settle
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.patterns import choose
 from lading.model.reference import is_tag
-from lading.model.tags import fallback_tag, is_fallback, subject_of, tag_in
+from lading.model.tags import is_fallback, subject_of, tag_in
 from lading.model.text import counted, excerpt
 from lading.registry.repository import Repository
-from lading.store import Measures, Readable, Store
+from lading.store import AnyManifest, Measures, Readable, Store, fetch_manifest
 from lading.stores.layout.layout import GRACE, Layout
 from lading.stores.layout.listing import names_of
 from lading.stores.layout.reader import LayoutReader
@@ -46,6 +46,8 @@ from lading.transfer.events import OnEvent
 from lading.transfer.place import Place
 from lading.transfer.report import Failure, Note
 
+_READ = 64
+"""How many manifests are read while it is found out what the tags name, in each repository."""
 Open = Callable[..., AbstractAsyncContextManager[Any]]
 """Gives the store of a location, as `AsyncClient.open` does."""
 
@@ -199,7 +201,23 @@ async def _survey(source: _Source, store: Store, names: Names, is_alone: bool, o
         chosen = choose([tag for tag in tags if not is_digest_tag(tag)], options.include, options.exclude)
         if not chosen and not (options.untagged and (tags or source.names is not None)):
             raise _no_tags(source.title, listed)
-    looks = await settle(source.store.resolve(_name_in(source, tag)) for tag in chosen)
+    group, is_bare = names.to_write(source.repository, alone=is_alone)
+    target = Place(store, None, None if is_bare else source.repository)
+    before = known(target, group, chosen)
+    read: list[AnyManifest] = []
+    is_worth_it = source.store.traits.reads_as_it_resolves and not options.dry_run
+    fresh = [tag for tag in chosen if is_worth_it and before.get(target.named(tag)) is None][:_READ]
+
+    async def look(tag: str) -> Descriptor:
+        name = _name_in(source, tag)
+        if tag in fresh:  # it will be copied: to read it costs what the question does
+            with suppress(InvalidContent):
+                manifest = await fetch_manifest(source.store, name)
+                read.append(manifest)
+                return manifest.descriptor
+        return await source.store.resolve(name)
+
+    looks = await settle(map(look, chosen))
     failed = [(tag, look) for tag, look in zip(chosen, looks, strict=True) if isinstance(look, LadingError)]
     if failed and wanted.tags:
         # Who names tags is told before anything is written; what is listed and cannot be read is another case.
@@ -207,8 +225,6 @@ async def _survey(source: _Source, store: Store, names: Names, is_alone: bool, o
             raise failed[0][1]
         found = {tag: look for tag, look in zip(chosen, looks, strict=True) if isinstance(look, Descriptor)}
         chosen, looks = [*found], [*found.values()]
-    group, is_bare = names.to_write(source.repository, alone=is_alone)
-    target = Place(store, None, None if is_bare else source.repository)
     part = Part(
         view=View(
             source.store,
@@ -216,12 +232,13 @@ async def _survey(source: _Source, store: Store, names: Names, is_alone: bool, o
             dict(zip(chosen, looks, strict=True)),
             others={tag: _name_in(source, tag) for tag in tags if is_digest_tag(tag) and tag not in chosen},
             beside=store,
-            lacks_referrers=_lacking(source.store, tags) if is_listed else None,
+            tags=listed if is_listed and isinstance(source.store, Repository) else None,
+            read=read,
         ),
         chosen=chosen,
         target=target,
         repository=source.repository,
-        known=known(target, group, chosen),
+        known={name: now for name, now in before.items() if name in map(target.named, chosen)},
         notes=_nameless(source, listed),
         failed=[Failure.of(error, f"{source.title}:{tag}") for tag, error in failed] if wanted.tags else [],
     )
@@ -269,14 +286,6 @@ def _no_tags(title: str, tags: Sequence[str]) -> NotFound:
         code="no-tags-to-copy",
         fields={"store": title, "tags": list(tags)},
     )
-
-
-def _lacking(store: Readable, tags: Sequence[str]) -> Callable[[Digest], bool] | None:
-    """What says that nothing refers to a manifest: where a registry lists referrers by tags, its tags say it."""
-    if not isinstance(store, Repository):
-        return None
-    cache, known_tags = store.session.host_cache(store.registry), frozenset(tags)
-    return lambda digest: cache.has_no_referrers and fallback_tag(digest) not in known_tags
 
 
 # What has no tag

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from lading.errors import LadingError
 from lading.io.tasks import Once
 from lading.model.descriptor import Descriptor
-from lading.model.digest import Digest
 from lading.model.encoding import SIZE_LIMIT
 from lading.store import (
     AnyManifest,
@@ -22,6 +21,7 @@ from lading.store import (
     from_store,
     is_manifest,
 )
+from lading.transfer.referrers import listed_referrers
 
 T = TypeVar("T")
 
@@ -41,7 +41,8 @@ class View:
         others: tags that are not copied as such, and by which what refers to others is found; by their names in the
             store.
         beside: a store that may have some of the manifests already: they are read there.
-        lacks_referrers: says of a manifest whether it is known that nothing refers to it.
+        tags: all tags of the store, where they were listed: what lists referrers under a tag is among them.
+        read: manifests that were read already.
     """
 
     def __init__(
@@ -52,15 +53,17 @@ class View:
         *,
         others: Mapping[str, str] | None = None,
         beside: Readable | None = None,
-        lacks_referrers: Callable[[Digest], bool] | None = None,
+        tags: Collection[str] | None = None,
+        read: Iterable[AnyManifest] = (),
     ) -> None:
         self.store = store
         self.name = name
         self.found = found
         self.others: Mapping[str, str] = others or {}
         self._beside = beside
-        self._lacks_referrers = lacks_referrers
+        self._tags = frozenset(tags) if tags is not None else None
         self._recent = _Recent()
+        self._before: dict[str, AnyManifest] = {manifest.digest: manifest for manifest in read}
 
     @property
     def traits(self) -> Traits:
@@ -93,6 +96,8 @@ class View:
         return found
 
     async def _read(self, name: str, limit: int) -> AnyManifest:
+        if (before := self._before.pop(name, None)) is not None:
+            return before
         if self._beside is not None and ":" in name:
             try:
                 return await fetch_manifest(self._beside, name, limit)
@@ -125,14 +130,15 @@ class View:
 
     async def referrers(self, subject: Descriptor, artifact_type: str | None = None) -> AsyncIterator[Descriptor]:
         """The manifests whose `subject` is this one."""
-        if self._lacks_referrers is not None and self._lacks_referrers(subject.digest):
-            return
         for referrer in await self._recent.do(f"referrers {subject.digest}", lambda: self._listed(subject)):
             if not artifact_type or referrer.artifact_type == artifact_type:
                 yield referrer
 
     async def _listed(self, subject: Descriptor) -> list[Descriptor]:
-        return [referrer async for referrer in self.store.referrers(subject)]
+        return [referrer async for referrer in listed_referrers(self.store, subject, self._all_tags)]
+
+    async def _all_tags(self) -> Collection[str] | None:
+        return self._tags
 
 
 class _Recent:
