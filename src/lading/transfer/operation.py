@@ -392,8 +392,8 @@ class _Operation:
             return names
         likely = {name: before for name in names if (before := store.remembered(name)) is not None}
         if isinstance(source, Graph) and not options.transforms:
-            return [name for name, before in likely.items() if before == source.manifest.digest]
-        return [*likely]
+            likely = {name: before for name, before in likely.items() if before == source.manifest.digest}
+        return [name for name in names if name in options.known or name in likely]
 
     async def _is_done(self, digest: Digest, namings: Sequence[_Naming]) -> bool:
         """Whether every name stands for the source's content already, and nothing else was asked for."""
