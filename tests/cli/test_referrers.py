@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from lading import Client
+from lading import Client, Descriptor
 from lading.model.digest import Digest
 from lading.model.tags import fallback_tag
+from support.artifacts import TITLE, packed, pushed
 from support.images import make_artifact, make_attestation, make_image, make_index, push
 from support.lading import Lading
 from support.proxy import CountingProxy
@@ -236,6 +237,34 @@ def test_of_several_artifacts_none_is_taken_but_the_newest(lading: Lading, many:
     assert not (tmp_path / "out").exists()
     newest = json.loads(lading.run(*words, "--latest", "--format", "json").stdout)["digest"]
     assert [entry["digest"] for entry in listed(lading, many, "--latest")] == [newest]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        (b"x", {TITLE: "../x"}),
+        (b"x", {TITLE: "/tmp/lading-x"}),
+        (b"x", {TITLE: "GOOD"}),
+        (b"x", {TITLE: "good/x"}),
+        (b"x", {TITLE: "n" * 300}),
+        packed("d/ d/l->/etc"),
+        packed("d/ d/h~../good"),
+        packed("d/ other/x=x"),
+    ],
+)
+def test_what_is_attached_leads_nowhere_else(
+    lading: Lading, tmp_path: Path, layer: tuple[bytes, dict[str, str]]
+) -> None:
+    image = pushed(tmp_path, (b"image", {}))
+    with Client() as client:
+        subject = client.get(image)
+    described = Descriptor(media_type=subject.media_type, digest=subject.digest, size=len(subject.raw))
+    pushed(tmp_path, (b"good", {TITLE: "good"}), layer, subject=described)
+    before = sorted(tmp_path.rglob("*"))
+    place = f"oci:{tmp_path}/hostile@{subject.digest}"
+    ran = lading.run("artifact", "get", "--subject", place, "-o", f"{tmp_path}/out", check=False)
+    assert ran.returncode == 7, ran.stderr
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 # Deleting
