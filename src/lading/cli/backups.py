@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lading.cli.copying import summary
+from lading.cli.copying import LEFT, summary
 from lading.cli.options import Options
 
 if TYPE_CHECKING:
     from lading.artifacts.backups.parts import BackupReport, PlannedTag
     from lading.cli.progress import Style
-
-_LEFT = "A tag that is there is whole; the same command does the rest"
 
 
 def show_backup(
@@ -52,7 +50,7 @@ def show_backup(
 
     with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
         report = options.run(
-            lambda client: work(client, on_event=on_event, on_plan=tell), left="" if dry_run or is_stream else _LEFT
+            lambda client: work(client, on_event=on_event, on_plan=tell), left="" if dry_run or is_stream else LEFT
         )
     report.notes[:] = map(noted, report.notes)
     report.failed[:] = map(remedied, report.failed)

@@ -42,6 +42,10 @@ PROGRESS = option(
 )
 
 
+LEFT = "A tag that is there is whole; the same command does the rest"
+"""What there is where something that ends in a copy is interrupted."""
+
+
 def copy_options(function: F) -> F:
     """Add the options that all three commands have."""
     for add in reversed(
@@ -129,7 +133,8 @@ def show_copy(
         raise click.UsageError("--format prints to standard output, where the archive goes")
     started = time.monotonic()
     with shown_progress(style, quiet=options.quiet or format_ != "text") as on_event:
-        report = options.run(lambda client: work(client, on_event))
+        left = "" if dry_run or is_stream else LEFT
+        report = options.run(lambda client: work(client, on_event), left=left)
     report.notes[:] = map(noted, report.notes)
     report.failed[:] = map(remedied, report.failed)
     for failure in report.failed:
