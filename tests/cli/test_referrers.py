@@ -12,6 +12,8 @@ from lading.model.tags import fallback_tag
 from support.artifacts import TITLE, packed, pushed
 from support.images import make_artifact, make_attestation, make_image, make_index, push
 from support.lading import Lading
+from support.parts import need
+from support.process import bare_environment, run
 from support.proxy import CountingProxy
 from support.registry import RealRegistry
 
@@ -275,3 +277,79 @@ def test_what_refers_to_what_is_deleted_is_said(lading: Lading, many: str) -> No
     assert "3 artifacts that refer to it stay, such as signatures" in said
     document = json.loads(lading.run("delete", many, "--dry-run", "--format", "json").stdout)
     assert len(document["deleted"][0]["referrers"]) == 3
+
+
+@pytest.mark.parametrize("kind", ["registry", "layout"])
+def test_referrers_in_another_place(
+    lading: Lading, registry: RealRegistry, repository: str, report: Path, tmp_path: Path, kind: str
+) -> None:
+    push(registry.host, repository, "image", AMD64)
+    image = f"{registry.host}/{repository}:image"
+    other = f"{registry.host}/{repository}-own" if kind == "registry" else f"oci:{tmp_path / 'own'}"
+    where = ("--referrers-in", other)
+
+    said = lading.run("artifact", "attach", image, "report.txt", "--artifact-type", TYPE, *where, cwd=report.parent)
+    digest = said.stdout.strip().rpartition("@")[2]
+    assert said.stdout.strip() == f"{other}@{digest}"
+    assert listed(lading, image) == []
+    (entry,) = listed(lading, image, *where)
+    assert (entry["digest"], entry["artifact_type"]) == (digest, TYPE)
+    got = lading.run("artifact", "get", "--subject", image, *where, "-o", "-")
+    assert got.stdout == "all is well"
+    assert digest[7:19] in lading.run("tree", image, *where).stdout
+    assert fallback_tag(Digest(AMD64.digest)) not in lading.run("tags", image.rpartition(":")[0]).stdout
+    missing = lading.run("artifact", "get", "--subject", image, "-o", "-", check=False)
+    assert missing.returncode == 3
+
+
+def test_referrers_in_another_place_as_regctl_has_them(
+    lading: Lading, registry: RealRegistry, repository: str, report: Path
+) -> None:
+    push(registry.host, repository, "image", AMD64)
+    image, other = f"{registry.host}/{repository}:image", f"{registry.host}/{repository}-own"
+    env = bare_environment(lading.home)
+    regctl = need("regctl")
+    run([regctl, "registry", "set", registry.host, "--tls", "disabled"], env=env)
+    ours = lading.run(
+        "artifact",
+        "attach",
+        image,
+        "report.txt",
+        "--artifact-type",
+        TYPE,
+        "--referrers-in",
+        other,
+        "-q",
+        cwd=report.parent,
+    )
+    found = run([regctl, "artifact", "get", "--subject", image, "--external", other], env=env)
+    assert found.stdout == "all is well"
+    run(
+        [regctl, "artifact", "put", "--subject", image, "--external", other, "--artifact-type", "by/regctl"],
+        env=env,
+        stdin=b"theirs",
+    )
+    types = {entry["artifact_type"] for entry in listed(lading, image, "--referrers-in", other)}
+    assert types == {TYPE, "by/regctl"}
+    got = ("artifact", "get", "--subject", image, "--referrers-in", other, "--artifact-type", "by/*", "-o", "-")
+    assert lading.run(*got).stdout == "theirs"
+    assert ours.stdout.startswith(f"{other}@")
+
+
+def test_an_artifact_type_is_a_pattern_everywhere(lading: Lading, place: str, report: Path, tmp_path: Path) -> None:
+    """Each command that chooses referrers by their types takes the same ones."""
+    image, wanted = f"{place}:image", set()
+    for kind in ("application/vnd.example.report", "application/vnd.example.note", "text/other"):
+        said = lading.run("artifact", "attach", image, "report.txt", "--artifact-type", kind, "-q", cwd=report.parent)
+        if kind != "text/other":
+            wanted.add(said.stdout.strip().rpartition("@")[2])
+    pattern = ("--artifact-type", "application/vnd.example.*")
+
+    assert {entry["digest"] for entry in listed(lading, image, *pattern)} == wanted
+    tree = json.loads(lading.run("tree", image, *pattern, "--format", "json").stdout)
+    assert {node["digest"] for node in tree["root"]["referrers"]} == wanted
+    lading.run("copy", image, f"oci:{tmp_path}/copied:1", "--referrers", *pattern)
+    assert {entry["digest"] for entry in listed(lading, f"oci:{tmp_path}/copied:1")} == wanted
+    if not place.startswith("oci"):
+        lading.run("artifact", "backup", image, f"oci:{tmp_path}/kept", "--referrers", *pattern)
+        assert {entry["digest"] for entry in listed(lading, f"oci:{tmp_path}/kept:image")} == wanted

@@ -6,8 +6,8 @@ This module only binds; what the methods do is in the modules that are called af
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
@@ -264,6 +264,7 @@ class Artifacts:
         annotations: Mapping[str, str] | None = None,
         config_annotations: Mapping[str, str] | None = None,
         platform: Platform | str | None = None,
+        referrers_in: AnyLocation | None = None,
         guess: bool = True,
         times: int = 0,
         dry_run: bool = False,
@@ -284,6 +285,8 @@ class Artifacts:
             annotations: of the manifest.
             config_annotations: of the config's descriptor.
             platform: of an index, the image that it refers to; None for the index itself.
+            referrers_in: the place that the artifact is written to, if that is another one, such as a repository for
+                what may not be written beside the subject.
             guess: whether what is not said is told from names and contents, as in `push`.
             times: when everything in directories was modified, in seconds since the epoch.
             dry_run: write nothing; the report says what would be done.
@@ -336,7 +339,7 @@ class Artifacts:
             graph = Graph.of(overlay, packaged.manifest, f"an artifact of {location}", resources)
             report = await self._copy(
                 graph.changed(*packaged.notes),
-                location.place,
+                (location if referrers_in is None else as_location(referrers_in).full()).place,
                 by_digest=True,
                 dry_run=dry_run,
                 jobs=jobs,
@@ -356,6 +359,7 @@ class Artifacts:
         latest: bool = False,
         platform: Platform | str | None = None,
         digest_tags: bool = False,
+        referrers_in: AnyLocation | None = None,
     ) -> ReferrerList:
         """What refers to a manifest, such as signatures and SBOMs: listed as a referrer, or found by cosign's tags.
 
@@ -369,6 +373,7 @@ class Artifacts:
             latest: only the newest of them.
             platform: of an index, what refers to the image for this platform; None for the index itself.
             digest_tags: every tag that is made of the digest, and not only cosign's: costs the list of all tags.
+            referrers_in: where referrers are looked for, if they are in another place.
 
         Raises:
             NotFound: there is no such subject.
@@ -384,10 +389,19 @@ class Artifacts:
             reverse=reverse,
             latest=latest,
         )
-        async with self._open(location) as store:
+        async with self._open(location) as store, self._elsewhere(referrers_in) as elsewhere:
             found = await _resolved(store, location, platform)
             what = str(location) if platform is None else f"{location.place}@{found.digest}"
-            return await list_referrers(store, found, wanted, what, digest_tags=digest_tags)
+            return await list_referrers(elsewhere or store, found, wanted, what, digest_tags=digest_tags)
+
+    @asynccontextmanager
+    async def _elsewhere(self, referrers_in: AnyLocation | None) -> AsyncIterator[Readable | None]:
+        """The other place that referrers are looked for in; None where there is none."""
+        if referrers_in is None:
+            yield None
+            return
+        async with self._open(referrers_in) as store:
+            yield store
 
     async def pull(
         self,
@@ -463,6 +477,7 @@ class Artifacts:
         annotations: Mapping[str, str | None] | None = None,
         latest: bool = False,
         platform: Platform | str | None = None,
+        referrers_in: AnyLocation | None = None,
         titles: Iterable[str] | str = (),
         media_types: Iterable[str] | str = (),
         rename: Mapping[str, str] | str | None = None,
@@ -481,6 +496,7 @@ class Artifacts:
             annotations: which artifact, by its annotations; None for any value.
             latest: of several, the newest.
             platform: of an index, what refers to the image for this platform; None for the index itself.
+            referrers_in: where the artifact is looked for, if that is another place.
             titles: only files with a title like one of these patterns.
             media_types: only files with a media type like one of these patterns.
             rename: other paths in the folder, by titles; or that of the only file.
@@ -497,10 +513,16 @@ class Artifacts:
         from lading.artifacts.referrer_list import the_only
 
         found = await self.referrers(
-            subject, artifact_types=artifact_types, annotations=annotations, latest=latest, platform=platform
+            subject,
+            artifact_types=artifact_types,
+            annotations=annotations,
+            latest=latest,
+            platform=platform,
+            referrers_in=referrers_in,
         )
+        place = as_location(subject if referrers_in is None else referrers_in)
         return await self.pull(
-            as_location(subject).with_digest(the_only(found).digest),
+            place.with_digest(the_only(found).digest),
             target,
             titles=titles,
             media_types=media_types,
@@ -597,7 +619,8 @@ class Artifacts:
             reference: a tag or digest, in a registry or any other location.
             depth: how many levels below it; None for all.
             platforms: of an index only the entries for these, with their attestations; without any all entries.
-            artifact_types: only referrers of these types, with what refers to those; without any all referrers.
+            artifact_types: only referrers with a type like one of these patterns, such as `application/spdx*`, with
+                what refers to those; without any all referrers.
             annotations: only referrers that have these annotations; None is any value.
             is_whole: read every referrer, too, so that its layers and its size are known.
             referrers_in: where referrers are looked for, if they are in another place.
@@ -615,14 +638,12 @@ class Artifacts:
         wanted = Wanted(
             depth=depth,
             platforms=parse_platforms(platforms),
-            artifact_types=frozenset(several(artifact_types)),
+            artifact_types=several(artifact_types),
             annotations=annotations or {},
             is_whole=is_whole,
         )
         location = as_location(reference).full()
-        async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(self._open(location))
-            elsewhere = await stack.enter_async_context(self._open(referrers_in)) if referrers_in is not None else None
+        async with self._open(location) as store, self._elsewhere(referrers_in) as elsewhere:
             try:
                 root = await fetch_location(store, location)
             except NotFound:
@@ -668,7 +689,7 @@ class Artifacts:
             exclude: of all tags not these.
             referrers: signatures, SBOMs and the like, too, with what refers to those. None leaves them behind, and asks
                 what there is, to say so; False leaves them behind unasked.
-            artifact_types: of referrers, only these types.
+            artifact_types: of referrers, only those with a type like one of these patterns.
             untagged: manifests without a tag, too: of a layout all; of a registry, which does not list them, those to
                 which something with a tag refers.
             prune: remove tags from the backup that the repositories no longer have, with what only they and the tags

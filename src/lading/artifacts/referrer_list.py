@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
@@ -20,7 +19,7 @@ from lading.model.document import Result
 from lading.model.tags import COSIGN_KINDS, cosign_tags, is_fallback, subject_of
 from lading.model.text import counted, excerpt
 from lading.store import ListsReferrers, Readable, fetch_manifest
-from lading.transfer.referrers import FewTags, artifact_types, cosign_type, typed
+from lading.transfer.referrers import ArtifactTypes, FewTags, artifact_types, cosign_type, typed
 
 CREATED = "org.opencontainers.image.created"
 
@@ -92,10 +91,7 @@ class ReferrerFilter(msgspec.Struct, frozen=True, kw_only=True):
             entry: the referrer.
             kinds: what may be taken for its artifact type besides.
         """
-        types = (entry.artifact_type, *kinds)
-        return (
-            not self.artifact_types or any(fnmatchcase(kind, one) for kind in types for one in self.artifact_types)
-        ) and all(
+        return ArtifactTypes(self.artifact_types).has((entry.artifact_type, *kinds)) and all(
             key in entry.annotations and value in (None, entry.annotations[key])
             for key, value in self.annotations.items()
         )

@@ -26,7 +26,7 @@ from lading.model.reach import LIMITS
 from lading.model.tags import fallback_tag
 from lading.store import AnyManifest, Readable, may_be_manifest
 from lading.stores.location import Location
-from lading.transfer.referrers import DigestTags, artifact_types
+from lading.transfer.referrers import ArtifactTypes, DigestTags, artifact_types
 from lading.walk import Walk, is_refused
 
 
@@ -37,8 +37,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """How many levels below the root; None for all."""
     platforms: tuple[Platform, ...] = ()
     """Of an index only the entries for these, with their attestations; all where there are none."""
-    artifact_types: frozenset[str] = frozenset()
-    """Only referrers of these types, together with what refers to those; all where there are none."""
+    artifact_types: tuple[str, ...] = ()
+    """Only referrers with a type like one of these patterns, together with what refers to those; all where there are
+    none."""
     annotations: Mapping[str, str | None] = {}
     """Only referrers that have these annotations; None for any value."""
     is_whole: bool = False
@@ -307,9 +308,9 @@ class _Reading:
             else:
                 types |= artifact_types(manifest, referrer.tag or "")
                 annotations |= manifest.annotations
-        chosen, said = self._wanted.artifact_types, self._wanted.annotations
-        return (not chosen or bool(chosen & types)) and all(
-            name in annotations and value in (None, annotations[name]) for name, value in said.items()
+        return ArtifactTypes(self._wanted.artifact_types).has(types) and all(
+            name in annotations and value in (None, annotations[name])
+            for name, value in self._wanted.annotations.items()
         )
 
     def _note(self, text: str) -> None:

@@ -7,7 +7,23 @@ from typing import Any, TypeVar
 
 import click
 
+from lading.cli import values
+from lading.cli.groups import option
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+ARTIFACT_TYPES = click.option(
+    "--artifact-type",
+    "artifact_types",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of referrers, only such types. Repeatable.",
+)
+
+REFERRERS_IN = option(
+    "--referrers-in", type=values.location, metavar="LOCATION", help="Where referrers are, if that is another place."
+)
 
 
 def referrer_options(function: F) -> F:
@@ -16,13 +32,7 @@ def referrer_options(function: F) -> F:
         click.option(
             "--filter-annotation", multiple=True, metavar="KEY[=VALUE]", help="Of referrers, only such. Repeatable."
         ),
-        click.option(
-            "--artifact-type",
-            "artifact_types",
-            multiple=True,
-            metavar="TYPE",
-            help="Of referrers, only this type. Repeatable.",
-        ),
+        ARTIFACT_TYPES,
     ):
         function = add(function)
     return function

@@ -776,7 +776,7 @@ class AsyncClient:
             exclude: of all tags not these.
             referrers: signatures, SBOMs and the like, too, with what refers to those. None leaves them behind, and asks
                 what there is, to say so; False leaves them behind unasked.
-            artifact_types: of referrers, only these types.
+            artifact_types: of referrers, only those with a type like one of these patterns.
             clobber: False leaves tags alone that name something else, or that appear meanwhile.
             if_digest: change tags only if they name this digest, or do not exist (`absent`): before anything is
                 written, and still just before they are set.

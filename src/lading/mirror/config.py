@@ -153,7 +153,8 @@ class Policy(_Table, frozen=True, kw_only=True):
     jitter: Duration | None = None
     """At most so much later than that, at random, so that not all begin at once."""
     referrers: bool | tuple[str, ...] | None = None
-    """Whether what refers to an image goes along: all of it, or these artifact types."""
+    """Whether what refers to an image goes along: all of it, or artifact types like these patterns, such as
+    `application/spdx*`."""
     digest_tags: bool | None = None
     """Whether tags such as `sha256-….sig` go along with the image whose digest they have."""
     immutable: str | tuple[str, ...] | None = None

@@ -41,7 +41,7 @@ class Policy(Result, msgspec.Struct, frozen=True, kw_only=True):
     referrers: bool = False
     """Whether what the source lists as referrers is copied."""
     artifact_types: tuple[str, ...] = ()
-    """Of referrers only these types; all, if there are none."""
+    """Of referrers only types like these patterns; all, if there are none."""
     digest_tags: bool = False
     """Whether what tags such as `sha256-….sig` name is copied."""
     platforms: tuple[str, ...] = ()

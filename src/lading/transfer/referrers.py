@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from typing import Self
 
 import msgspec
@@ -24,6 +25,26 @@ from lading.transfer.report import CopiedImage, Note
 from lading.walk import Walk
 
 
+class ArtifactTypes:
+    """Which artifact types are wanted.
+
+    Args:
+        patterns: such as `application/spdx*`, of which one has to match (`*`, `?` and `[…]` as in shells); every type
+            is wanted where there are none.
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._patterns = tuple(patterns)
+
+    def __bool__(self) -> bool:
+        """Whether not all are wanted."""
+        return bool(self._patterns)
+
+    def has(self, types: Iterable[str]) -> bool:
+        """Whether what may be taken for one of these types is wanted."""
+        return not self._patterns or any(fnmatchcase(kind, pattern) for kind in types for pattern in self._patterns)
+
+
 class Referrer(msgspec.Struct, frozen=True):
     """Something that refers to what is copied."""
 
@@ -38,8 +59,8 @@ class Finder:
 
     Args:
         source: the store.
-        artifact_types: only referrers of these types, together with what refers to those; all, if there are none.
-            What cosign's tags name has the types that `artifact_types` says.
+        artifact_types: only referrers with a type like one of these patterns, together with what refers to those; all,
+            if there are none. What cosign's tags name has the types that `artifact_types` says.
         lists: whether what the store lists as referrers is looked for.
         tags: whether what cosign's tags name is looked for.
         names: all tags of the store, where these were listed already.
@@ -55,7 +76,7 @@ class Finder:
         names: Sequence[str] | None = None,
     ) -> None:
         self._source = source
-        self._types = frozenset(artifact_types)
+        self._types = ArtifactTypes(artifact_types)
         self._asks_lists, self._asks_tags = lists, tags
         self._tags: DigestTags | None = DigestTags.among(names) if names is not None else None
         self._listing = Once()
@@ -107,7 +128,7 @@ class Finder:
         if is_wanted:
             return await self._source.resolve(tag)
         manifest = await fetch_manifest(self._source, tag)
-        return manifest.descriptor if self._types & artifact_types(manifest, tag) else None
+        return manifest.descriptor if self._types.has(artifact_types(manifest, tag)) else None
 
     async def _fallbacks(self) -> Collection[str] | None:
         return self._tags.fallbacks if self._tags is not None and self._tags.are_all else None
@@ -119,8 +140,7 @@ class Finder:
             if (
                 not is_first
                 or not self._types
-                or item.artifact_type in self._types
-                or (not item.artifact_type and (await typed(self._source, item)).artifact_type in self._types)
+                or self._types.has([(item if item.artifact_type else await typed(self._source, item)).artifact_type])
             ):
                 yield item
 

@@ -69,7 +69,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     referrers: bool | None = None
     """Whether what refers to the content goes along. None: no, and the report says what stayed behind."""
     artifact_types: tuple[str, ...] = ()
-    """Of referrers only these types; all, if there are none."""
+    """Of referrers only types like these patterns; all, if there are none."""
     guard: Guard = Guard()
     """What a name in a target must stand for."""
     known: Mapping[str, Descriptor | None] = {}

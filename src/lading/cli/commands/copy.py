@@ -10,6 +10,7 @@ from lading.cli import values
 from lading.cli.copying import copy_options, run_copy
 from lading.cli.groups import Command, option
 from lading.cli.options import Options, authfile_option, common
+from lading.cli.referrers import ARTIFACT_TYPES
 
 
 @click.command(cls=Command, short_help="Copy images, indexes and artifacts from anywhere to anywhere")
@@ -21,9 +22,7 @@ from lading.cli.options import Options, authfile_option, common
 @option("--exclude", multiple=True, metavar="PATTERN", help="Of all tags, none such. Repeatable.")
 @copy_options
 @option("--sparse", is_flag=True, help="With --platform: keep the index as it is.")
-@option(
-    "--artifact-type", "artifact_types", multiple=True, metavar="TYPE", help="Of referrers, only this type. Repeatable."
-)
+@ARTIFACT_TYPES
 @authfile_option("--src-authfile", help="Credentials for SRC alone.")
 @authfile_option("--dst-authfile", help="Credentials for DST alone.")
 @common(pushes=True)

@@ -10,7 +10,7 @@ import click
 from lading.cli import values
 from lading.cli.groups import Command, Option
 from lading.cli.options import Options, common, format_option, platform_option
-from lading.cli.referrers import referrer_options, wanted_annotations
+from lading.cli.referrers import REFERRERS_IN, referrer_options, wanted_annotations
 
 if TYPE_CHECKING:
     from lading.artifacts.tree_nodes import ArtifactTree, TreeNode
@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 @click.option("--layers", is_flag=True, help="Configs, layers and files, too; reads every referrer.")
 @click.option("--annotations", is_flag=True, help="Annotations, too.")
 @click.option("--no-trunc", is_flag=True, help="Print digests whole.")
-@click.option(
-    "--referrers-in",
-    type=values.location,
-    metavar="LOCATION",
-    help="Where referrers are looked for, if they are in another place.",
-)
+@REFERRERS_IN
 @format_option
 @common()
 def tree(

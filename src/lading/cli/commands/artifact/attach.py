@@ -11,6 +11,7 @@ from lading.cli.artifacts import NO_GUESS, content_options, shown_guesses, take_
 from lading.cli.copying import JOBS, PROGRESS, show_copy
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option, platform_option
+from lading.cli.referrers import REFERRERS_IN
 
 if TYPE_CHECKING:
     from lading.artifacts.attach import AttachReport
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--artifact-type", metavar="TYPE", help="What it is; otherwise that is guessed.")
 @content_options
 @platform_option(help="Of an index, attach to the image for this platform.")
+@REFERRERS_IN
 @NO_GUESS
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done.")
 @JOBS
@@ -43,7 +45,7 @@ def attach(options: Options, subject: str, files: tuple[str, ...], **given: Any)
     show_copy(
         options,
         lambda client, on_event: client.artifacts.attach(subject, *named, on_event=on_event, **given),
-        [subject],
+        [given["referrers_in"] or subject],
         format_,
         style,
         dry_run=given["dry_run"],

@@ -11,6 +11,7 @@ from lading.cli.backups import show_backup
 from lading.cli.copying import JOBS, PROGRESS
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option
+from lading.cli.referrers import ARTIFACT_TYPES
 
 
 @click.command(cls=Command, short_help="Keep whole repositories in a layout or an archive")
@@ -19,13 +20,7 @@ from lading.cli.options import Options, common, format_option
 @click.option("--include", multiple=True, metavar="PATTERN", help="Of all tags, only such. Repeatable.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Of all tags, none such. Repeatable.")
 @click.option("--referrers", is_flag=True, help="Signatures, SBOMs and the like, too.")
-@click.option(
-    "--artifact-type",
-    "artifact_types",
-    multiple=True,
-    metavar="TYPE",
-    help="Of referrers, only this type. Repeatable.",
-)
+@ARTIFACT_TYPES
 @click.option("--untagged", is_flag=True, help="Manifests without a tag, too, as far as they can be found.")
 @click.option("--prune", is_flag=True, help="Remove from DST what the repositories no longer have.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done.")

@@ -10,7 +10,7 @@ from lading.cli import values
 from lading.cli.artifact_files import file_options, write_files
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, platform_option
-from lading.cli.referrers import referrer_options, wanted_annotations
+from lading.cli.referrers import REFERRERS_IN, referrer_options, wanted_annotations
 
 
 @click.command(cls=Command, short_help="Write the files of what is attached to an image")
@@ -20,6 +20,7 @@ from lading.cli.referrers import referrer_options, wanted_annotations
 @referrer_options
 @click.option("--latest", is_flag=True, help="Of several, the newest.")
 @platform_option(help="Of an index, what is attached to this image.")
+@REFERRERS_IN
 @file_options
 @common()
 def get(options: Options, subject: str, **given: Any) -> None:

@@ -9,7 +9,7 @@ import click
 from lading.cli import values
 from lading.cli.groups import Command
 from lading.cli.options import Options, common, format_option, platform_option
-from lading.cli.referrers import referrer_options, wanted_annotations
+from lading.cli.referrers import REFERRERS_IN, referrer_options, wanted_annotations
 
 if TYPE_CHECKING:
     from lading.artifacts.referrer_list import ReferrerEntry, ReferrerList
@@ -27,6 +27,7 @@ _WIDTH = 60
 @click.option("--reverse", is_flag=True, help="The other way round.")
 @platform_option(help="Of an index, what is attached to the image for this platform.")
 @click.option("--digest-tags", is_flag=True, help="All tags made of the digest, not only cosign's.")
+@REFERRERS_IN
 @click.option("--no-trunc", is_flag=True, help="Print digests, types and annotations whole.")
 @format_option
 @common()
