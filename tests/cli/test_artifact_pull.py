@@ -507,6 +507,19 @@ def test_a_beginning_that_is_damaged_is_not_used(lading: Lading, tmp_path: Path,
         assert not kept.exists()
 
 
+def test_no_file_of_an_artifact_is_taken_for_what_an_interrupted_pull_left(lading: Lading, tmp_path: Path) -> None:
+    ours = f".lading.{'0' * 32}"
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "b.txt").write_text("b")
+    lading.run("artifact", "push", "oci:x:1", f"{ours}/a.txt=a.txt", f"{ours[:-1]}1=d", cwd=tmp_path)
+    lading.run("artifact", "push", "oci:x:2", "a.txt", cwd=tmp_path)
+    for tag in ("1", "2"):
+        lading.run("artifact", "pull", f"oci:x:{tag}", "-o", "out", cwd=tmp_path)
+    assert (tmp_path / "out" / ours / "a.txt").read_text() == "a"
+    assert (tmp_path / "out" / f"{ours[:-1]}1" / "b.txt").read_text() == "b"
+
+
 def test_what_a_killed_pull_left_in_the_folder_goes_on(
     lading: Lading, tmp_path: Path, registry: RealRegistry, repository: str, proxy: CountingProxy
 ) -> None:
@@ -515,9 +528,11 @@ def test_what_a_killed_pull_left_in_the_folder_goes_on(
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     left = out / f".lading.{'0' * 32}/blobs"
     left.mkdir(parents=True)
+    left.parent.chmod(0o1700)  # as a pull marks its own
     (left / by_digest(content)).write_bytes(content[: 5 * MEBIBYTE])
     planted = out / f".lading.{'1' * 32}"
     planted.mkdir()
+    planted.chmod(0o1700)
     elsewhere.mkdir()
     (elsewhere / by_digest(content)).write_text("mine")
     (planted / "blobs").symlink_to(elsewhere)

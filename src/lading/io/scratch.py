@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from typing import BinaryIO, cast
 from lading.errors import LadingError, way_on
 
 _NAME = re.compile(r"[0-9a-f]{32}")
+_MARK = 0o1700
+"""The mode of a folder of ours. What has such a name and another mode is somebody's: files of artifacts never have the
+sticky bit."""
 _MOST = 100
 """How much of the name of a file its folder has in its own, in bytes."""
 
@@ -99,6 +103,7 @@ def _scratch(parent: Path, prefix: str, on_left: Callable[[Path, Path], object] 
     while lock is None:
         folder = parent / f"{prefix}{uuid.uuid4().hex}"
         folder.mkdir(0o700)
+        folder.chmod(_MARK)
         lock = _claim(folder)  # None where another process has removed it as one left behind
     assert folder is not None
     try:
@@ -125,7 +130,7 @@ def _sweep(parent: Path, prefix: str, on_left: Callable[[Path], object] | None =
 
 
 def _claim(folder: Path) -> int | None:
-    """Lock a folder of this user; None where another process has it, or it is gone."""
+    """Lock a folder that a process of this user made; None where another process has it, or it is gone."""
     import fcntl
 
     try:
@@ -135,7 +140,8 @@ def _claim(folder: Path) -> int | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         opened, there = os.fstat(lock), folder.stat(follow_symlinks=False)
-        if opened.st_ino == there.st_ino and opened.st_uid == os.getuid():
+        is_ours = opened.st_uid == os.getuid() and stat.S_IMODE(opened.st_mode) == _MARK
+        if opened.st_ino == there.st_ino and is_ours:
             return lock
     except OSError:
         pass
