@@ -662,9 +662,9 @@ class AsyncClient:
     ) -> list[TagChange]:
         """Give an image or index more tags without pulling it; the digest stays the same.
 
-        Costs one request, and two more for each tag in the same repository, of a tag that names it already one: what
-        the tag named before is read beside
-        the source. In another repository of the registry its blobs are mounted; in another registry, copied.
+        Costs one request, and two more for each tag in the same repository, one where that names it already: what the
+        tag named before is read beside the source. In another repository of the registry its blobs are mounted; in
+        another registry, copied.
 
         Args:
             source: what gets the tags.
