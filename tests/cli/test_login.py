@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -119,3 +120,17 @@ def test_a_password_that_is_no_text_is_refused_without_being_shown(lading: Ladin
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "standard input is not UTF-8 text" in ran.stderr
     assert "secret" not in ran.stderr
+
+
+def test_a_device_is_not_replaced(lading: Lading, basic_registry: RealRegistry, tmp_path: Path) -> None:
+    """A secret is neither kept in what takes the place of `/dev/null`, nor lost in silence."""
+    if os.geteuid() != 0:
+        pytest.skip("only root makes devices, and could replace them")
+    device = tmp_path / "null"
+    os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    host = basic_registry.host
+    words = ["login", host, "--username", "alice", "--password-stdin", "--authfile", str(device)]
+    ran = lading.run(*words, stdin=b"secret", check=False)
+    assert (ran.returncode, "a device or a pipe" in ran.stderr) == (2, True), ran.stderr
+    lading.run("logout", host, "--authfile", str(device))
+    assert stat.S_ISCHR(device.lstat().st_mode)

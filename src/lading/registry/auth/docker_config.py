@@ -123,6 +123,7 @@ def check_writable(path: Path) -> None:
             cause="this user has no home, and neither DOCKER_CONFIG nor REGISTRY_AUTH_FILE is set",
             remedy="set HOME, or DOCKER_CONFIG to a folder",
         )
+    _check_file(target, path)
     folder = next(parent for parent in target.parents if parent.exists())
     if target.is_dir() or not folder.is_dir():
         number = errno.EISDIR if target.is_dir() else errno.ENOTDIR
@@ -139,10 +140,12 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
 
     Raises:
         LadingError: it cannot be written; the old one is still there.
+        UsageError: it is a device or a pipe.
     """
     import tempfile
 
     target = Path(os.path.realpath(path))
+    _check_file(target, path)
     text = json.dumps(document, indent="\t", ensure_ascii=False) + "\n"
     temporary: str | None = None
     try:
@@ -160,6 +163,14 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
                 Path(temporary).unlink()
         cause = (error.strerror or str(error)).lower()
         raise LadingError(f"{path} cannot be written", cause=cause, remedy=way_on(error)) from None
+
+
+def _check_file(target: Path, path: Path) -> None:
+    """See that no device is replaced, such as `/dev/null`."""
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise UsageError(
+            f"{path} cannot be written", cause="it is a device or a pipe", remedy="name a file to keep credentials in"
+        )
 
 
 def matching(table: Mapping[str, Any] | None, registry: str, repository: str | None) -> list[tuple[int, str]]:
