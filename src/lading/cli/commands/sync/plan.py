@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("file", metavar="FILE")
 @option("--check", is_flag=True, help="End with 1 if something would change.")
 @option("--explain", metavar="TAG", help="Say which rule takes this tag or leaves it out, and nothing else.")
-@option("--out", metavar="PLAN.json", help="Keep the plan in this file, for: lading sync run --plan.")
+@option("--out", metavar="PLAN.json", help="Keep the plan in this file, for: lading sync run --plan PLAN.json")
 @ONLY
 @format_option
 @common()
