@@ -530,6 +530,21 @@ async def test_requests_are_fewer_than_those_of_oras(
             assert not is_again or proxy.count("PUT") == proxy.count("POST") == 0
 
 
+async def test_what_repositories_share_is_sent_once_to_a_registry(
+    client: AsyncClient, host: str, elsewhere: str, repository: str
+) -> None:
+    for end in ("a", "b", "c"):
+        images.push(elsewhere, f"{repository}/{end}", "1", ONE)
+    await client.artifacts.backup([f"{elsewhere}/{repository}/{end}" for end in "abc"], "oci:kept")
+    with CountingProxy(f"http://{host}") as proxy:
+        report = await client.artifacts.restore("oci:kept", f"{proxy.host}/{repository}-restored/")
+        sent = [one for one in proxy.exchanges if one.status == 201 and one.query.rpartition("&")[2][:7] == "digest="]
+    assert len(sent) == len(ONE.blobs) == report.copied.uploaded
+    assert report.copied.mounted == 2 * len(ONE.blobs)
+    for end in "abc":
+        assert images.get_manifest(host, f"{repository}-restored/{repository}/{end}", "1")[2] == ONE.digest
+
+
 async def test_what_repositories_share_is_read_once(client: AsyncClient, elsewhere: str, repository: str) -> None:
     for number in range(6):
         for tag, image in {"1": ONE, "1.0": ONE, "latest": INDEX}.items():

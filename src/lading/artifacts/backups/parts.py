@@ -22,7 +22,7 @@ from lading.model.patterns import choose
 from lading.model.reference import check_tag
 from lading.model.tags import is_fallback, subject_of
 from lading.model.text import counted
-from lading.store import Readable, Store
+from lading.store import HasSiblings, Readable, Store
 from lading.stores.layout.layout import Layout
 from lading.stores.location import AnyLocation, Location, as_location
 from lading.transfer.events import Meter, OnEvent
@@ -31,6 +31,7 @@ from lading.transfer.guard import Guard
 from lading.transfer.operation import copy
 from lading.transfer.place import Place
 from lading.transfer.report import CopyOptions, CopyReport, Failure
+from lading.transfer.shelf import Shelf
 
 _REPOSITORIES = 4
 """How many repositories are under way at once."""
@@ -205,6 +206,7 @@ class Bringing:
         self._meter = Meter(on_event)
         self._places = asyncio.Semaphore(_REPOSITORIES)
         self._copiers: list[Copier] = []
+        self._shelves: list[tuple[Store, Shelf]] = []
 
     def plan(self, parts: Iterable[Part], on_plan: OnPlan | None) -> None:
         """Say what becomes of each tag.
@@ -286,9 +288,20 @@ class Bringing:
         found = next((copier for copier in self._copiers if copier.target is store), None)
         if found is None:
             assert isinstance(store, Store)
-            found = Copier(store, limits=self._limits, meter=self._meter, dry_run=self._request.dry_run)
+            shelf = self._shelf(store)
+            found = Copier(store, limits=self._limits, meter=self._meter, dry_run=self._request.dry_run, shelf=shelf)
             self._copiers.append(found)
         return found
+
+    def _shelf(self, store: Store) -> Shelf | None:
+        """What is known to be in the registry of a repository; None of other stores."""
+        if not isinstance(store, HasSiblings):
+            return None
+        shelf = next((known for sibling, known in self._shelves if store.is_sibling(sibling)), None)
+        if shelf is None:
+            shelf = Shelf()
+            self._shelves.append((store, shelf))
+        return shelf
 
     def _add(self, report: CopyReport) -> None:
         self.report.images += report.images
