@@ -116,7 +116,7 @@ def test_a_link_is_not_followed_and_a_file_stays_as_it_was(
 
     for name in ("replace", "rename"):
         monkeypatch.setattr(os, name, fails)
-    ran = lading.run(*command(f"{tmp_path}/mine"), check=False)
+    ran = lading.run(*command(f"{tmp_path}/mine"), check=False, here=True)
     assert (ran.returncode, "No space left" in ran.stderr or "no space left" in ran.stderr) == (1, True), ran.stderr
     assert (tmp_path / "mine").read_text() == "mine"
 
