@@ -1,7 +1,10 @@
 """What every store gives: content that is verified while it is read, and manifests by any name."""
 
+import hashlib
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -287,3 +290,52 @@ def test_which_descriptors_are_manifests() -> None:
         assert is_manifest(Descriptor.of(b"", media_type))
     for media_type in (OCI_CONFIG, "", "application/json"):
         assert not is_manifest(Descriptor.of(b"", media_type))
+
+
+class _Watched:
+    """A hash that says in which thread it was fed."""
+
+    def __init__(self, inner: Any, threads: set[int]) -> None:
+        self._inner, self._threads = inner, threads
+
+    def update(self, data: bytes) -> None:
+        self._threads.add(threading.get_ident())
+        self._inner.update(data)
+
+    def hexdigest(self) -> str:
+        return str(self._inner.hexdigest())
+
+
+@pytest.mark.parametrize("size, is_here", [(1000, True), (3_000_000, False)])
+async def test_what_is_large_is_hashed_in_a_thread(size: int, is_here: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"x" * size
+    content = Descriptor(digest=Digest.of(data), size=size, media_type="a/b")
+    threads: set[int] = set()
+    new = hashlib.new
+    monkeypatch.setattr(hashlib, "new", lambda name: _Watched(new(name), threads))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, size, 100_000):
+            yield data[start : start + 100_000]
+
+    assert await Reader(content, chunks()).read() == data
+    assert (threads == {threading.get_ident()}) is is_here
+    assert (threading.get_ident() in threads) is is_here
+
+
+async def test_what_is_too_much_is_not_handed_out() -> None:
+    data = b"x" * 1_000_000
+    content = Descriptor(digest=Digest.of(data), size=len(data), media_type="a/b")
+    got: list[bytes] = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield data[:100_000]
+
+    async def take() -> None:
+        async for chunk in Reader(content, chunks()):
+            got.append(chunk)  # noqa: PERF401  # what came before the error counts
+
+    with pytest.raises(DigestMismatch, match="larger"):
+        await take()
+    assert sum(map(len, got)) <= len(data)

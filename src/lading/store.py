@@ -6,7 +6,7 @@ Store in a module of its own, and every operation takes any of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -58,6 +58,10 @@ __all__ = [
 ]
 
 
+_HASHED_AT_ONCE = 256 * 1024
+"""The largest content that is hashed on the event loop, in bytes: a thread would cost more."""
+
+
 class Reader:
     """Content that is verified while it is read. Iterate over it for chunks, or `read` it whole.
 
@@ -85,17 +89,34 @@ class Reader:
             raise RuntimeError(f"{self.content.digest} has been read with this reader; open it again")
         self._begun = True
         held = b""
-        async with closing(self._chunks):
-            async for chunk in self._chunks:
-                if not chunk:
-                    continue
-                self._verifier.update(chunk)
+        async with closing(self._verified()) as chunks:
+            async for chunk in chunks:
                 if held:
                     yield held
                 held = chunk
         self._verifier.finish()
         if held:
             yield held
+
+    async def _verified(self) -> AsyncGenerator[bytes, None]:
+        """Hand out the chunks, and hash them: in a thread, behind their way, unless they are few."""
+        async with closing(self._chunks):
+            if self.content.size <= _HASHED_AT_ONCE:
+                async for chunk in self._chunks:
+                    if chunk:
+                        self._verifier.update(chunk)
+                        yield chunk
+                return
+            from lading.io.behind import Behind
+
+            # What is too much is not handed out, however far behind the thread is.
+            counted = Verifier(self.content.digest, self.content.size, is_hashed=False)
+            async with Behind(self._verifier.update) as hashed:
+                async for chunk in self._chunks:
+                    if chunk:
+                        counted.update(chunk)
+                        await hashed.give(chunk)
+                        yield chunk
 
     async def read(self, limit: int | None = None) -> bytes:
         """Read the whole content.

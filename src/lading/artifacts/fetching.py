@@ -17,7 +17,8 @@ from typing import BinaryIO, cast
 
 from lading.artifacts.inside import Inside
 from lading.io import scratch
-from lading.io.sources import Source, closing, in_pieces
+from lading.io.behind import Behind
+from lading.io.sources import PIECE, Source, closing, in_pieces
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
@@ -31,9 +32,6 @@ KEPT_FROM = 4 * 1024 * 1024
 _MOST = 16 * 1024**3
 """How much is kept of interrupted downloads, in bytes."""
 _STALE = 7 * 24 * 3600.0
-_PIECE = 512 * 1024
-"""How much a thread gets at once, in bytes: with more the memory of the processor is too small, with less threads take
-turns more often."""
 
 
 class Partials:
@@ -147,7 +145,7 @@ class Fetching:
             DigestMismatch: it is damaged; raised after the last piece.
         """
         is_kept = layer.size >= KEPT_FROM or layer.digest in self.shared
-        pieces = self._kept(layer) if is_kept else in_pieces(self._source(layer)(), _PIECE)
+        pieces = self._kept(layer) if is_kept else in_pieces(self._source(layer)())
         async with closing(pieces):
             async for piece in pieces:
                 yield piece
@@ -176,10 +174,14 @@ class Fetching:
                 source = self._source(layer)
                 # Read from its first byte, it is verified already.
                 check = verifier if verifier.seen or source.digest != layer.digest else None
-                async with closing(in_pieces(source.since(verifier.seen), _PIECE)) as pieces:
+
+                def add(piece: bytes, check: Verifier | None = check) -> None:
+                    with scratch.keeping(self._what, self._folder):
+                        _add(file, check, piece)
+
+                async with closing(source.since(verifier.seen)) as pieces, Behind(add, keeps=True) as added:
                     async for piece in pieces:
-                        with scratch.keeping(self._what, self._folder):
-                            await in_thread(_written, file, check, piece)
+                        await added.give(piece)
                         yield piece
                 if check is None:
                     return
@@ -226,17 +228,16 @@ def _mode_of_new(path: Path) -> int:
 
 def _taken_in(file: BinaryIO, verifier: Verifier) -> bytes:
     heed()
-    piece = file.read(_PIECE)
+    piece = file.read(PIECE)
     verifier.update(piece)
     return piece
 
 
-def _written(file: BinaryIO, verifier: Verifier | None, piece: bytes) -> None:
+def _add(file: BinaryIO, verifier: Verifier | None, piece: bytes) -> None:
     if verifier is not None:
         verifier.update(piece)
     view = memoryview(piece)
     while view:
-        heed()
         view = view[file.write(view) :]
 
 

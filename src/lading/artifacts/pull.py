@@ -28,8 +28,9 @@ from lading.artifacts.wanted import Choice, File, files_of
 from lading.errors import DigestMismatch, InvalidContent, InvalidDigest, LadingError, UsageError, way_on
 from lading.images.files.layers import LayerContent, read_layer
 from lading.io import scratch
+from lading.io.behind import Behind
 from lading.io.outputs import Stream, is_stream
-from lading.io.sources import closing, in_pieces
+from lading.io.sources import closing
 from lading.io.tasks import gather
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
@@ -102,9 +103,9 @@ async def to_stream(store: Readable, manifest: Manifest, pulling: Pulling, file:
     layer = files[0].layer
     pulling.meter.found(layer)
     source = pulling.meter.counted(what, layer, None, from_store(store, layer))
-    async with closing(in_pieces(source())) as pieces:
+    async with closing(source()) as pieces, Behind(file.write) as written:
         async for piece in pieces:
-            await in_thread(file.write, piece)
+            await written.give(piece)
     pulling.meter.finished(what, layer, "copied", source.done)
     return Pulled(reference=what, digest=manifest.digest, files=(_pulled(files[0], None, "written"),))
 

@@ -9,16 +9,18 @@ import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from lading.client.context import Context
 from lading.client.sync_store import SyncReader
 from lading.errors import DigestMismatch, LadingError, NotFound, Unsupported, UsageError, way_on
+from lading.io.behind import Behind
 from lading.io.blocking import Face, blocking
 from lading.io.locks import writing
 from lading.io.outputs import Stream, check_output, is_stream
-from lading.io.sources import closing, in_pieces
+from lading.io.sources import closing
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
@@ -320,20 +322,31 @@ async def _fetch(store: Readable, blob: Descriptor | Digest | str, part: Path) -
     content = await _described(store, blob)
     source = from_store(store, content)
     verifier = Verifier(content.digest, content.size, f"{content.digest} in {store.name}")
-    await _complete(verifier, part, lambda start: in_pieces(source.since(start)))
+    await _complete(verifier, part, source.since, is_verified=source.digest == content.digest)
 
 
-async def _complete(verifier: Verifier, part: Path, rest: Callable[[int], AsyncIterator[bytes]]) -> None:
-    """Write to a file what it lacks of a blob; what turns out to be damaged is removed."""
+async def _complete(
+    verifier: Verifier, part: Path, rest: Callable[[int], AsyncIterator[bytes]], *, is_verified: bool = False
+) -> None:
+    """Write to a file what it lacks of a blob; what turns out to be damaged is removed.
+
+    Args:
+        verifier: of the blob.
+        part: the path of the file.
+        rest: reads the blob from an offset on.
+        is_verified: whether `rest` verifies what it reads from the first byte on.
+    """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     with await in_thread(_opened, part, flags) as file:
         await in_thread(_take_in, file, verifier)
         try:
             if verifier.size is None or verifier.seen < verifier.size:
-                async with closing(rest(verifier.seen)) as pieces:
+                if is_verified and not verifier.seen:
+                    verifier = Verifier(verifier.digest, verifier.size, is_hashed=False)
+                add = partial(_add, file, verifier)
+                async with closing(rest(verifier.seen)) as pieces, Behind(add, keeps=True) as added:
                     async for piece in pieces:
-                        verifier.update(piece)
-                        await in_thread(file.write, piece)
+                        await added.give(piece)
             verifier.finish()
         except BaseException as error:
             if isinstance(error, DigestMismatch) or not verifier.seen:
@@ -356,6 +369,11 @@ def _take_in(file: BinaryIO, verifier: Verifier) -> None:
         file.truncate(0)  # it is something else
     while chunk := file.read(_CHUNK):
         verifier.update(chunk)
+
+
+def _add(file: BinaryIO, verifier: Verifier, piece: bytes) -> None:
+    verifier.update(piece)
+    file.write(piece)
 
 
 def _settle(file: BinaryIO) -> None:

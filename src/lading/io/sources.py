@@ -15,7 +15,10 @@ from typing import BinaryIO
 from lading.errors import Conflict, LadingError, NotFound, way_on
 
 CHUNK = 1024 * 1024
-"""How much is read from a file, or handed to a thread, at once, in bytes."""
+"""How much is read from a file at once, in bytes."""
+PIECE = 512 * 1024
+"""How much of a stream is handed on at once where much comes, in bytes: with more the memory of the processor is too
+small, with less threads take turns more often."""
 
 Body = Callable[[], AsyncIterator[bytes]]
 """Something that begins reading the same bytes anew each time it is called."""
@@ -118,7 +121,7 @@ def open_file(path: Path) -> BinaryIO:
         raise LadingError(f"{path} cannot be read", cause=error.strerror, remedy=way_on(error)) from error
 
 
-async def in_pieces(chunks: AsyncIterator[bytes], size: int = CHUNK) -> AsyncIterator[bytes]:
+async def in_pieces(chunks: AsyncIterator[bytes], size: int = PIECE) -> AsyncIterator[bytes]:
     """The same bytes in fewer pieces, of `size` bytes or more: each of them costs a turn of a thread."""
     held: list[bytes] = []
     length = 0

@@ -19,9 +19,10 @@ from typing import BinaryIO
 
 from lading.errors import Conflict, InvalidContent, LadingError, NotFound, Unsupported, UsageError, way_on
 from lading.io import scratch
+from lading.io.behind import Behind
 from lading.io.files import open_inside, status_inside, sync_folder, write_file
 from lading.io.locks import OnWait, writing
-from lading.io.sources import CHUNK, closing, in_pieces
+from lading.io.sources import CHUNK, closing
 from lading.io.threads import in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier, verify
@@ -178,13 +179,16 @@ class NewDirectory(Directory):
         part = self.path / f"{content.digest.hex}.part"
         verifier = Verifier(content.digest, content.size, is_hashed=source.digest != content.digest)
         with part.open("wb") as file:
-            async with closing(in_pieces(source())) as chunks:
+
+            def add(chunk: bytes) -> None:
+                verifier.update(chunk)
+                file.write(chunk)
+
+            async with closing(source()) as chunks, Behind(add) as added:
                 async for chunk in chunks:
-                    verifier.update(chunk)
-                    await in_thread(file.write, chunk)
+                    await added.give(chunk)
             verifier.finish()
-            file.flush()
-            os.fsync(file.fileno())
+            await in_thread(_settle, file)
         part.replace(self.path / content.digest.hex)
 
     async def put(self, manifest: AnyManifest, name: str | None = None) -> None:
@@ -216,6 +220,11 @@ def _put_in_place(root: Digest, new: Path, target: Path, old: Path) -> None:
         target.rename(old)
     new.rename(target)
     sync_folder(target.parent)
+
+
+def _settle(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:

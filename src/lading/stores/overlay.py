@@ -17,7 +17,8 @@ from typing import Self
 
 from lading.errors import InvalidDigest, NotFound, Unsupported, UsageError
 from lading.io import scratch
-from lading.io.sources import closing, file_changed, from_file, in_pieces, is_unchanged, open_file
+from lading.io.behind import Behind
+from lading.io.sources import closing, file_changed, from_file, is_unchanged, open_file
 from lading.io.threads import heed, in_thread
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
@@ -271,11 +272,15 @@ class Overlay:
             with scratch.keeping(self.name):
                 file = await in_thread(path.open, "xb")
             with file:
-                async with closing(in_pieces(chunks)) as pieces:
-                    async for piece in pieces:
-                        size += len(piece)
-                        with scratch.keeping(self.name):
-                            await in_thread(file.write, piece)
+
+                def add(piece: bytes) -> None:
+                    with scratch.keeping(self.name):
+                        file.write(piece)
+
+                async with closing(chunks), Behind(add) as added:
+                    async for chunk in chunks:
+                        size += len(chunk)
+                        await added.give(chunk)
                 with scratch.keeping(self.name):
                     await in_thread(file.flush)
         except BaseException:

@@ -164,9 +164,9 @@ async def _answer(prepared: StreamRequest) -> AsyncIterator[Answer]:
     async with prepared as answer:
         reader = answer.body_reader
 
-        async def read() -> bytes:
+        async def read() -> bytes | memoryview:
             chunk = await reader.read_chunk()
-            return chunk.to_bytes() if chunk is not None else b""
+            return memoryview(chunk) if chunk is not None else b""
 
         yield Answer(answer.status, Headers(_fields(answer.headers)), read)
 

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import structs
 
 from lading.errors import InvalidContent, TLSFailure, Unreachable, UsageError, way_on
-from lading.io.sources import Body
+from lading.io.sources import PIECE, Body
 
 READ_LIMIT = 4 * 1024 * 1024
 """The largest body that `Response.read` takes unless told otherwise, in bytes."""
@@ -38,6 +38,8 @@ SLOWEST = 16 * 1024
 """How fast a body that is read whole has to come on the average, in bytes per second, after the first minute."""
 
 _EXCERPT_TIMEOUT = 10.0
+_SOON = 0.05
+"""For how long the bytes of a body are gathered at most, in seconds, so that what comes slowly is handed on at once."""
 
 
 class NameNotFound(Unreachable):
@@ -308,8 +310,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     headers: Headers
-    read: Callable[[], Awaitable[bytes]]
-    """Gives the next bytes of the body; none at its end."""
+    read: Callable[[], Awaitable[bytes | memoryview]]
+    """Gives the next bytes of the body, which may be few; none at its end."""
 
 
 class LibraryTransport(ABC):
@@ -389,28 +391,45 @@ class LibraryTransport(ABC):
         return explained
 
     async def _chunks(self, answer: Answer, url: str) -> AsyncGenerator[bytes, None]:
-        """A body as it comes, as long as it does not come to a halt, or next to one."""
+        """A body as it comes, as long as it does not come to a halt, or next to one.
+
+        What comes fast is handed on in pieces: libraries give 16 KiB and less, and each chunk costs everybody who
+        passes it on.
+        """
         loop = asyncio.get_running_loop()
         patience, got = self._stall_timeout, 0
-        while True:
-            begun = loop.time()
+        is_over = False
+        while not is_over:
+            held: list[bytes | memoryview] = []
+            size = 0
+            failure: Exception | None = None
+            deadline = loop.time() + patience
             try:
-                with heeding():
-                    async with asyncio.timeout(patience):
-                        chunk = await answer.read()
+                async with asyncio.timeout_at(deadline) as timeout:
+                    while size < PIECE and not is_over:
+                        with heeding():
+                            chunk = await answer.read()
+                            # Before a cancellation is heeded: it may be that of the timeout.
+                            held.append(chunk)
+                            is_over = not chunk
+                        if not size:
+                            timeout.reschedule(loop.time() + _SOON)
+                        size += len(chunk)
+                        got += len(chunk)
+                        if got >= LEAST_RATE * self._stall_timeout:
+                            got, deadline = 0, loop.time() + self._stall_timeout
             except Exception as error:  # noqa: BLE001  # a library's own
-                if type(error) is TimeoutError:
-                    # How many came is not known: the library may hold back some until there are more.
-                    cause = f"less than {LEAST_RATE} bytes per second came for {self._stall_timeout:g} seconds"
-                    raise Stalled(f"{host_of(url)} stopped answering", cause=cause) from None
-                raise self._explained(error, url, self._stall_timeout) from None
-            if not chunk:
-                return
-            got += len(chunk)
-            patience -= loop.time() - begun
-            if got >= LEAST_RATE * self._stall_timeout:
-                patience, got = self._stall_timeout, 0
-            yield chunk
+                if type(error) is not TimeoutError or not held:
+                    failure = error
+            patience = deadline - loop.time()
+            if piece := b"".join(held):
+                yield piece
+            if type(failure) is TimeoutError:
+                # How many came is not known: the library may hold back some until there are more.
+                cause = f"less than {LEAST_RATE} bytes per second came for {self._stall_timeout:g} seconds"
+                raise Stalled(f"{host_of(url)} stopped answering", cause=cause)
+            if failure is not None:
+                raise self._explained(failure, url, self._stall_timeout)
 
 
 class StreamedBody:

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from lading.errors import DigestMismatch, InvalidContent, NotFound, Unsupported, UsageError
 from lading.io import scratch
-from lading.io.sources import closing, in_pieces
+from lading.io.behind import Behind
+from lading.io.sources import closing
 from lading.io.tar_writer import TarWriter, plain_file
 from lading.io.tarball import CHUNK, Compression, decompressed, reading, sniff
 from lading.io.threads import in_thread
@@ -91,12 +92,16 @@ class NewImages:
         region = _Region(self._end, content.size)
         self._end += content.size
         verifier = Verifier(content.digest, content.size, is_hashed=source.digest != content.digest)
-        position = region.offset
-        async with closing(in_pieces(source())) as chunks:
+
+        def add(chunk: bytes) -> None:
+            position = region.offset + verifier.seen
+            verifier.update(chunk)
+            with scratch.keeping(self.what):
+                self._store(chunk, position)
+
+        async with closing(source()) as chunks, Behind(add) as added:
             async for chunk in chunks:
-                with scratch.keeping(self.what):
-                    await in_thread(self._store, verifier, chunk, position)
-                position += len(chunk)
+                await added.give(chunk)
         verifier.finish()
         self._blobs[content.digest] = region
 
@@ -169,8 +174,7 @@ class NewImages:
                     tar.add(plain_file(path, unpacked), iter(partial(plain.read, CHUNK), b""))
         tar.close()
 
-    def _store(self, verifier: Verifier, chunk: bytes, position: int) -> None:
-        verifier.update(chunk)
+    def _store(self, chunk: bytes, position: int) -> None:
         view = memoryview(chunk)
         while view:
             written = os.pwrite(self._file.fileno(), view, position)

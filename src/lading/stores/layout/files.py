@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lading.errors import Conflict, DigestMismatch, InvalidContent, LadingError, way_on
+from lading.io.behind import Behind
 from lading.io.files import make_folder, open_inside
-from lading.io.threads import heed, in_thread
+from lading.io.sources import closing
+from lading.io.threads import heed
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest, Verifier
 
@@ -164,25 +166,10 @@ def changing(name: str) -> Iterator[None]:
 
 
 async def pour(chunks: AsyncIterator[bytes], append: Callable[[bytes], None]) -> None:
-    """Read a stream to its end, and pass its bytes to `append` in larger pieces, in a thread."""
-    held: list[bytes] = []
-    size = 0
-    try:
+    """Read a stream to its end, and pass its bytes to `append`, in a thread; what came before a failure, too."""
+    async with closing(chunks), Behind(append, keeps=True) as appended:
         async for chunk in chunks:
-            held.append(chunk)
-            size += len(chunk)
-            if size >= CHUNK:
-                data, held, size = b"".join(held), [], 0
-                await in_thread(append, data)
-    except BaseException:
-        # What came before the failure is worth keeping, unless appending is what failed.
-        with suppress(Exception):
-            append(b"".join(held))
-        raise
-    finally:
-        if (close := getattr(chunks, "aclose", None)) is not None:
-            await close()
-    await in_thread(append, b"".join(held))
+            await appended.give(chunk)
 
 
 def replace(temporary: Path, target: Path, data: bytes, modified: int | None = None) -> os.stat_result:
