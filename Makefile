@@ -43,7 +43,7 @@ format: $(VENV)/.ready-dev
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
 
-# Installs the peers first. Takes about an hour, on a machine that does nothing else.
+# Installs the peers first. Takes about 40 minutes, on a machine that does nothing else.
 bench: $(VENV)/.ready-dev
 	@bash -euc '. .ci/peers.sh; debian_install docker-registry docker.io podman skopeo; go_peers; \
 	  exec $(PY) -m bench.run --write $(ARGS)'

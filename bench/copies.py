@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from bench.harness import MIB, Scenario, Step, main
-from bench.harness.scenario import Names, Site
+from bench.harness.scenario import LIBRARY, OURS, Names, Site
 from support.images import Manifest, make_image, make_index, make_layer, noise
 
 ARCHITECTURES = (
@@ -153,12 +153,20 @@ def all_tags(*steps: str) -> dict[str, Step]:
         {
             "lading": "lading copy -q --all-tags $SOURCE $OTHER/$MINE-$TAG",
             "crane": "$crane copy --all-tags $SOURCE $OTHER/$MINE-$TAG",
-            "skopeo": "skopeo sync --all --src docker --dest docker $skopeo_from_to $SOURCE $OTHER/$MINE-$TAG",
             "regctl": "regctl tag ls $SOURCE | xargs -I{} regctl image copy $SOURCE:{} $OTHER/$MINE-$TAG:{}",
+            "regsync": (
+                'printf \'{version: 1, defaults: {parallel: 8}, creds: [{registry: "%s", tls: %s, user: %s, pass: %s}, '
+                '{registry: "%s", tls: %s, user: %s, pass: %s}], sync: [{source: %s, target: %s, type: repository}]}\' '
+                "$HOST $regsync $OTHER $regsync $SOURCE $OTHER/$MINE-$TAG > $FOLDER/sync.yml; "
+                "regsync once -c $FOLDER/sync.yml"
+            ),
         },
         "client.copy('$SOURCE', '$OTHER/$MINE-$TAG', all_tags=True)",
     )
     return dict.fromkeys(steps, copy)
+
+
+_LARGE = ("lading", LIBRARY, "crane", "regctl", "oras", "skopeo")
 
 
 def scenarios(small: bool) -> Sequence[Scenario]:
@@ -167,14 +175,23 @@ def scenarios(small: bool) -> Sequence[Scenario]:
     images = 10 if small else 200
     one = "16 MiB" if small else "1 GiB"
     return [
-        Scenario(f"{one} in 1 layer", _three("OTHER"), image("large", 1, large), "large copies", runs=3),
-        Scenario(f"{one} in 40 layers", _three("OTHER"), image("layers", 40, large // 40), "large copies", runs=3),
+        Scenario(f"{one} in 1 layer", _three("OTHER"), image("large", 1, large), "large copies", 3, rows=_LARGE),
+        Scenario(
+            f"{one} in 40 layers", _three("OTHER"), image("layers", 40, large // 40), "large copies", 3, rows=_LARGE
+        ),
         Scenario("an index of 12 platforms", _three("OTHER"), index("index", 12, 4, 100_000), "copies"),
         Scenario("an index of 8 platforms", _three("OTHER"), index("eight", 8, 4, 100_000), "copies"),
         Scenario(
             "an index of 12 platforms, within a registry", _three("HOST"), index("within", 12, 4, 100_000), "copies"
         ),
-        Scenario(f"{images} small images", all_tags("fresh", "again"), many(images), "copies", runs=2),
+        Scenario(
+            f"{images} small images",
+            all_tags("fresh", "again"),
+            many(images),
+            "copies",
+            runs=2,
+            rows=(*OURS, "crane", "regsync"),
+        ),
         Scenario("an image and a layout", _LAYOUT, image("layout", 6, large // 64), "layouts and archives"),
         Scenario("an image and an archive", _ARCHIVE, image("archive", 6, large // 64), "layouts and archives"),
     ]

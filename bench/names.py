@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bench.harness import Scenario, Step, main
-from bench.harness.scenario import Names, Site
+from bench.harness.scenario import OURS, Names, Site
 from support.images import make_image, make_index
 
 PLATFORMS = (
@@ -54,15 +54,41 @@ def many_tags(count: int) -> Callable[[Site, int], Names]:
                 image = make_image(seed=f"tags/{number}")
                 for ten in range(10):
                     site.push(name, f"v{number}.{ten}", image)
-        return {"REPOSITORY": f"{site.network.hosts[0]}/{name}", "OF": f"{site.network.hosts[0]}/{name}:v1.0"}
+        repository = f"{site.network.hosts[0]}/{name}"
+        every = " ".join(f"{repository}:v{number // 10}.{number % 10}" for number in range(count))
+        return {"REPOSITORY": repository, "OF": f"{repository}:v1.0", "REFERENCES": every}
 
     return prepare
+
+
+def _digests() -> Step:
+    each = "for one in $REFERENCES; do {} $$one; done"
+    return Step(
+        {
+            "lading": "lading digest $REFERENCES",
+            "crane": each.format("$crane digest"),
+            "oras": each.format("oras resolve $oras_plain"),
+            "regctl": each.format("regctl image digest"),
+        },
+    )
+
+
+def _digests_of_tags() -> Step:
+    return Step(
+        {
+            "lading": "lading tags --digests $REPOSITORY",
+            "crane": "for tag in $$($crane ls $REPOSITORY); do $crane digest $REPOSITORY:$$tag; done",
+            "regctl": "for tag in $$(regctl tag ls $REPOSITORY); do regctl image digest $REPOSITORY:$$tag; done",
+        },
+    )
 
 
 def scenarios(small: bool) -> Sequence[Scenario]:
     """All of them."""
     tags = 50 if small else 2000
+    few = 20 if small else 200
     many = 20 if small else 500
+    half = 10 if small else 50
     return [
         Scenario(
             "digest",
@@ -98,20 +124,18 @@ def scenarios(small: bool) -> Sequence[Scenario]:
         ),
         Scenario("one more tag", {"": _retag(1)}, index),
         Scenario("5 more tags", {"": _retag(5)}, index),
-        Scenario(f"{many} more tags", {"": _retag(many)}, index, runs=3),
+        Scenario(f"{half} more tags", {"": _retag(half)}, index, runs=3),
+        Scenario(f"{many} more tags at once", {"": _retag(many)}, index, runs=3, rows=(*OURS, "oras")),
+        Scenario("digests of 10 tags", {"": _digests()}, many_tags(10)),
+        Scenario(f"digests of {few} names", {"": _digests()}, many_tags(few), runs=2, rows=(*OURS, "crane")),
+        Scenario(f"all {few} tags with digests", {"": _digests_of_tags()}, many_tags(few), runs=2),
         Scenario(
-            f"{tags} tags with digests",
-            {
-                "": Step(
-                    {
-                        "lading": "lading tags --digests $REPOSITORY",
-                        "crane": "$crane ls $REPOSITORY | xargs -I{} -P1 $crane digest $REPOSITORY:{}",
-                        "regctl": "regctl tag ls $REPOSITORY | xargs -I{} regctl image digest $REPOSITORY:{}",
-                    },
-                )
-            },
+            f"all {tags} tags with digests",
+            {"": _digests_of_tags()},
             many_tags(tags),
-            runs=1,
+            runs=2,
+            rows=OURS,
+            note="Others ask for each digest in a process of its own, and take as many times longer as there are tags.",
         ),
         Scenario(
             f"which of {tags} tags point at a digest",
@@ -124,7 +148,7 @@ def scenarios(small: bool) -> Sequence[Scenario]:
                 )
             },
             many_tags(tags),
-            runs=3,
+            runs=2,
         ),
     ]
 

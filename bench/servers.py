@@ -1,52 +1,40 @@
-"""Times `lading registry serve` beside docker-registry and `crane registry serve`, in the same run.
+"""`lading registry serve` beside docker-registry and `crane registry serve`: blobs, manifests, tags.
 
-    python -m bench.servers [--runs 3] [--size 1024] [--requests 2000] [--server lading crane]
+    python -m bench.servers [--runs 3] [--small]
 
-Tasks: push a blob (of --size MiB), pull it, put manifests (--requests of them, over eight connections) and get them.
-The client sends and receives raw bytes over sockets, so that it is not what is measured. crane is looked for in PATH,
-in $LADING_BENCH_BIN and in $GOBIN, and left out where it is not.
+Tasks: push a blob, pull it, put manifests (over eight connections), get them, list their tags. The client sends and
+receives raw bytes over sockets, so that it is not what is measured. CPU and memory are the server's.
 
-All servers are measured one after the other, `--runs` times, each time in another order. Prints for each the median
-of the time, as a multiple of the faster of the others, and of the server its CPU time and the most memory it held.
+All servers are measured one after the other, each round in another order, each time over storage that is empty. crane
+is looked for in PATH, in $LADING_BENCH_BIN and in $GOBIN, and left out where it is not; it waits for no disk, and keeps
+manifests in memory only.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
+from bench.harness import MIB, Scenario, Step, main
+from bench.harness.scenario import Run, Runs
 from support.registry import RealRegistry
 
-MIB = 1024 * 1024
 CONNECTIONS = 8
-TASKS = ("push", "pull", "put manifests", "get manifests")
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class Run(NamedTuple):
-    """What one task took: seconds, seconds of the server's CPU, MiB of its memory."""
-
-    wall: float
-    cpu: float
-    memory: float
 
 
 class Connection:
@@ -175,14 +163,14 @@ def find(name: str) -> str | None:
 
 
 def measured(pid: int, task: Callable[[], None]) -> Run:
-    """What a task takes of the time and of a server."""
+    """What a task takes of the time and of a server; what it sends is the same for all servers."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # forget the most memory so far
     cpu, begin = _cpu(pid), time.perf_counter()
     task()
     wall = time.perf_counter() - begin
     status = Path(f"/proc/{pid}/status").read_text()
-    memory = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    return Run(wall, _cpu(pid) - cpu, memory)
+    memory = int(status.partition("VmHWM:")[2].split()[0])
+    return Run(wall, _cpu(pid) - cpu, memory, 0, 0, 0)
 
 
 def _cpu(pid: int) -> float:
@@ -215,54 +203,76 @@ def run(server: str, folder: Path, blob: Path, digest: str, count: int) -> dict[
             connection.ask("GET", f"/v2/bench/blobs/{digest}")
             connection.close()
 
+        def tags() -> None:
+            connection = Connection(host)
+            connection.ask("GET", "/v2/bench/tags/list")
+            connection.close()
+
         tasks = {"push": lambda: push(host, "bench", digest, file=blob), "pull": pull}
-        tasks |= {"put manifests": lambda: many(host, puts), "get manifests": lambda: many(host, gets)}
+        tasks |= {
+            "put manifests": lambda: many(host, puts),
+            "get manifests": lambda: many(host, gets),
+            "list tags": tags,
+        }
         push(host, "bench", _digest(config), body=config)
-        return {task: measured(pid, tasks[task]) for task in TASKS}
+        return {task: measured(pid, one) for task, one in tasks.items()}
 
 
 def _digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def report(runs: dict[str, list[dict[str, Run]]], size: int, count: int) -> None:
-    """A table for each task."""
-    amounts = {"push": f"{size} MiB", "pull": f"{size} MiB", "put manifests": f"{count}", "get manifests": f"{count}"}
-    for task in TASKS:
-        print(f"\n{task} ({amounts[task]})")
-        walls = {server: statistics.median(one[task].wall for one in found) for server, found in runs.items()}
-        others = [wall for server, wall in walls.items() if server != "lading"]
-        for server, found in runs.items():
-            cpu = statistics.median(one[task].cpu for one in found)
-            memory = max(one[task].memory for one in found)
-            times = f"  {walls[server] / min(others):5.2f} x" if others else ""
-            print(f"  {server:16} {walls[server]:7.3f} s{times}  CPU {cpu:6.2f} s  memory {memory:5.0f} MiB")
+def measure(size: int, count: int, runs: int, seconds: float) -> Runs:
+    """Run every task on every server, in turn.
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--size", type=int, default=1024, help="of the blob, in MiB")
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--server", nargs="*", choices=SERVERS, default=list(SERVERS))
-    options = parser.parse_args()
-    servers = [name for name in options.server if name != "crane" or find("crane")]
-    runs: dict[str, list[dict[str, Run]]] = {server: [] for server in servers}
+    Args:
+        size: of the blob, in MiB.
+        count: how many manifests.
+        runs: how many rounds.
+        seconds: the time in which it should end; one round is run in any case.
+    """
+    servers = [name for name in SERVERS if name != "crane" or find("crane")]
+    runs_of: Runs = {}
     with tempfile.TemporaryDirectory() as place:
         blob = Path(place) / "blob"
         hasher = hashlib.sha256()
         with blob.open("wb") as file:
-            for _ in range(options.size):
+            for _ in range(size):
                 piece = os.urandom(MIB)
                 hasher.update(piece)
                 file.write(piece)
-        for number in range(options.runs):
+        begun = time.monotonic()
+        for number in range(runs):
+            if number and (time.monotonic() - begun) * (number + 1) / number > seconds:
+                break
             for server in servers[number % len(servers) :] + servers[: number % len(servers)]:
                 folder = Path(place) / f"{server}-{number}"
-                runs[server].append(run(server, folder, blob, f"sha256:{hasher.hexdigest()}", options.requests))
+                for task, taken in run(server, folder, blob, f"sha256:{hasher.hexdigest()}", count).items():
+                    runs_of.setdefault((task, server), []).append(taken)
                 shutil.rmtree(folder, ignore_errors=True)
-    report(runs, options.size, options.requests)
+    return runs_of
+
+
+def scenarios(small: bool) -> Sequence[Scenario]:
+    """All of them, as one: the tasks follow from one another."""
+    size, count = (16, 50) if small else (512, 2000)
+    commands = {
+        "lading": "lading registry serve",
+        "docker-registry": "docker-registry serve",
+        "crane": "crane registry serve",
+    }
+    tasks = ("push", "pull", "put manifests", "get manifests", "list tags")
+    return [
+        Scenario(
+            f"a blob of {size} MiB and {count:,} manifests",
+            {task: Step(commands) for task in tasks},
+            runs=3,
+            networks=("plain",),
+            measured=partial(measure, size, count),
+            note="CPU and memory are the server's. crane waits for no disk, and keeps manifests in memory only.",
+        )
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, scenarios)

@@ -5,6 +5,7 @@ import string
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -12,7 +13,7 @@ from bench import run as bench
 from bench.harness import report
 from bench.harness.network import NETWORKS
 from bench.harness.process import Failed, Helper
-from bench.harness.scenario import FIRST, Run, Scenario, Step
+from bench.harness.scenario import FIRST, Run, Scenario, Site, Step, measure
 from support.parts import need
 from support.process import run
 
@@ -52,7 +53,9 @@ def test_a_row_says_medians_and_their_ratio_to_lading() -> None:
     assert "| | lading | lading, first | crane |" in page
     assert "| digest <of> a tag | 200 (1.00) | 400 (2.00) | 50 (0.25) |" in page
     assert "| digest <of> a tag, again | 100 (1.00) |  |  |" in page
-    assert "| digest <of> a tag | 100 · 40 · 3 · 1 | 200 · 40 · 3 · 1 | 25 · 40 · 3 · 1 |" in page
+    assert "| digest <of> a tag | 100 · 40 · 3 · 1 · 0.0 · 100 to 300 | 200 · 40 · 3 · 1 · 0.0 · 400 to 400 |" in page
+    assert "| digest <of> a tag | crane, 50 ms | 4.00 | 8.00 |  |  |" in page
+    assert "| digest <of> a tag, again |  |" not in page
     assert "oras fails: `Error: it <fails>`" in page
 
 
@@ -74,6 +77,45 @@ def test_the_page_that_is_kept_is_made_of_the_results_that_are_kept() -> None:
     assert (bench.DOCS / "benchmarks.md").read_text() == report.page(results, bench.introduction())
     for name, chart in report.charts(results).items():
         assert (bench.DOCS / "benchmarks" / name).read_text() == chart
+
+
+def test_a_group_that_is_measured_again_replaces_its_scenarios_and_no_others() -> None:
+    names = [("start-up", "help"), ("names and tags", "digest"), ("names and tags", "one more tag")]
+
+    def results(*chosen: int, wall: float) -> report.Document:
+        entries = [
+            report.entry(
+                Scenario(names[n][1], {"": Step({})}), names[n][0], "plain", {("", "lading"): measured(wall)}, {}
+            )
+            for n in chosen
+        ]
+        return {**document(), "small": True, "entries": entries}
+
+    before, after = results(2, 0, wall=0.1), results(1, 2, wall=0.2)
+    both = bench.merged(before, after)
+    walls = {one["scenario"]: one["steps"][0]["tools"]["lading"]["wall_ms"] for one in both["entries"]}
+    assert list(walls.items()) == [("help", 100), ("digest", 200), ("one more tag", 200)]
+    assert bench.merged({**before, "small": False}, after) == after
+    assert bench.merged(None, after) == after
+
+
+def test_a_scenario_ends_in_its_time_but_runs_once() -> None:
+    class Place:
+        """Stands for a site: a tool that takes next to no time."""
+
+        def able(self, scenario: Scenario) -> list[str]:
+            return ["lading"]
+
+        def run(self, *_: object) -> list[tuple[str, Run]]:
+            return [("", measured(0.1)[0])]
+
+        def clean(self) -> None:
+            """Nothing is left."""
+
+    scenario = Scenario("digest", {"": Step({})}, runs=4)
+    place = cast("Site", Place())
+    assert len(measure(place, scenario, 9)[0]["", "lading"]) == 4
+    assert len(measure(place, scenario, 9, seconds=0)[0]["", "lading"]) == 1
 
 
 @pytest.mark.parametrize("group", bench.GROUPS)

@@ -43,6 +43,7 @@ _PLAIN_WORDS = {
     "skopeo_to": "--dest-tls-verify=false",
     "tls_no": "--tls-verify=false",
     "docker_insecure": "--insecure",
+    "regsync": "disabled '' ''",
 }
 
 
@@ -67,7 +68,10 @@ class Network:
         self.hosts = hosts
         self.direct = hosts
         self.registries = registries
-        self.words: dict[str, str] = dict.fromkeys(_PLAIN_WORDS, "") | {"crane": "crane"}
+        self.words: dict[str, str] = dict.fromkeys(_PLAIN_WORDS, "") | {
+            "crane": "crane",
+            "regsync": f"enabled {USER} {PASSWORD}",
+        }
         self.authority: Authority | None = None
         self.tokens: TokenService | None = None
         self._read = [0, 0]
@@ -146,7 +150,9 @@ def _realistic(stack: ExitStack, folder: Path) -> Network:
     bundle = folder / "tokens.pem"
     bundle.write_bytes(tokens.root_certificate)
     said = {"realm": tokens.realm, "service": tokens.service, "issuer": ISSUER, "rootcertbundle": str(bundle)}
-    config = {"auth": {"token": said}}
+    # Docker takes a registry that refuses a request for one of today only if it says so; this one forgets to.
+    spoken = {"Docker-Distribution-Api-Version": ["registry/2.0"]}
+    config = {"auth": {"token": said}, "http": {"headers": spoken}}
     registries = [stack.enter_context(RealRegistry(tls=authority, config=config, on_disk=True)) for _ in range(2)]
     hosts = stack.enter_context(relay(LATENCY, [registry.host for registry in registries]))
     found = Network("realistic", folder, registries, hosts)

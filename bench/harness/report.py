@@ -24,6 +24,7 @@ COLOURS = {
     "crane": "#d1495b",
     "oras": "#8d6cab",
     "regctl": "#3d8fb5",
+    "regsync": "#5bb7b7",
     "skopeo": "#b08900",
     "docker": "#555555",
     "podman": "#a05195",
@@ -63,6 +64,11 @@ def entry(scenario: Scenario, group: str, network: str, found: Runs, failed: Map
     }
 
 
+def key(entry: Document) -> tuple[str, str, str]:
+    """What tells an entry from all others."""
+    return entry["network"], entry["group"], entry["scenario"]
+
+
 def _thousandths(seconds: float) -> float:
     return round(seconds * 1000, 1)
 
@@ -78,18 +84,51 @@ def page(document: Document, introduction: str) -> str:
         + ", ".join(f"{tool} {version}" for tool, version in document["versions"].items())
         + f". Medians of up to {document['runs']} rounds.",
         "",
+        *_summary(document["entries"]),
     ]
     for group, network in _pairs(document):
         entries = [one for one in document["entries"] if (one["group"], one["network"]) == (group, network)]
         lines += [f"## {group[:1].upper()}{group[1:]}, {network}", "", f"{NETWORKS[network]}.", ""]
         lines += [f"![{group}, {network}](benchmarks/{chart_name(group, network)})", ""]
         lines += _table(entries, _wall, "Wall time in ms, and as a multiple of lading's")
-        lines += _table(entries, _cost, "CPU in ms · memory in MiB · requests · connections")
+        lines += _table(
+            entries,
+            _cost,
+            "CPU in ms · memory in MiB · requests · connections · MB · least and most wall time in ms",
+        )
         for one in entries:
             lines += [f"{one['scenario']}: {one['note']}", ""] if one["note"] else []
             for tool, said in one["failed"].items():
                 lines += [f"{one['scenario']}: {tool} fails: `{_last_line(said)}`", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _summary(entries: Sequence[Document]) -> list[str]:
+    """A table of all tasks: the fastest other tool, and what part of its time lading takes."""
+    lines = []
+    for network in NETWORKS:
+        rows = []
+        for one in entries:
+            for step in one["steps"] if one["network"] == network else []:
+                walls = {tool: taken["wall_ms"] for tool, taken in step["tools"].items()}
+                peers = {tool: wall for tool, wall in walls.items() if tool not in (*OURS, "python")}
+                if not peers or "lading" not in walls:
+                    continue
+                best = min(peers, key=peers.__getitem__)
+                cells = [f"{walls[tool] / peers[best]:.2f}" if tool in walls else "" for tool in OURS]
+                rows.append(f"| {_label(one, step)} | {best}, {peers[best]:,.0f} ms | {' | '.join(cells)} |")
+        if rows:
+            lines += [
+                f"## In short, {network}",
+                "",
+                "The fastest of the others, and lading's wall time as a multiple of its: below 1, lading is faster.",
+                "",
+                f"| | fastest other | {' | '.join(OURS)} |",
+                f"|---|---|{'---:|' * len(OURS)}",
+                *rows,
+                "",
+            ]
+    return lines
 
 
 def chart_name(group: str, network: str) -> str:
@@ -138,7 +177,8 @@ def _wall(tools: Mapping[str, Document], tool: str) -> str:
 
 def _cost(tools: Mapping[str, Document], tool: str) -> str:
     one = tools[tool]
-    return f"{one['cpu_ms']:,.0f} · {one['memory_mib']:.0f} · {one['requests']:g} · {one['connections']:g}"
+    numbers = f"{one['cpu_ms']:,.0f} · {one['memory_mib']:.0f} · {one['requests']:g} · {one['connections']:g}"
+    return f"{numbers} · {one['bytes'] / 1e6:,.1f} · {one['wall_ms_least']:,.0f} to {one['wall_ms_most']:,.0f}"
 
 
 def _last_line(said: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import statistics
 import string
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from bench.harness.tools import find_tools
 from support.images import Manifest, push
 
 MIB = 1024 * 1024
-TOOLS = ("crane", "oras", "regctl", "skopeo", "docker", "podman")
+TOOLS = ("crane", "oras", "regctl", "regsync", "skopeo", "docker", "podman")
 FIRST, WARM, LIBRARY = "lading, first", "lading, warm", "library"
 OURS = ("lading", FIRST, WARM, LIBRARY)
 """The rows of lading: the command where it ran before (tokens and hosts are known), where nothing is remembered, with a
@@ -55,6 +57,9 @@ class Scenario:
         group: the table and the chart it belongs to.
         runs: how often it runs at most, for one that takes long.
         networks: where it makes sense.
+        rows: the only ones that it has, where it would take others too long; all, if there are none.
+        keeps: what it made stays, for the scenarios after it.
+        measured: runs it in place of the harness, so many times and in about so many seconds; commands only say what.
     """
 
     name: str
@@ -64,6 +69,9 @@ class Scenario:
     runs: int = 1000
     networks: tuple[str, ...] = tuple(NETWORKS)
     note: str = ""
+    rows: tuple[str, ...] = ()
+    keeps: bool = False
+    measured: Callable[[int, float], Runs] | None = None
 
 
 class Run(NamedTuple):
@@ -83,7 +91,7 @@ class Site:
     def __init__(self, stack: ExitStack, net: Network, tools: Mapping[str, str]) -> None:
         self.network = net
         self.tools = tools
-        self._homes = {tool: net.folder / "homes" / tool.replace(", ", "-") for tool in (*tools, *OURS)}
+        self._homes = {tool: net.folder / "homes" / tool.replace(", ", "-") for tool in (*tools, "python", *OURS)}
         self._environments = {tool: net.environment(home) for tool, home in self._homes.items()}
         path = os.pathsep.join([*dict.fromkeys(str(Path(tool).parent) for tool in tools.values()), os.environ["PATH"]])
         for environment in self._environments.values():
@@ -105,14 +113,22 @@ class Site:
     def able(self, scenario: Scenario) -> list[str]:
         """The rows that a scenario has here."""
         step = next(iter(scenario.steps.values()))
-        rows = [tool for tool in step.commands if tool in self.tools]
+        rows = [tool for tool in step.commands if tool in self.tools or tool == "python"]
         if "lading" in rows:
             rows.insert(1, FIRST)
             if self._has_warm_start:
                 rows.insert(2, WARM)
             if step.library:
                 rows.insert(rows.index(FIRST) + 1, LIBRARY)
-        return rows
+        return [row for row in rows if not scenario.rows or row in scenario.rows]
+
+    def clean(self) -> None:
+        """Remove all that scenarios left that is large."""
+        shutil.rmtree(self.folder / "work", ignore_errors=True)
+        for registry in self.network.registries:
+            for file in (registry.folder / "data").rglob("data"):
+                if file.stat().st_size >= MIB:
+                    file.unlink()
 
     def run(self, scenario: Scenario, tool: str, run: int, names: Names) -> Iterator[tuple[str, Run]]:
         """Let a tool do every step once: the name of each, and what it took."""
@@ -170,21 +186,33 @@ Runs = dict[tuple[str, str], list[Run]]
 """What was measured of a scenario: by step and tool."""
 
 
-def measure(site: Site, scenario: Scenario, runs: int) -> tuple[Runs, dict[str, str]]:
-    """Run a scenario, the tools in turn, each round in another order; the first round is not counted.
+_LONG = 20.0
+"""Seconds: what is done once, and counts for little in a round that takes so long."""
+
+
+def measure(site: Site, scenario: Scenario, runs: int, seconds: float = math.inf) -> tuple[Runs, dict[str, str]]:
+    """Run a scenario, the tools in turn, each in another order; the first round does not count, unless it is long.
 
     Args:
         site: where.
         scenario: which.
         runs: how many rounds count.
+        seconds: the time in which it should end; one round is run in any case.
 
     Returns:
         What was measured, and of tools that failed what they said.
     """
+    if scenario.measured is not None:
+        return scenario.measured(min(runs, scenario.runs), seconds), {}
     able = site.able(scenario)
     found: Runs = {(step, tool): [] for step in scenario.steps for tool in able}
     failed: dict[str, str] = {}
+    started = begun = time.monotonic()
     for number in range(-1, min(runs, scenario.runs)):
+        now = time.monotonic()
+        if number > 0 and now - started + now - begun > seconds:
+            break
+        begun = now
         names = scenario.prepare(site, number + 1)
         turn = number % len(able)
         for tool in able[turn:] + able[:turn]:
@@ -192,11 +220,16 @@ def measure(site: Site, scenario: Scenario, runs: int) -> tuple[Runs, dict[str, 
                 continue
             try:
                 for step, run in site.run(scenario, tool, number + 1, names):
-                    if number >= 0:
-                        found[step, tool].append(run)
+                    found[step, tool].append(run)
             except Failed as error:
                 failed[tool] = str(error)
                 print(f"  {tool} failed: {error}", file=sys.stderr, flush=True)
+        if number == -1 and (time.monotonic() - begun < _LONG):
+            found = {key: [] for key in found}
+        elif number == -1 and scenario.runs == 1:
+            break
+    if not scenario.keeps:
+        site.clean()
     return {key: value for key, value in found.items() if value and key[1] not in failed}, failed
 
 

@@ -14,6 +14,7 @@ _VERSIONS = {
     "crane": ["version"],
     "oras": ["version"],
     "regctl": ["version", "--format", "{{.VCSTag}}"],
+    "regsync": ["version", "--format", "{{.VCSTag}}"],
     "skopeo": ["--version"],
     "docker": ["--version"],
     "podman": ["--version"],
