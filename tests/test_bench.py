@@ -152,7 +152,7 @@ def test_scenarios_run(network: str) -> None:
         network,
         "--tool",
         "--only",
-        "digest",
+        "one more tag",
         "5 more",
         "8 platforms",
         "set",
