@@ -9,7 +9,7 @@ import pytest
 from cli.failing import USAGE, assert_failed
 from cli.place import AMD64, Place
 from lading.cli import lading as root
-from lading.cli.vocabulary import ELSEWHERE, JOBS, OPTIONS
+from lading.cli.vocabulary import ELSEWHERE, JOBS, OPTIONS, option
 from support.lading import Lading
 from support.parts import need
 from support.process import run
@@ -42,6 +42,10 @@ SAID = {
     "buildx imagetools create -t x y": ("'imagetools create'", "lading index create TARGET SOURCE"),
     "buildx imagetools inspect x": ("'imagetools inspect'", "lading inspect x"),
     "help catalog": ("'catalog'", "lading repos REGISTRY"),
+    f"artifact push -f a {HOST}/a": ("has no option -f", "files are arguments: [TITLE=]FILE[:TYPE]"),
+    f"artifact pull --keep-old-files {HOST}/a": ("has no option --keep-old-files", "--no-clobber"),
+    f"artifact ls --external b {HOST}/a": ("has no option --external", "--referrers-in LOCATION"),
+    f"artifact backup --output d {HOST}/a": ("has no option --output", "DST is an argument, such as oci:DIR"),
     "frobnicate": ("'frobnicate'", "lading --help"),
     "insect": ("'insect'", "did you mean: lading inspect"),
     "manifest psh": ("'manifest psh'", "did you mean: lading manifest push"),
@@ -59,6 +63,46 @@ SAID = {
 @pytest.mark.parametrize("line", SAID)
 def test_the_command_that_does_the_job_is_named(lading: Lading, line: str) -> None:
     assert_failed(lading.run(*line.split(), check=False), USAGE, SAID[line])
+
+
+PEERS = {
+    "oras push": "artifact push",
+    "oras pull": "artifact pull",
+    "oras attach": "artifact attach",
+    "oras discover": "tree",
+    "oras backup": "artifact backup",
+    "oras restore": "artifact restore",
+    "oras blob fetch": "blob get",
+    "oras blob push": "blob put",
+    "oras manifest fetch": "manifest get",
+    "oras manifest push": "manifest put",
+    "oras manifest delete": "manifest delete",
+    "regctl artifact get": "artifact get",
+    "regctl artifact put": "artifact push",
+    "regctl artifact list": "artifact ls",
+    "regctl artifact tree": "tree",
+    "regctl blob get": "blob get",
+    "regctl blob put": "blob put",
+    "regctl manifest get": "manifest get",
+    "regctl manifest head": "manifest head",
+    "regctl manifest put": "manifest put",
+    "regctl manifest delete": "manifest delete",
+}
+
+
+@pytest.mark.parametrize("theirs", PEERS)
+def test_every_option_of_other_tools_for_artifacts_is_known(theirs: str) -> None:
+    """The same, or what it is called here, or why there is none."""
+    page = run([need(theirs.partition(" ")[0]), *theirs.split()[1:], "--help"]).stdout.partition("Global Flags")[0]
+    command: click.Command | None = root
+    for word in PEERS[theirs].split():
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), word)
+    assert command is not None
+    ours = {"--help", *(name for param in command.params for name in param.opts)}
+    names = re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", page, re.MULTILINE)
+    assert len(names) > 1
+    assert [name for name in names if name not in ours and option(name, command) is None] == []
 
 
 GROUPS = ("auth", "blob", "image", "index", "manifest", "repo", "tag")

@@ -5,6 +5,7 @@ It is loaded when a command line cannot be understood, and knows commands only b
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -275,8 +276,17 @@ def _filled(command: str, rest: Sequence[str]) -> str | None:
 
 _LOGIN = "credentials are kept by: lading login REGISTRY -u NAME --password-stdin"
 _ALL = "everything that SRC names is copied, all platforms of an index, too; every tag: --all-tags"
+_FILES = "files are arguments: [TITLE=]FILE[:TYPE]"
+_TARGET = "DST is an argument, such as oci:DIR"
+_SOURCE = "SRC is an argument, such as oci:DIR"
+_TAKES = {_FILES: "FILE", _TARGET: "DST", _SOURCE: "SRC"}
+"""Sentences that are said of commands with such an argument alone."""
 OPTIONS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("-o", "--output", "--go-template", "--template", "--pretty", "--json"), ("--format json",)),
+    **dict.fromkeys(("-o", "--output"), (_TARGET, "--format json")),
+    **dict.fromkeys(
+        ("--go-template", "--template", "--pretty", "--json", "--format"),
+        ("--format json", "content is written as it is: read it with jq"),
+    ),
     **dict.fromkeys(
         (
             *("--plain-http", "--tls-verify", "--src-tls-verify", "--dest-tls-verify", "--insecure-registry", "--tls"),
@@ -287,15 +297,58 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "--remote": ("leave it out: a reference is in a registry",),
     "--tarball": ("name the file: docker-archive:FILE",),
-    **dict.fromkeys(("-f", "--force", "--assume-yes", "--no-prompt"), ("--yes", "--replace")),
+    **dict.fromkeys(("-f", "--force", "--assume-yes", "--no-prompt"), ("--yes", "--replace", _FILES)),
+    **dict.fromkeys(("--file", "--file-media-type", "--file-title", "-m"), (_FILES,)),
+    "--disable-path-validation": ("a file from elsewhere needs a title: TITLE=FILE",),
+    "--allow-path-traversal": ("nothing is written outside of the folder; give another path with --rename TITLE=PATH",),
+    "--input": (_SOURCE,),
+    "--output-dir": ("--output DIR",),
+    "--config-file": ("--config FILE",),
+    "--config-type": ("--config FILE:TYPE",),
+    "--content-type": ("--media-type TYPE",),
+    "--external": ("--referrers-in LOCATION", "lading artifact attach SUBJECT FILE… --referrers-in LOCATION"),
+    "--filter-artifact-type": ("--artifact-type PATTERN",),
+    "--exclude-referrers": ("--no-referrers", "leave it out: without --referrers they stay behind"),
+    "--sort-annotation": ("--sort KEY", "--latest"),
+    "--sort-desc": ("--reverse", "--latest"),
+    "--size": ("bytes are counted; nothing has to be said for it",),
+    "--media-type": ("every media type is taken; nothing has to be said for it",),
+    "--platform": ("lading digest --platform OS/ARCH REF",),
+    "--referrers": ("what refers to it stays, and lists of referrers are kept right; see it: lading tree REF",),
+    "--slow-referrers": ("what a list does not say is read from the manifests; nothing has to be said for it",),
+    "--distribution-spec": ("what the registry has is found out; nothing has to be said for it",),
+    "--strip-dirs": ("--flatten", "name it: TITLE=FILE"),
+    "--include-subject": ("the subject is pulled by its own name: lading copy SUBJECT oci:DIR",),
+    "--export-manifest": ("write the manifest to a file afterwards: lading manifest get REF -o FILE",),
+    "--descriptor": ("what a descriptor says: lading manifest head REF, lading blob head PLACE@DIGEST",),
+    "--require-digest": ("the digest is always asked for; nothing has to be said for it",),
+    "--require-list": ("what it is, its media type says: lading manifest head REF",),
+    "--force-tag-dereference": ("a tag goes with what it names; the tag alone: lading delete --untag REF",),
+    "--ignore-missing": ("what is missing ends with exit code 3",),
     **dict.fromkeys(
-        ("--arch", "--os", "--override-arch", "--override-os", "--override-variant", "--variant", "--platforms"),
+        (
+            *("--oci-layout", "--oci-layout-path", "--from-oci-layout", "--to-oci-layout"),
+            *("--from-oci-layout-path", "--to-oci-layout-path"),
+        ),
+        ("name it: oci:DIR:TAG",),
+    ),
+    **dict.fromkeys(
+        (
+            *("--arch", "--os", "--override-arch", "--override-os", "--override-variant", "--variant", "--platforms"),
+            "--artifact-platform",
+        ),
         ("--platform OS/ARCH",),
     ),
     **dict.fromkeys(
         (
             *("--creds", "--src-creds", "--dest-creds", "--username", "--user", "-u", "--password", "-p"),
-            *("--registry-token", "--src-registry-token", "--dest-registry-token", "--from-username"),
+            *(
+                "--identity-token",
+                "--registry-token",
+                "--src-registry-token",
+                "--dest-registry-token",
+                "--from-username",
+            ),
             *("--from-password", "--to-username", "--to-password", "--password-stdin", "--identity-token-stdin"),
         ),
         (_LOGIN,),
@@ -307,9 +360,12 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         ("--registry-config", "--src-registry-config", "--to-registry-config", "--creds-file"), ("--authfile FILE",)
     ),
     **dict.fromkeys(
-        ("-r", "--recursive", "--with-referrers", "--include-referrers", "--digest-tags"), ("--referrers",)
+        ("-r", "--recursive", "--with-referrers", "--include-referrers", "--digest-tags"),
+        ("--referrers", "what tags made of digests name is shown; nothing has to be said for it"),
     ),
-    **dict.fromkeys(("--concurrency", "-j", "--parallel", "--threads", "--image-parallel-copies"), ("--jobs N",)),
+    **dict.fromkeys(
+        ("--concurrency", "-j", "--parallel", "--threads", "--image-parallel-copies"), ("--jobs N", "it is one request")
+    ),
     **dict.fromkeys(("-d", "-v", "--log-level", "--trace"), ("--verbose",)),
     **dict.fromkeys(("-s", "--silent", "--no-tty"), ("--quiet",)),
     **dict.fromkeys(("-a", "--all", "--multi-arch"), ("--all-tags", "--all-clients", "--amend")),
@@ -319,7 +375,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("--tags", "--additional-tag"), ("--tag TAG",)),
     **dict.fromkeys(("--dryrun", "--simulate", "--check", "--plan"), ("--dry-run",)),
     **dict.fromkeys(("--oci",), ("--to oci", "--type oci")),
-    **dict.fromkeys(("--no-overwrite", "--keep-existing"), ("--no-clobber",)),
+    **dict.fromkeys(("--no-overwrite", "--keep-existing", "--keep-old-files"), ("--no-clobber",)),
     **dict.fromkeys(("--if-not-exists", "--if-absent"), ("--if-digest absent", "--no-clobber")),
     **dict.fromkeys(("--preserve-digests",), ("digests stay the same; nothing has to be said for it",)),
     **dict.fromkeys(("--retry", "--retry-times", "--retries"), ("lading tries again by itself",)),
@@ -336,7 +392,10 @@ def option(name: str, command: click.Command) -> str | None:
         command: the command.
     """
     has = {opt for param in command.params for opt in param.opts}
+    takes = {word for param in command.params for word in re.findall(r"[A-Z]+", str(param.metavar or ""))}
     for said in OPTIONS.get(name, ()):
+        if _TAKES.get(said, "") not in {"", *takes}:
+            continue
         if not said.startswith("-"):
             return said
         if said.partition(" ")[0] in has:
