@@ -9,7 +9,7 @@ import pytest
 from lading.io.behind import Behind
 from lading.io.threads import Stopped, heed
 
-PIECE = 512 * 1024
+PIECE = 256 * 1024
 
 
 def numbered(count: int) -> list[bytes]:

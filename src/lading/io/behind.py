@@ -16,7 +16,7 @@ from lading.io.threads import heed, in_thread
 
 _LEAST = 256 * 1024
 """How much a thread is begun for before the end, in bytes."""
-_MOST = 1024 * 1024
+_MOST = 512 * 1024
 """How much waits for a thread that is at work, in bytes; then whoever brings more waits, too."""
 
 

@@ -16,7 +16,7 @@ from lading.errors import Conflict, LadingError, NotFound, way_on
 
 CHUNK = 1024 * 1024
 """How much is read from a file at once, in bytes."""
-PIECE = 512 * 1024
+PIECE = 256 * 1024
 """How much of a stream is handed on at once where much comes, in bytes: with more the memory of the processor is too
 small, with less threads take turns more often."""
 
