@@ -1,6 +1,7 @@
 """What commands for artifacts cost in requests, beside oras, through a proxy that counts them."""
 
 import hashlib
+import json
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -287,3 +288,23 @@ def test_an_artifact_for_a_platform(sides: tuple[Side, Side]) -> None:
     assert (first, again) == (3, 2)
     assert ours("manifest", "get", *pull[:3]) == 2
     assert ours("digest", *pull[:3]) == 1
+
+
+@pytest.mark.parametrize("has_api", [True, False])
+@pytest.mark.parametrize("missing", ["first", "last", "all"])
+def test_what_a_manifest_lacks_is_named_whether_it_is_asked_for_or_the_registry_refuses(
+    lading: Lading, files: Path, registry: RealRegistry, elsewhere: str, repository: str, missing: str, has_api: bool
+) -> None:
+    name = f"{elsewhere if has_api else registry.host}/{repository}"
+    artifact = make_artifact("a/b", {"x": repository.encode()})
+    (files / "m.json").write_bytes(artifact.content)
+    document = json.loads(artifact.content)
+    blobs = [document["config"]["digest"], *(layer["digest"] for layer in document["layers"])]
+    there = {"first": blobs[1:], "last": blobs[:-1], "all": []}[missing]
+    for digest in there:
+        (files / "blob").write_bytes(artifact.blobs[digest])
+        lading.run("blob", "put", name, "blob", cwd=files)
+    ran = lading.run("manifest", "put", f"{name}:1", "m.json", cwd=files, check=False)
+    assert ran.returncode == 3
+    assert [digest for digest in blobs if digest in ran.stderr] == [digest for digest in blobs if digest not in there]
+    assert lading.run("digest", f"{name}:1", check=False).returncode == 3
