@@ -10,7 +10,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,14 @@ from lading.registry.http.openssl import OpenSSLTransport
 from lading.registry.http.rustls import ReqwestTransport
 from lading.registry.http.transport import (
     UNREADABLE,
+    Answer,
     CertificateWanted,
     ConnectFailed,
     ConnectionBroken,
     ConnectionRefused,
     ConnectTimedOut,
     Headers,
+    LibraryTransport,
     NameNotFound,
     PlainHTTP,
     ProxyLogin,
@@ -967,3 +969,58 @@ async def test_a_library_that_asks_for_more_of_an_upload_that_is_over_is_told_in
     assert await anext(upload) == b""
     with pytest.raises(Exception, match=r"^$"):
         await anext(upload)
+
+
+class Canned(LibraryTransport):
+    """A transport whose library gives a body in the chunks that the test says."""
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
+        super().__init__()
+        self._read = read
+
+    async def close(self) -> None:
+        pass
+
+    @contextlib.asynccontextmanager
+    async def _begin(self, request: Request, upload: StreamedBody | None) -> AsyncIterator[Answer]:
+        yield Answer(200, Headers(), self._read)
+
+    def _explain(self, error: Exception, host: str, seconds: float, proxy: str | None) -> Exception:
+        return ConnectionBroken(str(error))
+
+
+async def test_a_body_in_small_frames_is_handed_on_in_pieces() -> None:
+    frames = [bytes([number]) * 16384 for number in range(64)]
+    left = list(frames)
+
+    async def read() -> bytes:
+        if not left:
+            raise OSError("it broke")
+        return left.pop(0)
+
+    got: list[bytes] = []
+
+    async def take() -> None:
+        async with Canned(read).send(Request(method="GET", url="http://registry.example/")) as response:
+            async for chunk in response.chunks():
+                got.append(chunk)  # noqa: PERF401  # what came before the error counts
+
+    with pytest.raises(ConnectionBroken):
+        await take()
+    assert b"".join(got) == b"".join(frames), "what came before it broke is handed on"
+    assert len(got) <= 8
+
+
+async def test_what_comes_is_handed_on_although_the_rest_is_slow() -> None:
+    left, go = [b"a", b"b", b""], asyncio.Event()
+
+    async def read() -> bytes:
+        if len(left) == 2:
+            await go.wait()
+        return left.pop(0)
+
+    async with Canned(read).send(Request(method="GET", url="http://registry.example/")) as response:
+        chunks = response.chunks()
+        assert await anext(chunks) == b"a"
+        go.set()
+        assert [chunk async for chunk in chunks] == [b"b"]
