@@ -70,6 +70,7 @@ SECTIONS = {
         "AnyPlatform",
     ],
     "Results": [
+        "TagDetails",
         "TagInfo",
         "TagSuggestions",
         "TagChange",

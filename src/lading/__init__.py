@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from lading.registry.diagnose.pull_limits import PullLimits
     from lading.registry.hosts.configuration import Config
     from lading.registry.hosts.settings import HostConfig, Override
-    from lading.results import Deletion, Resolution, TagChange, TagInfo, TagSuggestions
+    from lading.results import Deletion, Resolution, TagChange, TagDetails, TagInfo, TagSuggestions
     from lading.store import Readable, Reader, Source, Store
     from lading.stores.location import AnyLocation, Location
     from lading.transfer.events import Event, Finished, OnEvent, PackingProgressed, Progressed, Started, Totals
@@ -160,7 +160,7 @@ _HOME = {
     "registry.diagnose.pull_limits": ("PullLimits",),
     "registry.hosts.configuration": ("Config",),
     "registry.hosts.settings": ("HostConfig", "Override"),
-    "results": ("Deletion", "Resolution", "TagChange", "TagInfo", "TagSuggestions"),
+    "results": ("Deletion", "Resolution", "TagChange", "TagDetails", "TagInfo", "TagSuggestions"),
     "store": ("Readable", "Reader", "Source", "Store"),
     "stores.location": ("AnyLocation", "Location"),
     "transfer.events": ("Event", "Finished", "OnEvent", "PackingProgressed", "Progressed", "Started", "Totals"),
@@ -276,6 +276,7 @@ __all__ = [
     "SyncRegistries",
     "SyncStore",
     "TagChange",
+    "TagDetails",
     "TagInfo",
     "TagSuggestions",
     "Token",

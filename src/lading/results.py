@@ -50,16 +50,31 @@ class TagChange(Result, msgspec.Struct, kw_only=True):
     """Why it failed; None where it did not."""
 
 
+class TagDetails(Result, msgspec.Struct, frozen=True, kw_only=True):
+    """More of what a tag names."""
+
+    kind: Literal["index", "image", "artifact"]
+    created: str | None
+    """RFC 3339, as found: of an index the latest of its images', or that of its first image's config."""
+    platforms: tuple[str, ...]
+    """`OS/ARCH[/VARIANT]` of the image, or of each image of the index."""
+    total_size: int
+    """Config and layers of all of it, in bytes; a layer that several images share counts once."""
+    artifact_type: str | None
+
+
 class TagInfo(Result, msgspec.Struct, kw_only=True):
     """A tag and, where it was asked for, what it names."""
 
-    document_fields: ClassVar[tuple[str, ...]] = ("tag", "digest", "media_type", "problem")
+    document_fields: ClassVar[tuple[str, ...]] = ("tag", "digest", "media_type", "problem", "details")
 
     tag: str
     descriptor: Descriptor | None = None
     """What the tag names, as a store describes it; None where it was not asked for, or is listed and names nothing."""
     problem: str | None = None
     """Why it cannot be told what the tag names."""
+    details: TagDetails | None = None
+    """More of what the tag names; None where it was not asked for, or cannot be told."""
 
     @property
     def digest(self) -> Digest | None:

@@ -3,7 +3,8 @@
 import pytest
 
 from cli.failing import USAGE, fails
-from cli.place import AMD64, ARM64, INDEX, Place, short
+from cli.place import AMD64, ARM64, INDEX, SIZES, Place, short
+from support.images import make_artifact, make_index
 from support.lading import Lading
 
 
@@ -74,7 +75,7 @@ def test_tags_with_digests(versions: Place) -> None:
 
 def test_tags_as_a_document(versions: Place) -> None:
     document = versions.json("tags", versions.name, "--include", "edge")
-    edge = {"tag": "edge", "digest": None, "media_type": None, "problem": None}
+    edge = {"tag": "edge", "digest": None, "media_type": None, "problem": None, "details": None}
     assert document == {"repository": versions.name, "tags": [edge]}
     document = versions.json("tags", versions.name, "--include", "edge", "--digests")
     assert document["tags"] == [edge | {"digest": ARM64.digest, "media_type": ARM64.media_type}]
@@ -85,3 +86,26 @@ def test_a_repository_without_tags(place: Place) -> None:
     place.run("delete", "--yes", place.push("a", AMD64))
     ran = place.lading.run("tags", place.name)
     assert (ran.stdout, ran.stderr) == ("", f"{place.name} has no tags\n")
+
+
+def test_tags_with_details(place: Place) -> None:
+    for tag, made in (("b", "2024-05-01T10:00:00Z"), ("a", "2025-01-01T00:00:00.123456789+02:00"), ("c", "no time")):
+        place.push(tag, make_index([AMD64], kind="oci", annotations={"org.opencontainers.image.created": made}))
+    place.push("list", INDEX)
+    place.push("notes", make_artifact("text/x-notes", {"n": b"n"}))
+    shown = place.run("tags", place.name, "--details", "--sort", "created")
+    rows = [line.split(maxsplit=1) for line in shown.splitlines()]
+    assert rows[0][1].split() == ["DIGEST", "CREATED", "SIZE", "PLATFORMS"]
+    assert [tag for tag, _ in rows[1:3]] == ["a", "b"]
+    said = {tag: rest.split() for tag, rest in rows[1:]}
+    assert said["a"][1] == "2025-01-01"
+    assert said["a"][-1] == "linux/amd64"
+    assert said["list"][-2:] == ["linux/amd64,", "linux/arm64/v8"]
+    assert said["notes"][1:] == ["-", "3", "B", "text/x-notes"]
+
+    assert place.run("tags", place.name, "--sort", "created", "--latest", "1") == "a\n"
+    found = {one["tag"]: one["details"] for one in place.json("tags", place.name, "--details")["tags"]}  # type: ignore[attr-defined]
+    assert found["b"]["created"] == "2024-05-01T10:00:00Z"
+    assert (found["list"]["kind"], found["list"]["platforms"]) == ("index", ["linux/amd64", "linux/arm64/v8"])
+    assert found["list"]["total_size"] == SIZES[AMD64.digest] + SIZES[ARM64.digest]
+    assert place.json("tags", place.name)["tags"][0]["details"] is None  # type: ignore[index]

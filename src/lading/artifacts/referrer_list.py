@@ -17,7 +17,7 @@ from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.document import Result
 from lading.model.tags import COSIGN_KINDS, cosign_tags, is_fallback, subject_of
-from lading.model.text import counted, excerpt
+from lading.model.text import counted, excerpt, moment
 from lading.store import ListsReferrers, Readable, fetch_manifest
 from lading.transfer.referrers import ArtifactTypes, FewTags, artifact_types, cosign_type, typed
 
@@ -127,11 +127,11 @@ def newest(entries: Sequence[ReferrerEntry], what: str) -> list[ReferrerEntry]:
     if len(entries) < 2:
         return list(entries)
     first, second, *_ = sorted(entries, key=_age)
-    if _moment(first) == _moment(second):
+    if moment(first.created) == moment(second.created):
         raise Conflict(
             f"which of {len(entries)} referrers of {what} is the newest cannot be told",
             cause=f"none of them says when it was made ({CREATED})"
-            if _moment(first) is None
+            if moment(first.created) is None
             else f"several were made at {first.created}",
             remedy="choose one by its digest",
             code="no-newest",
@@ -289,21 +289,12 @@ def _entry(content: Descriptor, listed_by: tuple[ListedBy, ...], tag: str | None
     )
 
 
-def _moment(entry: ReferrerEntry) -> datetime | None:
-    """When a referrer was made; None where it does not say it so that it can be read."""
-    try:
-        found = datetime.fromisoformat(entry.created or "")
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def _age(entry: ReferrerEntry) -> Any:
     """What sorts the newest first, and last what does not say when it was made."""
-    return (-((_moment(entry) or _NEVER) - _NEVER).total_seconds(), entry.artifact_type, entry.digest)
+    return (-((moment(entry.created) or _NEVER) - _NEVER).total_seconds(), entry.artifact_type, entry.digest)
 
 
 _ORDERS: dict[str, Callable[[ReferrerEntry], Any]] = {

@@ -595,6 +595,7 @@ class AsyncClient:
         sort: TagOrder | None = None,
         latest: int | None = None,
         digests: bool = False,
+        details: bool = False,
     ) -> list[TagInfo]:
         """The tags of a repository, in the registry's order; of a layout, an archive or an engine likewise.
 
@@ -603,10 +604,12 @@ class AsyncClient:
             include: only the tags that match one of these patterns: globs, `re:EXPRESSION`, `semver:RANGE`.
             exclude: none of the tags that match one of these.
             sort: another order than the registry's: `name` is alphabetical; `semver` has first what is no version, then
-                the versions, ascending.
-            latest: only so many of the highest versions, the highest first.
+                the versions, ascending; `created` the newest image first, and last what does not say it, which costs
+                the requests of `details`.
+            latest: only so many of the highest versions, the highest first; with the order `created`, of the newest.
             digests: ask what each of these tags names, with one request each, many at once; a tag that is
                 listed and names nothing has no digest, and one that names nothing that can be read a `problem`.
+            details: read what each of these tags names, too: when it was made, its platforms, its size.
 
         Raises:
             InvalidPattern: a pattern cannot be read.
@@ -619,11 +622,15 @@ class AsyncClient:
         from lading.model.patterns import listed
         from lading.results import TagInfo
 
+        by_time = sort == "created"
         arrange = partial(listed, include=include, exclude=exclude, sort=sort, latest=latest)
         arrange(())  # which refuses what cannot be understood before anything is sent
         location = as_location(repository)
         async with self.open(location) as store:
             names = arrange([tag async for tag in tagging.tags_in(store, location)])
+            if details or by_time:
+                found = await tagging.look_into(self._context, location, names)
+                return tagging.newest(found, latest) if by_time else found
             return await tagging.look_up(store, location, names) if digests else [TagInfo(tag=name) for name in names]
 
     async def suggest_tags(self, reference: AnyLocation, *, count: int = 3) -> TagSuggestions:

@@ -15,10 +15,12 @@ from lading.io.tasks import gather
 from lading.model.descriptor import Descriptor
 from lading.model.digest import Digest
 from lading.model.index import Index
+from lading.model.manifest import Manifest
 from lading.model.media_types import INDEXES
 from lading.model.reference import Reference, is_tag
 from lading.model.tags import is_fallback, subject_of
-from lading.results import Deletion, TagChange, TagInfo
+from lading.model.text import moment
+from lading.results import Deletion, TagChange, TagDetails, TagInfo
 from lading.store import (
     AnyManifest,
     ListsReferrers,
@@ -70,6 +72,65 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
             return TagInfo(tag=tag, problem=str(error))
 
     return await gather(look(tag) for tag in tags)
+
+
+async def look_into(context: Context, location: Location, tags: Iterable[str]) -> list[TagInfo]:
+    """What each of these tags of a location names, as `look_up` tells it, and more: the manifest and a config are read.
+
+    Costs three requests for an image; for an index two for itself and one for each of its images, and sometimes two
+    more for the config of the first.
+    """
+    from lading.images.overview import overview
+
+    async with context.open(location) as store:
+
+        async def look(info: TagInfo) -> TagInfo:
+            if info.descriptor is None:
+                return info
+            try:
+                manifest = await fetch_manifest(store, info.descriptor.content)
+                view = await overview(store, location, manifest)
+                created = view.created or await _first_created(store, manifest)
+            except NotFound as error:
+                return TagInfo(tag=info.tag, descriptor=info.descriptor, problem=error.message)
+            except InvalidContent as error:
+                return TagInfo(tag=info.tag, descriptor=info.descriptor, problem=str(error))
+            details = TagDetails(
+                kind=view.kind,
+                created=created,
+                platforms=tuple(entry.platform for entry in view.entries if entry.platform and entry.attests is None),
+                total_size=view.total_size,
+                artifact_type=view.artifact_type,
+            )
+            return TagInfo(tag=info.tag, descriptor=info.descriptor, details=details)
+
+        return await gather(look(info) for info in await look_up(store, location, tags))
+
+
+def newest(found: Iterable[TagInfo], count: int | None) -> list[TagInfo]:
+    """Tags with their details, the newest first, last those that do not say when they were made.
+
+    Args:
+        found: the tags.
+        count: only so many; None for all.
+    """
+
+    def age(info: TagInfo) -> tuple[bool, float, str]:
+        made = moment(info.details.created) if info.details is not None else None
+        return made is None, -made.timestamp() if made is not None else 0, info.tag
+
+    return sorted(found, key=age)[:count]
+
+
+async def _first_created(store: Readable, manifest: AnyManifest) -> str | None:
+    """When the first image of an index was made, as its config says."""
+    if not isinstance(manifest, Index) or not manifest.images:
+        return None
+    from lading.images.platforms import image_config
+
+    image = await fetch_manifest(store, manifest.images[0].content)
+    config = await image_config(store, image) if isinstance(image, Manifest) else None
+    return (config.created or None) if config is not None else None
 
 
 _State = Literal["set", "new", "moved", "unchanged", "failed"]

@@ -27,7 +27,7 @@ from lading.model.index import Index
 from lading.model.platform import Platform
 from lading.model.reference import is_tag
 from lading.model.tags import is_fallback, subject_of
-from lading.model.text import counted
+from lading.model.text import counted, moment
 from lading.store import Readable, fetch_manifest, read_config
 from lading.stores.location import parse_location
 from lading.transfer.guard import find_named
@@ -235,7 +235,7 @@ class _Planner:
                     return None
                 manifest = await fetch_manifest(store, manifest.images[0].content)
             config = None if isinstance(manifest, Index) else await read_config(store, manifest)
-            return _time(config.created) if config is not None else None
+            return moment(config.created) if config is not None else None
 
         made = await self._once.do(("created", digest), lambda: self._asked([source], read))
         self._state.learn_created(digest, made)
@@ -522,14 +522,6 @@ def _title(place: str, name: str) -> str:
 
 def _other(known: KnownTag) -> Digest | None:
     return known.origin if known.origin != known.digest else None
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _sum(requests: Mapping[str, Mapping[str, int]]) -> int:

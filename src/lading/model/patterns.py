@@ -24,7 +24,7 @@ from lading.arguments import several
 from lading.errors import InvalidPattern, UsageError
 from lading.model.version import Version, ascending, highest
 
-TagOrder = Literal["registry", "name", "semver"]
+TagOrder = Literal["registry", "name", "semver", "created"]
 Matcher = Callable[[str], bool]
 _Bound = tuple[Callable[[Version, Version], bool], Version]
 
@@ -69,20 +69,21 @@ def listed(
         include: only those that match one of these patterns; see the top of this module.
         exclude: none of those that match one of these.
         sort: `registry` keeps the registry's order, and is the default; `name` is alphabetical; `semver` has first what
-            is no version, then versions from the lowest to the highest (`lading.model.version`).
+            is no version, then versions from the lowest to the highest (`lading.model.version`); `created` leaves order
+            and number to what knows when the images were made.
         latest: only so many of the highest versions, the highest first.
 
     Raises:
         InvalidPattern: a pattern cannot be read.
         UsageError: `sort` or `latest` has another value, or they do not go together.
     """
-    if sort not in (None, "registry", "name", "semver"):
-        raise UsageError(f"tags have no order {sort!r}", remedy="the orders are registry, name and semver")
-    if latest is not None and (latest < 1 or sort not in (None, "semver")):
+    if sort not in (None, "registry", "name", "semver", "created"):
+        raise UsageError(f"tags have no order {sort!r}", remedy="the orders are registry, name, semver and created")
+    if latest is not None and (latest < 1 or sort not in (None, "semver", "created")):
         cause = "it has to be at least 1" if latest < 1 else f"the order is {sort}"
         raise UsageError("the latest tags are a number of highest versions, the highest first", cause=cause)
     chosen = choose(tags, include, exclude)
-    if latest is not None:
+    if latest is not None and sort != "created":
         return highest(chosen, latest)
     if sort == "semver":
         return ascending(chosen)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _EXCERPT = 60
 
@@ -98,3 +102,18 @@ def _is_text(character: str) -> bool:
 def _json_escape(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def moment(text: str | None) -> datetime | None:
+    """When something was made, as annotations and configs say it (RFC 3339); None where it cannot be read.
+
+    Args:
+        text: the time; without a zone it is taken for UTC.
+    """
+    from datetime import UTC, datetime
+
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

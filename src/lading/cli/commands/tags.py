@@ -29,11 +29,16 @@ class TagsDocument(TypedDict):
 @click.argument("repositories", type=values.location, nargs=-1, required=True, metavar="REPOSITORY...")
 @option("--points-at", metavar="REF", help="Only tags that name the same manifest as this tag or digest.")
 @option("--digests", is_flag=True, help="Print what each tag names, too.")
+@option("--details", is_flag=True, help="Print when it was made, its platforms and size, too: reads each.")
 @option("--include", multiple=True, metavar="PATTERN", help="Only tags like this. Repeatable.")
 @option("--exclude", multiple=True, metavar="PATTERN", help="No tags like this. Repeatable.")
-@option("--sort", type=click.Choice(["registry", "name", "semver"]), help="The order; semver goes up.")
 @option(
-    "--latest", cls=Option, type=click.IntRange(min=1), metavar="N", help="Only the N highest versions, highest first."
+    "--sort",
+    type=click.Choice(["registry", "name", "semver", "created"]),
+    help="The order; semver goes up, created has the newest first, and reads each.",
+)
+@option(
+    "--latest", cls=Option, type=click.IntRange(min=1), metavar="N", help="Only the N highest versions, or the newest."
 )
 @option("--no-trunc", is_flag=True, help="Print digests whole.")
 @format_option
@@ -43,6 +48,7 @@ def tags(
     repositories: tuple[str, ...],
     points_at: str | None,
     digests: bool,
+    details: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     sort: TagOrder | None,
@@ -61,8 +67,8 @@ def tags(
     from lading.cli.output import emit, short, table
     from lading.model.digest import ALGORITHMS, Digest
 
-    if latest and sort not in (None, "semver"):
-        raise click.UsageError("--latest goes by version: leave out --sort, or use --sort semver")
+    if latest and sort not in (None, "semver", "created"):
+        raise click.UsageError("--latest goes by version or time: leave out --sort, or use --sort semver or created")
     expected = Digest(points_at) if points_at and points_at.partition(":")[0] in ALGORITHMS else None
     several = values.are_several(repositories)
 
@@ -79,6 +85,7 @@ def tags(
             sort=sort,
             latest=latest,
             digests=digests or wanted is not None,
+            details=details,
         )
         chosen = [info for info in found if wanted is None or info.digest == wanted]
         return TagsDocument(repository=str(location), tags=chosen)
@@ -88,6 +95,10 @@ def tags(
         before = f"{location}:" if several else ""
 
         def text() -> list[str]:
+            if details and document["tags"] and not options.quiet:
+                rows = [[f"{before}{info.tag}", *_details(info, no_trunc)] for info in document["tags"]]
+                head = ["TAG", "DIGEST", "CREATED", "SIZE", "PLATFORMS"]
+                return table(rows if several else [head, *rows], right=(3,))
             if digests and document["tags"] and not options.quiet:
                 rows = [
                     [f"{before}{info.tag}", short(info.digest, no_trunc) if info.digest else "-"]
@@ -100,7 +111,8 @@ def tags(
             emit(document, format_, text, is_line=several)
         elif points_at is None:
             options.note(f"{location} has no tags" + (" like that" if include or exclude or latest else ""))
-        is_whole = not (digests or points_at is not None) or _tell(options, document["tags"])
+        is_asked = digests or details or sort == "created" or points_at is not None
+        is_whole = not is_asked or _tell(options, document["tags"])
         if points_at is not None and not document["tags"]:
             options.note(f"no tag of {location} names that")
             return 1
@@ -114,6 +126,19 @@ def tags(
         code = show("", options.run(lambda client: look(client, repositories[0])))
     if code:
         raise click.exceptions.Exit(code)
+
+
+def _details(info: TagInfo, whole: bool) -> list[str]:
+    """Digest, time, size and platforms of what a tag names."""
+    from lading.cli.output import short, size
+
+    digest = short(info.digest, whole) if info.digest else "-"
+    more = info.details
+    if more is None:
+        return [digest, "-", "-", "-"]
+    made = (more.created or "-") if whole else (more.created or "-").partition("T")[0]
+    what = ", ".join(more.platforms) or more.artifact_type or "-"
+    return [digest, made, size(more.total_size), what]
 
 
 def _repository(text: str) -> Location:
