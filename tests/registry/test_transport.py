@@ -435,7 +435,8 @@ async def test_a_body_that_drips_is_as_good_as_stalled(make: Made, first: int) -
         with pytest.raises(Stalled, match="stopped answering") as caught:
             await get(transport, url)
         words = r"less than 1024 bytes per second came for 0\.3 seconds"
-        assert re.search(words if first else rf"{words}|did not come within 0\.3 seconds", caught.value.cause or "")
+        # On a machine that is busy, the beginning of the answer may come no sooner than that.
+        assert re.search(rf"{words}|did not come within 0\.3 seconds", caught.value.cause or "")
         over.set()
         await asyncio.to_thread(thread.join, 5)
 
