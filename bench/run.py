@@ -69,7 +69,7 @@ def main() -> None:
     end = time.monotonic() + options.minutes * 60
     for name in options.network:
         with ExitStack() as stack:
-            site = Site(stack, stack.enter_context(network(name)), tools)
+            site = Site(stack, stack.enter_context(network(name, on_disk=not options.small)), tools)
             print(f"{name}: {NETWORKS[name]}", flush=True)
             while wanted and wanted[0][0] == name:
                 left = end - time.monotonic()

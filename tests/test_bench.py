@@ -141,6 +141,7 @@ def test_a_command_is_measured_with_its_children_and_a_failure_says_what_it_said
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_scenarios_run(network: str) -> None:
     need("docker-registry")

@@ -128,20 +128,20 @@ class _RelayedTokens(TokenService):
 
 
 @contextmanager
-def network(name: str) -> Iterator[Network]:
-    """A network, from its start to its end."""
+def network(name: str, *, on_disk: bool) -> Iterator[Network]:
+    """A network, from its start to its end; its registries keep content on disk, or in memory if there is room."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lading-bench-")))
         if name == "plain":
-            registries = [stack.enter_context(RealRegistry(on_disk=True)) for _ in range(2)]
+            registries = [stack.enter_context(RealRegistry(on_disk=on_disk)) for _ in range(2)]
             found = Network(name, folder, registries, [registry.host for registry in registries])
             found.words = dict(_PLAIN_WORDS)
         else:
-            found = _realistic(stack, folder)
+            found = _realistic(stack, folder, on_disk=on_disk)
         yield found
 
 
-def _realistic(stack: ExitStack, folder: Path) -> Network:
+def _realistic(stack: ExitStack, folder: Path, *, on_disk: bool) -> Network:
     authority = Authority(folder / "certificates")
     tokens = _RelayedTokens({USER: PASSWORD}, tls=authority, expires_in=3600)
     tokens.start()
@@ -153,13 +153,13 @@ def _realistic(stack: ExitStack, folder: Path) -> Network:
     # Docker takes a registry that refuses a request for one of today only if it says so; this one forgets to.
     spoken = {"Docker-Distribution-Api-Version": ["registry/2.0"]}
     config = {"auth": {"token": said}, "http": {"headers": spoken}}
-    registries = [stack.enter_context(RealRegistry(tls=authority, config=config, on_disk=True)) for _ in range(2)]
+    registries = [stack.enter_context(RealRegistry(tls=authority, config=config, on_disk=on_disk)) for _ in range(2)]
     hosts = stack.enter_context(relay(LATENCY, [registry.host for registry in registries]))
     found = Network("realistic", folder, registries, hosts)
     found.authority, found.tokens = authority, tokens
     # Content is made through two more registries over the same storage, near and open to all.
     found.direct = [
-        stack.enter_context(RealRegistry(config=_storage(registry), on_disk=True)).host for registry in registries
+        stack.enter_context(RealRegistry(config=_storage(registry), on_disk=on_disk)).host for registry in registries
     ]
     return found
 

@@ -191,7 +191,9 @@ _LONG = 20.0
 
 
 def measure(site: Site, scenario: Scenario, runs: int, seconds: float = math.inf) -> tuple[Runs, dict[str, str]]:
-    """Run a scenario, the tools in turn, each in another order; the first round does not count, unless it is long.
+    """Run a scenario, the tools in turn, each round in another order.
+
+    The first round does not count, unless it is long or the only one.
 
     Args:
         site: where.
@@ -207,27 +209,30 @@ def measure(site: Site, scenario: Scenario, runs: int, seconds: float = math.inf
     able = site.able(scenario)
     found: Runs = {(step, tool): [] for step in scenario.steps for tool in able}
     failed: dict[str, str] = {}
-    started = begun = time.monotonic()
-    for number in range(-1, min(runs, scenario.runs)):
-        now = time.monotonic()
-        if number > 0 and now - started + now - begun > seconds:
-            break
-        begun = now
-        names = scenario.prepare(site, number + 1)
+    rounds = min(runs, scenario.runs)
+    started = time.monotonic()
+    counted = number = 0
+    while counted < rounds:
+        begun = time.monotonic()
+        names = scenario.prepare(site, number)
         turn = number % len(able)
         for tool in able[turn:] + able[:turn]:
             if tool in failed:
                 continue
             try:
-                for step, run in site.run(scenario, tool, number + 1, names):
+                for step, run in site.run(scenario, tool, number, names):
                     found[step, tool].append(run)
             except Failed as error:
                 failed[tool] = str(error)
                 print(f"  {tool} failed: {error}", file=sys.stderr, flush=True)
-        if number == -1 and (time.monotonic() - begun < _LONG):
+        now = time.monotonic()
+        if number == 0 and rounds > 1 and now - begun < _LONG:
             found = {key: [] for key in found}
-        elif number == -1 and scenario.runs == 1:
-            break
+        else:
+            counted += 1
+            if now - started + now - begun > seconds:
+                break
+        number += 1
     if not scenario.keeps:
         site.clean()
     return {key: value for key, value in found.items() if value and key[1] not in failed}, failed
@@ -282,7 +287,7 @@ def main(description: str | None, scenarios: Callable[[bool], Sequence[Scenario]
     tools = find_tools(options.tool)
     for name in options.network:
         with ExitStack() as stack:
-            site = Site(stack, stack.enter_context(network(name)), tools)
+            site = Site(stack, stack.enter_context(network(name, on_disk=not options.small)), tools)
             print(f"{name}: {NETWORKS[name]}; medians of {options.runs}")
             for scenario in chosen(scenarios(options.small), options.only):
                 if name in scenario.networks:
