@@ -183,6 +183,7 @@ def test_manifests_blobs_and_tags(sides: tuple[Side, Side]) -> None:
 
 COSIGN = "one list of the tags: cosign's signatures are found by their tags, of which oras knows nothing"
 TOLD = "one question a tag: it is told what the tag named, which no answer to setting it says"
+CHILDREN = "a question for each child, so that a manifest that lacks one is refused before it is sent"
 LISTED = "one look at the list under the fallback tag, which other writers may have overwritten"
 Row = tuple[str, tuple[str, ...], tuple[str, ...], dict[str, tuple[int, str]]]
 """What is done, lading's words and oras's, and how many requests more that may take, in which registry, and why."""
@@ -208,9 +209,14 @@ TABLE: list[Row] = [
     ("tag again", ("tag", "{}:1", "two"), ("tag", "{}:1", "two"), {}),
     ("tags", ("tag", "{}:1", "x", "y"), ("tag", "{}:1", "x", "y"), {BOTH: (2, TOLD)}),
     ("tags again", ("tag", "{}:1", "x", "y"), ("tag", "{}:1", "x", "y"), {}),
-    ("put", ("manifest", "put", "{}:m", "m.json"), ("manifest", "push", "{}:m", "m.json"), {}),
+    ("put", ("manifest", "put", "{}:m", "m.json"), ("manifest", "push", "{}:m", "m.json"), {BOTH: (1, CHILDREN)}),
     ("put again", ("manifest", "put", "{}:m", "m.json"), ("manifest", "push", "{}:m", "m.json"), {}),
-    ("put elsewhere", ("manifest", "put", "{}:n", "m.json"), ("manifest", "push", "{}:n", "m.json"), {}),
+    (
+        "put elsewhere",
+        ("manifest", "put", "{}:n", "m.json"),
+        ("manifest", "push", "{}:n", "m.json"),
+        {BOTH: (1, CHILDREN)},
+    ),
     (
         "index",
         ("index", "create", "{}:all", "{}:1", "{}:arm"),
@@ -292,7 +298,7 @@ def test_an_artifact_for_a_platform(sides: tuple[Side, Side]) -> None:
 
 @pytest.mark.parametrize("has_api", [True, False])
 @pytest.mark.parametrize("missing", ["first", "last", "all"])
-def test_what_a_manifest_lacks_is_named_whether_it_is_asked_for_or_the_registry_refuses(
+def test_what_a_manifest_lacks_is_named(
     lading: Lading, files: Path, registry: RealRegistry, elsewhere: str, repository: str, missing: str, has_api: bool
 ) -> None:
     name = f"{elsewhere if has_api else registry.host}/{repository}"

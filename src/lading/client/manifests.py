@@ -6,7 +6,7 @@ Knows stores and locations; a client's `Context` reaches them.
 from __future__ import annotations
 
 from lading.client.context import Context
-from lading.errors import DigestMismatch, InvalidContent, LadingError, NotFound, Unsupported, UsageError
+from lading.errors import DigestMismatch, InvalidContent, NotFound, Unsupported, UsageError
 from lading.io.tasks import gather
 from lading.model.config import ImageConfig
 from lading.model.descriptor import Descriptor
@@ -78,42 +78,22 @@ async def put(
             guard.check(str(location), now.digest if now is not None else None, parsed.digest)
         if look and store.traits.is_remote and now is not None and now.digest == parsed.digest and not parsed.subject:
             return parsed.descriptor
-        looks_itself = store.traits.is_remote and not dry_run
-        if not looks_itself:
+        if look or not store.traits.is_remote:  # a registry looks itself, or does not: some take everything
             await _check_children(store, parsed)
-        elif look and not is_likely:
-            await _check_children(store, parsed, only_last=True)
         if dry_run:
             return parsed.descriptor
         check = guard.of_names({tag: (str(location), None)}, parsed.digest) if tag is not None else None
-        try:
-            await put_manifest(store, parsed, [tag] if tag is not None else [], check=check)
-        except LadingError as error:
-            if look and error.status in _LACKS:
-                await _check_children(store, parsed)
-            raise
+        await put_manifest(store, parsed, [tag] if tag is not None else [], check=check)
     return parsed.descriptor
 
 
-_LACKS = (400, 404, 409, 422)
-"""How registries refuse a manifest of which they lack something."""
-
-
-async def _check_children(store: Readable, manifest: AnyManifest, *, only_last: bool = False) -> None:
-    """Raise NotFound where a store lacks something that a manifest refers to.
-
-    Args:
-        store: the store.
-        manifest: the manifest.
-        only_last: ask first for what the manifest lists last, and for the rest only where that is missing.
-    """
+async def _check_children(store: Readable, manifest: AnyManifest) -> None:
+    """Raise NotFound where a store lacks something that a manifest refers to."""
     children = [
         child
         for child in dict.fromkeys(child.content for child in manifest.children)
         if not is_foreign_layer(child.media_type)
     ]
-    if only_last and (not children or await store.contains(children[-1])):
-        return
     there = await gather(map(store.contains, children))
     missing = [str(child.digest) for child, is_there in zip(children, there, strict=True) if not is_there]
     if missing:

@@ -46,7 +46,7 @@ def put(
 ) -> None:
     """Put the manifest or index in FILE, or from standard input, under the name REF, byte for byte.
 
-    What it refers to has to be there: what is missing is said, and nothing is put.
+    What it refers to has to be there: what is missing is said before anything is sent.
 
     \b
     lading manifest put reg.example/app:2 manifest.json
