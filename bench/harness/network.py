@@ -150,9 +150,7 @@ def _realistic(stack: ExitStack, folder: Path, *, on_disk: bool) -> Network:
     bundle = folder / "tokens.pem"
     bundle.write_bytes(tokens.root_certificate)
     said = {"realm": tokens.realm, "service": tokens.service, "issuer": ISSUER, "rootcertbundle": str(bundle)}
-    # Docker takes a registry that refuses a request for one of today only if it says so; this one forgets to.
-    spoken = {"Docker-Distribution-Api-Version": ["registry/2.0"]}
-    config = {"auth": {"token": said}, "http": {"headers": spoken}}
+    config = {"auth": {"token": said}}
     registries = [stack.enter_context(RealRegistry(tls=authority, config=config, on_disk=on_disk)) for _ in range(2)]
     hosts = stack.enter_context(relay(LATENCY, [registry.host for registry in registries]))
     found = Network("realistic", folder, registries, hosts)
