@@ -43,6 +43,8 @@ SECTIONS = {
         "Mirrors",
         "MirrorPlan",
         "MirrorReport",
+        "PrunePlan",
+        "PruneReport",
         "Indexes",
         "Blobs",
         "Registries",

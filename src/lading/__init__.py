@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from lading.images.views import Image, ImageIndex
     from lading.mirror.facade import Mirrors, SyncMirrors
     from lading.mirror.plan import MirrorPlan
+    from lading.mirror.prune import PrunePlan, PruneReport
     from lading.mirror.report import MirrorReport
     from lading.model.config import ImageConfig
     from lading.model.descriptor import Descriptor
@@ -143,6 +144,7 @@ _HOME = {
     "images.views": ("Image", "ImageIndex"),
     "mirror.facade": ("Mirrors", "SyncMirrors"),
     "mirror.plan": ("MirrorPlan",),
+    "mirror.prune": ("PrunePlan", "PruneReport"),
     "mirror.report": ("MirrorReport",),
     "model.config": ("ImageConfig",),
     "model.descriptor": ("Descriptor",),
@@ -243,6 +245,8 @@ __all__ = [
     "PlannedTag",
     "Platform",
     "Progressed",
+    "PrunePlan",
+    "PruneReport",
     "PullClient",
     "PullLimits",
     "Pulled",

@@ -74,6 +74,7 @@ def test_nobody_to_ask_is_said_before_anything_is_sent(lading: Lading) -> None:
             f"login {server.host} -u a --password-stdin": "the password is empty",
             f"delete {server.host}/a:1": "nothing was deleted, because there is nobody to ask",
             f"delete --untag {server.host}/a:1": "nothing was deleted, because there is nobody to ask",
+            "sync prune mirror.toml": "nothing was deleted, because there is nobody to ask",
             "manifest prune": "nothing was removed, because there is nobody to ask",
             f"registry gc --untagged {lading.home}": "nothing was removed, because there is nobody to ask",
         }.items():

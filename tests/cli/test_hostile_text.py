@@ -582,6 +582,10 @@ sync run {folder}/mirror.toml --shard {evil}
 sync watch {folder}/mirror.toml
 sync watch {folder}/mirror.toml --only {evil}
 sync watch {folder}/mirror.toml --listen {evil}
+sync prune {folder}/mirror.toml --yes
+sync prune {folder}/mirror.toml --max {evil} --dry-run
+sync status {folder}/mirror.toml
+sync status {folder}/{evil}
 login {angry} -u {evil} --password-stdin
 login {kind} -u {evil} --password-stdin --authfile {archive}
 login helped.example -u a --password-stdin

@@ -416,3 +416,54 @@ def test_watch_lets_end_what_runs_and_a_second_signal_ends_it(
 def test_watch_says_at_once_what_cannot_be(lading: Lading, words: list[str], says: str) -> None:
     ran = lading.run("sync", "watch", file(lading, ("127.0.0.1:9/a", "oci:x")), *words, check=False)
     assert (ran.returncode, says in ran.stderr) == (2, True), ran.stderr
+
+
+# What is deleted, and how it went
+
+
+def test_prune_shows_what_goes_and_asks(
+    lading: Lading, registry: RealRegistry, target: RealRegistry, repository: str
+) -> None:
+    for tag in ("1", "2", "3"):
+        push(registry.host, repository, tag, make_image(seed=tag))
+    there = f"{target.host}/{repository}"
+    rules = '[mirror.prune]\nvanished = "0s"\nmax = "40%"\n'
+    path = file(lading, (f"{registry.host}/{repository}", there), more=rules)
+    lading.run("sync", "run", path)
+    with RegistryClient(registry.host, repository) as client:
+        client.request("DELETE", f"/manifests/{make_image(seed='1').digest}", expect=202)
+
+    said = lading.run("sync", "prune", path, "--dry-run")
+    assert said.stdout == f"{there}:1  goes  vanished from the source lately\n"
+    assert said.stderr == "1 tag would go\n"
+    said = lading.run("sync", "prune", path, check=False)
+    assert said.returncode == 2
+    assert "nothing was deleted, because there is nobody to ask" in said.stderr
+    said = lading.run("sync", "prune", path, "--yes", "--max", "0", check=False)
+    assert said.returncode == CHANGES
+    assert "nothing is deleted" in said.stderr
+    assert sorted(digests(target, repository)) == ["1", "2", "3"]
+    said = lading.run("sync", "prune", path, "--yes")
+    assert said.stdout == f"{there}:1  deleted  vanished from the source lately\n"
+    assert said.stderr == "1 tag deleted\n"
+    assert sorted(digests(target, repository)) == ["2", "3"]
+    said = lading.run("sync", "prune", path, "--yes", "--format", "json")
+    assert json.loads(said.stdout) == {"items": [], "kept": [], "troubles": [], "dry_run": True}
+
+
+def test_status_says_how_the_last_runs_ended(
+    lading: Lading, registry: RealRegistry, target: RealRegistry, repository: str
+) -> None:
+    path = file(lading, (f"{registry.host}/{repository}", f"{target.host}/{repository}"))
+    said = lading.run("sync", "status", path, check=False)
+    assert (said.returncode, said.stdout.split("  ")[1]) == (1, "never ran\n")
+    lading.run("sync", "run", path, check=False)
+    said = lading.run("sync", "status", path, check=False)
+    assert "failed just now  1 failed; no success yet" in said.stdout
+    push(registry.host, repository, "1", make_image())
+    lading.run("sync", "run", path)
+    said = lading.run("sync", "status", path)
+    assert "done just now  1 new" in said.stdout
+    (mirror,) = json.loads(lading.run("sync", "status", path, "--format", "json").stdout)["mirrors"]
+    assert [run["outcome"] for run in mirror["runs"]] == ["done", "failed"]
+    assert mirror["last_success"] == mirror["runs"][0]["ended"]

@@ -25,6 +25,8 @@ ARGUMENTS = {
     "registry gc": "{folder}",
     "sync plan": "mirror.toml",
     "sync run": "mirror.toml",
+    "sync prune": "mirror.toml --yes",
+    "sync status": "mirror.toml",
     "version": "",
 }
 """For each command what it is given, where that is not one reference."""

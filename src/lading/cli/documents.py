@@ -68,6 +68,8 @@ COMMANDS = {
     "sync plan": "lading.mirror.plan:MirrorPlan",
     "sync run": "lading.mirror.report:MirrorReport",
     "sync watch": "lading.mirror.report:MirrorReport",
+    "sync prune": "lading.mirror.prune:PruneReport",
+    "sync status": f"{_COMMANDS}.sync.status:StatusDocument",
     "registry gc": f"{_COMMANDS}.registry.gc:GarbageDocument",
     "registry check": "lading.registry.diagnose.check:Checkup",
     "registry limits": "lading.registry.diagnose.pull_limits:PullLimits",

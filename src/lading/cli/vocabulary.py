@@ -96,6 +96,7 @@ JOBS: tuple[tuple[str, str, str], ...] = (
         "mirror, repo copy, repo sync, repo mirror, image sync",
     ),
     ("to mirror repositories by a file", "lading sync run FILE", "once, mirror run, sync once"),
+    ("to delete what a mirror does not keep", "lading sync prune FILE", "mirror prune, retention, purge, cleanup-tags"),
     ("what a mirror would change", "lading sync plan FILE", "sync check, sync diff, mirror plan"),
     ("to run mirrors by a schedule", "lading sync watch FILE", "sync server, sync schedule, sync cron, mirror watch"),
     (

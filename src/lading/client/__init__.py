@@ -190,7 +190,14 @@ class AsyncClient:
         """Mirrors by a file that says what is kept where: what would change, and the change itself."""
         from lading.mirror.facade import Mirrors
 
-        return Mirrors(self._context.open, lambda: self._context.session, self._context.note)
+        return Mirrors(
+            self._context.open,
+            lambda: self._context.session,
+            self._context.note,
+            self.untag,
+            self.delete,
+            self.deletion,
+        )
 
     @overload
     def open(

@@ -16,7 +16,8 @@ from lading.mirror.config import Amount, MirrorFile
 from lading.mirror.file import read_mirror_file
 from lading.mirror.places import Open, Places
 from lading.mirror.plan import MirrorPlan, Trouble
-from lading.mirror.planning import explain, make_plan
+from lading.mirror.planning import chosen_mirrors, explain, make_plan
+from lading.mirror.prune import Delete, Foresee, PrunePlan, PruneReport, Untag, plan_prune, prune
 from lading.mirror.report import MirrorReport
 from lading.mirror.rules import Verdict
 from lading.mirror.run import OnItem, Run, Selection, Shard
@@ -35,12 +36,26 @@ class Mirrors:
         open: opens a location, such as `AsyncClient.open`.
         session: gives what carries the requests.
         note: is told what was got over.
+        untag: removes a tag, such as `AsyncClient.untag`.
+        delete: deletes a manifest, such as `AsyncClient.delete`.
+        foresee: tells what that would take, such as `AsyncClient.deletion`.
     """
 
-    def __init__(self, open: Open, session: Callable[[], Session], note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        open: Open,
+        session: Callable[[], Session],
+        note: Callable[[str], None],
+        untag: Untag,
+        delete: Delete,
+        foresee: Foresee,
+    ) -> None:
         self._open = open
         self._session = session
         self._note = note
+        self._untag = untag
+        self._delete = delete
+        self._foresee = foresee
 
     async def plan(
         self, config: MirrorFile | Path | str, *, only: Iterable[str] | str = (), state: str | None = None
@@ -198,6 +213,74 @@ class Mirrors:
         await watch.run()
         return not watch.has_failed
 
+    async def plan_prune(
+        self,
+        config: MirrorFile | Path | str,
+        *,
+        only: Iterable[str] | str = (),
+        max: int | str | None = None,
+        state: str | None = None,
+    ) -> PrunePlan:
+        """Find out what a mirror file has deleted at targets: what vanished, and what no rule retains.
+
+        It writes nothing but the state, which keeps since when a source lacks a tag.
+
+        Args:
+            config: the file, or what it says.
+            only: the names of the mirrors that count; all, if there are none.
+            max: how many tags, or how many percent such as `10%`, may go of a repository, in place of the file's.
+            state: as of `plan`.
+
+        Returns:
+            The plan; where something is in doubt, nothing is deleted, and `troubles` has the reason.
+
+        Raises:
+            UsageError: the file is not valid, or something that is given cannot be understood.
+        """
+        file, name = await _loaded(config, state)
+        allowed = _amount(max) if max is not None else None
+        kept = self._state(name)
+        try:
+            async with Places(self._open, self._session).opened() as places:
+                return await plan_prune(places, kept, file, only=several(only), max=allowed, state_name=name)
+        finally:
+            kept.close()
+
+    async def prune(self, plan: PrunePlan) -> PruneReport:
+        """Delete what a plan says: each tag only if it still names what the plan saw, and nothing else with it.
+
+        Args:
+            plan: what `plan_prune` gave.
+
+        Returns:
+            What was deleted; what failed is in it, too.
+        """
+        kept = self._state(plan.state)
+        try:
+            return await prune(plan, kept, self._untag, self._delete, self._foresee)
+        finally:
+            kept.close()
+
+    async def status(
+        self, config: MirrorFile | Path | str, *, only: Iterable[str] | str = (), state: str | None = None
+    ) -> dict[str, list[KnownRun]]:
+        """The last runs of each mirror, the newest first; nothing is asked.
+
+        Args:
+            config: the file, or what it says.
+            only: the names of the mirrors that count; all, if there are none.
+            state: as of `plan`.
+
+        Raises:
+            UsageError: the file is not valid, or there is no mirror of a name.
+        """
+        file, name = await _loaded(config, state)
+        kept = self._state(name)
+        try:
+            return {mirror.name: kept.runs(mirror.name) for mirror in chosen_mirrors(file, several(only))}
+        finally:
+            kept.close()
+
     def _state(self, name: str | None) -> State:
         return State(state_path(name) if name is not None else None, self._note)
 
@@ -209,6 +292,9 @@ class SyncMirrors(Face[Mirrors]):
     explain: Final = blocking(Mirrors.explain)
     run: Final = blocking(Mirrors.run)
     watch: Final = blocking(Mirrors.watch)
+    plan_prune: Final = blocking(Mirrors.plan_prune)
+    prune: Final = blocking(Mirrors.prune)
+    status: Final = blocking(Mirrors.status)
 
 
 def state_path(name: str) -> Path:

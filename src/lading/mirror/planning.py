@@ -56,7 +56,7 @@ async def make_plan(
     Raises:
         UsageError: there is no mirror of such a name.
     """
-    return await _Planner(places, state).plan(chosen_mirrors(file, only), file, state_name)
+    return await Planner(places, state).plan(chosen_mirrors(file, only), file, state_name)
 
 
 async def explain(places: Places, state: State, file: MirrorFile, only: Sequence[str]) -> dict[str, list[Verdict]]:
@@ -66,7 +66,7 @@ async def explain(places: Places, state: State, file: MirrorFile, only: Sequence
         UsageError: there is no mirror of such a name.
         LadingError: a source cannot be listed.
     """
-    planner = _Planner(places, state)
+    planner = Planner(places, state)
     found: dict[str, list[Verdict]] = {}
     for mirror in chosen_mirrors(file, only):
         for source, _ in await planner.pairs(mirror):
@@ -105,7 +105,14 @@ def policy_of(mirror: Mirror) -> Policy:
     )
 
 
-class _Planner:
+class Planner:
+    """What asks both sides, each thing once.
+
+    Args:
+        places: opens them.
+        state: what earlier runs knew.
+    """
+
     def __init__(self, places: Places, state: State) -> None:
         self._places = places
         self._state = state
@@ -115,6 +122,7 @@ class _Planner:
         self._troubles: list[Trouble] = []
 
     async def plan(self, mirrors: Sequence[Mirror], file: MirrorFile, state_name: str | None) -> MirrorPlan:
+        """What these mirrors of a file would change."""
         hosts = {
             name: HostLimits(jobs=host.jobs, requests_per_second=host.requests_per_second, keep_pulls=host.keep_pulls)
             for name, host in file.hosts.items()
@@ -211,7 +219,7 @@ class _Planner:
             "newer_than": mirror.newer_than,
         }
         wanted = needs_times(others, **rules)
-        times = dict(zip(wanted, await gather(self._created(source, tag) for tag in wanted), strict=True))
+        times = dict(zip(wanted, await gather(self.created(source, tag) for tag in wanted), strict=True))
         verdicts = choose_tags(others, **rules, times=times, now=datetime.now(UTC))
         because = "is made of a digest: 'referrers' and 'digest-tags' say whether it goes along"
         for tag in tags:
@@ -220,7 +228,7 @@ class _Planner:
                 verdicts.append(Verdict(tag, is_taken=False, rule=None, because=said))
         return verdicts
 
-    async def _created(self, source: str, tag: str) -> datetime | None:
+    async def created(self, source: str, tag: str) -> datetime | None:
         """When the image of a tag was made: two requests for a digest that is new, and one for any other."""
         digest = (await self._named(source, tag)).digest
         known = self._state.created([digest])
@@ -281,13 +289,13 @@ class _Planner:
         policy, known = policy_of(mirror), self._state.tags(target_key(target))
         side = _Side(mirror, source, target, policy, known)
         if not side.is_one and not known:
-            side.there = set(await self._listed_there(target))  # while the source is listed
+            side.there = set(await self.listed_there(target))  # while the source is listed
         found = await choosing
         if found is None:
             return None
         tags, chosen = found
         if side.there is None and not side.is_one and side.is_worth_a_list(chosen, self._state):
-            side.there = set(await self._listed_there(target))
+            side.there = set(await self.listed_there(target))
         items = await gather(self._tag(side, tag) for tag in chosen)
         kept = [item for item in items if item is not None]
         return Leg(
@@ -299,7 +307,8 @@ class _Planner:
             chosen=len(chosen),
         )
 
-    async def _listed_there(self, target: str) -> list[str]:
+    async def listed_there(self, target: str) -> list[str]:
+        """The tags of a target; none where it does not exist."""
         return await self._asked([target], lambda: self._places.tags_there(target))
 
     async def _tag(self, side: _Side, tag: str) -> Item | None:

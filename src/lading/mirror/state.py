@@ -152,6 +152,14 @@ class State:
         """The source does not have a tag any more."""
         self._do("UPDATE tags SET vanished = coalesce(vanished, ?) WHERE target = ? AND tag = ?", _now(), target, tag)
 
+    def adopt(self, target: str, tag: str, source: str, digest: Digest) -> None:
+        """A tag is at the target that the source does not have, and that counts as one that has gone from it."""
+        now = _now()
+        self._do(
+            "INSERT OR IGNORE INTO tags VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)",
+            *(target, tag, source, digest, digest, now, now, now),
+        )
+
     def forget(self, target: str, tag: str) -> None:
         """A tag is no longer at the target."""
         self._do("DELETE FROM tags WHERE target = ? AND tag = ?", target, tag)

@@ -7,6 +7,6 @@ import click
 from lading.cli.groups import Group
 
 
-@click.group(cls=Group, package=__name__, names=("plan", "run", "watch"))
+@click.group(cls=Group, package=__name__, names=("plan", "run", "watch", "prune", "status"))
 def sync() -> None:
     """Mirror repositories by a file that says what is kept where."""
