@@ -20,8 +20,8 @@ PLATFORMS = (
 )
 
 DOCKER = (
-    "`docker manifest push` takes a host on loopback for one without TLS, whatever it says, and so cannot push to the "
-    "realistic one."
+    "`docker manifest push` spoke plain HTTP to the registry of the realistic network, which is on loopback: no row "
+    "is there."
 )
 
 

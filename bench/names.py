@@ -135,7 +135,7 @@ def scenarios(small: bool) -> Sequence[Scenario]:
             many_tags(tags),
             runs=2,
             rows=OURS,
-            note="Others ask for each digest in a process of its own, and take as many times longer as there are tags.",
+            note="Others ask for each digest in a process of its own: those that are slow at that have no row here.",
         ),
         Scenario(
             f"which of {tags} tags point at a digest",
