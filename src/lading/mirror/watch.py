@@ -141,7 +141,7 @@ class Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_ending = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._again: set[str] = set()  # notified of while they ran
+        self._again: set[str] = set()  # changed, or notified of, while they ran
         self._states: dict[str, MirrorStatus] = {}
         self._stamp = _stamp(file)
         self._config = self._read()
@@ -333,8 +333,11 @@ class Watch:
             if state is None:
                 state = self._states[mirror.name] = self._remembered(mirror.name)
                 state.next = now
-            elif not state.is_running and mirror != before.get(mirror.name):
-                state.next = now
+            elif mirror != before.get(mirror.name):
+                if state.is_running:
+                    self._again.add(mirror.name)
+                else:
+                    state.next = now
         present = {mirror.name for mirror in self._mirrors()}
         for name, state in list(self._states.items()):
             if name not in present and not state.is_running:
