@@ -1,6 +1,9 @@
 """Mirrors that run when their turn comes: a week in a moment, by a clock that the test moves."""
 
 import asyncio
+import json
+import urllib.error
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,9 +13,10 @@ import pytest
 
 from lading.client import AsyncClient
 from lading.errors import UsageError
-from lading.mirror.endpoints import changed_repositories
+from lading.mirror.endpoints import Endpoints, changed_repositories
 from lading.mirror.report import MirrorReport
 from lading.mirror.watch import Watch
+from lading.serve.server import running
 from support.images import make_image, push
 from support.registry import RealRegistry
 
@@ -118,6 +122,46 @@ async def test_a_week(tmp_path: Path, hub: str, registry: RealRegistry, reposito
     assert "does not hold" in broken
     assert "'what'" in broken
     assert again.endswith("was read again")
+
+
+def asked(url: str, body: object | None = None) -> tuple[int, str]:
+    """The status and the text of an answer."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def test_what_is_answered_over_http(tmp_path: Path, hub: str, repository: str) -> None:
+    file = tmp_path / "mirror.toml"
+    file.write_text(mirrors(tmp_path, hub, a="every = '6h'", b="every = '1d'"))
+    week = Week(7 * HOUR)
+    async with running(Endpoints(lambda: week.watch), "127.0.0.1:0") as url:
+
+        async def ask(path: str, body: object | None = None) -> tuple[int, str]:
+            return await asyncio.to_thread(asked, url + path, body)
+
+        assert await ask("/healthz") == (503, "nothing is watched yet\n")
+        await watched(file, week)
+        assert await ask("/healthz") == (200, "ok\n")
+        status, text = await ask("/metrics")
+        samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        assert status == 200
+        assert samples['lading_sync_items{mirror="a",outcome="unchanged"}'] == "1"
+        assert samples['lading_sync_last_success_timestamp_seconds{mirror="b"}'] == str(int(BEGIN.timestamp()))
+        assert samples["lading_sync_file_valid"] == "1"
+        assert {line.split()[3] for line in text.splitlines() if line.startswith("# TYPE")} == {"gauge", "counter"}
+        document = json.loads((await ask("/status.json"))[1])
+        assert [mirror["mirror"] for mirror in document["mirrors"]] == ["a", "b"]
+        event = {"action": "push", "target": {"repository": repository, "tag": "1"}}
+        assert await ask("/notify", {"events": [event]}) == (202, '{"mirrors": ["a", "b"]}\n')
+        assert (await ask("/notify", b"{"))[0] == (await ask("/notify", b"[" * 100_000))[0] == 400
+        assert (await ask("/notify", b" " * 2_000_000))[0] == 413
+        assert (await ask("/notify"))[0] == (await ask("/metrics", {}))[0] == 405
+        assert (await ask("/"))[0] == 404
 
 
 async def test_failures_are_counted_and_the_next_turn_comes(tmp_path: Path) -> None:

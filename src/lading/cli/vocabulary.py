@@ -280,7 +280,8 @@ _ALL = "everything that SRC names is copied, all platforms of an index, too; eve
 _FILES = "files are arguments: [TITLE=]FILE[:TYPE]"
 _TARGET = "DST is an argument, such as oci:DIR"
 _SOURCE = "SRC is an argument, such as oci:DIR"
-_TAKES = {_FILES: "FILE", _TARGET: "DST", _SOURCE: "SRC"}
+_BLOB_HEAD = "what a descriptor says: lading blob head PLACE@DIGEST"
+_TAKES = {_FILES: "FILE", _TARGET: "DST", _SOURCE: "SRC", _BLOB_HEAD: "PLACE"}
 """Sentences that are said of commands with such an argument alone."""
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("-o", "--output"), (_TARGET, "--format json")),
@@ -321,7 +322,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--strip-dirs": ("--flatten", "name it: TITLE=FILE"),
     "--include-subject": ("the subject is pulled by its own name: lading copy SUBJECT oci:DIR",),
     "--export-manifest": ("write the manifest to a file afterwards: lading manifest get REF -o FILE",),
-    "--descriptor": ("what a descriptor says: lading manifest head REF, lading blob head PLACE@DIGEST",),
+    "--descriptor": (_BLOB_HEAD, "what a descriptor says: lading manifest head REF"),
     "--require-digest": ("the digest is always asked for; nothing has to be said for it",),
     "--require-list": ("what it is, its media type says: lading manifest head REF",),
     "--force-tag-dereference": ("a tag goes with what it names; the tag alone: lading delete --untag REF",),
