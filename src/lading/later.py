@@ -177,7 +177,7 @@ class _Finder:
 
 
 _LAST = {"click": "click.decorators", "msgspec": "msgspec.json"}
-"""Which module of a library is loaded after those that take something of another library."""
+"""By library, its module that is loaded last: the ones before take something of other libraries."""
 
 
 def _is_loading(library: str) -> bool:

@@ -183,6 +183,21 @@ async def test_failures_are_counted_and_the_next_turn_comes(tmp_path: Path) -> N
     assert again.watch.status.mirrors[0].failed_consecutive == 5  # what was before is remembered
 
 
+async def test_what_cannot_be_told_ends_the_watch(tmp_path: Path, hub: str) -> None:
+    file = tmp_path / "mirror.toml"
+    file.write_text(mirrors(tmp_path, hub, one="every = '6h'"))
+    week = Week(DAY)
+
+    def closed(_: MirrorReport) -> None:
+        raise BrokenPipeError
+
+    async with AsyncClient(insecure=True) as client:
+        with pytest.raises(BrokenPipeError):
+            await client.mirror.watch(
+                file, on_report=closed, clock=week, on_begun=lambda watch: setattr(week, "watch", watch)
+            )
+
+
 async def test_jitter(tmp_path: Path, hub: str) -> None:
     file = tmp_path / "mirror.toml"
     file.write_text(mirrors(tmp_path, hub, one="every = '6h'\njitter = '1h'"))

@@ -76,7 +76,7 @@ def delete(
 
     several = Several(keep_going=keep_going and len(locations) > 1)
     is_shown = not yes or dry_run
-    # A single one needs no plan that nobody sees: what it names is read when it is deleted.
+    # One reference whose deletion is not shown before needs no plan: what the reference names is read at the deletion.
     is_planned = is_shown or untag or len(locations) > 1 or not locations[0].is_registry
     plans = (
         options.run(lambda client: _plan(client, several, locations, guard, untag=untag, is_shown=is_shown))

@@ -63,7 +63,7 @@ def _lines(items: tuple[ItemReport, ...]) -> list[str]:
 
 
 def tell_troubles(options: Options, troubles: Iterable[Trouble]) -> None:
-    """Tell what went wrong: each thing once, and a host that is away in one error, whatever is missing because of it.
+    """Tell what went wrong: one error for each trouble, and one for a host that is away, for all that it concerns.
 
     Args:
         options: the common flags.

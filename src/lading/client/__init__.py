@@ -635,10 +635,10 @@ class AsyncClient:
         location = as_location(repository)
         async with self.open(location) as store:
             names = arrange([tag async for tag in tagging.tags_in(store, location)])
-            if details or by_time:
-                found = await tagging.look_into(self._context, location, names)
-                return tagging.newest(found, latest) if by_time else found
-            return await tagging.look_up(store, location, names) if digests else [TagInfo(tag=name) for name in names]
+            if not (digests or details or by_time):
+                return [TagInfo(tag=name) for name in names]
+            found = await tagging.look_up(store, location, names, details=details or by_time)
+            return tagging.newest(found, latest) if by_time else found
 
     async def suggest_tags(self, reference: AnyLocation, *, count: int = 3) -> TagSuggestions:
         """The tags most like one that was not found; for telling people what they may have meant.

@@ -52,10 +52,17 @@ async def tags_in(store: Readable, location: Location) -> AsyncIterator[str]:
                 yield found.tag
 
 
-async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> list[TagInfo]:
+async def look_up(store: Readable, location: Location, tags: Iterable[str], *, details: bool = False) -> list[TagInfo]:
     """What each of these tags of a location names, in their order; nothing where the store lists it, and has it not.
 
     Of what cannot be read it is told why.
+
+    Args:
+        store: has the tags.
+        location: the place that the store is.
+        tags: the tags.
+        details: read the manifest and a config, too: two requests for an image, one for an index and for each of its
+            images, and sometimes two more for the config of the first.
     """
 
     async def look(tag: str) -> TagInfo:
@@ -65,50 +72,38 @@ async def look_up(store: Readable, location: Location, tags: Iterable[str]) -> l
         if location.is_docker and location.reference is not None:
             name = str(location.reference.with_tag(tag))
         try:
-            return TagInfo(tag=tag, descriptor=await store.resolve(name))
+            if not details:
+                return TagInfo(tag=tag, descriptor=await store.resolve(name))
+            manifest = await fetch_manifest(store, name)
         except NotFound:
             return TagInfo(tag=tag)
         except (InvalidContent, Conflict) as error:
             return TagInfo(tag=tag, problem=str(error))
+        try:
+            found = await _details(store, location, manifest)
+        except (InvalidContent, NotFound) as error:
+            return TagInfo(tag=tag, descriptor=manifest.descriptor, problem=str(error))
+        return TagInfo(tag=tag, descriptor=manifest.descriptor, details=found)
 
     return await gather(look(tag) for tag in tags)
 
 
-async def look_into(context: Context, location: Location, tags: Iterable[str]) -> list[TagInfo]:
-    """What each of these tags of a location names, as `look_up` tells it, and more: the manifest and a config are read.
-
-    Costs three requests for an image; for an index two for itself and one for each of its images, and sometimes two
-    more for the config of the first.
-    """
+async def _details(store: Readable, location: Location, manifest: AnyManifest) -> TagDetails:
+    """When a manifest's image was made, how large it is, and for which platforms."""
     from lading.images.overview import overview
 
-    async with context.open(location) as store:
-
-        async def look(info: TagInfo) -> TagInfo:
-            if info.descriptor is None:
-                return info
-            try:
-                manifest = await fetch_manifest(store, info.descriptor.content)
-                view = await overview(store, location, manifest)
-                created = view.created or await _first_created(store, manifest)
-            except NotFound as error:
-                return TagInfo(tag=info.tag, descriptor=info.descriptor, problem=error.message)
-            except InvalidContent as error:
-                return TagInfo(tag=info.tag, descriptor=info.descriptor, problem=str(error))
-            details = TagDetails(
-                kind=view.kind,
-                created=created,
-                platforms=tuple(entry.platform for entry in view.entries if entry.platform and entry.attests is None),
-                total_size=view.total_size,
-                artifact_type=view.artifact_type,
-            )
-            return TagInfo(tag=info.tag, descriptor=info.descriptor, details=details)
-
-        return await gather(look(info) for info in await look_up(store, location, tags))
+    view = await overview(store, location, manifest)
+    return TagDetails(
+        kind=view.kind,
+        created=view.created or await _first_created(store, manifest),
+        platforms=tuple(entry.platform for entry in view.entries if entry.platform and entry.attests is None),
+        total_size=view.total_size,
+        artifact_type=view.artifact_type,
+    )
 
 
 def newest(found: Iterable[TagInfo], count: int | None) -> list[TagInfo]:
-    """Tags with their details, the newest first, last those that do not say when they were made.
+    """Tags with their details, the newest image first; a tag whose image does not say when it was made comes last.
 
     Args:
         found: the tags.

@@ -196,7 +196,7 @@ class Planner:
         return await self._once.do(("tags", source), lambda: self._asked([source], lambda: self._places.tags(source)))
 
     async def _chosen(self, mirror: Mirror, source: str) -> tuple[list[str], list[str]]:
-        """All tags of a source, and those that are mirrored."""
+        """All tags of a source, and the tags that the rules choose."""
         tags = await self.listed(source)
         verdicts = await self.verdicts(mirror, source, tags)
         chosen = [verdict.tag for verdict in verdicts if verdict.is_taken]

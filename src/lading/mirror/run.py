@@ -227,7 +227,7 @@ class Run:
         self._tell(_report(leg, item, item.state))
 
     def _jobs(self) -> Iterator[list[_Part]]:
-        """The images, each with the parts that it goes to: of one mirror, those of one digest."""
+        """The images of each mirror, by digest: each with the parts of targets that get the image."""
         jobs: dict[tuple[str, str, Policy, Digest], list[_Part]] = {}
         for leg in self._plan.legs:
             digests: dict[Digest, list[Item]] = {}

@@ -167,7 +167,7 @@ class State:
     # What is true of a digest for ever
 
     def created(self, digests: Iterable[Digest]) -> dict[Digest, datetime | None]:
-        """When images were made, of those of which that was found out; None where they do not say so."""
+        """When images were made, as far as that was found out; None where an image does not say so."""
         found: dict[Digest, datetime | None] = {}
         for digest in digests:
             for (time,) in self._rows("SELECT time FROM created WHERE digest = ?", digest):

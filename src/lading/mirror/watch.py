@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from lading.errors import LadingError, UsageError
+from lading.io.tasks import task_group
 from lading.mirror.config import Mirror, MirrorFile
 from lading.mirror.file import EVERYTHING, read_mirror_file
 from lading.mirror.plan import Trouble
@@ -140,7 +141,6 @@ class Watch:
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_ending = False
-        self._tasks: set[asyncio.Task[None]] = set()
         self._again: set[str] = set()  # changed, or notified of, while they ran
         self._states: dict[str, MirrorStatus] = {}
         self._stamp = _stamp(file)
@@ -158,22 +158,18 @@ class Watch:
     async def run(self) -> None:
         """Run mirrors until `end` is called and what runs then is done."""
         self._loop = asyncio.get_running_loop()
-        try:
+        async with task_group() as turns:
             while not self._is_ending:
                 self._look()
                 now = self._clock.now()
                 due = [state for state in self.status.mirrors if state.next is not None and state.next <= now]
                 if due:
-                    self._begin(due, now)
-                turns = [state.next for state in self.status.mirrors if state.next is not None]
-                await self._clock.wait(min([*turns, now + _LOOK]), self._woken)
+                    for state in due:
+                        state.is_running, state.next, state.last_attempt = True, None, now
+                    turns.create_task(self._take_turn([state.mirror for state in due], self._config))
+                coming = [state.next for state in self.status.mirrors if state.next is not None]
+                await self._clock.wait(min([*coming, now + _LOOK]), self._woken)
                 self._woken.clear()
-            if self._tasks:
-                await asyncio.wait(self._tasks)
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def end(self) -> None:
         """Begin no turn any more; may be called from any thread."""
@@ -211,15 +207,8 @@ class Watch:
             with suppress(RuntimeError):  # it has ended
                 self._loop.call_soon_threadsafe(self._woken.set)
 
-    def _begin(self, due: list[MirrorStatus], now: datetime) -> None:
-        """Begin the turn of mirrors, in one run: what they share is copied once."""
-        for state in due:
-            state.is_running, state.next, state.last_attempt = True, None, now
-        task = asyncio.create_task(self._run([state.mirror for state in due], self._config))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, names: list[str], config: MirrorFile) -> None:
+    async def _take_turn(self, names: list[str], config: MirrorFile) -> None:
+        """Run mirrors in one run: what they share is copied once."""
         began = self._clock.now()
         try:
             try:
